@@ -1,0 +1,1 @@
+"""The `sidearm` command line, which every package adds its commands to."""

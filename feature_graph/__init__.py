@@ -1,0 +1,1 @@
+"""An async dependency graph of feature fetches, on the standard library alone."""

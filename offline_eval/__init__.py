@@ -1,0 +1,1 @@
+"""Counterfactual estimates over Parquet logs, with honest intervals."""

@@ -1,0 +1,1 @@
+"""The policy learner: joins decisions with late rewards, trains, gates, publishes, archives."""

@@ -1,0 +1,219 @@
+"""An application: the folder a user writes, read once at boot by every process.
+
+The folder holds ``app.toml`` (this file describes it), the arms it names, and optionally ``features.py``.
+Every section and field has a default but ``name`` and ``arms``: a standard application is four lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from sidecar.contracts.errors import BadApplication
+
+FeatureValue = str | float | bool
+"""What a feature may be. Strings and booleans are categories, numbers are magnitudes."""
+
+Features = dict[str, FeatureValue]
+"""Feature name to value; flat, always."""
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0)]
+ArmId = Annotated[str, Meta(min_length=1, max_length=256)]
+
+Aggregation = Literal["sum", "earliest", "latest", "max", "min", "mean", "median"]
+
+
+class Arm(Struct, frozen=True, array_like=True):
+    """One thing that can be recommended, with the features that it shares with others."""
+
+    id: ArmId
+    features: Features = {}
+
+
+class Exploration(Struct, frozen=True, array_like=True):
+    """How scores become probabilities. Logged with every decision: appended to, never reordered."""
+
+    scheme: Literal["epsilon_greedy", "uniform", "logged"] = "epsilon_greedy"
+    """``logged`` marks imported decisions of which only the propensity is known."""
+    epsilon: Share = 0.1
+    """Share spread evenly over all eligible arms (``epsilon_greedy``)."""
+    control_share: Share = 0.01
+    """Share of traffic drawn uniformly on top: the honest baseline of every chart."""
+
+
+class ExplorationConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[exploration]``."""
+
+    scheme: Literal["epsilon_greedy", "uniform"] = "epsilon_greedy"
+    epsilon: Share = 0.1
+    control_share: Share = 0.01
+
+
+class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[reward]``: how events become one number, and how long a decision waits for them."""
+
+    horizon_s: Positive = 1800.0
+    """How long a decision waits for its rewards, in seconds of the store's clock."""
+    default: float = 0.0
+    """The reward of a decision for which none came within the horizon."""
+    aggregation: Aggregation = "sum"
+    events: dict[str, float] = msgspec.field(default_factory=lambda: {"purchase": 1.0})
+    """Event name to its value; a reward request may override the value."""
+    attribution: Literal["last"] = "last"
+    """Which of a session's decisions a reward by session reaches."""
+    early_window_s: Positive = 600.0
+    """How long a reward waits for a decision that has not arrived yet."""
+    tombstone_s: Positive = 86400.0
+    """How long a finalised decision is remembered, so that repeats and late rewards are recognised."""
+    max_per_decision: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    minimum: float = -1e6
+    maximum: float = 1e6
+    """Rewards outside [minimum, maximum] are refused with 422."""
+
+
+class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[model]``: the linear model, in Vowpal Wabbit's terms.
+
+    Context features live in namespace ``c``, arm features in namespace ``a``; every arm also has its id as
+    a feature.
+    """
+
+    bits: Annotated[int, Meta(ge=8, le=24)] = 18
+    interactions: tuple[Literal["ca", "aa", "cc"], ...] = ("ca",)
+    """Which namespaces are crossed. ``ca`` is what makes the choice depend on the context."""
+    cb_type: Literal["mtr", "ips", "dm"] = "mtr"
+    optimizer: Literal["adaptive", "sgd", "ftrl", "coin"] = "adaptive"
+    """``adaptive`` is VW's default (adaptive, normalised, invariant)."""
+    learning_rate: Positive = 0.5
+    max_pending: Annotated[int, Meta(ge=1)] = 1_000_000
+    """Decisions waiting for their horizon, per partition, before new ones are shed from the log."""
+
+
+class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that makes one application, from its ``app.toml``."""
+
+    name: Name
+    arms: str = "arms.json"
+    """File beside ``app.toml``: a JSON list of ``{"id": …, "features": {…}}``."""
+    features: str | None = None
+    """File beside ``app.toml`` that defines ``graph``, the application's feature graph."""
+    partitions: Annotated[int, Meta(ge=1, le=256)] = 4
+    reward: RewardConfig = RewardConfig()
+    exploration: ExplorationConfig = ExplorationConfig()
+    model: ModelConfig = ModelConfig()
+    decision_service: dict[str, Any] = {}
+    """Settings of that process: see ``docs/settings.md``. The environment overrides them."""
+    sidecar: dict[str, Any] = {}
+    learner: dict[str, Any] = {}
+
+
+class Catalogue(Struct, frozen=True):
+    """The arms of one application at one moment; its version is a digest of its content.
+
+    Two processes that hold the same arms thus agree on the version without talking to each other.
+    """
+
+    version: str
+    arms: tuple[Arm, ...]
+
+    def by_id(self) -> dict[str, Arm]:
+        """Arm id to arm."""
+        return {arm.id: arm for arm in self.arms}
+
+
+def catalogue_of(arms: tuple[Arm, ...]) -> Catalogue:
+    """Name the arms by their content.
+
+    >>> catalogue_of((Arm("sku-1", {"price": 2.5}), Arm("sku-2"))).version
+    'bd82e1e38bed3703'
+    """
+    return Catalogue(hashlib.sha256(encode_arms(arms)).hexdigest()[:16], arms)
+
+
+def encode_arms(arms: tuple[Arm, ...]) -> bytes:
+    """The arms as canonical JSON: what the version is a digest of, and what is stored under it."""
+    return msgspec.json.encode([[arm.id, dict(sorted(arm.features.items()))] for arm in arms])
+
+
+def decode_arms(data: bytes) -> tuple[Arm, ...]:
+    """The arms from what :func:`encode_arms` wrote."""
+    return msgspec.json.decode(data, type=tuple[Arm, ...])
+
+
+def load_application(folder: Path) -> Application:
+    """Read and check ``app.toml`` in ``folder``.
+
+    Raises:
+        BadApplication: no such file, no TOML, an unknown or missing field, a value outside its range.
+    """
+    path = folder / "app.toml"
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise BadApplication(
+            f"{folder} holds no app.toml: name a folder that does, such as examples/shop"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadApplication(f"{path} is not TOML: {error}") from error
+    return checked(raw, Application, str(path), BadApplication)
+
+
+def load_catalogue(folder: Path, application: Application) -> Catalogue:
+    """Read the arms that the application names.
+
+    Raises:
+        BadApplication: no such file, no JSON, no arms, or an id that stands twice.
+    """
+    path = folder / application.arms
+    try:
+        listed = msgspec.json.decode(path.read_bytes(), type=list[_ArmInFile])
+    except FileNotFoundError:
+        raise BadApplication(f"{path} does not exist: `arms` in app.toml names the file of arms") from None
+    except msgspec.DecodeError as error:
+        raise BadApplication(f'{path}: {error}; an arm is {{"id": "…", "features": {{…}}}}') from error
+    if not listed:
+        raise BadApplication(f"{path} lists no arm: at least one is needed")
+    ids = [arm.id for arm in listed]
+    if twice := next((arm_id for arm_id in ids if ids.count(arm_id) > 1), None):
+        raise BadApplication(f"{path} lists arm {twice!r} twice: ids must differ")
+    return catalogue_of(tuple(Arm(arm.id, arm.features) for arm in listed))
+
+
+class _ArmInFile(Struct, frozen=True, forbid_unknown_fields=True):
+    id: ArmId
+    features: Features = {}
+
+
+T = TypeVar("T")
+
+
+def checked(
+    raw: dict[str, Any], wanted: type[T], where: str, error: type[Exception], *, strict: bool = True
+) -> T:
+    """``raw`` as a ``wanted``; what is unknown or illegal becomes one line that names field and legal values.
+
+    Raises:
+        error: with that line as its message.
+    """
+    try:
+        return msgspec.convert(raw, wanted, strict=strict)
+    except msgspec.ValidationError as problem:
+        message = str(problem)
+        if "unknown field" in message:
+            message += f"; known here: {', '.join(_fields_at(wanted, message))}"
+        raise error(f"{where}: {message}") from problem
+
+
+def _fields_at(wanted: Any, message: str) -> list[str]:  # noqa: ANN401 - a type, walked by msgspec's description
+    """The legal field names of the object that a message of msgspec points at."""
+    path = message.rpartition("at `$")[2].rstrip("`") if "at `$" in message else ""
+    for part in (p for p in path.strip(".").split(".") if p):
+        wanted = next(f.type for f in msgspec.structs.fields(wanted) if f.encode_name == part)
+    return [f.encode_name for f in msgspec.structs.fields(wanted)]

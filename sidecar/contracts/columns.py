@@ -1,0 +1,77 @@
+"""The Parquet log: one row per decision and slot, with its reward. Types are Arrow's names.
+
+Path: ``decisions/app=<name>/dt=<date of finalisation, UTC>/<partition>-<first position>.parquet``; a file
+holds one stream partition and one date, is named by the position it starts from, and is never rewritten.
+Beside it ``late/`` holds rewards that joined nothing, ``versions/`` what was trained in which order, and
+``catalogues/`` the arms by version.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """One column: its name, its Arrow type, whether it may be null, and what it means."""
+
+    name: str
+    type: str
+    nullable: bool
+    doc: str
+
+
+DECISION_COLUMNS: tuple[Column, ...] = (
+    Column("decision_id", "string", False, "unique per row and slot"),
+    Column("slot", "int8", False, "place in the ranking, 0 first"),
+    Column("session_id", "string", False, "the session that asked"),
+    Column("unit_id", "string", False, "unit of randomisation"),
+    Column("unit_bucket", "int16", False, "portable hash of unit_id, 0..1023"),
+    Column("decided_at", "timestamp[us, UTC]", False, "when, by the service's clock"),
+    Column("finalised_at", "timestamp[us, UTC]", False, "end of the horizon, by the store's clock"),
+    Column("partition", "int16", False, "stream partition"),
+    Column("position", "string", False, "stream id in that partition"),
+    Column("source", "string", False, "model, pre_policy, fallback, import"),
+    Column("policy", "string", False, "which policy was official"),
+    Column("model_version", "int64", False, "weights that scored; 0 is cold or backstop"),
+    Column("catalogue", "string", False, "catalogue version"),
+    Column("arm", "string", False, "the arm shown"),
+    Column("arm_index", "int32", False, "its place among the eligible arms"),
+    Column("n_arms", "int32", False, "eligible arms"),
+    Column("propensity", "float64", False, "probability of the shown arm, whole procedure"),
+    Column("propensity_mc_n", "int32", True, "draws behind an estimated propensity"),
+    Column("deterministic", "bool", False, "propensity is 1 by construction"),
+    Column("learn", "bool", False, "was it trained on"),
+    Column("reward", "float64", True, "aggregated; the default is a real value; null is missing"),
+    Column("reward_source_n", "int16", False, "rewards merged into it; 0 means the default"),
+    Column("reward_at", "timestamp[us, UTC]", True, "arrival of the first reward, by the store's clock"),
+    Column("inclusion_probability", "float64", False, "probability that the row was kept"),
+    Column("arms", "list<string>", False, "eligible arms in the order of the scores"),
+    Column("scores", "list<float32>", True, "as served; null when nothing was scored"),
+    Column("pmf", "list<float64>", True, "over the eligible arms; null when not known (imports)"),
+    Column("context", "string", False, "context features as scored, JSON"),
+    Column("event", "binary", False, "the decision event as stored: what replay decodes"),
+)
+
+LATE_COLUMNS: tuple[Column, ...] = (
+    Column("decision_id", "string", False, "the decision (or session) that was named"),
+    Column("kind", "string", False, "L late, P orphan, O over the limit, X same key with another value"),
+    Column("reward_key", "string", False, "idempotency key"),
+    Column("at", "timestamp[us, UTC]", False, "arrival, by the store's clock"),
+    Column("value", "float64", False, "as sent"),
+    Column("event", "string", False, "view, purchase, …"),
+    Column("arm", "string", False, "the arm named, or empty"),
+    Column("partition", "int16", False, "stream partition"),
+    Column("position", "string", False, "stream id in that partition"),
+)
+
+VERSION_COLUMNS: tuple[Column, ...] = (
+    Column("version", "int64", False, "weights version"),
+    Column("epoch", "int64", False, "learner epoch that published it"),
+    Column("published_at", "timestamp[us, UTC]", False, "by the store's clock"),
+    Column("examples", "int64", False, "examples trained so far"),
+    Column(
+        "batches", "list<struct<partition: int16, first: string, last: string>>", False, "in training order"
+    ),
+    Column("checksum", "string", False, "sha256 of the weights record"),
+    Column("position", "string", False, "stream id of the version log"),
+)

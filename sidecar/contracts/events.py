@@ -1,0 +1,170 @@
+"""The decision as it is stored: all that scoring saw, and all that is needed to do it again.
+
+Evolution: structs are arrays on the wire. New fields go to the end and have defaults; nothing changes type
+or place. Golden bytes of every version are kept in ``tests/parity/golden`` and decode for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from sidecar.contracts.application import Arm, Catalogue, Exploration, Features
+from sidecar.contracts.errors import BadEvent
+
+Source = Literal["model", "pre_policy", "fallback", "import"]
+"""Who answered: the model, the rough filter, the backstop, or (imports) somebody else's system."""
+
+
+class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
+    """One decision, exactly as it was made.
+
+    The probabilities are a function of ``scores`` and ``exploration`` (``sidecar.policy.exploration.pmf_of``)
+    and the arm is a function of them and ``seed`` (``sidecar.policy.sampling.draw``): both can be had again
+    to the last bit.
+    """
+
+    decision_id: str
+    session_id: str
+    unit_id: str
+    """The unit of randomisation and of privacy requests; the session unless the client said otherwise."""
+    decided_at_ms: int
+    """The service's clock (imports: the time in the source). Recorded, never compared with the store's."""
+    horizon_ms: int
+    source: Source
+    policy: str
+    """``champion``, ``backstop``, …; for imports the name of the logging policy."""
+    model_version: int
+    """Version of the weights that scored; 0 before the first publish and for the backstop."""
+    catalogue: str
+    """Version of the catalogue that the arms came from."""
+    context: Features
+    """Context features as scored, the graph's included."""
+    outcomes: dict[str, str]
+    """Context feature to how it was had: ``given``, ``ok``, ``fallback``, …"""
+    arms: tuple[str, ...]
+    """Eligible arms, in the order of ``scores``; empty means the whole catalogue in its order."""
+    given_arms: dict[str, Features]
+    """Features that the client gave for single arms, merged over the catalogue's."""
+    scores: bytes
+    """float32 little-endian, one per eligible arm; empty when nothing was scored (imports)."""
+    exploration: Exploration
+    arm: str
+    arm_index: int
+    """Place of ``arm`` among the eligible arms."""
+    propensity: float
+    """Probability with which the whole procedure chose ``arm``."""
+    seed: str
+    """64 bits in decimal (text: Lua and JSON round integers beyond 2**53); empty for imports."""
+    client_key: str = ""
+    """The client's own decision id inside its session."""
+    digest: str = ""
+    """Digest of the request, so that the same key with another body is noticed."""
+    learn: bool = True
+    """False: logged and evaluated, never trained on."""
+    limit: int = 1
+    inclusion_probability: float = 1.0
+    """Probability that this decision was kept in the log."""
+    propensity_mc_n: int = 0
+    """When the propensity is itself an estimate from that many draws."""
+    excluded: dict[str, str] = {}
+    """Arms that were not eligible, with the reason."""
+    cold: bool = False
+    """No weights had been published yet: all scores are zero."""
+
+
+_decode = msgspec.msgpack.Decoder(DecisionEvent).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_decision(event: DecisionEvent) -> bytes:
+    """The event as stored."""
+    return _encode(event)
+
+
+def decode_decision(data: bytes) -> DecisionEvent:
+    """The event from its stored bytes.
+
+    Raises:
+        BadEvent: the bytes are not a decision event.
+    """
+    try:
+        return _decode(data)
+    except msgspec.MsgspecError as error:
+        raise BadEvent(f"{len(data)} bytes are no decision event: {error}") from error
+
+
+def arms_of(event: DecisionEvent, catalogue: Catalogue) -> tuple[Arm, ...]:
+    """The eligible arms with the features that they were scored with, in the order of the scores.
+
+    Raises:
+        BadEvent: the catalogue is not the one that the event names.
+    """
+    if event.catalogue != catalogue.version:
+        raise BadEvent(
+            f"{event.decision_id} was made with catalogue {event.catalogue}, not {catalogue.version}"
+        )
+    if not event.arms and not event.given_arms:
+        return catalogue.arms
+    known = catalogue.by_id()
+    ids = event.arms or tuple(known)
+    return tuple(_with_given(known.get(arm_id, Arm(arm_id)), event.given_arms.get(arm_id)) for arm_id in ids)
+
+
+def _with_given(arm: Arm, given: Features | None) -> Arm:
+    return Arm(arm.id, {**arm.features, **given}) if given else arm
+
+
+RewardKind = Literal["F", "L", "P", "O", "X"]
+
+
+class RewardRecord(Struct, frozen=True):
+    """One reward as the store keeps it, under its idempotency key."""
+
+    key: str
+    at_ms: int
+    """When it arrived, by the store's clock."""
+    value: float
+    client_ms: int
+    """When the client says it happened; 0 if it did not say."""
+    event: str = ""
+    arm: str = ""
+
+
+def decode_reward(key: str, stored: str) -> RewardRecord:
+    """A reward from its stored text ``at_ms|value|client_ms|event|arm``.
+
+    Raises:
+        BadEvent: the text has another form.
+
+    >>> decode_reward("order-77", "1700000000000|1.5|0|purchase|sku-1").value
+    1.5
+    """
+    try:
+        at_ms, value, client_ms, event, arm = stored.split("|", 4)
+        return RewardRecord(key, int(at_ms), float(value), int(client_ms), event, arm)
+    except ValueError as error:
+        raise BadEvent(f"reward {key!r} is stored as {stored!r}: {error}") from error
+
+
+def encode_reward_tail(value: float, client_ms: int, event: str, arm: str) -> str:
+    """What the caller hands to the reward script, which puts the store's time in front.
+
+    >>> encode_reward_tail(1.5, 0, "purchase", "sku-1")
+    '1.5|0|purchase|sku-1'
+    """
+    return f"{value!r}|{client_ms}|{event}|{arm}"
+
+
+class JoinedDecision(Struct, frozen=True):
+    """A finalised decision with its raw rewards: one entry of a partition's example stream."""
+
+    partition: int
+    position: str
+    """Stream id of the entry; its milliseconds are the time of finalisation."""
+    decision: DecisionEvent
+    rewards: tuple[RewardRecord, ...]
+    payload: bytes
+    """The decision as stored."""

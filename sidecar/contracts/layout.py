@@ -1,0 +1,60 @@
+"""Where things lie below the data folder; no other file spells such a path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_SOCKET_PATH_LIMIT_BYTES = 107  # sockaddr_un.sun_path less its final zero
+
+
+class DataFolder:
+    """The paths below one data folder. Nothing is written elsewhere."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files."""
+        return self.root / "run"
+
+    @property
+    def store(self) -> Path:
+        """The embedded store's append-only files."""
+        return self.root / "store"
+
+    @property
+    def keys(self) -> Path:
+        """API keys, hashed."""
+        return self.root / "keys.json"
+
+    def log(self, app: str) -> Path:
+        """Root of an application's Parquet datasets."""
+        return self.root / "log" / app
+
+    def checkpoints(self, app: str) -> Path:
+        """The trainer's own state."""
+        return self.root / "checkpoints" / app
+
+    def store_socket(self) -> Path:
+        """Socket of the embedded store."""
+        return socket_path(self.run / "store.sock")
+
+    def sidecar_socket(self, app: str) -> Path:
+        """Socket of an application's sidecar."""
+        return socket_path(self.run / f"sidecar-{app}.sock")
+
+
+def socket_path(path: Path) -> Path:
+    """``path`` in a form short enough for a Unix socket: relative to the working folder where that helps.
+
+    Raises:
+        ValueError: no form of it fits.
+    """
+    for form in (str(path), os.path.relpath(path)):
+        if len(os.fsencode(form)) <= _SOCKET_PATH_LIMIT_BYTES:
+            return Path(form)
+    raise ValueError(
+        f"{path} is too long for a Unix socket ({_SOCKET_PATH_LIMIT_BYTES} bytes): shorten the data folder"
+    )

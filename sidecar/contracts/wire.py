@@ -1,0 +1,94 @@
+"""The hop to the sidecar: the in-schema and the out-schema. N rows in, N rows out.
+
+Bodies are MessagePack over HTTP on a Unix socket (``POST /v1/score``). Arms travel once per catalogue: a
+request names the table by ``arms_key``; a sidecar that does not hold it answers 409, and the caller sends the
+request again with the table inside.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from sidecar.contracts.application import Arm, Exploration, Features
+from sidecar.contracts.errors import BadEvent
+
+SCORE_PATH = "/v1/score"
+
+
+class ScoreRow(Struct, frozen=True, array_like=True):
+    """One decision to be scored."""
+
+    context: Features
+    arms: tuple[int, ...] | None = None
+    """Places of the eligible arms in the catalogue's table; None means all of it."""
+    given_arms: tuple[Arm, ...] = ()
+    """Arms with features of their own: when there are any they are the eligible set, in this order."""
+    exploration: int = 0
+    """Place in the request's ``explorations``."""
+
+
+class ScoreRequest(Struct, frozen=True, array_like=True):
+    """The in-schema."""
+
+    rows: tuple[ScoreRow, ...]
+    explorations: tuple[Exploration, ...]
+    arms_key: str
+    """Version of the catalogue that ``rows[].arms`` points into."""
+    arms: tuple[Arm, ...] = ()
+    """The table itself; empty when the sidecar should hold it already."""
+
+
+class ScoredRow(Struct, frozen=True, array_like=True):
+    """What decides: float32 scores and float64 probabilities, little-endian, one per eligible arm."""
+
+    scores: bytes
+    pmf: bytes
+
+
+class ScoreResponse(Struct, frozen=True, array_like=True):
+    """The out-schema: ``rows`` is what decides; the rest is what only the log needs."""
+
+    rows: tuple[ScoredRow, ...]
+    model_version: int
+    cold: bool
+    """No weights have been published yet: scores are zero and the pmf is uniform."""
+    trained_until_ms: int = 0
+
+
+_M = TypeVar("_M", ScoreRequest, ScoreResponse)
+_encoder = msgspec.msgpack.Encoder()
+_request = msgspec.msgpack.Decoder(ScoreRequest)
+_response = msgspec.msgpack.Decoder(ScoreResponse)
+
+
+def encode(message: ScoreRequest | ScoreResponse) -> bytes:
+    """A message as it travels."""
+    return _encoder.encode(message)
+
+
+def decode_request(data: bytes) -> ScoreRequest:
+    """The in-schema's check.
+
+    Raises:
+        BadEvent: the bytes are no score request.
+    """
+    return _checked(_request, data)
+
+
+def decode_response(data: bytes) -> ScoreResponse:
+    """The out-schema's check.
+
+    Raises:
+        BadEvent: the bytes are no score response.
+    """
+    return _checked(_response, data)
+
+
+def _checked(decoder: msgspec.msgpack.Decoder[_M], data: bytes) -> _M:
+    try:
+        return decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise BadEvent(f"{len(data)} bytes on the score socket: {error}") from error

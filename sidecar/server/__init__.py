@@ -1,0 +1,1 @@
+"""The minimal model container: weights in memory, one scoring endpoint on a Unix socket."""
