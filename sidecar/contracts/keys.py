@@ -1,0 +1,138 @@
+"""Every key in the store and every expiry, with its reason. No other file spells a key.
+
+All keys of one partition carry the Redis Cluster hash tag ``{app.p}``, so that a script may touch any of
+them in one step; keys of the application as a whole carry ``{app}``. Nothing that has not been logged yet
+ever has an expiry.
+
+==================  ======  ======================  ====================================================
+key                 type    life                    content
+==================  ======  ======================  ====================================================
+``d:<id>``          string  none while pending,     ``deadline_ms|payload`` of the decision
+                            then the retention
+``r:<id>``          hash    none until joined,      reward key to ``at_ms|value|client_ms|event|arm``;
+                            then the tombstone      a late one has ``L`` in front
+``s:<session>``     hash    horizon + tombstone     the session's decisions, see :meth:`Keys.session`
+``f:<bucket>``      intset  tombstone               62-bit hashes of finalised decisions
+``due``             zset    –                       pending decision to deadline
+``orph``            zset    –                       decision that never came to the end of its rewards' wait
+``ex``              stream  trimmed behind readers  finalised decisions with their raw rewards
+``late``            stream  trimmed behind archive  rewards that joined nothing
+``c``               hash    –                       exact counters, and the clock guard
+``skew``            string  tests only              milliseconds that the scripts add to the store's time
+==================  ======  ======================  ====================================================
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sidecar.contracts.ids import tombstone
+
+ANSWER_RETENTION_MS = 3_600_000
+"""How long a finalised decision can still be repeated and looked at, by default: an hour, since a client
+retries within minutes, and a kilobyte for each decision of a day would be the store's largest part."""
+
+
+class Keys(NamedTuple):
+    """The keys of one partition of one application."""
+
+    app: str
+    partition: int
+
+    def decision(self, decision_id: str) -> str:
+        """A decision's payload. No expiry while pending; :func:`answer_ttl_ms` after it was finalised."""
+        return self._key(f"d:{decision_id}")
+
+    def rewards(self, decision_id: str) -> str:
+        """A decision's rewards by their idempotency key. Also the memory of late and repeated ones."""
+        return self._key(f"r:{decision_id}")
+
+    def session(self, session_id: str) -> str:
+        """What a session decided: repeats and rewards by session are resolved here.
+
+        Fields: ``last`` decision id; ``d:<decision id>`` arm; ``k:<client's decision key>``
+        ``decision id|digest``; ``w:<reward key>`` the decision that a reward by session went to, so that its
+        retry reaches the same one although the session has gone on (empty: nobody, it was unknown).
+        """
+        return self._key(f"s:{session_id}")
+
+    def finalised(self, decision_id: str) -> str:
+        """The set in which a finalised decision's tombstone lies."""
+        return self._key(f"f:{tombstone(decision_id)[0]}")
+
+    @property
+    def due(self) -> str:
+        """Pending decisions by deadline, in milliseconds of the store's clock."""
+        return self._key("due")
+
+    @property
+    def orphans(self) -> str:
+        """Decisions that have rewards but have not arrived, by when their rewards are given up."""
+        return self._key("orph")
+
+    @property
+    def examples(self) -> str:
+        """Finalised decisions. Trimmed by whoever knows the slower of trainer and archiver; never here."""
+        return self._key("ex")
+
+    @property
+    def late(self) -> str:
+        """Rewards that joined nothing: late, orphan, over the limit, contradicting."""
+        return self._key("late")
+
+    @property
+    def counters(self) -> str:
+        """Counters of the books, changed by the scripts only."""
+        return self._key("c")
+
+    @property
+    def skew(self) -> str:
+        """Set by tests to move the store's time; absent in production."""
+        return self._key("skew")
+
+    def _key(self, name: str) -> str:
+        return f"{{{self.app}.{self.partition}}}:{name}"
+
+
+def weights(app: str) -> str:
+    """Hash: ``record``, ``version``, ``epoch``, ``positions``, ``checksum``, and when: ``clock_ms``."""
+    return _of_app(app, "w")
+
+
+def weights_log(app: str) -> str:
+    """Stream of publications. Trimmed behind the archiver, which copies it beside the Parquet files."""
+    return _of_app(app, "w:log")
+
+
+def epoch(app: str) -> str:
+    """Integer: who took it last is the learner; publications of earlier ones are fenced off."""
+    return _of_app(app, "epoch")
+
+
+def catalogues(app: str) -> str:
+    """Hash: catalogue version to its arms. No expiry: a decision may name any of them."""
+    return _of_app(app, "catalogues")
+
+
+def learner_status(app: str) -> str:
+    """Hash in which the learner says how it is."""
+    return _of_app(app, "learner")
+
+
+def app_skew(app: str) -> str:
+    """Like :attr:`Keys.skew`, for the keys of the application as a whole."""
+    return _of_app(app, "skew")
+
+
+def session_ttl_ms(horizon_ms: int, tombstone_ms: int) -> int:
+    """A session is remembered as long as a reward or a repeat for its last decision can be recognised."""
+    return horizon_ms + tombstone_ms
+
+
+def answer_ttl_ms(tombstone_ms: int, retention_ms: int = ANSWER_RETENTION_MS) -> int:
+    """An answer is never kept longer than the tombstone that proves it final."""
+    return min(retention_ms, tombstone_ms)
+
+
+def _of_app(app: str, name: str) -> str:
+    return f"{{{app}}}:{name}"
