@@ -1,0 +1,141 @@
+"""Conversations with the store on the request path: a script and a read or two around it.
+
+A caller whose reply was lost may have every one of them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from sidecar.contracts.events import RewardRecord, decode_reward
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.decide import (
+    Decided,
+    DecideEntry,
+    DecideStatus,
+    decide_call,
+    parse_decide,
+    split_stored,
+)
+from sidecar.contracts.scripts.reward import (
+    Rewarded,
+    RewardEntry,
+    RewardLimits,
+    RewardStatus,
+    parse_reward,
+    reward_call,
+    target_fields,
+    target_of,
+)
+from sidecar.contracts.store import AsyncScripts
+
+_MOVES = 5
+"""How often a session's target may change under a reward before its caller is told so: each time, the session
+was given another decision within one round trip."""
+
+
+async def decide(
+    scripts: AsyncScripts,
+    keys: Keys,
+    entries: Sequence[DecideEntry],
+    *,
+    max_pending: int,
+    tombstone_ms: int,
+) -> list[Decided]:
+    """Log decisions of one partition; DUP and FIN carry the stored decision, while it is kept.
+
+    One round trip; a second one only when a client's own key led to an earlier decision.
+    """
+    call = decide_call(keys, entries, max_pending=max_pending, tombstone_ms=tombstone_ms)
+    answers = parse_decide(await scripts.run(call))
+    bare = {answer.decision_id for answer in answers if _lacks_payload(answer)}
+    if not bare:
+        return answers
+    found = await scripts.client.mget([keys.decision(decision_id) for decision_id in bare])
+    stored = dict(zip(bare, cast("list[bytes | None]", found), strict=True))
+    return [_filled(a, stored[a.decision_id]) if _lacks_payload(a) else a for a in answers]
+
+
+async def reward(
+    scripts: AsyncScripts, keys: Keys, entries: Sequence[RewardEntry], limits: RewardLimits
+) -> list[Rewarded]:
+    """Take rewards of one partition. Those by session (no decision id yet) are resolved by the rule ``last``.
+
+    MOVED is answered only if a session kept on deciding for as long as this tried.
+    """
+    entries = await _resolved(scripts, keys, entries)
+    answers = parse_reward(await scripts.run(reward_call(keys, entries, limits)))
+    for _ in range(_MOVES):
+        moved = [place for place, answer in enumerate(answers) if answer.status is RewardStatus.MOVED]
+        if not moved:
+            break
+        again = [_aimed(entries[place], answers[place].decision_id) for place in moved]
+        replies = parse_reward(await scripts.run(reward_call(keys, again, limits)))
+        for place, answer in zip(moved, replies, strict=True):
+            answers[place] = answer
+    return answers
+
+
+class StoredDecision(Struct, frozen=True):
+    """A decision as the store still has it."""
+
+    payload: bytes
+    deadline_ms: int
+    pending: bool
+    """Its horizon has not been closed: rewards still join it."""
+    rewards: tuple[RewardRecord, ...]
+    """Joined, or to be joined."""
+    late_rewards: tuple[RewardRecord, ...]
+    """Came after it was finalised."""
+
+
+async def read_decision(scripts: AsyncScripts, keys: Keys, decision_id: str) -> StoredDecision | None:
+    """What is known of a decision at one moment; None when it was never there or is no longer kept."""
+    pipe = scripts.client.pipeline(transaction=True)
+    pipe.get(keys.decision(decision_id))
+    pipe.hgetall(keys.rewards(decision_id))
+    pipe.zscore(keys.due, decision_id)
+    stored, rewards, score = await pipe.execute()
+    if stored is None:
+        return None
+    deadline_ms, payload = split_stored(stored)
+    texts = [(key.decode(), record.decode()) for key, record in rewards.items()]
+    joined = _in_order([(key, record) for key, record in texts if not record.startswith("L")])
+    late = _in_order([(key, record[1:]) for key, record in texts if record.startswith("L")])
+    return StoredDecision(payload, deadline_ms, score is not None, joined, late)
+
+
+def _lacks_payload(answer: Decided) -> bool:
+    return answer.status in (DecideStatus.DUP, DecideStatus.FIN) and answer.payload is None
+
+
+def _filled(answer: Decided, stored: bytes | None) -> Decided:
+    if stored is None:
+        return answer
+    deadline_ms, payload = split_stored(stored)
+    return answer._replace(deadline_ms=deadline_ms, payload=payload)
+
+
+def _aimed(entry: RewardEntry, decision_id: str) -> RewardEntry:
+    return msgspec.structs.replace(entry, decision_id=decision_id)
+
+
+async def _resolved(
+    scripts: AsyncScripts, keys: Keys, entries: Sequence[RewardEntry]
+) -> Sequence[RewardEntry]:
+    """Entries by session with the target that the session has now, all looked up in one round trip."""
+    pipe = scripts.client.pipeline(transaction=False)
+    for entry in entries:
+        if entry.session_id:
+            pipe.hmget(keys.session(entry.session_id), target_fields(entry.key))
+    found = iter(await pipe.execute() if len(pipe) else ())
+    return [_aimed(entry, target_of(next(found))) if entry.session_id else entry for entry in entries]
+
+
+def _in_order(texts: Sequence[tuple[str, str]]) -> tuple[RewardRecord, ...]:
+    records = [decode_reward(key, record) for key, record in texts]
+    return tuple(sorted(records, key=lambda record: (record.at_ms, record.key)))

@@ -1,0 +1,44 @@
+"""A script call as data: which script, with which keys and arguments. Whoever holds a client sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import NamedTuple
+
+import msgpack
+
+NAMES = ("decide", "reward", "finalise", "orphan", "publish")
+"""Every script; each is ``<name>.lua`` beside this file."""
+
+WAIT = "w"
+"""The only mode so far: a decision waits out its horizon and is trained on once."""
+
+
+class Call(NamedTuple):
+    """What to send: all keys that the script may touch are in ``keys``."""
+
+    script: str
+    keys: tuple[str, ...]
+    args: tuple[bytes | str | int, ...]
+
+
+def script_text(name: str) -> str:
+    """A script as the store runs it: its first line (the flags), the shared clock, then itself."""
+    folder = resources.files(__package__)
+    flags, _, body = (folder / f"{name}.lua").read_text().partition("\n")
+    return f"{flags}\n{(folder / 'clock.lua').read_text()}\n{body}"
+
+
+def pack(entries: Iterable[Sequence[str | bytes]]) -> bytes:
+    """Entries of text as one msgpack argument: *raw* throughout, since the store's unpacker refuses *bin*.
+
+    Whole numbers travel as text too: Lua rounds them above 2**53.
+    """
+    packed: bytes = msgpack.packb([tuple(entry) for entry in entries], use_bin_type=False)
+    return packed
+
+
+def text(value: bytes | str) -> str:
+    """Text of a reply, whether or not the client decoded it."""
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,17 @@
+-- Put below the first line of every script: the time of the join, and two short words for counting.
+
+-- Milliseconds of the store's clock plus the tests' skew, never less than a script of these keys saw before.
+local function clock(skew_key, guard_key)
+  local t = redis.call('TIME')
+  local now = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(redis.call('GET', skew_key) or '0')
+  return math.max(now, tonumber(redis.call('HGET', guard_key, 'clock_ms') or '0'))
+end
+
+-- Whole numbers as text: Lua would write large ones as 1.7e+12.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function count(counters, field, n)
+  redis.call('HINCRBY', counters, field, n or 1)
+end

@@ -1,0 +1,86 @@
+#!lua
+-- decide: log a batch of decisions of one partition, each at most once; one status a decision.
+--
+-- KEYS due orph ex c skew, then for each decision: d r s f
+-- ARGV packed, most decisions that may be pending, tombstone_ms, mode
+-- packed is msgpack: [[id, client key, digest, arm, horizon_ms, tombstone member, payload], ...], all raw text
+-- Answers for each: status, decision id, "deadline_ms|payload" ("deadline_ms|" for OK, "" when not at hand).
+
+local due, orph, ex, c, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local shared, each = 5, 4
+
+local entries = cmsgpack.unpack(ARGV[1])
+local cap, tombstone_ms, mode = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+
+-- The whole batch is checked before the first write, so that a bad one leaves nothing behind.
+local function flaw()
+  if type(entries) ~= 'table' or #KEYS ~= shared + each * #entries then return 'keys and entries differ' end
+  if not cap or not tombstone_ms or tombstone_ms <= 0 then return 'no cap or no tombstone time' end
+  if mode ~= 'w' then return 'mode is not w (wait)' end
+  for j, e in ipairs(entries) do
+    if type(e) ~= 'table' or #e ~= 7 then return 'entry ' .. j .. ' has not 7 fields' end
+    for field = 1, 7 do
+      if type(e[field]) ~= 'string' then return 'entry ' .. j .. ' field ' .. field .. ' is no text' end
+    end
+    if e[1] == '' or e[7] == '' then return 'entry ' .. j .. ' has no id or no payload' end
+    if not string.match(e[5], '^%d+$') then return 'entry ' .. j .. ' has no horizon_ms' end
+    if not string.match(e[6], '^%d+$') then return 'entry ' .. j .. ' has no tombstone member' end
+  end
+end
+
+local wrong = flaw()
+if wrong then return redis.error_reply('BADBATCH ' .. wrong) end
+
+local now = clock(skew, c)
+redis.call('HSET', c, 'clock_ms', whole(now))
+
+local function seen(status, id, stored)
+  count(c, 'dec_dup')
+  return {status, id, stored or ''}
+end
+
+-- The session has this client's key already: the same request again, or another one under its name.
+local function known(session, client_key, digest)
+  local prior = client_key ~= '' and redis.call('HGET', session, 'k:' .. client_key)
+  if not prior then return nil end
+  local id, its_digest = string.match(prior, '^([^|]*)|(.*)$')
+  if its_digest ~= digest then
+    count(c, 'dec_conflict')
+    return {'CONFLICT', id, ''}
+  end
+  return seen(redis.call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
+end
+
+-- One more decision of the session, which stays known as long as its last one can be named.
+local function remember(session, id, client_key, digest, arm, horizon_ms)
+  redis.call('HSET', session, 'last', id, 'd:' .. id, arm)
+  if client_key ~= '' then redis.call('HSET', session, 'k:' .. client_key, id .. '|' .. digest) end
+  local ttl = horizon_ms + tombstone_ms
+  if redis.call('PTTL', session) < ttl then redis.call('PEXPIRE', session, whole(ttl)) end
+end
+
+local function decide(e, d, r, s, f)
+  local id, client_key, digest, arm, horizon_ms, member, payload = unpack(e)
+  if redis.call('ZSCORE', due, id) then return seen('DUP', id, redis.call('GET', d)) end
+  if redis.call('SISMEMBER', f, member) == 1 then return seen('FIN', id, redis.call('GET', d)) end
+  local repeated = known(s, client_key, digest)
+  if repeated then return repeated end
+  if redis.call('ZCARD', due) >= cap then
+    count(c, 'dec_shed')
+    return {'FULL', id, ''}
+  end
+  local deadline = whole(now + tonumber(horizon_ms)) .. '|'
+  redis.call('SET', d, deadline .. payload)
+  redis.call('ZADD', due, string.sub(deadline, 1, -2), id)
+  redis.call('ZREM', orph, id) -- its early rewards, if any, lie in r and wait with it from now on
+  remember(s, id, client_key, digest, arm, tonumber(horizon_ms))
+  count(c, 'dec')
+  return {'OK', id, deadline}
+end
+
+local answers = {}
+for j, e in ipairs(entries) do
+  local k = shared + each * (j - 1)
+  answers[j] = decide(e, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4])
+end
+return answers

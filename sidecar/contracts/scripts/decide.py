@@ -1,0 +1,135 @@
+"""``decide.lua``: log a batch of decisions of one partition, each at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.events import DecisionEvent, encode_decision
+from sidecar.contracts.ids import tombstone
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.call import WAIT, Call, pack, text
+
+
+class DecideStatus(StrEnum):
+    """What became of a decision."""
+
+    OK = "OK"
+    """Logged now."""
+    DUP = "DUP"
+    """Logged before and still pending: the stored one stands."""
+    FIN = "FIN"
+    """Logged before and finalised: the stored one stands, as long as it is kept."""
+    CONFLICT = "CONFLICT"
+    """The session used this client key for another request."""
+    FULL = "FULL"
+    """Too many are pending: not logged, shed."""
+
+
+class DecideEntry(Struct, frozen=True):
+    """One decision to be logged."""
+
+    decision_id: str
+    session_id: str
+    arm: str
+    horizon_ms: int
+    payload: bytes
+    client_key: str = ""
+    """The client's own key inside its session; empty if it gave none."""
+    digest: str = ""
+    """Digest of the request: the same key with another digest is a conflict."""
+
+
+class Decided(NamedTuple):
+    """The answer for one entry."""
+
+    status: DecideStatus
+    decision_id: str
+    """The decision that stands: of DUP, FIN and CONFLICT by client key, the earlier one's id."""
+    deadline_ms: int | None = None
+    """Until when it takes rewards, by the store's clock."""
+    payload: bytes | None = None
+    """The stored decision of DUP and FIN, where the script had it at hand: not when a client key led to
+    another id (see ``journal.decide``), nor after the answer's retention."""
+
+
+def entry_of(event: DecisionEvent) -> DecideEntry:
+    """An event as an entry."""
+    return DecideEntry(
+        event.decision_id,
+        event.session_id,
+        event.arm,
+        event.horizon_ms,
+        encode_decision(event),
+        event.client_key,
+        event.digest,
+    )
+
+
+def decide_call(
+    keys: Keys, entries: Sequence[DecideEntry], *, max_pending: int, tombstone_ms: int, mode: str = WAIT
+) -> Call:
+    """One call for all ``entries``, which must be of the partition of ``keys``.
+
+    Raises:
+        BadId: an entry's id is none of ours.
+    """
+    each = [key for entry in entries for key in _keys_of(keys, entry)]
+    shared = (keys.due, keys.orphans, keys.examples, keys.counters, keys.skew)
+    packed = pack(_fields(entry) for entry in entries)
+    return Call("decide", (*shared, *each), (packed, max_pending, tombstone_ms, mode))
+
+
+def parse_decide(reply: Sequence[Sequence[bytes]]) -> list[Decided]:
+    """One answer for each entry, in order."""
+    return [_decided(text(status), text(decision_id), stored) for status, decision_id, stored in reply]
+
+
+def split_stored(stored: bytes) -> tuple[int, bytes]:
+    """Deadline and payload from what lies under a decision's key.
+
+    Raises:
+        BadEvent: the bytes have another form.
+
+    >>> split_stored(b"1700000000000|payload")
+    (1700000000000, b'payload')
+    """
+    deadline, bar, payload = stored.partition(b"|")
+    if not bar or not deadline.isdigit():
+        raise BadEvent(f"a decision is stored as {stored[:40]!r}, without its deadline in front")
+    return int(deadline), payload
+
+
+def _decided(status: str, decision_id: str, stored: bytes) -> Decided:
+    if not stored:
+        return Decided(DecideStatus(status), decision_id)
+    deadline_ms, payload = split_stored(stored)
+    return Decided(DecideStatus(status), decision_id, deadline_ms, payload or None)
+
+
+def _keys_of(keys: Keys, entry: DecideEntry) -> tuple[str, ...]:
+    decision_id = entry.decision_id
+    return (
+        keys.decision(decision_id),
+        keys.rewards(decision_id),
+        keys.session(entry.session_id),
+        keys.finalised(decision_id),
+    )
+
+
+def _fields(entry: DecideEntry) -> tuple[str | bytes, ...]:
+    member = tombstone(entry.decision_id)[1]
+    horizon_ms = str(entry.horizon_ms)
+    return (
+        entry.decision_id,
+        entry.client_key,
+        entry.digest,
+        entry.arm,
+        horizon_ms,
+        member,
+        entry.payload,
+    )

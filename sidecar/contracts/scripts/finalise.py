@@ -1,0 +1,65 @@
+"""``finalise.lua``: decisions whose horizon has ended become examples. Also how an example is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgpack
+
+from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.events import JoinedDecision, RewardRecord, decode_decision, decode_reward
+from sidecar.contracts.ids import tombstone
+from sidecar.contracts.keys import ANSWER_RETENTION_MS, Keys, answer_ttl_ms
+from sidecar.contracts.scripts.call import Call, text
+
+BATCH = 64
+"""Decisions a call: a script stops the store for everybody, here for about 2 ms."""
+
+FINAL = b"F"
+"""The kind of entry that closes a decision, and in wait mode the only one."""
+
+
+def finalise_call(
+    keys: Keys, ids: Sequence[str], *, tombstone_ms: int, retention_ms: int = ANSWER_RETENTION_MS
+) -> Call:
+    """One call for ``ids``, which should be due; those that are not (any more) are passed over.
+
+    Raises:
+        BadId: one of the ids is none of ours.
+    """
+    shared = (keys.due, keys.orphans, keys.examples, keys.counters, keys.skew)
+    each = [key for i in ids for key in (keys.decision(i), keys.rewards(i), keys.finalised(i))]
+    args = [arg for i in ids for arg in (i, tombstone(i)[1])]
+    times = (tombstone_ms, answer_ttl_ms(tombstone_ms, retention_ms))
+    return Call("finalise", (*shared, *each), (*times, *args))
+
+
+def decode_example(partition: int, stream_id: bytes | str, fields: Mapping[bytes, bytes]) -> JoinedDecision:
+    """An entry of the example stream, its rewards in the order (time of arrival, key).
+
+    Raises:
+        BadEvent: the entry is of an unknown kind, or what it holds is not what it should be.
+    """
+    position = text(stream_id)
+    if fields.get(b"k") != FINAL or b"d" not in fields:
+        raise BadEvent(f"entry {position} of partition {partition} is of kind {fields.get(b'k')!r}, not F")
+    payload = bytes(fields[b"d"])
+    rewards = decode_rewards(fields.get(b"r", b""))
+    return JoinedDecision(partition, position, decode_decision(payload), rewards, payload)
+
+
+def decode_rewards(packed: bytes) -> tuple[RewardRecord, ...]:
+    """Rewards from the flat list ``[key, record, …]`` of an example, in the order (time of arrival, key).
+
+    Raises:
+        BadEvent: not such a list.
+    """
+    if not packed:
+        return ()
+    try:
+        flat: list[str] = msgpack.unpackb(packed, raw=False)
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        records = [decode_reward(key, record) for key, record in pairs]
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        raise BadEvent(f"{len(packed)} bytes are no list of rewards: {error}") from error
+    return tuple(sorted(records, key=lambda record: (record.at_ms, record.key)))

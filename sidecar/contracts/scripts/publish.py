@@ -1,0 +1,77 @@
+"""``publish.lua``: weights, version, epoch and stream positions in one fenced write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from sidecar.contracts import keys
+from sidecar.contracts.scripts.call import Call, text
+
+
+class PublishStatus(StrEnum):
+    """What became of a publication."""
+
+    OK = "OK"
+    """It stands (also: it stood already, the first reply was lost)."""
+    FENCED = "FENCED"
+    """A later learner took over: exit."""
+    STALE = "STALE"
+    """A version as new is published: load it and go on from there."""
+
+
+class Batch(Struct, frozen=True, array_like=True):
+    """What was trained on in one go: a stretch of one partition's example stream, both ends included."""
+
+    partition: int
+    first: str
+    last: str
+
+
+class Publication(Struct, frozen=True, kw_only=True):
+    """One version of the weights."""
+
+    epoch: int
+    version: int
+    record: bytes
+    """From ``weights.encode_weights``."""
+    positions: Sequence[str]
+    """Last example trained on, for each partition."""
+    examples: int
+    """Trained on so far."""
+    batches: Sequence[Batch]
+    """What this version was trained on since the one before, in order."""
+    checksum: str
+
+
+def publish_call(app: str, publication: Publication) -> Call:
+    """The call that publishes."""
+    where = (keys.weights(app), keys.weights_log(app), keys.epoch(app), keys.app_skew(app))
+    what = (
+        str(publication.epoch),
+        str(publication.version),
+        publication.record,
+        msgspec.json.encode(publication.positions),
+        str(publication.examples),
+        msgspec.json.encode(publication.batches),
+        publication.checksum,
+    )
+    return Call("publish", where, what)
+
+
+def parse_publish(reply: bytes) -> PublishStatus:
+    """The answer."""
+    return PublishStatus(text(reply))
+
+
+def decode_batches(data: bytes) -> tuple[Batch, ...]:
+    """``batches`` of an entry of the version log."""
+    return msgspec.json.decode(data, type=tuple[Batch, ...])
+
+
+def decode_positions(data: bytes) -> tuple[str, ...]:
+    """``positions`` of the weights' hash."""
+    return msgspec.json.decode(data, type=tuple[str, ...])

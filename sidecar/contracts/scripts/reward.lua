@@ -1,0 +1,125 @@
+#!lua
+-- reward: take a batch of rewards of one partition, each at most once; one status a reward.
+--
+-- KEYS due orph ex late c skew, then for each reward: r s f (those it does not need name the counters)
+-- ARGV packed, early_ms, tombstone_ms, most rewards a decision, most decisions that may be awaited, mode
+-- packed is msgpack: [[id, reward key, tail, tombstone member, session], ...], all raw text
+--   session is empty for a reward that names its decision; otherwise id is what the caller found to be the
+--   session's target (empty: none), and MOVED names the right one when that has changed meanwhile.
+-- Answers for each: status, decision id.
+
+local due, orph, ex, late, c, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local shared, each = 6, 3
+
+local entries = cmsgpack.unpack(ARGV[1])
+local early_ms, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local most, most_awaited, mode = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+
+local function flaw()
+  if type(entries) ~= 'table' or #KEYS ~= shared + each * #entries then return 'keys and entries differ' end
+  if not (early_ms and tombstone_ms and most and most_awaited) then return 'a limit is no number' end
+  if tombstone_ms <= 0 then return 'no tombstone time' end
+  if mode ~= 'w' then return 'mode is not w (wait)' end
+  for j, e in ipairs(entries) do
+    if type(e) ~= 'table' or #e ~= 5 then return 'entry ' .. j .. ' has not 5 fields' end
+    for field = 1, 5 do
+      if type(e[field]) ~= 'string' then return 'entry ' .. j .. ' field ' .. field .. ' is no text' end
+    end
+    if e[1] == '' and e[5] == '' then return 'entry ' .. j .. ' names neither decision nor session' end
+    if e[2] == '' then return 'entry ' .. j .. ' has no reward key' end
+    if not string.match(e[3], '^[^|]+|%-?%d+|[^|]*|') then return 'entry ' .. j .. ' has no value' end
+    if e[1] ~= '' and not string.match(e[4], '^%d+$') then return 'entry ' .. j .. ' has no member' end
+  end
+end
+
+local wrong = flaw()
+if wrong then return redis.error_reply('BADBATCH ' .. wrong) end
+
+local now = clock(skew, c)
+redis.call('HSET', c, 'clock_ms', whole(now))
+
+-- A reward that joins nothing is kept with its reason, under the name that it came with.
+local function keep(kind, name, key, record)
+  redis.call('XADD', late, whole(now) .. '-*', 'k', kind, 'i', name, 'm', key, 'r', record)
+end
+
+-- The same key again; with another value it contradicts: the first stays, this one is kept beside.
+local function again(name, key, record, old)
+  count(c, 'rew_dup')
+  if string.match(old, '%d+|([^|]*)') ~= string.match(record, '%d+|([^|]*)') then
+    keep('X', name, key, record)
+    count(c, 'rew_contradicts')
+  end
+  return 'DUP'
+end
+
+local function over(name, key, record)
+  keep('O', name, key, record)
+  count(c, 'rew_over')
+  return 'OVER'
+end
+
+local function unknown(name, key, record)
+  keep('P', name, key, record)
+  count(c, 'rew')
+  count(c, 'rew_orphan')
+  count(c, 'rew_unknown')
+  return 'UNKNOWN'
+end
+
+local function of_decision(id, key, record, member, r, f)
+  local old = redis.call('HGET', r, key)
+  if old then return again(id, key, record, old) end
+  if redis.call('HLEN', r) >= most then return over(id, key, record) end
+  if redis.call('ZSCORE', due, id) then
+    redis.call('HSET', r, key, record)
+    count(c, 'rew')
+    return 'OK'
+  end
+  if redis.call('SISMEMBER', f, member) == 1 then
+    redis.call('HSET', r, key, 'L' .. record)
+    redis.call('PEXPIRE', r, tombstone_ms)
+    keep('L', id, key, record)
+    count(c, 'rew_late')
+    return 'LATE'
+  end
+  if not redis.call('ZSCORE', orph, id) and redis.call('ZCARD', orph) >= most_awaited then
+    return unknown(id, key, record)
+  end
+  redis.call('HSET', r, key, record)
+  redis.call('ZADD', orph, 'NX', whole(now + early_ms), id)
+  count(c, 'rew')
+  count(c, 'rew_early')
+  return 'EARLY'
+end
+
+-- The session remembers where each of its rewards went: a retry goes there too, whatever is last by now.
+local function of_session(id, key, record, member, session, r, s, f)
+  local went = redis.call('HGET', s, 'w:' .. key)
+  local nobody = went and string.sub(went, 1, 1) == '|'
+  local target = nobody and '' or went or redis.call('HGET', s, 'last') or ''
+  if target ~= id then return 'MOVED', target end
+  if nobody then return again(session, key, record, went), id end
+  if id == '' then
+    if redis.call('HLEN', s) >= most then return over(session, key, record), id end
+    redis.call('HSET', s, 'w:' .. key, '|' .. record)
+    redis.call('PEXPIRE', s, tombstone_ms)
+    return unknown(session, key, record), id
+  end
+  local status = of_decision(id, key, record, member, r, f)
+  if status == 'OK' or status == 'LATE' then redis.call('HSET', s, 'w:' .. key, id) end
+  return status, id
+end
+
+local answers = {}
+for j, e in ipairs(entries) do
+  local k = shared + each * (j - 1)
+  local id, key, tail, member, session = unpack(e)
+  local record = whole(now) .. '|' .. tail
+  if session == '' then
+    answers[j] = {of_decision(id, key, record, member, KEYS[k + 1], KEYS[k + 3]), id}
+  else
+    answers[j] = {of_session(id, key, record, member, session, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])}
+  end
+end
+return answers

@@ -1,0 +1,161 @@
+"""Connections to the store that are safe on a request path, and the scripts registered on them.
+
+The client library's defaults are not: a black-holed server blocks one command for a minute, and a write whose
+reply was lost is sent again. Here nothing is ever retried below the caller, who knows what may be repeated:
+the scripts, since they recognise a repetition, and reads. A pool that is exhausted makes its caller wait for
+50 ms, not fail at once and not queue for ever.
+
+Addresses: ``redis://``, ``rediss://``, and ``unix://`` with an absolute or a relative path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import redis
+import redis.asyncio
+import redis.asyncio.retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript, Script
+from redis.retry import Retry
+
+from sidecar.contracts.errors import BadSettings
+from sidecar.contracts.keys import Keys, epoch
+from sidecar.contracts.scripts.call import NAMES, Call, script_text
+
+StoreError = redis.RedisError
+"""Root of what goes wrong on the way to the store or in it."""
+WatchError = redis.WatchError
+"""Watched keys changed: nothing was done."""
+
+DECIDE_TIMEOUT_S = 0.25
+"""Five times the default deadline of a request: a durable write waits for the disk, and its caller has long
+answered from the backstop by the time that this says the store is away."""
+WORK_TIMEOUT_S = 5.0
+"""For who has time: learner, archiver, command line."""
+READ_SLACK_S = 2.0
+"""What a blocking read may take beyond its BLOCK."""
+POOL_WAIT_S = 0.05
+
+
+def connect_async(
+    url: str, *, timeout_s: float = DECIDE_TIMEOUT_S, max_connections: int = 32
+) -> redis.asyncio.Redis:
+    """A client for an event loop; close it with ``aclose()``. Connects when first used.
+
+    Raises:
+        BadSettings: ``url`` is no address of a store.
+    """
+    settings = _settings(timeout_s, max_connections, redis.asyncio.retry.Retry(NoBackoff(), 0))
+    if path := _relative_path(url):
+        pool = redis.asyncio.BlockingConnectionPool(
+            connection_class=redis.asyncio.UnixDomainSocketConnection, path=path, **settings
+        )
+    else:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(_checked(url), **settings)
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def connect_reader_async(url: str, *, block_s: float) -> redis.asyncio.Redis:
+    """A client for reads that block for up to ``block_s``: its timeout is longer than that."""
+    return connect_async(url, timeout_s=block_s + READ_SLACK_S, max_connections=4)
+
+
+def connect(url: str, *, timeout_s: float = WORK_TIMEOUT_S, max_connections: int = 8) -> redis.Redis:
+    """A client for a thread; close it with ``close()``. Connects when first used.
+
+    Raises:
+        BadSettings: ``url`` is no address of a store.
+    """
+    settings = _settings(timeout_s, max_connections, Retry(NoBackoff(), 0))
+    if path := _relative_path(url):
+        pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+            connection_class=redis.UnixDomainSocketConnection, path=path, **settings
+        )
+    else:
+        pool = redis.BlockingConnectionPool.from_url(_checked(url), **settings)
+    return redis.Redis.from_pool(pool)
+
+
+def connect_reader(url: str, *, block_s: float) -> redis.Redis:
+    """A client for reads that block for up to ``block_s``: its timeout is longer than that."""
+    return connect(url, timeout_s=block_s + READ_SLACK_S, max_connections=4)
+
+
+@dataclass(frozen=True)
+class AsyncScripts:
+    """The scripts on one asynchronous client. A store that has forgotten them is told again, unseen."""
+
+    client: redis.asyncio.Redis
+    by_name: Mapping[str, AsyncScript]
+
+    @classmethod
+    def on(cls, client: redis.asyncio.Redis) -> AsyncScripts:
+        """Register them; asks nothing of the store yet."""
+        return cls(client, {name: client.register_script(script_text(name)) for name in NAMES})
+
+    async def run(self, call: Call) -> Any:  # noqa: ANN401 - the parser beside each script gives it its type
+        """Send a call and return the raw reply."""
+        return await self.by_name[call.script](keys=call.keys, args=call.args)
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """The scripts on one synchronous client. A store that has forgotten them is told again, unseen."""
+
+    client: redis.Redis
+    by_name: Mapping[str, Script]
+
+    @classmethod
+    def on(cls, client: redis.Redis) -> Scripts:
+        """Register them; asks nothing of the store yet."""
+        return cls(client, {name: client.register_script(script_text(name)) for name in NAMES})
+
+    def run(self, call: Call) -> Any:  # noqa: ANN401 - the parser beside each script gives it its type
+        """Send a call and return the raw reply."""
+        return self.by_name[call.script](keys=call.keys, args=call.args)
+
+
+def take_epoch(client: redis.Redis, app: str) -> int:
+    """Become the learner: publications under earlier epochs are refused from now on.
+
+    A lost reply costs a number, no more.
+    """
+    return int(client.incr(epoch(app)))
+
+
+def store_now_ms(client: redis.Redis, keys: Keys) -> int:
+    """The partition's time as its scripts see it: the store's clock and the tests' skew, never backwards."""
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    pipe.get(keys.skew)
+    pipe.hget(keys.counters, "clock_ms")
+    (seconds, micros), skew_ms, guard_ms = pipe.execute()
+    return max(int(seconds) * 1000 + int(micros) // 1000 + int(skew_ms or 0), int(guard_ms or 0))
+
+
+def _settings(timeout_s: float, max_connections: int, retry: object) -> dict[str, Any]:
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(timeout_s, WORK_TIMEOUT_S),
+        "retry": retry,
+        "max_connections": max_connections,
+        "timeout": POOL_WAIT_S,
+    }
+
+
+def _relative_path(url: str) -> str | None:
+    """The path in ``unix://relative/path``, which the client library would take for a host."""
+    rest = url.removeprefix("unix://")
+    if rest == url or rest.startswith("/") or "@" in rest:
+        return None
+    return unquote(rest.partition("?")[0])
+
+
+def _checked(url: str) -> str:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise BadSettings(f"{url!r} is no address of a store: redis://…, rediss://… or unix://…")
+    return url

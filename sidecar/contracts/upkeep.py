@@ -1,0 +1,86 @@
+"""What keeps the join going when nobody asks: finalise, give up orphans, check the books. For the learner."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sidecar.contracts.books import Books, books, counters_of
+from sidecar.contracts.keys import ANSWER_RETENTION_MS, Keys
+from sidecar.contracts.scripts.call import text
+from sidecar.contracts.scripts.finalise import BATCH, finalise_call
+from sidecar.contracts.scripts.orphan import orphan_call
+from sidecar.contracts.store import Scripts, WatchError, store_now_ms
+
+_COUNTS = 5
+"""Attempts to count the waiting rewards while nothing moves."""
+
+
+def finalise_due(
+    scripts: Scripts,
+    keys: Keys,
+    *,
+    tombstone_ms: int,
+    retention_ms: int = ANSWER_RETENTION_MS,
+    batch: int = BATCH,
+) -> int:
+    """Finalise up to ``batch`` decisions whose horizon has ended; how many were looked at.
+
+    Call again until it is 0. Decisions of one partition come out in the order of their deadlines.
+    """
+    ids = _ids_until_now(scripts, keys, keys.due, batch)
+    if ids:
+        scripts.run(finalise_call(keys, ids, tombstone_ms=tombstone_ms, retention_ms=retention_ms))
+    return len(ids)
+
+
+def give_up_orphans(scripts: Scripts, keys: Keys, *, batch: int = BATCH) -> int:
+    """Stop waiting for up to ``batch`` decisions that never came; how many were looked at.
+
+    Call again until it is 0.
+    """
+    ids = _ids_until_now(scripts, keys, keys.orphans, batch)
+    if ids:
+        scripts.run(orphan_call(keys, ids))
+    return len(ids)
+
+
+def read_books(scripts: Scripts, keys: Keys, *, count_rewards: bool = False) -> Books:
+    """The books of a partition at one moment.
+
+    Args:
+        scripts: of a synchronous client.
+        keys: the partition.
+        count_rewards: count the rewards that wait, one decision after another: exact while decisions are
+            pending too, for a partition at rest; where it never rests, they are not counted after all.
+    """
+    if count_rewards:
+        for _ in range(_COUNTS):
+            try:
+                return _counted_books(scripts, keys)
+            except WatchError:
+                continue
+    pipe = scripts.client.pipeline(transaction=True)
+    pipe.hgetall(keys.counters)
+    pipe.zcard(keys.due)
+    pipe.zcard(keys.orphans)
+    stored, pending, awaited = pipe.execute()
+    return books(counters_of(stored), pending, awaited)
+
+
+def _counted_books(scripts: Scripts, keys: Keys) -> Books:
+    """Raises ``WatchError`` when a script ran meanwhile: every one of them writes the counters."""
+    with scripts.client.pipeline(transaction=True) as pipe:
+        pipe.watch(keys.counters)  # type: ignore[no-untyped-call]
+        pending, awaited = pipe.zrange(keys.due, 0, -1), pipe.zrange(keys.orphans, 0, -1)
+        pipe.multi()
+        pipe.hgetall(keys.counters)
+        for decision_id in (*pending, *awaited):
+            pipe.hlen(keys.rewards(decision_id.decode()))
+        stored, *held = pipe.execute()
+    return books(counters_of(stored), len(pending), len(awaited), sum(held))
+
+
+def _ids_until_now(scripts: Scripts, keys: Keys, zset: str, batch: int) -> list[str]:
+    until_ms = store_now_ms(scripts.client, keys)
+    ids = scripts.client.zrange(zset, "-inf", until_ms, byscore=True, offset=0, num=batch)
+    return [text(decision_id) for decision_id in cast("list[bytes]", ids)]
