@@ -1,0 +1,31 @@
+-- What wrk sends: a new session each time, contexts from a small set; and what it prints: one line of JSON.
+local threads = 0
+function setup(thread)
+  thread:set("id", threads)
+  threads = threads + 1
+end
+
+local n = 0
+local devices = { "ios", "android", "web" }
+local segments = { "student", "family", "senior", "professional" }
+
+function init(args)
+  run = args[1] or "0"
+  headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. (args[2] or "") }
+end
+
+function request()
+  n = n + 1
+  local body = string.format(
+    '{"session_id":"b%s-%d-%d","context":{"device":"%s","hour":%d,"returning":%s,"segment":"%s","basket":%d}}',
+    run, id, n, devices[n % 3 + 1], n % 24, (n % 2 == 0) and "true" or "false", segments[n % 4 + 1], n % 7)
+  return wrk.format("POST", "/v1/recommendations", headers, body)
+end
+
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    'JSON{"requests":%d,"duration_s":%.6f,"p50_ms":%.3f,"p99_ms":%.3f,"not_2xx":%d,"broken":%d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    e.status, e.connect + e.read + e.write + e.timeout))
+end
