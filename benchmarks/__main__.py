@@ -22,7 +22,9 @@ SUITES = {
 def main() -> int:
     """Run what was asked for; exit code 1 when a gate was missed, 2 when a tool is missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all when none is named")
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all when none is named"
+    )
     chosen = parser.parse_args().suites or list(SUITES)
     if unknown := [name for name in chosen if name not in SUITES]:
         parser.error(f"no suite {unknown[0]!r}: choose from {', '.join(SUITES)}")
@@ -45,7 +47,13 @@ def _table(measured: list[Figure]) -> Table:
     table = Table("figure", "value", "yardstick", "ratio", "gate")
     for f in measured:
         gate = "–" if f.gate is None else f"{f.gate}"
-        table.add_row(f.name, f"{f.value:,.2f} {f.unit}", f"{f.yardstick:,.2f} {f.yardstick_name}", f"{f.ratio:.3f}", gate)
+        table.add_row(
+            f.name,
+            f"{f.value:,.2f} {f.unit}",
+            f"{f.yardstick:,.2f} {f.yardstick_name}",
+            f"{f.ratio:.3f}",
+            gate,
+        )
     return table
 
 

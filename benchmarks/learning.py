@@ -22,7 +22,10 @@ CONTEXT_FEATURES = 10
 ROUNDS = 3
 MODEL = ModelConfig(interactions=("ca",))
 CATALOGUE = catalogue_of(
-    tuple(Arm(f"sku-{n}", {"category": f"c{n % 5}", "price": 1.0 + n, "brand": f"b{n % 7}"}) for n in range(ARMS))
+    tuple(
+        Arm(f"sku-{n}", {"category": f"c{n % 5}", "price": 1.0 + n, "brand": f"b{n % 7}"})
+        for n in range(ARMS)
+    )
 )
 
 
@@ -34,7 +37,11 @@ def figures() -> list[Figure]:
         path.write_text("".join(_dsjson(decode_decision(payload), reward) for payload, reward in stored))
         pairs = [(_driver(path), _ours(stored)) for _ in range(ROUNDS)]
     driver, ours = (EXAMPLES / median_of([pair[i] for pair in pairs]) for i in (0, 1))
-    return [Figure("learner.examples_per_s", ours, "examples/s", driver, "VW's command-line driver, same examples")]
+    return [
+        Figure(
+            "learner.examples_per_s", ours, "examples/s", driver, "VW's command-line driver, same examples"
+        )
+    ]
 
 
 def _ours(stored: list[tuple[bytes, float]]) -> float:
@@ -52,8 +59,21 @@ def _driver(path: Path) -> float:
         "import sys, time; from vowpal_wabbit_next import run_cli_driver\n"
         "began = time.perf_counter(); run_cli_driver(sys.argv[1:]); print(time.perf_counter() - began)"
     )
-    options = ["--dsjson", "-d", str(path), "--cb_adf", "-b", str(MODEL.bits), "-q", "ca", "--quiet", "--chain_hash"]
-    done = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True, check=True)
+    options = [
+        "--dsjson",
+        "-d",
+        str(path),
+        "--cb_adf",
+        "-b",
+        str(MODEL.bits),
+        "-q",
+        "ca",
+        "--quiet",
+        "--chain_hash",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *options], capture_output=True, text=True, check=True
+    )
     return float(done.stdout.split()[-1])
 
 

@@ -124,7 +124,10 @@ def free_port() -> int:
 def _wait(url: str) -> None:
     give_up = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < give_up:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url, timeout=2):
+        with (
+            contextlib.suppress(urllib.error.URLError, ConnectionError),
+            urllib.request.urlopen(url, timeout=2),
+        ):
             return
         time.sleep(0.05)
     raise TimeoutError(f"{url} did not answer within {START_DEADLINE_S:.0f} s")

@@ -88,7 +88,11 @@ def test_pods_meet_the_restricted_standard(objects: list[dict[str, Any]]) -> Non
 
 def test_services_and_budgets_select_pods_that_exist(objects: list[dict[str, Any]]) -> None:
     """A selector that matches nothing is a typo."""
-    labels = [o["spec"]["template"]["metadata"]["labels"] for o in objects if o["kind"] in ("Deployment", "StatefulSet")]
+    labels = [
+        o["spec"]["template"]["metadata"]["labels"]
+        for o in objects
+        if o["kind"] in ("Deployment", "StatefulSet")
+    ]
     for item in objects:
         if item["kind"] not in ("Service", "PodDisruptionBudget"):
             continue
