@@ -1,0 +1,1 @@
+"""The small Open Bandit Dataset, imported as decisions with their logged propensities."""

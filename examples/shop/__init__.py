@@ -1,0 +1,1 @@
+"""A shop of twenty products and simulated shoppers whose preferences are known."""
