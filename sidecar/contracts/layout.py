@@ -29,6 +29,11 @@ class DataFolder:
         """API keys, hashed."""
         return self.root / "keys.json"
 
+    @property
+    def draw_secret(self) -> Path:
+        """Key of the draw, unless the environment gives it."""
+        return self.root / "draw_secret"
+
     def log(self, app: str) -> Path:
         """Root of an application's Parquet datasets."""
         return self.root / "log" / app

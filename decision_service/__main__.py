@@ -1,0 +1,104 @@
+"""Start the decision service: ``python -m decision_service --app examples/shop --data data``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from decision_service.app import make_app
+from decision_service.service import open_service
+from decision_service.settings import ServiceSettings
+from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.settings import load_settings
+
+BAD_SETTINGS = 2
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 75  # longer than the idle time of common load balancers, so that they hang up first
+
+log = logging.getLogger("sidearm.decision_service")
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after an orderly stop, 2 when it cannot start as configured."""
+    parser = argparse.ArgumentParser(prog="python -m decision_service", description=__doc__)
+    parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
+    parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        if not arguments.app:
+            raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
+        folder, data = Path(arguments.app), DataFolder(Path(arguments.data))
+        application = load_application(folder)
+        settings = load_settings(ServiceSettings, "decision_service", application.decision_service, environ)
+        url = environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
+        _stop_quietly()
+        with _bind(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(folder, application, settings, data, url, listening))
+    except (ContractError, OSError) as error:
+        print(f"decision_service: {error}", file=sys.stderr)
+        return BAD_SETTINGS
+    return 0
+
+
+async def _serve(
+    folder: Path,
+    application: Application,
+    settings: ServiceSettings,
+    data: DataFolder,
+    store_url: str,
+    listening: socket.socket,
+) -> None:
+    async with open_service(folder, application, settings, data, store_url) as service:
+        config = uvicorn.Config(
+            make_app(service),
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            log_level="warning",
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=settings.drain_s,
+        )
+        host, port = listening.getsockname()[:2]
+        log.info("application %s on http://%s:%s", application.name, host, port)
+        await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def _bind(settings: ServiceSettings) -> socket.socket:
+    """The listening socket.
+
+    Raises:
+        BadSettings: the address is taken, or none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise BadSettings(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
+            "set host and port in [decision_service], or SIDEARM_DECISION_SERVICE_PORT"
+        ) from error
+
+
+def _stop_quietly() -> None:
+    """The server raises the signal that stopped it once more when all is done; that must not kill us."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""The public HTTP API as data: every request and answer, with its bounds. ``openapi.py`` is made from this.
+
+Requests are strict: unknown fields, other types, NaN and Infinity are refused; nothing is coerced. A field
+that may be left out may also be null.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from sidecar.contracts.application import Features
+
+MAX_FEATURES = 256
+MAX_ARMS = 5_000
+MAX_REWARDS = 1_000
+MAX_MAGNITUDE = 1e9
+"""Features beyond it are refused: the square of two crossed ones must still fit a float32."""
+
+Id = Annotated[str, Meta(min_length=1, max_length=256, description="1 to 256 characters")]
+Key = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A name inside the store: no control characters."""
+Number = Annotated[float, Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
+Text = Annotated[str, Meta(max_length=1024)]
+GivenFeatures = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=256)], Text | Number | bool],
+    Meta(max_length=MAX_FEATURES, description="flat: name to string, number or boolean; at most 256"),
+]
+
+
+class GivenArm(Struct, frozen=True, forbid_unknown_fields=True):
+    """An arm with features for this request only, merged over the catalogue's."""
+
+    id: Id
+    features: GivenFeatures = {}
+
+
+class RecommendationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Asks for an arm for a session."""
+
+    session_id: Key
+    unit_id: Id | None = None
+    """Unit of randomisation and of privacy requests; the session when left out."""
+    decision_id: Key | None = None
+    """The client's own key inside the session: asking twice with it gives the same decision."""
+    context: GivenFeatures = {}
+    arms: Annotated[list[Id | GivenArm], Meta(min_length=1, max_length=MAX_ARMS)] | None = None
+    """Candidates, none twice; left out, the whole catalogue is."""
+    exclude: Annotated[list[Id], Meta(max_length=MAX_ARMS)] = []
+    """Arms that must not be chosen."""
+    limit: Annotated[int, Meta(ge=1, le=MAX_ARMS)] | Literal["all"] = 1
+    """How many arms the answer's ranking shows."""
+    deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    """By when features and scores must be there; after it the backstop answers."""
+
+
+class RankedArm(Struct, frozen=True):
+    """One eligible arm as it was scored."""
+
+    arm: str
+    probability: float
+    score: float
+
+
+AnswerSource = Literal["model", "pre_policy", "fallback", "repeat", "import"]
+
+
+class Recommendation(Struct, frozen=True, kw_only=True):
+    """The decision. It is in the log when this is read."""
+
+    decision_id: str
+    """Name this in the reward."""
+    session_id: str
+    arm: str
+    """The arm to show."""
+    probability: float
+    """Probability with which the whole procedure chose it."""
+    ranking: list[RankedArm]
+    """By score, the best first, cut to ``limit``."""
+    source: AnswerSource
+    policy: str
+    model_version: int
+    logged: bool
+    reward_until: str | None
+    """End of the horizon, by the store's clock: rewards that come later are kept, but not learned from. null
+    when overload shed the decision from the log."""
+
+
+class RewardRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Says what came of a decision."""
+
+    decision_id: Key | None = None
+    """Of the answer; or, with ``session_id``, the client's own key."""
+    session_id: Key | None = None
+    """Alone it means the session's last decision."""
+    event: Id | None = None
+    """A row of the application's table of events; its value is the reward unless ``reward`` is given."""
+    reward: float | None = None
+    arm: Id | None = None
+    reward_id: Key | None = None
+    """Idempotency key, such as the order's number; the ``Idempotency-Key`` header stands in for it."""
+    occurred_at: Annotated[str, Meta(max_length=64)] | None = None
+    """RFC 3339 with a zone, such as 2026-01-01T12:30:00Z. Recorded; the store's clock decides."""
+
+
+class RewardBatch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Many rewards, each with its own fate."""
+
+    rewards: Annotated[list[RewardRequest], Meta(min_length=1, max_length=MAX_REWARDS)]
+
+
+RewardStatus = Literal["accepted", "duplicate", "early", "late", "unknown", "over_limit"]
+
+
+class RewardReceipt(Struct, frozen=True, kw_only=True):
+    """What became of a reward."""
+
+    status: RewardStatus
+    decision_id: str | None
+    """The decision that it went to; null when nobody was found."""
+    reward_id: str
+    """Its idempotency key, made here when the client gave none."""
+
+
+class RewardReceipts(Struct, frozen=True, kw_only=True):
+    """One receipt a reward, in the order of the request."""
+
+    rewards: list[RewardReceipt]
+
+
+class RewardView(Struct, frozen=True, kw_only=True):
+    """A reward as it was kept."""
+
+    reward_id: str
+    value: float
+    event: str
+    arm: str
+    at: str
+    """When it arrived, by the store's clock."""
+
+
+class ArmView(Struct, frozen=True, kw_only=True):
+    """One arm that was eligible."""
+
+    arm: str
+    probability: float | None
+    """null where only the chosen arm's propensity is known (imports)."""
+    score: float | None
+
+
+class DecisionView(Struct, frozen=True, kw_only=True):
+    """What was decided, why, and what came of it."""
+
+    decision_id: str
+    session_id: str
+    unit_id: str
+    client_decision_id: str | None
+    decided_at: str
+    reward_until: str
+    state: Literal["pending", "final"]
+    arm: str
+    probability: float
+    source: str
+    policy: str
+    model_version: int
+    cold: bool
+    """No weights had been published yet."""
+    catalogue: str
+    exploration: dict[str, str | float]
+    context: Features
+    outcomes: dict[str, str]
+    """How each context feature was had."""
+    arms: list[ArmView]
+    """The eligible arms with the whole pmf, in the order of scoring."""
+    excluded: dict[str, str]
+    seed: str
+    rewards: list[RewardView]
+    """Within the horizon."""
+    late_rewards: list[RewardView]
+    """After it: kept, but part of nothing."""
+    reward: float
+    """Aggregated so far; final when ``state`` is."""
+
+
+class ProblemDetail(Struct, frozen=True):
+    """One field at fault."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemDetail] = []
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """A probe's answer."""
+
+    status: Literal["ok"]

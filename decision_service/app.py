@@ -1,0 +1,131 @@
+"""The application: its table of endpoints, what each does with a request, and FastAPI around them."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as FrameworkRequest
+from starlette.responses import Response
+
+from decision_service import openapi
+from decision_service.api import Health, RecommendationRequest, RewardBatch, RewardReceipts, RewardRequest
+from decision_service.bookkeeping import keep_books
+from decision_service.decide import decide
+from decision_service.decisions import look_up
+from decision_service.decoding import decode
+from decision_service.door import Door, Endpoint, Request
+from decision_service.errors import BadRequest, FieldError, StoreAway
+from decision_service.problem import HttpAnswer, http_problem
+from decision_service.service import Service
+
+_encode = msgspec.json.Encoder().encode
+_recommendation = msgspec.json.Decoder(RecommendationRequest)
+_reward = msgspec.json.Decoder(RewardRequest)
+_rewards = msgspec.json.Decoder(RewardBatch)
+
+_MAX_KEY = 256
+
+
+def make_app(service: Service) -> Door:
+    """The ASGI application over an open service."""
+    settings = service.settings
+    table = endpoints(service)
+    return Door(
+        table, _framework(service, table), service.keyring, service.telemetry, settings.body_timeout_s
+    )
+
+
+def endpoints(service: Service) -> tuple[Endpoint, ...]:
+    """Every endpoint of ours: name, method, path, what it does, who may, how long its body may be."""
+    small, large = service.settings.max_body_bytes, service.settings.max_batch_body_bytes
+    does = _Handlers(service)
+    return (
+        Endpoint("recommend", "POST", "/v1/recommendations", does.recommend, "decide", small),
+        Endpoint("reward", "POST", "/v1/rewards", does.reward, "reward", small),
+        Endpoint("reward_batch", "POST", "/v1/rewards/batch", does.reward_batch, "reward", large),
+        Endpoint("decision", "GET", "/v1/decisions/{decision_id}", does.decision, "read"),
+        Endpoint("livez", "GET", "/livez", does.livez),
+        Endpoint("readyz", "GET", "/readyz", does.readyz),
+        Endpoint("metrics", "GET", "/metrics", does.metrics),
+    )
+
+
+class _Handlers:
+    """From bytes to bytes, one method an endpoint."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def recommend(self, request: Request) -> HttpAnswer:
+        """The hot path: see ``decide.py``."""
+        answer = await decide(self._service.decider, decode(_recommendation, request.body))
+        return HttpAnswer(201, _encode(answer))
+
+    async def reward(self, request: Request) -> HttpAnswer:
+        reward = decode(_reward, request.body)
+        receipts = await self._service.rewarder.take([reward], _idempotency_key(request), lambda _: "")
+        return HttpAnswer(202, _encode(receipts[0]))
+
+    async def reward_batch(self, request: Request) -> HttpAnswer:
+        batch = decode(_rewards, request.body)
+        receipts = await self._service.rewarder.take(
+            batch.rewards, _idempotency_key(request), lambda place: f"/rewards/{place}"
+        )
+        return HttpAnswer(202, _encode(RewardReceipts(rewards=receipts)))
+
+    async def decision(self, request: Request) -> HttpAnswer:
+        service = self._service
+        view = await look_up(service.scripts, service.application, service.catalogues, request.argument)
+        return HttpAnswer(200, _encode(view))
+
+    async def livez(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(Health(status="ok")))
+
+    async def readyz(self, request: Request) -> HttpAnswer:
+        """Ready when a decision can be logged; without the sidecar the backstop answers."""
+        await self._service.check_store()
+        if not self._service.catalogue_published:
+            raise StoreAway("the catalogue is not in the store yet")
+        return HttpAnswer(200, _encode(Health(status="ok")))
+
+    async def metrics(self, request: Request) -> HttpAnswer:
+        service = self._service
+        app = service.application
+        await keep_books(service.telemetry, service.scripts, app.name, app.partitions)
+        return HttpAnswer(
+            200, service.telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.header(b"idempotency-key").strip()
+    if len(key) > _MAX_KEY or not key.isprintable():
+        raise BadRequest(FieldError("", f"Idempotency-Key: legal: at most {_MAX_KEY} printable characters"))
+    return key
+
+
+def _framework(service: Service, table: tuple[Endpoint, ...]) -> FastAPI:
+    """Documentation, and a problem document for all that does not exist."""
+    docs = service.settings.docs
+    app = FastAPI(
+        title="Sidearm",
+        openapi_url="/openapi.json" if docs else None,
+        docs_url="/docs" if docs else None,
+        redoc_url=None,
+    )
+    document = openapi.document(table)
+    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
+
+    @app.exception_handler(HTTPException)
+    async def _refuse(_: FrameworkRequest, error: HTTPException) -> Response:
+        return _response(http_problem(error.status_code, _PATHS if error.status_code == 404 else ""), error)
+
+    return app
+
+
+_PATHS = "no such path; /openapi.json lists those there are"
+
+
+def _response(answer: HttpAnswer, error: HTTPException) -> Response:
+    return Response(answer.body, answer.status, dict(error.headers or {}), answer.media_type)

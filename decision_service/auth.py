@@ -1,0 +1,119 @@
+"""API keys: who may call what. Only digests are stored; a key is shown once, when it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from decision_service.errors import NotAllowed, NotAuthenticated
+from sidecar.contracts.errors import BadSettings
+
+Role = Literal["decide", "reward", "read", "admin"]
+ALL_ROLES: tuple[Role, ...] = ("decide", "reward", "read", "admin")
+
+KEY_PREFIX = "sk_"
+_PREFIX_LENGTH = 11  # ``sk_`` and eight characters: enough to find a key, not enough to guess one
+_DEVELOPMENT = "development"
+
+
+class ApiKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key as it is stored. Keys are random, so a plain SHA-256 is as good as a slow hash here."""
+
+    name: str
+    prefix: str
+    sha256: str
+    roles: tuple[Role, ...]
+
+
+class Keyring:
+    """The keys of one service, found by prefix and compared in constant time."""
+
+    def __init__(self, keys: tuple[ApiKey, ...]) -> None:
+        self._by_prefix: dict[str, list[ApiKey]] = {}
+        for key in keys:
+            self._by_prefix.setdefault(key.prefix, []).append(key)
+
+    def authorise(self, authorization: str, role: Role) -> ApiKey:
+        """The key in an ``Authorization`` header, if it may act as ``role``.
+
+        Raises:
+            NotAuthenticated: no bearer token, or one that nobody was given.
+            NotAllowed: the key has other roles.
+        """
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise NotAuthenticated("send `Authorization: Bearer sk_…`")
+        digest = _digest(token.strip())
+        for key in self._by_prefix.get(token[:_PREFIX_LENGTH], ()):
+            if hmac.compare_digest(key.sha256, digest):
+                if role in key.roles:
+                    return key
+                raise NotAllowed(f"key {key.name!r} has the roles {', '.join(key.roles)}; {role} is needed")
+        raise NotAuthenticated("this API key is not known here")
+
+
+def make_key(name: str, roles: tuple[Role, ...], token_hex: Callable[[int], str]) -> tuple[str, ApiKey]:
+    """A new key: the secret to hand out, and what to store.
+
+    Args:
+        name: for people and logs.
+        roles: what it may do.
+        token_hex: a source of that many random bytes, as hex; ``secrets.token_hex``.
+    """
+    secret = KEY_PREFIX + token_hex(32)
+    return secret, ApiKey(name, secret[:_PREFIX_LENGTH], _digest(secret), roles)
+
+
+def load_keys(path: Path) -> tuple[ApiKey, ...]:
+    """The stored keys; none when there is no file yet.
+
+    Raises:
+        BadSettings: the file is not a list of keys.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[ApiKey, ...])
+    except FileNotFoundError:
+        return ()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: {error}; a key is name, prefix, sha256 and roles") from error
+
+
+def ensure_development_key(path: Path, environ: Mapping[str, str] = os.environ) -> str:
+    """The key that ``make run`` prints: made at the first start, with every role, and kept.
+
+    ``SIDEARM_DEVELOPMENT_KEY`` names it instead, for scripts that must know it beforehand. The secret itself
+    lies beside the digests with mode 0600, since it must be printed again at the next start: delete that
+    file, and the key of its name in ``path``, where real keys are in use.
+    """
+    beside = path.with_name("development.key")
+    if given := environ.get("SIDEARM_DEVELOPMENT_KEY"):
+        secret = given
+    else:
+        secret = beside.read_text().strip() if beside.exists() else KEY_PREFIX + secrets.token_hex(32)
+    stored = ApiKey(_DEVELOPMENT, secret[:_PREFIX_LENGTH], _digest(secret), ALL_ROLES)
+    others = tuple(key for key in load_keys(path) if key.name != _DEVELOPMENT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_private(beside, secret.encode())
+    write_private(path, msgspec.json.format(msgspec.json.encode((*others, stored))))
+    return secret
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace ``path`` in one step, readable by its owner only."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    fresh.replace(path)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

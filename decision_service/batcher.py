@@ -1,0 +1,115 @@
+"""Concurrent callers share one call: as many as there are while the previous call is away, none waiting idle.
+
+The batch grows with the load by itself: the first item is sent in the same turn of the event loop in which it
+came, and whatever comes until that call returns makes the next one.
+(Daniel Crankshaw et al., "Clipper: A Low-Latency Online Prediction Serving System", 2017, section 4.3.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+Call = Callable[[Sequence[Q]], Awaitable[Sequence[A]]]
+"""N questions in, N answers out, in order. What it raises, every caller of that batch is raised."""
+
+
+class Batcher(Generic[Q, A]):
+    """Gathers items for ``call``; belongs to one event loop.
+
+    Args:
+        call: answers a batch; it brings its own timeout.
+        max_batch: most items of one call.
+        in_flight: calls under way at once.
+    """
+
+    def __init__(self, call: Call[Q, A], *, max_batch: int, in_flight: int = 1) -> None:
+        self._call = call
+        self._max_batch = max_batch
+        self._free = in_flight
+        self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    @property
+    def waiting(self) -> int:
+        """Items that no call has taken yet."""
+        return len(self._waiting)
+
+    async def ask(self, item: Q, timeout_s: float | None = None) -> A:
+        """The answer to ``item``.
+
+        Args:
+            item: goes into the next call.
+            timeout_s: how long this caller waits, queueing included; the others of its batch are not touched.
+
+        Raises:
+            TimeoutError: no answer came in time.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[A] = loop.create_future()
+        self._waiting.append((item, future))
+        self._schedule(loop)
+        if timeout_s is None:
+            return await future
+        timer = loop.call_later(timeout_s, _give_up, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._free and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._flush, loop)
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._scheduled = False
+        while self._free and (batch := self._take()):
+            self._free -= 1
+            task = loop.create_task(self._run(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _take(self) -> list[tuple[Q, asyncio.Future[A]]]:
+        batch: list[tuple[Q, asyncio.Future[A]]] = []
+        while self._waiting and len(batch) < self._max_batch:
+            entry = self._waiting.popleft()
+            if not entry[1].done():  # its caller gave up or went away
+                batch.append(entry)
+        return batch
+
+    async def _run(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
+        try:
+            answers = await self._call([item for item, _ in batch])
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+        except BaseException as error:
+            _fail(batch, error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._free += 1
+            if self._waiting:
+                self._schedule(asyncio.get_running_loop())
+
+
+def _give_up(future: asyncio.Future[A]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
+
+
+def _fail(batch: list[tuple[Q, asyncio.Future[A]]], error: BaseException) -> None:
+    for _, future in batch:
+        if future.done():
+            continue
+        if isinstance(error, asyncio.CancelledError):
+            future.cancel()
+        else:
+            future.set_exception(error)

@@ -1,0 +1,271 @@
+"""One decision, stage by stage: the story of this process.
+
+Prepare, fetch features, score, make probabilities of the scores, draw, log, answer. Whatever fails between
+the request and the draw, an answer comes: the backstop is a policy like any other, with a true probability.
+What cannot be logged is not answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from decision_service.api import AnswerSource, RankedArm, Recommendation, RecommendationRequest
+from decision_service.catalogues import Catalogues
+from decision_service.errors import BadRequest, FieldError, KeyReused, SidecarFailed
+from decision_service.event_log import EventLog
+from decision_service.features import FeatureSource, Resolved
+from decision_service.ids import is_ours
+from decision_service.prepolicy import Eligible, Shelf, eligible
+from decision_service.scoring import Scorer
+from decision_service.telemetry import Telemetry
+from decision_service.times import utc
+from sidecar.contracts.application import Application, Exploration
+from sidecar.contracts.events import DecisionEvent, decode_decision
+from sidecar.contracts.ids import new_decision_id, partition_of_session
+from sidecar.contracts.scripts.decide import Decided, DecideStatus
+from sidecar.contracts.wire import ScoreRow
+from sidecar.policy.exploration import pmf_of
+from sidecar.policy.sampling import draw, seed_of
+
+BACKSTOP = Exploration("uniform", epsilon=0.0, control_share=0.0)
+"""What answers when the model does not: every eligible arm alike. It needs nothing, so it cannot fail."""
+
+
+class Decider(Struct, frozen=True):
+    """All that a decision needs beside the request."""
+
+    application: Application
+    shelf: Shelf
+    features: FeatureSource
+    scorer: Scorer
+    log: EventLog
+    catalogues: Catalogues
+    telemetry: Telemetry
+    exploration: Exploration
+    horizon_ms: int
+    deadline_ms: int
+    secret: bytes
+    """Key of the draw: nobody who chooses ids can choose arms."""
+    now_ms: Callable[[], int]
+    """Wall clock, recorded only."""
+    loop_time: Callable[[], float]
+    """Seconds of a clock that never jumps: deadlines."""
+    entropy: Callable[[], int]
+    """64 random bits."""
+
+
+async def decide(decider: Decider, request: RecommendationRequest) -> Recommendation:
+    """Choose an arm for ``request``, log the decision, and answer.
+
+    Raises:
+        BadRequest: the arms or the key cannot be used.
+        NothingEligible: every arm is excluded.
+        KeyReused: the client's key was used with another body.
+        StoreAway: the decision could not be logged.
+    """
+    plan = prepare(decider, request)
+    found = await decider.features.resolve(request, plan.deadline_at)
+    scored = await score(decider, plan, found)
+    pmf = pmf_of(scored.values, scored.exploration)
+    choice = choose(decider, plan, pmf)
+    event = event_of(decider, request, plan, found, scored, choice)
+    decided = await decider.log.append(event)
+    return await answer(decider, event, decided, pmf)
+
+
+class Plan(Struct, frozen=True):
+    """What is known before anything was fetched."""
+
+    decision_id: str
+    decided_at_ms: int
+    deadline_at: float
+    """On the loop's clock, in seconds."""
+    eligible: Eligible
+
+
+def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
+    """Fix the id, the deadline and the eligible arms.
+
+    Raises:
+        BadRequest: an arm stands twice, or the client's key could be mistaken for one of our ids.
+        NothingEligible: every arm is excluded.
+    """
+    if request.decision_id is not None and is_ours(request.decision_id):
+        raise BadRequest(
+            FieldError("/decision_id", "has the form of this platform's own ids; choose another")
+        )
+    now_ms = decider.now_ms()
+    partition = partition_of_session(request.session_id, decider.application.partitions)
+    deadline_ms = request.deadline_ms or decider.deadline_ms
+    return Plan(
+        new_decision_id(partition, now_ms, decider.entropy()),
+        now_ms,
+        decider.loop_time() + deadline_ms / 1000,
+        eligible(request, decider.shelf),
+    )
+
+
+Scores = npt.NDArray[np.float32]
+
+
+class Scored(Struct, frozen=True):
+    """Scores of the eligible arms, and who gave them."""
+
+    values: Scores
+    """Shape ``(n_eligible,)``."""
+    exploration: Exploration
+    source: Literal["model", "fallback"]
+    policy: str
+    model_version: int
+    cold: bool
+
+
+async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
+    """The model's scores, or the backstop's when none come in time."""
+    arms = plan.eligible
+    row = ScoreRow(found.context, arms.places, arms.arms)
+    try:
+        scores = await decider.scorer.score(row, plan.deadline_at - decider.loop_time())
+        values = np.frombuffer(scores.scores, dtype="<f4")
+        if values.shape != (len(arms.ids),) or not np.isfinite(values).all():
+            raise SidecarFailed(f"{values.shape[0]} scores for {len(arms.ids)} arms, or not all finite")
+    except (SidecarFailed, TimeoutError, ValueError) as error:
+        decider.telemetry.backstop(error)
+        zeros = np.zeros(len(arms.ids), dtype="<f4")
+        return Scored(zeros, BACKSTOP, "fallback", "backstop", 0, cold=False)
+    return Scored(values, decider.exploration, "model", "champion", scores.model_version, scores.cold)
+
+
+class Choice(Struct, frozen=True):
+    """What was drawn."""
+
+    index: int
+    propensity: float
+    seed: int
+
+
+def choose(decider: Decider, plan: Plan, pmf: npt.NDArray[np.float64]) -> Choice:
+    """Draw from ``pmf`` with a seed that is a keyed hash of the decision's id: anybody can draw it again."""
+    seed = seed_of(plan.decision_id, decider.secret)
+    index = draw(pmf, seed)
+    return Choice(index, float(pmf[index]), seed)
+
+
+def event_of(
+    decider: Decider,
+    request: RecommendationRequest,
+    plan: Plan,
+    found: Resolved,
+    scored: Scored,
+    choice: Choice,
+) -> DecisionEvent:
+    """All that was seen and done, as it will be stored."""
+    arms = plan.eligible
+    return DecisionEvent(
+        decision_id=plan.decision_id,
+        session_id=request.session_id,
+        unit_id=request.unit_id or request.session_id,
+        decided_at_ms=plan.decided_at_ms,
+        horizon_ms=decider.horizon_ms,
+        source=scored.source,
+        policy=scored.policy,
+        model_version=scored.model_version,
+        catalogue=decider.shelf.catalogue.version,
+        context=found.context,
+        outcomes=found.outcomes,
+        arms=arms.logged,
+        given_arms=arms.given,
+        scores=scored.values.tobytes(),
+        exploration=scored.exploration,
+        arm=arms.ids[choice.index],
+        arm_index=choice.index,
+        propensity=choice.propensity,
+        seed=str(choice.seed),
+        client_key=request.decision_id or "",
+        digest=digest_of(request) if request.decision_id else "",
+        limit=len(arms.ids) if request.limit == "all" else request.limit,
+        excluded=arms.excluded,
+        cold=scored.cold,
+    )
+
+
+def digest_of(request: RecommendationRequest) -> str:
+    """Two requests with the same digest ask the same; how long they are ready to wait is no part of it."""
+    asked = msgspec.structs.replace(request, deadline_ms=None)
+    body = msgspec.json.encode(asked, order="deterministic")
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+async def answer(
+    decider: Decider, event: DecisionEvent, decided: Decided, pmf: npt.NDArray[np.float64]
+) -> Recommendation:
+    """What the caller is told; for a repeated key, what it was told the first time.
+
+    Raises:
+        KeyReused: the key was used with another body, or so long ago that its answer is gone.
+    """
+    match decided.status:
+        case DecideStatus.CONFLICT:
+            raise KeyReused(f"decision_id {event.client_key!r} was used in this session with another body")
+        case DecideStatus.DUP | DecideStatus.FIN if decided.decision_id != event.decision_id:
+            return await repeat(decider, event, decided)
+        case DecideStatus.FULL:
+            decider.telemetry.shed()
+            return told(event, event.arms or decider.shelf.ids, pmf, event.source, None)
+        case _:
+            decider.telemetry.decided(event)
+            return told(event, event.arms or decider.shelf.ids, pmf, event.source, decided.deadline_ms)
+
+
+async def repeat(decider: Decider, event: DecisionEvent, decided: Decided) -> Recommendation:
+    """The stored decision, as it was answered then.
+
+    Raises:
+        KeyReused: it is so old that it is not kept any more.
+    """
+    decider.telemetry.repeated()
+    if decided.payload is None:
+        raise KeyReused(
+            f"decision_id {event.client_key!r} was answered before, as {decided.decision_id}, "
+            "and that answer is not kept any more"
+        )
+    stored = decode_decision(decided.payload)
+    ids = await decider.catalogues.eligible_ids(stored)
+    pmf = pmf_of(np.frombuffer(stored.scores, dtype="<f4"), stored.exploration)
+    return told(stored, ids, pmf, "repeat", decided.deadline_ms)
+
+
+def told(
+    event: DecisionEvent,
+    ids: tuple[str, ...],
+    pmf: npt.NDArray[np.float64],
+    source: AnswerSource,
+    deadline_ms: int | None,
+) -> Recommendation:
+    """The public form of a decision over the eligible ``ids``; without a deadline it was not logged."""
+    return Recommendation(
+        decision_id=event.decision_id,
+        session_id=event.session_id,
+        arm=event.arm,
+        probability=event.propensity,
+        ranking=ranking(event, ids, pmf),
+        source=source,
+        policy=event.policy,
+        model_version=event.model_version,
+        logged=deadline_ms is not None,
+        reward_until=None if deadline_ms is None else utc(deadline_ms),
+    )
+
+
+def ranking(event: DecisionEvent, ids: tuple[str, ...], pmf: npt.NDArray[np.float64]) -> list[RankedArm]:
+    """The best ``event.limit`` arms by score; equal scores stand in the order of the arms."""
+    scores = np.frombuffer(event.scores, dtype="<f4")
+    best = (int(scores.argmax()),) if event.limit == 1 else np.argsort(-scores, kind="stable")[: event.limit]
+    return [RankedArm(ids[place], float(pmf[place]), float(scores[place])) for place in best]

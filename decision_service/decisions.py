@@ -1,0 +1,95 @@
+"""A decision, looked up: what was decided, why, and what came of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from decision_service.api import ArmView, DecisionView, RewardView
+from decision_service.catalogues import Catalogues
+from decision_service.errors import NotFound
+from decision_service.event_log import patiently
+from decision_service.times import utc
+from sidecar.contracts import journal
+from sidecar.contracts.application import Application
+from sidecar.contracts.errors import BadId
+from sidecar.contracts.events import DecisionEvent, RewardRecord, decode_decision
+from sidecar.contracts.ids import partition_of_decision
+from sidecar.contracts.joining import join
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.store import AsyncScripts
+from sidecar.policy.exploration import pmf_of
+
+
+async def look_up(
+    scripts: AsyncScripts, application: Application, catalogues: Catalogues, decision_id: str
+) -> DecisionView:
+    """The decision of that id, from the store: while it is pending, and for a time after.
+
+    Raises:
+        NotFound: it was never made here, or is so old that only the Parquet log has it.
+        StoreAway: the store did not answer.
+    """
+    try:
+        partition = partition_of_decision(decision_id, application.partitions)
+    except BadId as error:
+        raise NotFound(str(error)) from error
+    keys = Keys(application.name, partition)
+    stored = await patiently(lambda: journal.read_decision(scripts, keys, decision_id))
+    if stored is None:
+        raise NotFound(
+            f"decision {decision_id} is not in the store: never made, or older than it keeps them "
+            f"(`sidearm show {decision_id}` looks into the Parquet log)"
+        )
+    event = decode_decision(stored.payload)
+    ids = await catalogues.eligible_ids(event)
+    return _view(application, event, ids, stored)
+
+
+def _view(
+    application: Application, event: DecisionEvent, ids: tuple[str, ...], stored: journal.StoredDecision
+) -> DecisionView:
+    return DecisionView(
+        decision_id=event.decision_id,
+        session_id=event.session_id,
+        unit_id=event.unit_id,
+        client_decision_id=event.client_key or None,
+        decided_at=utc(event.decided_at_ms),
+        reward_until=utc(stored.deadline_ms),
+        state="pending" if stored.pending else "final",
+        arm=event.arm,
+        probability=event.propensity,
+        source=event.source,
+        policy=event.policy,
+        model_version=event.model_version,
+        cold=event.cold,
+        catalogue=event.catalogue,
+        exploration={
+            "scheme": event.exploration.scheme,
+            "epsilon": event.exploration.epsilon,
+            "control_share": event.exploration.control_share,
+        },
+        context=event.context,
+        outcomes=event.outcomes,
+        arms=_arms(event, ids),
+        excluded=event.excluded,
+        seed=event.seed,
+        rewards=[_reward(record) for record in stored.rewards],
+        late_rewards=[_reward(record) for record in stored.late_rewards],
+        reward=join(stored.rewards, application.reward).value,
+    )
+
+
+def _arms(event: DecisionEvent, ids: tuple[str, ...]) -> list[ArmView]:
+    """Scores as served, probabilities made of them again; imports know neither."""
+    if not event.scores:
+        return [ArmView(arm=arm_id, probability=None, score=None) for arm_id in ids]
+    scores = np.frombuffer(event.scores, dtype="<f4")
+    pmf = pmf_of(scores, event.exploration)
+    rows = zip(ids, pmf.tolist(), scores.tolist(), strict=True)
+    return [ArmView(arm=arm_id, probability=probability, score=score) for arm_id, probability, score in rows]
+
+
+def _reward(record: RewardRecord) -> RewardView:
+    return RewardView(
+        reward_id=record.key, value=record.value, event=record.event, arm=record.arm, at=utc(record.at_ms)
+    )

@@ -1,0 +1,181 @@
+"""The door: plain ASGI in front of the application.
+
+It finds the endpoint, asks for the key, counts the body's bytes, and turns every refusal into a problem.
+Paths are matched as they were sent, so that an id may hold ``%2F``. What is no endpoint of the table goes on
+to the framework: documentation, and everything that does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from decision_service.auth import Keyring, Role
+from decision_service.errors import BodyTooLarge, ServiceError, TooSlow, WrongMethod
+from decision_service.problem import HttpAnswer, http_problem, problem_of
+from decision_service.telemetry import Telemetry
+
+log = logging.getLogger("sidearm.decision_service")
+
+Scope = MutableMapping[str, Any]  # as the ASGI specification has it
+Receive = Callable[[], Awaitable[Scope]]
+Send = Callable[[Scope], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Request(Struct, frozen=True):
+    """What an endpoint is given."""
+
+    body: bytes
+    argument: str
+    """The last part of a path that ends in ``{…}``, decoded."""
+    headers: Iterable[tuple[bytes, bytes]]
+
+    def header(self, name: bytes) -> str:
+        """A header by its lower-case name; empty if it is not there."""
+        return _header(self.headers, name)
+
+
+class Endpoint(Struct, frozen=True):
+    """One row of the table of endpoints."""
+
+    name: str
+    """For metrics, and the operation's id in the documentation."""
+    method: str
+    path: str
+    """May end in ``{…}``: one part of any content."""
+    handle: Callable[[Request], Awaitable[HttpAnswer]]
+    role: Role | None = None
+    """None: anybody may call it."""
+    limit_bytes: int = 0
+    """Longest body; 0: it takes none."""
+
+
+class Door:
+    """Serves ``endpoints``, and hands everything else to ``beyond``."""
+
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        beyond: AsgiApp,
+        keyring: Keyring,
+        telemetry: Telemetry,
+        body_timeout_s: float,
+    ) -> None:
+        self._beyond = beyond
+        self._keyring = keyring
+        self._telemetry = telemetry
+        self._body_timeout_s = body_timeout_s
+        self._exact: dict[bytes, dict[str, Endpoint]] = {}
+        self._prefixed: dict[bytes, dict[str, Endpoint]] = {}
+        for endpoint in endpoints:
+            head, brace, _ = endpoint.path.partition("{")
+            table = self._prefixed if brace else self._exact
+            table.setdefault(head.encode(), {})[endpoint.method] = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._beyond(scope, receive, send)
+            return
+        methods, argument = self._find(scope["raw_path"])
+        if not methods:
+            await self._beyond(scope, receive, send)
+            return
+        started = time.perf_counter()
+        endpoint = methods.get(scope["method"])
+        try:
+            answer = await self._answer(methods, endpoint, argument, scope, receive)
+        except Disconnected:
+            return
+        await respond(send, answer)
+        name = endpoint.name if endpoint else "wrong_method"
+        self._telemetry.answered(name, answer.status, time.perf_counter() - started)
+
+    def _find(self, path: bytes) -> tuple[dict[str, Endpoint] | None, str]:
+        if methods := self._exact.get(path):
+            return methods, ""
+        head, slash, tail = path.rpartition(b"/")
+        methods = self._prefixed.get(head + slash) if tail else None
+        return methods, unquote(tail.decode("ascii", "replace")) if methods else ""
+
+    async def _answer(
+        self,
+        methods: dict[str, Endpoint],
+        endpoint: Endpoint | None,
+        argument: str,
+        scope: Scope,
+        receive: Receive,
+    ) -> HttpAnswer:
+        headers = scope["headers"]
+        try:
+            if endpoint is None:
+                raise WrongMethod(tuple(methods))
+            if endpoint.role is not None:
+                self._keyring.authorise(_header(headers, b"authorization"), endpoint.role)
+            body = b""
+            if endpoint.limit_bytes:
+                async with asyncio.timeout(self._body_timeout_s):
+                    body = await read_body(receive, headers, endpoint.limit_bytes)
+            return await endpoint.handle(Request(body, argument, headers))
+        except ServiceError as error:
+            return problem_of(error)
+        except Disconnected:
+            raise
+        except TimeoutError:
+            return problem_of(TooSlow(f"the body did not come within {self._body_timeout_s:g} s"))
+        except Exception:
+            log.exception("%s %s failed", scope["method"], endpoint.path if endpoint else "?")
+            return http_problem(500)
+
+
+class Disconnected(Exception):
+    """The client went away before its body was here: there is nobody to answer."""
+
+
+async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], limit_bytes: int) -> bytes:
+    """The request's body, refused at the first byte over the limit, whatever the headers promised.
+
+    Raises:
+        BodyTooLarge: it is, or says that it will be.
+        Disconnected: it never came.
+    """
+    declared = _header(headers, b"content-length")
+    if declared.isdigit() and int(declared) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message["type"] == "http.request" and message.get("more_body", False):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > limit_bytes:
+            break
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    if len(body) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    return body
+
+
+async def respond(send: Send, answer: HttpAnswer) -> None:
+    """Send ``answer``."""
+    headers = [
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1")
+    return ""

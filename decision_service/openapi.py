@@ -1,0 +1,189 @@
+"""The API's documentation (OpenAPI 3.1), made of the table of endpoints and the structures of ``api.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from decision_service import api
+from decision_service.door import Endpoint
+from decision_service.problem import MEDIA_TYPE
+
+Json = dict[str, Any]
+
+_REF = "#/components/schemas/{name}"
+
+
+class Operation(Struct, frozen=True):
+    """What the documentation says of one endpoint, beyond its row in the table."""
+
+    summary: str
+    description: str
+    tag: str
+    status: int
+    answer: type | None
+    """None: plain text."""
+    example: Json | None = None
+    """Of the answer."""
+    request: type | None = None
+    request_example: Json | None = None
+    refusals: tuple[int, ...] = ()
+    """Statuses beside those that every endpoint of its kind has."""
+    idempotency_key: bool = False
+
+
+_DECISION_ID = "3-18bcfe56800a1b2c3d4e5f60718"
+_RECEIPT: Json = {"status": "accepted", "decision_id": _DECISION_ID, "reward_id": "order-77"}
+_REWARD: Json = {"decision_id": _DECISION_ID, "event": "purchase", "reward_id": "order-77"}
+_RANKED: Json = {"arm": "sku-2", "probability": 0.91, "score": 0.12}
+
+OPERATIONS: dict[str, Operation] = {
+    "recommend": Operation(
+        "Recommend an arm for a session",
+        "The decision is in the log when the answer arrives. Asking again with the same `decision_id` gives "
+        "the same decision (`source` is `repeat`); with another body under that key, 409.",
+        "decisions",
+        201,
+        api.Recommendation,
+        {
+            "decision_id": _DECISION_ID,
+            "session_id": "s-42",
+            "arm": "sku-2",
+            "probability": 0.91,
+            "ranking": [_RANKED],
+            "source": "model",
+            "policy": "champion",
+            "model_version": 1234,
+            "logged": True,
+            "reward_until": "2026-01-01T12:30:00.000Z",
+        },
+        api.RecommendationRequest,
+        {
+            "session_id": "s-42",
+            "context": {"device": "ios", "hour": 21, "returning": True},
+            "arms": ["sku-1", {"id": "sku-2", "features": {"price": 12.5}}],
+            "exclude": ["sku-9"],
+        },
+        refusals=(408, 409, 413, 422),
+    ),
+    "reward": Operation(
+        "Say what came of a decision",
+        "A reward that is late, early, repeated or for nobody is no error: it is kept, and `status` says so.",
+        "rewards",
+        202,
+        api.RewardReceipt,
+        _RECEIPT,
+        api.RewardRequest,
+        _REWARD,
+        refusals=(408, 413, 422),
+        idempotency_key=True,
+    ),
+    "reward_batch": Operation(
+        "Up to 1,000 rewards in one call",
+        "All of them are taken, or, when one breaks the schema, none.",
+        "rewards",
+        202,
+        api.RewardReceipts,
+        {"rewards": [_RECEIPT]},
+        api.RewardBatch,
+        {"rewards": [_REWARD]},
+        refusals=(408, 413, 422),
+        idempotency_key=True,
+    ),
+    "decision": Operation(
+        "Look a decision up",
+        "What was decided, why, and what came of it: while it is pending, and for a time after.",
+        "decisions",
+        200,
+        api.DecisionView,
+        refusals=(404,),
+    ),
+    "livez": Operation("Is the process alive?", "Touches nothing else.", "operation", 200, api.Health),
+    "readyz": Operation("Can it decide?", "503 while nothing can be logged.", "operation", 200, api.Health),
+    "metrics": Operation("Figures for Prometheus", "The books among them.", "operation", 200, None),
+}
+
+
+def document(endpoints: Iterable[Endpoint]) -> Json:
+    """The whole document."""
+    paths: dict[str, Json] = {}
+    for endpoint in endpoints:
+        operation = _operation(endpoint, OPERATIONS[endpoint.name])
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sidearm",
+            "version": "1",
+            "description": "Contextual-bandit recommendations with honest logs. Every 4xx and 5xx is "
+            "RFC 9457 `application/problem+json`.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "`sk_…`"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint, said: Operation) -> Json:
+    refusals = {*said.refusals, *((401, 403, 503) if endpoint.role else ()), 500}
+    if endpoint.name == "readyz":
+        refusals.add(503)
+    found: Json = {
+        "operationId": endpoint.name,
+        "summary": said.summary,
+        "description": said.description + (f" Needs the role `{endpoint.role}`." if endpoint.role else ""),
+        "tags": [said.tag],
+        "security": [{"key": []}] if endpoint.role else [],
+        "responses": {str(said.status): _answer(said), **{str(s): _refusal(s) for s in sorted(refusals)}},
+    }
+    if parameters := _parameters(endpoint, said):
+        found["parameters"] = parameters
+    if said.request is not None:
+        content = {"application/json": _typed(said.request, said.request_example)}
+        found["requestBody"] = {"required": True, "content": content}
+    return found
+
+
+def _parameters(endpoint: Endpoint, said: Operation) -> list[Json]:
+    text = {"type": "string", "minLength": 1, "maxLength": 256}
+    found: list[Json] = []
+    if "{" in endpoint.path:
+        name = endpoint.path.partition("{")[2].rstrip("}")
+        found.append({"name": name, "in": "path", "required": True, "schema": text, "example": _DECISION_ID})
+    if said.idempotency_key:
+        found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": text})
+    return found
+
+
+def _answer(said: Operation) -> Json:
+    if said.answer is None:
+        return {"description": said.summary, "content": {"text/plain": {"schema": {"type": "string"}}}}
+    content = {"application/json": _typed(said.answer, said.example)}
+    return {"description": said.summary, "content": content}
+
+
+def _refusal(status: int) -> Json:
+    known = HTTPStatus(status)
+    return {"description": known.phrase, "content": {MEDIA_TYPE: _typed(api.Problem, None)}}
+
+
+def _typed(kind: type, example: Json | None) -> Json:
+    found: Json = {"schema": {"$ref": _REF.format(name=kind.__name__)}}
+    if example is not None:
+        found["example"] = example
+    return found
+
+
+def _schemas() -> Json:
+    kinds = [said.request for said in OPERATIONS.values()] + [said.answer for said in OPERATIONS.values()]
+    _, found = msgspec.json.schema_components(
+        [kind for kind in kinds if kind is not None] + [api.Problem], ref_template=_REF
+    )
+    return dict(found)

@@ -1,0 +1,78 @@
+"""What may be chosen at all: the eligible arms, and for each that is not, why."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from decision_service.api import GivenArm, RecommendationRequest
+from decision_service.errors import BadRequest, FieldError, NothingEligible
+from sidecar.contracts.application import Arm, Catalogue, Features
+
+EXCLUDED_BY_REQUEST = "excluded by the request"
+
+
+class Shelf:
+    """A catalogue, indexed for the request path."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.ids = tuple(arm.id for arm in catalogue.arms)
+        self.place = {arm_id: index for index, arm_id in enumerate(self.ids)}
+
+
+class Eligible(Struct, frozen=True):
+    """The eligible arms, in the three forms that answer, hop and log need."""
+
+    ids: tuple[str, ...]
+    """All of them, in the order of scoring."""
+    places: tuple[int, ...] | None
+    """Where they stand in the catalogue; None: all of it, or ``arms`` says."""
+    arms: tuple[Arm, ...]
+    """They themselves where the catalogue does not have them so; otherwise empty."""
+    logged: tuple[str, ...]
+    """``ids`` for the event; empty: the whole catalogue."""
+    given: dict[str, Features]
+    """Features that the request gave, by arm."""
+    excluded: dict[str, str]
+    """Arm to reason."""
+
+
+def eligible(request: RecommendationRequest, shelf: Shelf) -> Eligible:
+    """The arms that the request allows.
+
+    Raises:
+        BadRequest: an arm stands twice among the candidates.
+        NothingEligible: every candidate is excluded.
+    """
+    if request.arms is None and not request.exclude:
+        return Eligible(shelf.ids, None, (), (), {}, {})
+    candidates = shelf.ids if request.arms is None else _candidates(request.arms)
+    barred = set(request.exclude)
+    ids = tuple(arm_id for arm_id in candidates if arm_id not in barred)
+    if not ids:
+        raise NothingEligible(f"all {len(candidates)} candidates are excluded: exclude fewer, or offer more")
+    given = {arm.id: arm.features for arm in request.arms or () if isinstance(arm, GivenArm) and arm.features}
+    given = {arm_id: features for arm_id, features in given.items() if arm_id not in barred}
+    excluded = {arm_id: EXCLUDED_BY_REQUEST for arm_id in candidates if arm_id in barred}
+    places = tuple(shelf.place.get(arm_id, -1) for arm_id in ids)
+    if given or -1 in places:
+        return Eligible(ids, None, _as_scored(ids, places, given, shelf), ids, given, excluded)
+    return Eligible(ids, places, (), ids, given, excluded)
+
+
+def _candidates(arms: list[str | GivenArm]) -> tuple[str, ...]:
+    ids = tuple(arm if isinstance(arm, str) else arm.id for arm in arms)
+    if len(set(ids)) < len(ids):
+        first = {arm_id: place for place, arm_id in reversed(list(enumerate(ids)))}
+        again = next(place for place, arm_id in enumerate(ids) if first[arm_id] < place)
+        raise BadRequest(FieldError(f"/arms/{again}", f"arm {ids[again]!r} stands twice; legal: each once"))
+    return ids
+
+
+def _as_scored(
+    ids: tuple[str, ...], places: tuple[int, ...], given: dict[str, Features], shelf: Shelf
+) -> tuple[Arm, ...]:
+    """The arms with the request's features over the catalogue's; one that is new has its id only."""
+    arms = shelf.catalogue.arms
+    known = (arms[place] if place >= 0 else Arm(arm_id) for arm_id, place in zip(ids, places, strict=True))
+    return tuple(Arm(arm.id, {**arm.features, **given.get(arm.id, {})}) for arm in known)

@@ -1,0 +1,212 @@
+"""Rewards: from the request to the store, each with its fate. None is an error for being late or unknown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from msgspec import Struct
+
+from decision_service.api import RewardReceipt, RewardRequest
+from decision_service.api import RewardStatus as PublicStatus
+from decision_service.batcher import Batcher
+from decision_service.errors import BadRequest, FieldError, StoreAway
+from decision_service.event_log import patiently
+from decision_service.ids import is_ours
+from decision_service.telemetry import Telemetry
+from decision_service.times import millis
+from sidecar.contracts import journal
+from sidecar.contracts.application import Application, RewardConfig
+from sidecar.contracts.errors import BadId
+from sidecar.contracts.events import encode_reward_tail
+from sidecar.contracts.ids import partition_of_decision, partition_of_session
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.call import text
+from sidecar.contracts.scripts.reward import Rewarded, RewardEntry, RewardStatus, limits_of
+from sidecar.contracts.store import AsyncScripts
+
+_STATUS: Mapping[RewardStatus, PublicStatus] = {
+    RewardStatus.OK: "accepted",
+    RewardStatus.DUP: "duplicate",
+    RewardStatus.EARLY: "early",
+    RewardStatus.LATE: "late",
+    RewardStatus.OVER: "over_limit",
+    RewardStatus.UNKNOWN: "unknown",
+}
+
+NOBODY = "\x1f"
+"""Between session and client key in the name under which a reward for an unknown client key is kept; no
+session id may contain it."""
+
+
+class Draft(Struct, frozen=True):
+    """A reward that was checked."""
+
+    partition: int
+    session_id: str
+    """Empty if it names one of our decisions."""
+    decision_id: str
+    """One of ours, or empty."""
+    client_key: str
+    """The client's own decision key in ``session_id``, or empty."""
+    key: str
+    tail: str
+
+
+class Rewarder:
+    """Takes rewards of one application; belongs to one event loop.
+
+    Args:
+        scripts: on the store.
+        application: its table of events, its bounds, its partitions.
+        telemetry: counts what became of each.
+        fresh_key: makes an idempotency key for a client that gave none.
+        max_batch: most rewards in one script call.
+    """
+
+    def __init__(
+        self,
+        scripts: AsyncScripts,
+        application: Application,
+        telemetry: Telemetry,
+        fresh_key: Callable[[], str],
+        max_batch: int,
+    ) -> None:
+        self._scripts = scripts
+        self._application = application
+        self._limits = limits_of(application.reward, application.model.max_pending)
+        self._telemetry = telemetry
+        self._fresh_key = fresh_key
+        self._batchers = [
+            Batcher(partial(self._send, self._keys(p)), max_batch=max_batch)
+            for p in range(application.partitions)
+        ]
+
+    async def take(
+        self, requests: Sequence[RewardRequest], header_key: str, place: Callable[[int], str]
+    ) -> list[RewardReceipt]:
+        """Take all of ``requests``, or none when one of them breaks its schema.
+
+        Args:
+            requests: in the order of the answer.
+            header_key: the ``Idempotency-Key`` header, or empty; rewards without an id are numbered below it.
+            place: JSON pointer of the n-th request in the body.
+
+        Raises:
+            BadRequest: naming the first field at fault of each bad one.
+            StoreAway: they may or may not have been recorded; sending them again is safe.
+        """
+        drafts = _all_or_none(
+            partial(self._checked, one, _key_below(header_key, n, len(requests)), place(n))
+            for n, one in enumerate(requests)
+        )
+        rewarded = await asyncio.gather(*(self._place(draft) for draft in drafts))
+        return [self._receipt(draft, one) for draft, one in zip(drafts, rewarded, strict=True)]
+
+    def _checked(self, request: RewardRequest, header_key: str, place: str) -> Draft:
+        config = self._application.reward
+        partition, session_id, decision_id, client_key = self._target(request, place)
+        value = _value(request, config, place)
+        key = request.reward_id or header_key
+        if not key and config.aggregation == "sum":
+            raise BadRequest(
+                FieldError(
+                    f"{place}/reward_id",
+                    "required, since rewards of a decision are summed: a repeat would count twice; "
+                    "legal: text of 1 to 256 characters here or in the Idempotency-Key header",
+                )
+            )
+        client_ms = _occurred_ms(request.occurred_at, place)
+        tail = encode_reward_tail(value, client_ms, request.event or "", request.arm or "")
+        return Draft(partition, session_id, decision_id, client_key, key or self._fresh_key(), tail)
+
+    def _target(self, request: RewardRequest, place: str) -> tuple[int, str, str, str]:
+        """Partition, session, our decision id, client key: who is meant. Ids of our form are ours."""
+        named, session_id, partitions = request.decision_id, request.session_id, self._application.partitions
+        if named is not None and is_ours(named):
+            try:
+                return partition_of_decision(named, partitions), "", named, ""
+            except BadId as error:
+                raise BadRequest(FieldError(f"{place}/decision_id", str(error))) from None
+        if session_id is None:
+            raise BadRequest(
+                FieldError(
+                    f"{place}/decision_id",
+                    "names no decision of this platform; legal: the decision_id of an answer, or session_id, "
+                    "or session_id with your own decision_id",
+                )
+            )
+        return partition_of_session(session_id, partitions), session_id, "", named or ""
+
+    async def _place(self, draft: Draft) -> Rewarded:
+        decision_id, session_id = draft.decision_id, draft.session_id
+        if draft.client_key:
+            decision_id = await self._of_client_key(draft)
+            session_id = "" if decision_id else f"{session_id}{NOBODY}{draft.client_key}"
+        entry = RewardEntry(decision_id, draft.key, draft.tail, session_id)
+        return await self._batchers[draft.partition].ask(entry)
+
+    async def _of_client_key(self, draft: Draft) -> str:
+        """Our id of the decision that the client calls by a key of its own; empty if there is none."""
+        session = self._keys(draft.partition).session(draft.session_id)
+        stored = await patiently(lambda: self._scripts.client.hget(session, f"k:{draft.client_key}"))
+        return text(stored or b"").partition("|")[0]
+
+    async def _send(self, keys: Keys, entries: Sequence[RewardEntry]) -> list[Rewarded]:
+        return await patiently(lambda: journal.reward(self._scripts, keys, entries, self._limits))
+
+    def _receipt(self, draft: Draft, rewarded: Rewarded) -> RewardReceipt:
+        if rewarded.status is RewardStatus.MOVED:
+            raise StoreAway(
+                "the session kept on deciding while this reward looked for its last decision; try again"
+            )
+        status = _STATUS[rewarded.status]
+        self._telemetry.rewarded(status)
+        return RewardReceipt(status=status, decision_id=rewarded.decision_id or None, reward_id=draft.key)
+
+    def _keys(self, partition: int) -> Keys:
+        return Keys(self._application.name, partition)
+
+
+def _all_or_none(checks: Iterable[Callable[[], Draft]]) -> list[Draft]:
+    drafts: list[Draft] = []
+    errors: list[FieldError] = []
+    for check in checks:
+        try:
+            drafts.append(check())
+        except BadRequest as error:
+            errors += error.errors
+    if errors:
+        raise BadRequest(*errors)
+    return drafts
+
+
+def _key_below(header_key: str, place: int, of: int) -> str:
+    return f"{header_key}.{place}" if header_key and of > 1 else header_key
+
+
+def _value(request: RewardRequest, config: RewardConfig, place: str) -> float:
+    legal = ", ".join(sorted(config.events))
+    if request.event is not None and request.event not in config.events:
+        raise BadRequest(FieldError(f"{place}/event", f"{request.event!r} is no event here; legal: {legal}"))
+    value = request.reward
+    if value is None:
+        if request.event is None:
+            raise BadRequest(FieldError(f"{place}/event", f"required without a reward; legal: {legal}"))
+        value = config.events[request.event]
+    if not config.minimum <= value <= config.maximum:
+        bounds = f"a number from {config.minimum:g} to {config.maximum:g}"
+        raise BadRequest(FieldError(f"{place}/reward", f"{value!r} is out of range; legal: {bounds}"))
+    return value
+
+
+def _occurred_ms(text: str | None, place: str) -> int:
+    """Milliseconds since 1970; 0 if the client did not say."""
+    if text is None:
+        return 0
+    try:
+        return millis(text)
+    except ValueError:
+        legal = "RFC 3339 with a zone, such as 2026-01-01T12:30:00Z"
+        raise BadRequest(FieldError(f"{place}/occurred_at", f"{text!r} is no time; legal: {legal}")) from None

@@ -1,0 +1,53 @@
+"""Scores for one decision out of shared calls: concurrent decisions travel to the sidecar together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from decision_service.batcher import Batcher
+from decision_service.sidecar_client import Scored, SidecarClient
+from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.wire import ScoreRow
+
+
+class Scorer:
+    """Scores rows of one application; belongs to one event loop.
+
+    Args:
+        client: the hop.
+        catalogue: what ``ScoreRow.arms`` points into.
+        exploration: of every row, for the sidecar's own probabilities.
+        timeout_s: longest wait, below what the caller's deadline leaves.
+        max_batch: most rows of one call.
+        connections: calls under way at once.
+    """
+
+    def __init__(
+        self,
+        client: SidecarClient,
+        catalogue: Catalogue,
+        exploration: Exploration,
+        *,
+        timeout_s: float,
+        max_batch: int,
+        connections: int,
+    ) -> None:
+        self._client = client
+        self._catalogue = catalogue
+        self._explorations = (exploration,)
+        self._timeout_s = timeout_s
+        self._batcher = Batcher(self._call, max_batch=max_batch, in_flight=connections)
+
+    async def score(self, row: ScoreRow, left_s: float) -> Scored:
+        """Scores of one row.
+
+        Raises:
+            SidecarFailed: no scores can be had.
+            TimeoutError: none came within ``left_s`` seconds.
+        """
+        if left_s <= 0:
+            raise TimeoutError
+        return await self._batcher.ask(row, min(left_s, self._timeout_s))
+
+    async def _call(self, rows: Sequence[ScoreRow]) -> list[Scored]:
+        return await self._client.score(rows, self._explorations, self._catalogue)

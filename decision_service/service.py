@@ -1,0 +1,171 @@
+"""The service put together: all that has a connection or a state, opened in order, closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from decision_service.auth import Keyring, load_keys, write_private
+from decision_service.catalogues import Catalogues
+from decision_service.decide import Decider
+from decision_service.errors import StoreAway
+from decision_service.event_log import EventLog, patiently
+from decision_service.features import FeatureSource, open_features
+from decision_service.prepolicy import Shelf
+from decision_service.reward import Rewarder
+from decision_service.scoring import Scorer
+from decision_service.settings import ServiceSettings
+from decision_service.sidecar_client import SidecarClient
+from decision_service.telemetry import Telemetry
+from sidecar.contracts.application import Application, Exploration, load_catalogue
+from sidecar.contracts.errors import BadSettings
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.store import AsyncScripts, connect_async
+
+log = logging.getLogger("sidearm.decision_service")
+
+_PUBLISH_EVERY_S = 30.0
+_PUBLISH_AGAIN_S = 0.5
+_SECRET_BYTES = 32
+_LEAST_SECRET_BYTES, _MOST_SECRET_BYTES = 16, 64
+
+
+class Service:
+    """What the endpoints use; made by :func:`open_service`."""
+
+    def __init__(
+        self,
+        application: Application,
+        settings: ServiceSettings,
+        scripts: AsyncScripts,
+        catalogues: Catalogues,
+        keyring: Keyring,
+        telemetry: Telemetry,
+    ) -> None:
+        self.application = application
+        self.settings = settings
+        self.scripts = scripts
+        self.catalogues = catalogues
+        self.keyring = keyring
+        self.telemetry = telemetry
+        self.catalogue_published = False
+        self.decider: Decider
+        self.rewarder: Rewarder
+
+    async def check_store(self) -> None:
+        """One round trip.
+
+        Raises:
+            StoreAway: it does not answer.
+        """
+        await patiently(self.scripts.client.ping)
+
+    async def keep_catalogue_published(self) -> None:
+        """Now, as soon as the store is there, and again when somebody emptied it."""
+        while True:
+            try:
+                await self.catalogues.publish()
+                self.catalogue_published = True
+            except StoreAway as error:
+                log.warning("catalogue not published: %s", error.__cause__)
+            await asyncio.sleep(_PUBLISH_EVERY_S if self.catalogue_published else _PUBLISH_AGAIN_S)
+
+
+@asynccontextmanager
+async def open_service(
+    folder: Path, application: Application, settings: ServiceSettings, data: DataFolder, store_url: str
+) -> AsyncIterator[Service]:
+    """The service of the application in ``folder``, until the block ends. The store need not be there yet.
+
+    Raises:
+        BadApplication: its arms or its features cannot be used.
+        BadSettings: the keys or the draw's secret cannot.
+    """
+    catalogue = load_catalogue(folder, application)
+    secret = draw_secret(settings, data)
+    async with AsyncExitStack() as stack:
+        loop = asyncio.get_running_loop()
+        features = await stack.enter_async_context(open_features(folder, application.features, loop.time))
+        client = connect_async(store_url, timeout_s=settings.store_timeout_ms / 1000)
+        stack.push_async_callback(client.aclose)
+        scripts = AsyncScripts.on(client)
+        sidecar = SidecarClient(
+            Path(settings.sidecar_socket or data.sidecar_socket(application.name)),
+            settings.score_timeout_ms / 1000,
+        )
+        stack.push_async_callback(sidecar.close)
+        service = Service(
+            application,
+            settings,
+            scripts,
+            Catalogues(scripts, application.name, catalogue),
+            Keyring(load_keys(data.keys)),
+            Telemetry(CollectorRegistry()),
+        )
+        service.decider = _decider(service, Shelf(catalogue), features, sidecar, secret)
+        service.rewarder = Rewarder(
+            scripts, application, service.telemetry, lambda: secrets.token_hex(16), settings.log_batch
+        )
+        publishing = asyncio.create_task(service.keep_catalogue_published())
+        stack.callback(publishing.cancel)
+        yield service
+
+
+def _decider(
+    service: Service, shelf: Shelf, features: FeatureSource, sidecar: SidecarClient, secret: bytes
+) -> Decider:
+    application, settings = service.application, service.settings
+    chosen = application.exploration
+    exploration = Exploration(chosen.scheme, chosen.epsilon, chosen.control_share)
+    scorer = Scorer(
+        sidecar,
+        shelf.catalogue,
+        exploration,
+        timeout_s=settings.score_timeout_ms / 1000,
+        max_batch=settings.score_batch,
+        connections=settings.sidecar_connections,
+    )
+    return Decider(
+        application=application,
+        shelf=shelf,
+        features=features,
+        scorer=scorer,
+        log=EventLog(service.scripts, application, settings.log_batch),
+        catalogues=service.catalogues,
+        telemetry=service.telemetry,
+        exploration=exploration,
+        horizon_ms=round(application.reward.horizon_s * 1000),
+        deadline_ms=settings.deadline_ms,
+        secret=secret,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        loop_time=asyncio.get_running_loop().time,
+        entropy=lambda: secrets.randbits(64),
+    )
+
+
+def draw_secret(settings: ServiceSettings, data: DataFolder) -> bytes:
+    """Key of the draw: from the settings, else from the data folder, where the first start puts it.
+
+    Raises:
+        BadSettings: it is not hex, or too short.
+    """
+    path = data.draw_secret
+    if not settings.draw_secret and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, secrets.token_hex(_SECRET_BYTES).encode())
+    text = settings.draw_secret or path.read_text()
+    try:
+        secret = bytes.fromhex(text.strip())
+    except ValueError:
+        raise BadSettings("draw_secret is not hex; legal: at least 32 characters 0-9, a-f") from None
+    if not _LEAST_SECRET_BYTES <= len(secret) <= _MOST_SECRET_BYTES:
+        legal = f"{2 * _LEAST_SECRET_BYTES} to {2 * _MOST_SECRET_BYTES}"
+        raise BadSettings(f"draw_secret has {2 * len(secret)} characters; legal: {legal}")
+    return secret

@@ -1,0 +1,52 @@
+"""Settings of the decision service: ``[decision_service]`` in ``app.toml``, or the environment.
+
+``SIDEARM_DECISION_SERVICE_<FIELD>`` overrides a field.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Milliseconds = Annotated[int, Meta(ge=1, le=60_000)]
+
+
+class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the service runs. Every field has a default; none needs to be set."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. ``0.0.0.0`` opens it to the network: use it in a container, behind an ingress."""
+    port: Port = 8000
+    """TCP port; 0 lets the system choose one, which is printed."""
+    deadline_ms: Milliseconds = 50
+    """Time for features and scores when the request names none, in milliseconds. The log comes on top."""
+    score_timeout_ms: Milliseconds = 40
+    """Longest wait for the sidecar, in milliseconds: after it the backstop answers. Above ``deadline_ms`` it
+    has no effect."""
+    store_timeout_ms: Milliseconds = 500
+    """Longest wait for one reply of the store, in milliseconds. Twice that is the longest that a caller waits
+    for 503 when the store is gone: one call and its one retry."""
+    sidecar_socket: str = ""
+    """Unix socket of the sidecar; empty: where the data folder puts it. The sidecar must agree."""
+    sidecar_connections: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Score calls under way at once. More help only where several sidecar processes share the socket."""
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 256 * 1024
+    """Largest body of a recommendation, counted as its bytes arrive; a longer one is refused with 413."""
+    max_batch_body_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    """The same for a batch of rewards, of which there may be 1,000."""
+    body_timeout_s: Annotated[float, Meta(gt=0.0, le=600.0)] = 10.0
+    """Longest wait for a whole body, in seconds; after it 408. Keeps clients that dribble from piling up."""
+    score_batch: Annotated[int, Meta(ge=1, le=4096)] = 64
+    """Most decisions in one score call. Smaller bounds how long one slow batch holds up the others."""
+    log_batch: Annotated[int, Meta(ge=1, le=4096)] = 128
+    """Most decisions in one script call, per partition. A script call stops the store while it runs."""
+    drain_s: Annotated[int, Meta(ge=0, le=600)] = 10
+    """How long SIGTERM lets running requests end, in seconds, before they are cut."""
+    draw_secret: str = ""
+    """Key of the draw, hex, at least 32 characters; give it by the environment only, the same to every
+    replica. Empty: made at the first start and kept in the data folder. Changing it changes no logged
+    decision."""
+    docs: bool = True
+    """Serve ``/docs`` and ``/openapi.json``. Off hides the API's shape from those without a key."""

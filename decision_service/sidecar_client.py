@@ -1,0 +1,195 @@
+"""The hop to the sidecar: keep-alive HTTP/1.1 over its Unix socket, as lean as asyncio allows.
+
+A general client costs 0.7 ms of processor time a call, this one some 0.05 ms: the peer is our own, so the
+only framing it must understand is ``Content-Length``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from decision_service.errors import SidecarFailed
+from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.wire import (
+    SCORE_PATH,
+    ScoreRequest,
+    ScoreResponse,
+    ScoreRow,
+    decode_response,
+    encode,
+)
+
+_HEAD_LIMIT_BYTES = 16_384
+_UNKNOWN_CATALOGUE = 409
+
+
+class Scored(Struct, frozen=True):
+    """One decision's scores, and which weights gave them."""
+
+    scores: bytes
+    """float32 little-endian, one per eligible arm."""
+    model_version: int
+    cold: bool
+
+
+class SidecarClient:
+    """Scores batches of one application; belongs to one event loop.
+
+    Args:
+        socket: the sidecar's.
+        timeout_s: of one batch, resending included.
+    """
+
+    def __init__(self, socket: Path, timeout_s: float) -> None:
+        self._socket = str(socket)
+        self._timeout_s = timeout_s
+        self._idle: list[_Connection] = []
+
+    async def score(
+        self, rows: Sequence[ScoreRow], explorations: tuple[Exploration, ...], catalogue: Catalogue
+    ) -> list[Scored]:
+        """Scores for ``rows``, in their order. The table of arms is sent along only when it is asked for.
+
+        Raises:
+            SidecarFailed: it is not there, is too slow, refuses, or answers what is no answer.
+        """
+        request = ScoreRequest(tuple(rows), explorations, catalogue.version)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                status, body = await self._post(encode(request))
+                if status == _UNKNOWN_CATALOGUE:
+                    whole = ScoreRequest(request.rows, explorations, catalogue.version, catalogue.arms)
+                    status, body = await self._post(encode(whole))
+        except TimeoutError:
+            raise SidecarFailed(f"no answer within {self._timeout_s:g} s") from None
+        except (OSError, EOFError) as error:
+            raise SidecarFailed(f"{type(error).__name__}: {error}") from error
+        if status != 200:
+            raise SidecarFailed(f"status {status}: {body[:200]!r}")
+        return _scored(_decoded(body), len(rows))
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        while self._idle:
+            self._idle.pop().abort()
+
+    async def _post(self, body: bytes) -> tuple[int, bytes]:
+        """One exchange. A connection that idled may have been closed meanwhile: then a fresh one is tried."""
+        reused = bool(self._idle)
+        connection = self._idle.pop() if reused else await _connect(self._socket)
+        try:
+            answer = await connection.exchange(body)
+        except (OSError, EOFError):
+            connection.abort()
+            if not reused:
+                raise
+            connection = await _connect(self._socket)
+            answer = await connection.exchange(body)
+        except BaseException:
+            connection.abort()  # its answer may still come, and belongs to nobody
+            raise
+        self._idle.append(connection)
+        return answer
+
+
+def _decoded(body: bytes) -> ScoreResponse:
+    try:
+        return decode_response(body)
+    except (BadEvent, UnicodeDecodeError) as error:
+        raise SidecarFailed(str(error)) from error
+
+
+def _scored(response: ScoreResponse, rows: int) -> list[Scored]:
+    if len(response.rows) != rows:
+        raise SidecarFailed(f"{rows} rows in, {len(response.rows)} rows out")
+    return [Scored(row.scores, response.model_version, response.cold) for row in response.rows]
+
+
+async def _connect(socket: str) -> _Connection:
+    _, connection = await asyncio.get_running_loop().create_unix_connection(_Connection, socket)
+    return connection
+
+
+class _Connection(asyncio.Protocol):
+    """One exchange at a time on one connection."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.WriteTransport | None = None
+        self._received = bytearray()
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._closed = False
+
+    def exchange(self, body: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        """Status and body of the answer to one POST of ``body``."""
+        self._answer = asyncio.get_running_loop().create_future()
+        if self._closed or self._transport is None:
+            self._answer.set_exception(EOFError("the connection is closed"))
+            return self._answer
+        self._received.clear()
+        self._transport.write(
+            b"POST %b HTTP/1.1\r\nhost: sidecar\r\ncontent-type: application/msgpack\r\n"
+            b"content-length: %d\r\n\r\n%b" % (SCORE_PATH.encode(), len(body), body)
+        )
+        return self._answer
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio: gather until the answer is whole."""
+        self._received += data
+        if self._answer is None or self._answer.done():
+            self.abort()  # nobody asked
+            return
+        try:
+            answer = _parse(self._received)
+        except ValueError as error:
+            self._fail(ConnectionError(f"not HTTP: {error}"))
+            return
+        if answer is not None:
+            self._answer.set_result(answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio."""
+        self._closed = True
+        self._fail(error if isinstance(error, OSError) else EOFError("the sidecar hung up"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+        self.abort()
+
+
+def _parse(received: bytearray) -> tuple[int, bytes] | None:
+    """Status and body once all of it is there.
+
+    Raises:
+        ValueError: this is no HTTP answer with a length.
+    """
+    end = received.find(b"\r\n\r\n", 0, _HEAD_LIMIT_BYTES)
+    if end < 0:
+        if len(received) > _HEAD_LIMIT_BYTES:
+            raise ValueError("a head without end")
+        return None
+    head = bytes(received[:end]).lower()
+    status = int(head[9:12])
+    _, found, rest = head.partition(b"\r\ncontent-length:")
+    if not found:
+        raise ValueError("no content-length")
+    length = int(rest.split(b"\r\n", 1)[0])
+    if len(received) < end + 4 + length:
+        return None
+    return status, bytes(received[end + 4 : end + 4 + length])

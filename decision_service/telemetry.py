@@ -1,0 +1,112 @@
+"""What the service counts about itself, for Prometheus. Names and meanings are the whole of this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from sidecar.contracts.books import Books
+from sidecar.contracts.events import DecisionEvent
+
+_LATENCY_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class Telemetry:
+    """The figures of one process, in the registry that is handed in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._decisions = Counter(
+            "sidearm_decisions", "Decisions logged and answered.", ["source"], registry=registry
+        )
+        self._cold = Counter(
+            "sidearm_decisions_cold", "Decisions before the first publication of weights.", registry=registry
+        )
+        self._repeats = Counter(
+            "sidearm_decisions_repeated", "Requests answered with a stored decision.", registry=registry
+        )
+        self._shed = Counter(
+            "sidearm_decisions_shed",
+            "Decisions answered but not logged: too many pending.",
+            registry=registry,
+        )
+        self._backstop = Counter(
+            "sidearm_backstop", "Why the backstop answered.", ["reason"], registry=registry
+        )
+        self._rewards = Counter(
+            "sidearm_rewards", "Rewards by what became of them.", ["status"], registry=registry
+        )
+        self._latency = Histogram(
+            "sidearm_request_seconds",
+            "From the first byte of a request to its answer.",
+            ["endpoint"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self._answers = Counter(
+            "sidearm_answers",
+            "Answers by endpoint and HTTP status.",
+            ["endpoint", "status"],
+            registry=registry,
+        )
+        self._version = Gauge(
+            "sidearm_model_version", "Weights version of the last scored decision.", registry=registry
+        )
+        self._imbalance = Gauge(
+            "sidearm_books_imbalance",
+            "Decisions or rewards missing (positive) or doubled (negative); must be 0.",
+            ["kind", "partition"],
+            registry=registry,
+        )
+        self._pending = Gauge(
+            "sidearm_decisions_pending",
+            "Decisions waiting for their horizon.",
+            ["partition"],
+            registry=registry,
+        )
+        self._store_up = Gauge("sidearm_store_up", "1 if the store answered this scrape.", registry=registry)
+        self._by_source = {
+            source: self._decisions.labels(source) for source in ("model", "pre_policy", "fallback", "import")
+        }
+
+    def decided(self, event: DecisionEvent) -> None:
+        """A decision was logged."""
+        self._by_source[event.source].inc()
+        if event.source == "model":
+            self._version.set(event.model_version)
+        if event.cold:
+            self._cold.inc()
+
+    def repeated(self) -> None:
+        """A key was used again."""
+        self._repeats.inc()
+
+    def shed(self) -> None:
+        """A decision was answered without being logged."""
+        self._shed.inc()
+
+    def backstop(self, error: Exception) -> None:
+        """No scores came, because of ``error``."""
+        self._backstop.labels(type(error).__name__).inc()
+
+    def rewarded(self, status: str) -> None:
+        """A reward was taken."""
+        self._rewards.labels(status).inc()
+
+    def answered(self, endpoint: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self._answers.labels(endpoint, str(status)).inc()
+        self._latency.labels(endpoint).observe(seconds)
+
+    def balance(self, books: Mapping[int, Books] | None, pending: Mapping[int, int]) -> None:
+        """The books by partition, as the store has them; None when it did not answer."""
+        self._store_up.set(books is not None)
+        for partition, book in (books or {}).items():
+            self._imbalance.labels("decisions", str(partition)).set(book.decisions)
+            self._imbalance.labels("rewards", str(partition)).set(book.rewards)
+            self._pending.labels(str(partition)).set(pending[partition])
+
+    def render(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,110 @@
+"""Start the sidecar: ``python -m sidecar.server --app examples/shop --data data``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.settings import load_settings
+from sidecar.server.app import open_server
+from sidecar.server.settings import SidecarSettings
+
+BAD_SETTINGS = 2
+
+log = logging.getLogger("sidearm.sidecar")
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after an orderly stop, 2 when it cannot start as configured."""
+    parser = argparse.ArgumentParser(prog="python -m sidecar.server", description=__doc__)
+    parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
+    parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        if not arguments.app:
+            raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
+        data = DataFolder(Path(arguments.data))
+        application = load_application(Path(arguments.app))
+        settings = load_settings(SidecarSettings, "sidecar", application.sidecar, environ)
+        path = Path(settings.socket) if settings.socket else data.sidecar_socket(application.name)
+        url = environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
+        _stop_quietly()
+        with bind(path) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(application, settings, url, listening))
+    except (ContractError, OSError, ValueError) as error:
+        print(f"sidecar: {error}", file=sys.stderr)
+        return BAD_SETTINGS
+    path.unlink(missing_ok=True)
+    return 0
+
+
+async def _serve(
+    application: Application, settings: SidecarSettings, store_url: str, listening: socket.socket
+) -> None:
+    async with open_server(application, settings, store_url) as app:
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            log_config=None,
+            log_level="warning",
+            timeout_keep_alive=3600,
+            timeout_graceful_shutdown=settings.drain_s,
+        )
+        log.info("application %s on %s", application.name, listening.getsockname())
+        await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def bind(path: Path) -> socket.socket:
+    """A listening Unix socket at ``path`` for owner and group; one left by a dead process is replaced.
+
+    Raises:
+        OSError: a living process listens there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if path.exists():
+        if _answers(path):
+            listening.close()
+            raise OSError(f"{path} is in use: another sidecar runs with this data folder")
+        path.unlink()
+    listening.bind(str(path))
+    path.chmod(0o660)
+    listening.listen(1024)
+    return listening
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _stop_quietly() -> None:
+    """The server raises the signal that stopped it once more when all is done; that must not kill us."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The model container's HTTP: score, live, ready, metrics. Plain ASGI: a framework would add nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from msgspec import Struct
+
+from sidecar.contracts.application import Application
+from sidecar.contracts.errors import BadEvent, PolicyError, UnknownCatalogue
+from sidecar.contracts.store import connect_reader_async
+from sidecar.contracts.wire import SCORE_PATH, decode_request, encode
+from sidecar.policy import pipeline
+from sidecar.policy.adapters import ArmTables
+from sidecar.server.metrics import Metrics, render
+from sidecar.server.settings import SidecarSettings
+from sidecar.server.weight_store import WeightStore
+
+Message = MutableMapping[str, Any]  # as the ASGI specification has it
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_MSGPACK = b"application/msgpack"
+_TEXT = b"text/plain; charset=utf-8"
+
+
+class Answer(Struct, frozen=True):
+    """What goes back."""
+
+    status: int
+    body: bytes
+    media_type: bytes = _TEXT
+
+
+class ScoreServer:
+    """One application's scorer: weights, tables of arms, and what was counted."""
+
+    def __init__(self, weights: WeightStore, settings: SidecarSettings) -> None:
+        self._weights = weights
+        self._settings = settings
+        self._tables = ArmTables(settings.tables)
+        self._metrics = Metrics()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        answer = await self._answer(scope["method"], scope["path"], receive)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [
+                    (b"content-type", answer.media_type),
+                    (b"content-length", str(len(answer.body)).encode()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, method: str, path: str, receive: Receive) -> Answer:
+        match method, path:
+            case "POST", _ if path == SCORE_PATH:
+                body = await read_body(receive, self._settings.max_body_bytes)
+                return Answer(413, b"body too large") if body is None else self._score(body)
+            case "GET", "/livez":
+                return Answer(200, b"ok")
+            case "GET", "/readyz":
+                return (
+                    Answer(200, b"ok") if self._weights.ready else Answer(503, b"the store was not read yet")
+                )
+            case "GET", "/metrics":
+                return Answer(200, render(self._metrics, self._weights, time.time()).encode())
+            case _:
+                return Answer(404, b"POST /v1/score, GET /livez, /readyz, /metrics")
+
+    def _score(self, body: bytes) -> Answer:
+        """No await between reading the weights and using them: a batch is scored with one version."""
+        started = time.perf_counter()
+        try:
+            request = decode_request(body)
+            response = pipeline.score(request, self._weights.current, self._tables)
+        except UnknownCatalogue as error:
+            self._metrics.unknown_catalogue += 1
+            return Answer(409, str(error).encode())
+        except (BadEvent, PolicyError, UnicodeDecodeError) as error:
+            self._metrics.refused += 1
+            return Answer(422, str(error).encode())
+        self._metrics.count(len(response.rows), time.perf_counter() - started)
+        return Answer(200, encode(response), _MSGPACK)
+
+
+async def read_body(receive: Receive, limit_bytes: int) -> bytes | None:
+    """The request's body; None as soon as it is longer than the limit, whatever the headers say."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit_bytes:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+@asynccontextmanager
+async def open_server(
+    application: Application, settings: SidecarSettings, url: str
+) -> AsyncIterator[AsgiApp]:
+    """The scorer of an application, following its weights until the block ends."""
+    store = connect_reader_async(url, block_s=settings.block_ms / 1000)
+    weights = WeightStore(store, application.name, settings)
+    following = asyncio.create_task(weights.follow())
+    try:
+        yield ScoreServer(weights, settings)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await store.aclose()
