@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from sidecar.contracts.books import Books
 from sidecar.contracts.events import DecisionEvent
+
+log = logging.getLogger("sidearm.decision_service")
 
 _LATENCY_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -17,6 +20,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self._last_reason: type[Exception] | None = None
         self._decisions = Counter(
             "sidearm_decisions", "Decisions logged and answered.", ["source"], registry=registry
         )
@@ -74,6 +78,7 @@ class Telemetry:
         """A decision was logged."""
         self._by_source[event.source].inc()
         if event.source == "model":
+            self._last_reason = None
             self._version.set(event.model_version)
         if event.cold:
             self._cold.inc()
@@ -87,7 +92,10 @@ class Telemetry:
         self._shed.inc()
 
     def backstop(self, error: Exception) -> None:
-        """No scores came, because of ``error``."""
+        """No scores came, because of ``error``; the log tells the first of a row of equal reasons."""
+        if type(error) is not self._last_reason:
+            self._last_reason = type(error)
+            log.warning("the backstop answers: %s: %s", type(error).__name__, error)
         self._backstop.labels(type(error).__name__).inc()
 
     def rewarded(self, status: str) -> None:
