@@ -17,6 +17,7 @@ key                 type    life                    content
 ``orph``            zset    –                       decision that never came to the end of its rewards' wait
 ``ex``              stream  trimmed behind readers  finalised decisions with their raw rewards
 ``late``            stream  trimmed behind archive  rewards that joined nothing
+``dead``            stream  –                       entries of ``ex`` that could not be learnt, and why
 ``c``               hash    –                       exact counters, and the clock guard
 ``skew``            string  tests only              milliseconds that the scripts add to the store's time
 ==================  ======  ======================  ====================================================
@@ -79,6 +80,11 @@ class Keys(NamedTuple):
     def late(self) -> str:
         """Rewards that joined nothing: late, orphan, over the limit, contradicting."""
         return self._key("late")
+
+    @property
+    def dead(self) -> str:
+        """Entries of the example stream that could not be decoded or learnt, each under its own position."""
+        return self._key("dead")
 
     @property
     def counters(self) -> str:

@@ -13,7 +13,7 @@ from sidecar.contracts.keys import ANSWER_RETENTION_MS, Keys, answer_ttl_ms
 from sidecar.contracts.scripts.call import Call, text
 
 BATCH = 64
-"""Decisions a call: a script stops the store for everybody, here for about 2 ms."""
+"""Decisions a call: a script stops the store for everybody, 64 for some milliseconds."""
 
 FINAL = b"F"
 """The kind of entry that closes a decision, and in wait mode the only one."""

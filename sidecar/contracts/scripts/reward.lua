@@ -27,7 +27,10 @@ local function flaw()
     end
     if e[1] == '' and e[5] == '' then return 'entry ' .. j .. ' names neither decision nor session' end
     if e[2] == '' then return 'entry ' .. j .. ' has no reward key' end
-    if not string.match(e[3], '^[^|]+|%-?%d+|[^|]*|') then return 'entry ' .. j .. ' has no value' end
+    local value = tonumber((string.match(e[3], '^([^|]+)|%-?%d+|[^|]*|')))
+    if not value or value ~= value or math.abs(value) == math.huge then
+      return 'entry ' .. j .. ' has no finite value'
+    end
     if e[1] ~= '' and not string.match(e[4], '^%d+$') then return 'entry ' .. j .. ' has no member' end
   end
 end

@@ -1,0 +1,84 @@
+"""The scripts against a model of them, and the proof that this comparison can fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sidecar.contracts.join_machine import explore, scripts_with
+
+EXAMPLES = 150
+BUDGET = 150  # a mutant must be caught within as many walks as the true scripts survive
+
+MUTANTS = {
+    "decide, the same id twice": ("decide", "if redis.call('ZSCORE', due, id) then", "if false then"),
+    "decide, no tombstone": ("decide", "if redis.call('SISMEMBER', f, member) == 1 then", "if false then"),
+    "decide, client keys forgotten": ("decide", "if repeated then return repeated end", ""),
+    "decide, digest not compared": ("decide", "if its_digest ~= digest then", "if false then"),
+    "decide, no cap": ("decide", "if redis.call('ZCARD', due) >= cap then", "if false then"),
+    "decide, early rewards stay orphans": ("decide", "redis.call('ZREM', orph, id)", ""),
+    "decide, expiry on what is pending": (
+        "decide",
+        "redis.call('SET', d, deadline .. payload)",
+        "redis.call('SET', d, deadline .. payload, 'PX', 86400000)",
+    ),
+    "reward, no idempotency": ("reward", "if old then return again", "if false then return again"),
+    "reward, contradictions forgotten": ("reward", "keep('X', name, key, record)", ""),
+    "reward, no tombstone": ("reward", "if redis.call('SISMEMBER', f, member) == 1 then", "if false then"),
+    "reward, no limit": ("reward", "if redis.call('HLEN', r) >= most then", "if false then"),
+    "reward, late ones not logged": ("reward", "keep('L', id, key, record)", ""),
+    "reward, late ones unmarked": ("reward", "'L' .. record", "record"),
+    "reward, nobody waits for early ones": (
+        "reward",
+        "redis.call('ZADD', orph, 'NX', whole(now + early_ms), id)",
+        "",
+    ),
+    "reward, a wait that each reward prolongs": ("reward", "'NX', whole", "whole"),
+    "reward, awaited without limit": ("reward", "redis.call('ZCARD', orph) >= most_awaited", "false"),
+    "reward, retry goes to the newest decision": (
+        "reward",
+        "redis.call('HSET', s, 'w:' .. key, id)",
+        "redis.call('HGET', s, 'last')",
+    ),
+    "reward, stale target accepted": ("reward", "if target ~= id then return 'MOVED', target end", ""),
+    "reward, unknown ones not remembered": (
+        "reward",
+        "redis.call('HSET', s, 'w:' .. key, '|' .. record)",
+        "",
+    ),
+    "finalise, no tombstone": ("finalise", "redis.call('SADD', f, member)", ""),
+    "finalise, still due": ("finalise", "redis.call('ZREM', due, id)", ""),
+    "finalise, before the horizon": ("finalise", "if deadline and tonumber(deadline) <= now", "if deadline"),
+    "finalise, rewards left behind": (
+        "finalise",
+        "#rewards > 0 and cmsgpack.pack(rewards) or ''",
+        "''",
+    ),
+    "finalise, no answer kept": ("finalise", "redis.call('PEXPIRE', d, answer_ms)", "redis.call('DEL', d)"),
+    "finalise, answers kept for ever": ("finalise", "redis.call('PEXPIRE', d, answer_ms)", ""),
+    "orphan, still awaited": ("orphan", "redis.call('ZREM', orph, id)", ""),
+    "orphan, before its time": ("orphan", "if deadline and tonumber(deadline) <= now", "if deadline"),
+    "orphan, rewards stay": ("orphan", "redis.call('UNLINK', r)", ""),
+    "orphan, rewards forgotten": (
+        "orphan",
+        "for j = 1, #rewards, 2 do",
+        "for j = 3, #rewards, 2 do",
+    ),
+    "clock that runs backwards": (
+        "decide",
+        "return math.max(now, tonumber(redis.call('HGET', guard_key, 'clock_ms') or '0'))",
+        "return now",
+    ),
+}
+
+
+def test_scripts_do_what_the_model_does(store):
+    """Whatever is called in whatever order, answers, streams, counters and stored state are the model's."""
+    explore(scripts_with(store), EXAMPLES)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_wrong_script_is_caught(store, mutant):
+    """Each way to break the join that we could think of is noticed: agreement is worth something."""
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - an assertion, or the store's own refusal
+        explore(scripts_with(store, *MUTANTS[mutant]), BUDGET)
+    assert not isinstance(caught.value, (KeyboardInterrupt, SystemExit))
