@@ -1,1 +1,59 @@
-"""An async dependency graph of feature fetches, on the standard library alone."""
+"""An async dependency graph of feature fetches, on the standard library alone.
+
+``async def`` is a fetch and runs as a task, ``def`` is derived, pure, and runs inline; parameter names are
+the edges; what a caller hands in is declared. Every goal gets a value or a reason by the deadline:
+
+>>> import asyncio
+>>> from typing import TypedDict
+>>> class Given(TypedDict):
+...     user: str
+>>> @fetch(timeout=0.05, fallback=0)
+... async def visits(user: str) -> int:
+...     return {"ann": 3}[user]
+>>> def is_new(visits: int) -> bool:
+...     return visits == 0
+>>> graph = Graph(Given, visits, is_new)
+>>> found = asyncio.run(graph.resolve(["is_new", "visits"], given={"user": "bob"}, deadline=0.2))
+>>> found.values, found.statuses, found.outcomes["visits"].error, found.degraded("is_new")
+({'is_new': True, 'visits': 0}, {'is_new': 'ok', 'visits': 'fallback'}, KeyError('bob'), ('visits',))
+"""
+
+from feature_graph.deadline import remaining
+from feature_graph.errors import (
+    BadGraph,
+    BadRun,
+    DeadlinePassed,
+    FeatureGraphError,
+    FetchCancelled,
+    FetchError,
+    FetchTimedOut,
+    NotAValue,
+    NoValue,
+    ResolutionError,
+)
+from feature_graph.graph import Graph
+from feature_graph.node import branch, fetch, first_of
+from feature_graph.outcome import Outcome, Status
+from feature_graph.resolution import Resolution, Span
+
+__all__ = [
+    "BadGraph",
+    "BadRun",
+    "DeadlinePassed",
+    "FeatureGraphError",
+    "FetchCancelled",
+    "FetchError",
+    "FetchTimedOut",
+    "Graph",
+    "NoValue",
+    "NotAValue",
+    "Outcome",
+    "Resolution",
+    "ResolutionError",
+    "Span",
+    "Status",
+    "branch",
+    "fetch",
+    "first_of",
+    "remaining",
+]

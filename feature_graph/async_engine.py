@@ -1,0 +1,535 @@
+"""Concurrent runs: counters, a queue of ready nodes, a task per fetch.
+
+Whoever finishes counts its consumers down; what reaches zero is ready. Derived nodes run inline off the
+queue, fetches become tasks, and nobody ever awaits another node's task, so that no consumer can cancel what
+others wait for. A failure runs through its hard consumers at once and lets go of what only they wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextvars import copy_context
+from heapq import heappop, heappush
+from math import inf
+from types import CoroutineType
+
+from feature_graph.deadline import current_deadline, deadline_in
+from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
+from feature_graph.node import MISSING
+from feature_graph.outcome import Status
+from feature_graph.plan import DEMANDED_BELOW, Kind, Plan, Step
+from feature_graph.quiet import GRACE_S, wait_for_quiet
+from feature_graph.record import Record
+from feature_graph.resolution import Outcomes, Resolution, check_required
+
+# Bound once: reading a member through its enum class costs more than the comparison.
+_OK, _FALLBACK, _GIVEN = Status.OK, Status.FALLBACK, Status.GIVEN
+_FAILED, _TIMED_OUT, _UPSTREAM = Status.FAILED, Status.TIMED_OUT, Status.UPSTREAM_FAILED
+_CANCELLED, _NOT_NEEDED = Status.CANCELLED, Status.NOT_NEEDED
+_DERIVED, _FETCH, _BRANCH = int(Kind.DERIVED), int(Kind.FETCH), int(Kind.BRANCH)
+_AWAITABLES = frozenset((CoroutineType, asyncio.Future, asyncio.Task))
+
+_Failure = tuple[int, Status, BaseException | None, int]
+"""Node, what became of it, why, and the node where that began."""
+
+
+async def resolve(
+    plan: Plan,
+    given: Mapping[str, object],
+    deadline_s: float | None = None,
+    required: frozenset[str] = frozenset(),
+    grace_s: float = GRACE_S,
+) -> Resolution:
+    """Run a plan; see :meth:`feature_graph.graph.Graph.resolve`."""
+    loop = asyncio.get_running_loop()
+    run = _Run(plan, given, loop, deadline_in(deadline_s), required)
+    try:
+        run.advance()
+        if run.left > 0:
+            await run.finished()
+    finally:
+        abandoned: tuple[str, ...] = ()
+        if run.close():
+            abandoned = await wait_for_quiet(run.stopped, grace_s, loop)
+    record = run.record
+    resolution = Resolution(plan.goals, plan.nodes, Outcomes(plan.nodes, record), record.spans, abandoned)
+    return check_required(resolution, required) if required else resolution
+
+
+class _Run:
+    """The state of one run. Everything is indexed as in the plan."""
+
+    __slots__ = (
+        "_alarm",
+        "_alarm_at_s",
+        "_at_s",
+        "_clock",
+        "_context",
+        "_draining",
+        "_ended",
+        "_expired",
+        "_finished",
+        "_loop",
+        "_pending",
+        "_position",
+        "_ready",
+        "_reasons",
+        "_required",
+        "_roots",
+        "_started",
+        "_status",
+        "_steps",
+        "_tasks",
+        "_timeouts",
+        "_values",
+        "_via",
+        "_waiting",
+        "left",
+        "record",
+        "stopped",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        given: Mapping[str, object],
+        loop: asyncio.AbstractEventLoop,
+        left_s: float | None,
+        required: frozenset[str],
+    ) -> None:
+        now = loop.time()
+        self.left = plan.unsettled_goals
+        self.stopped: list[tuple[str, asyncio.Task[None]]] = []
+        self.record = record = Record(plan, given, now)
+        self._values, self._status = record.values_at, record.status
+        self._started, self._ended = record.started, record.ended
+        self._reasons, self._roots, self._via = record.reasons, record.roots, record.via
+        self._steps = plan.steps
+        self._pending = list(plan.pending)
+        self._ready = deque(plan.ready)
+        self._required = required
+        self._position: dict[int, int] = {}
+        self._waiting: dict[int, list[int]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._timeouts: list[tuple[float, int]] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at_s = inf
+        self._loop = loop
+        self._clock = loop.time
+        self._at_s = None if left_s is None else now + left_s
+        self._expired = left_s is not None and left_s <= 0.0
+        self._finished: asyncio.Future[None] | None = None
+        self._draining = False
+        self._context = copy_context()
+        if self._at_s is not None:
+            self._context.run(current_deadline.set, (self._clock, self._at_s))
+
+    # ------------------------------------------------------------------ the outside
+
+    def finished(self) -> asyncio.Future[None]:
+        """Done when every goal is settled; at the deadline at the latest."""
+        self._finished = self._loop.create_future()
+        if self._at_s is not None:
+            self._arm(self._at_s)
+        return self._finished
+
+    def close(self) -> bool:
+        """Cancel whatever runs; True if some task still has to end."""
+        self.left = 0
+        self._ready.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        for index in list(self._tasks):
+            self._stop(index)
+            self._status[index] = _CANCELLED
+            self._ended[index] = self._clock()
+        return any(not task.done() for _, task in self.stopped)
+
+    # ------------------------------------------------------------------ the queue
+
+    def advance(self) -> None:
+        """Run what is ready, and tell the waiting caller if that was all."""
+        if self._draining:  # an eagerly started fetch ended inside the queue's own loop, which goes on
+            return
+        try:
+            self._context.run(self._drain)
+        except BaseException as error:
+            self._draining = False
+            if self._finished is None or isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+            if not self._finished.done():
+                self._finished.set_exception(error)
+            return
+        if self.left <= 0 and self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
+
+    def _drain(self) -> None:
+        self._draining = True
+        ready, steps, status, clock = self._ready, self._steps, self._status, self._clock
+        now = clock()
+        while ready and self.left > 0:
+            index = ready.popleft()
+            if status[index] is not None:
+                continue
+            step = steps[index]
+            if self._started[index] is None:  # a branch comes by twice
+                self._started[index] = now
+            if step.kind == _DERIVED:
+                self._derive(step)
+                now = clock()
+                self._ended[index] = now
+            elif step.kind == _FETCH:
+                self._start(step, now)
+            elif step.kind == _BRANCH:
+                self._decide(step)
+            else:
+                self._choose(step)
+        self._draining = False
+
+    def _derive(self, step: Step) -> None:
+        failure: BaseException
+        try:
+            pick = step.pick
+            value = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            failure = _without_our_frame(error)
+        else:
+            if type(value) not in _AWAITABLES:
+                self._give(step, _OK, value)
+                return
+            failure = _not_a_value(step.name, value)
+        self._fail(((step.index, _FAILED, failure, step.index),))
+
+    def _call(self, step: Step) -> object:
+        """Call with defaults for what has no value, outcomes where they are asked for, and keywords."""
+        positional, by_keyword = [], {}
+        for source, keyword, default, wants_outcome in step.arguments:
+            if source < 0:
+                value = default
+            elif wants_outcome:
+                value = self.record.outcome(source)
+            else:
+                value = self._values[source] if self._has_value(source) else default
+            if keyword is None:
+                positional.append(value)
+            else:
+                by_keyword[keyword] = value
+        return step.function(*positional, **by_keyword)  # type: ignore[misc]
+
+    def _has_value(self, index: int) -> bool:
+        status = self._status[index]
+        return status is _OK or status is _FALLBACK or status is _GIVEN
+
+    # ------------------------------------------------------------------ fetches
+
+    def _start(self, step: Step, now: float) -> None:
+        index, at_s = step.index, self._at_s
+        if self._expired or (at_s is not None and now >= at_s):
+            self._started[index] = None
+            self._fail(((index, _TIMED_OUT, _deadline_passed(step.name), index),))
+            return
+        until_s = None if step.timeout_s is None else now + step.timeout_s
+        if until_s is not None and at_s is not None and at_s <= until_s:
+            until_s = None  # the run's deadline comes first
+        task = self._loop.create_task(self._fetch(step, until_s))
+        if self._status[index] is not None:  # started eagerly, and done already
+            return
+        self._tasks[index] = task
+        if until_s is not None:
+            heappush(self._timeouts, (until_s, index))
+            if until_s < self._alarm_at_s:
+                self._arm(until_s)
+
+    async def _fetch(self, step: Step, until_s: float | None) -> None:
+        failure: BaseException | None = None
+        value: object = None
+        index, pick = step.index, step.pick
+        try:
+            if until_s is not None:
+                current_deadline.set((self._clock, until_s))
+            call = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
+            value = await call  # type: ignore[misc]
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            if isinstance(error, GeneratorExit) and self._loop.is_closed():
+                raise  # the loop is gone and the interpreter sweeps up: there is no run to carry on
+            failure = _without_our_frame(error)
+        if self._status[index] is not None:
+            return  # it timed out, or nobody wants it any more: what it says now is too late
+        self._tasks.pop(index, None)
+        self._ended[index] = self._clock()
+        if failure is None:
+            self._give(step, _OK, value)
+        elif isinstance(failure, asyncio.CancelledError):
+            self._fail(((index, _CANCELLED, _cancelled(step.name, failure), index),))
+        else:
+            self._fail(((index, _FAILED, failure, index),))
+        self.advance()
+
+    def _stop(self, index: int) -> None:
+        task = self._tasks.pop(index)
+        task.cancel()
+        self.stopped.append((self._steps[index].name, task))
+
+    # ------------------------------------------------------------------ time
+
+    def _arm(self, at_s: float) -> None:
+        """One alarm a run, for whatever is due first: a timer a fetch would double the fetch's cost."""
+        if at_s < self._alarm_at_s:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at_s = at_s
+            self._alarm = self._loop.call_at(at_s, self._ring)
+
+    def _ring(self) -> None:
+        """Time out what is due, by the alarm's own time: some loops ring a little early."""
+        due_s, self._alarm, self._alarm_at_s = self._alarm_at_s, None, inf
+        if self._at_s is not None and due_s >= self._at_s:
+            self._expired = True
+            self._end_late({index: _deadline_passed(self._steps[index].name) for index in self._tasks})
+        else:
+            self._end_late({index: _too_slow(self._steps[index]) for index in self._due(due_s)})
+            if self._timeouts:
+                self._arm(self._timeouts[0][0])
+            if self._at_s is not None:
+                self._arm(self._at_s)
+        self.advance()
+
+    def _due(self, due_s: float) -> list[int]:
+        """Take running fetches whose time is up off the heap, and those that have ended."""
+        due = []
+        while self._timeouts and (self._timeouts[0][0] <= due_s or self._timeouts[0][1] not in self._tasks):
+            _, index = heappop(self._timeouts)
+            if index in self._tasks:
+                due.append(index)
+        return due
+
+    def _end_late(self, late: Mapping[int, FetchTimedOut]) -> None:
+        for index in late:
+            self._stop(index)
+        self._fail([(index, _TIMED_OUT, error, index) for index, error in late.items()])
+
+    # ------------------------------------------------------------------ branches
+
+    def _decide(self, step: Step) -> None:
+        side = self._via.get(step.index)
+        if side is None:
+            try:
+                taken = bool(self._values[step.dependencies[0]])
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                failure = _without_our_frame(error)
+            else:
+                side = self._via[step.index] = step.sides[0 if taken else 1]
+                self._let_go((step.sides[1 if taken else 0],))
+        if side is None:
+            self._fail(((step.index, _FAILED, failure, step.index),))
+        elif self._status[side] is None:
+            self._wait_for(side, step)
+        elif self._has_value(side):
+            self._pass_on(step, side)
+        else:
+            self._fail(((step.index, _UPSTREAM, self._reasons.get(side), self._roots.get(side, side)),))
+
+    def _choose(self, step: Step) -> None:
+        for position in range(self._position.get(step.index, 0), len(step.sides)):
+            side = step.sides[position]
+            self._position[step.index] = position
+            if self._status[side] is None:
+                self._wait_for(side, step)
+                return
+            if self._has_value(side):
+                self._via[step.index] = side
+                self._pass_on(step, side)
+                return
+        first = step.sides[0]
+        self._fail(((step.index, _UPSTREAM, self._reasons.get(first), self._roots.get(first, first)),))
+
+    def _wait_for(self, side: int, step: Step) -> None:
+        self._waiting.setdefault(side, []).append(step.index)
+        self._demand(side, step.index)
+
+    def _pass_on(self, step: Step, side: int) -> None:
+        if self._status[side] is _FALLBACK:
+            self._reasons[step.index], self._roots[step.index] = self._reasons[side], self._roots[side]
+            self._give(step, _FALLBACK, self._values[side])
+        else:
+            self._give(step, _OK, self._values[side])
+        self._ended[step.index] = self._clock()
+
+    # ------------------------------------------------------------------ demand, success, failure
+
+    def _demand(self, first: int, wanted_by: int) -> None:
+        """Call for a node and all that it needs, as far as nobody has yet."""
+        stack = [(first, wanted_by)]
+        status, pending = self._status, self._pending
+        while stack:
+            index, consumer = stack.pop()
+            if status[index] is not None or pending[index] < DEMANDED_BELOW or status[consumer] is not None:
+                continue
+            step = self._steps[index]
+            missing = [dep for dep in step.dependencies if status[dep] is None]
+            pending[index] = len(missing)
+            lost = next((dep for dep in step.dependencies if dep in step.hard and self._is_lost(dep)), None)
+            if lost is not None:
+                self._fail(((index, _UPSTREAM, self._reasons.get(lost), self._roots.get(lost, lost)),))
+            elif missing:
+                stack.extend([(dep, index) for dep in reversed(missing)])
+            else:
+                self._ready.append(index)
+
+    def _is_lost(self, index: int) -> bool:
+        return self._status[index] is not None and not self._has_value(index)
+
+    def _give(self, step: Step, status: Status, value: object) -> None:
+        index = step.index
+        self._values[index] = value
+        self._status[index] = status
+        pending = self._pending
+        for consumer in step.consumers:
+            pending[consumer] -= 1
+            if not pending[consumer]:
+                self._ready.append(consumer)
+        if step.users and index in self._waiting:
+            self._ready.extend(self._waiting.pop(index))
+        if step.is_goal:
+            self.left -= 1
+
+    def _fail(self, failures: Iterable[_Failure]) -> None:
+        """Record failures, let fallbacks stand in, and carry the rest to all that cannot run without."""
+        work = deque(failures)
+        loose: list[int] = []
+        while work:
+            index, status, error, root = work.popleft()
+            if self._status[index] is not None:
+                continue
+            step = self._steps[index]
+            if len(step.dependencies) > 1:
+                loose.extend(step.dependencies)
+            self._reasons[index], self._roots[index] = error, root
+            if step.fallback is not MISSING:
+                if self._fall_back(step, error):
+                    continue
+                status, root = _FAILED, index
+                error = self._reasons[index]
+            self._status[index] = status
+            self._settle_failed(step)
+            for consumer in step.consumers:
+                if self._status[consumer] is None and self._pending[consumer] < DEMANDED_BELOW:
+                    if index in self._steps[consumer].hard:
+                        work.append((consumer, _UPSTREAM, error, root))
+                    else:
+                        self._count_down(consumer)
+        if loose:
+            self._let_go(loose)
+
+    def _settle_failed(self, step: Step) -> None:
+        index = step.index
+        if self._started[index] is not None and self._ended[index] is None:
+            self._ended[index] = self._clock()
+        if step.users and index in self._waiting:
+            self._ready.extend(self._waiting.pop(index))
+        if step.is_goal:
+            self.left = 0 if step.name in self._required else self.left - 1
+
+    def _count_down(self, consumer: int) -> None:
+        self._pending[consumer] -= 1
+        if not self._pending[consumer]:
+            self._ready.append(consumer)
+
+    def _fall_back(self, step: Step, error: BaseException | None) -> bool:
+        """Let the declared fallback stand in; False if it raised, which then is the node's failure."""
+        value = step.fallback
+        if step.fallback_calls:
+            try:
+                value = step.fallback(error)  # type: ignore[operator]
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as second:
+                failure = _without_our_frame(second)
+                if failure is not error and failure.__context__ is None:
+                    failure.__context__ = error  # both are told
+                self._reasons[step.index], self._roots[step.index] = failure, step.index
+                return False
+        if self._started[step.index] is not None and self._ended[step.index] is None:
+            self._ended[step.index] = self._clock()
+        self._give(step, _FALLBACK, value)
+        return True
+
+    def _let_go(self, candidates: Iterable[int]) -> None:
+        """Stop what was called for and can no longer help any goal; what may yet be called for goes on."""
+        stack = list(candidates)
+        while stack:
+            index = stack.pop()
+            if (
+                self._status[index] is not None
+                or self._pending[index] >= DEMANDED_BELOW
+                or self._may_help(index)
+            ):
+                continue
+            if index in self._tasks:
+                self._stop(index)
+                self._status[index] = _CANCELLED
+                self._ended[index] = self._clock()
+                continue
+            step = self._steps[index]
+            self._status[index] = _NOT_NEEDED
+            stack.extend(step.dependencies)
+            stack.extend(step.sides)
+
+    def _may_help(self, index: int) -> bool:
+        """True if some path of unsettled nodes, untaken sides left out, leads up to an unsettled goal."""
+        seen = {index}
+        stack = [index]
+        while stack:
+            each = stack.pop()
+            step = self._steps[each]
+            if step.is_goal:
+                return True
+            above = [user for user in step.users if self._may_take(user, each)]
+            for consumer in (*step.consumers, *above):
+                if self._status[consumer] is None and consumer not in seen:
+                    seen.add(consumer)
+                    stack.append(consumer)
+        return False
+
+    def _may_take(self, user: int, side: int) -> bool:
+        step = self._steps[user]
+        if step.kind == _BRANCH:
+            return self._via.get(user, side) == side
+        return side in step.sides[self._position.get(user, 0) :]
+
+
+def _without_our_frame(error: BaseException) -> BaseException:
+    """Let the traceback begin in the node's code; our frame would also tie the error to the whole run."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
+    return error
+
+
+def _deadline_passed(name: str) -> DeadlinePassed:
+    return DeadlinePassed(f"the run's deadline passed before {name!r} had a value")
+
+
+def _too_slow(step: Step) -> FetchTimedOut:
+    return FetchTimedOut(f"{step.name!r} took longer than {step.timeout_s} s")
+
+
+def _cancelled(name: str, cause: BaseException) -> FetchCancelled:
+    error = FetchCancelled(f"{name!r} was cancelled from inside or from elsewhere")
+    error.__cause__ = cause
+    return error
+
+
+def _not_a_value(name: str, value: object) -> NotAValue:
+    if isinstance(value, CoroutineType):
+        value.close()
+    kind = type(value).__name__
+    return NotAValue(f"{name!r} is a plain def and returned a {kind}; declare it async def to fetch")

@@ -1,0 +1,88 @@
+"""What this package refuses or reports, as one tree.
+
+::
+
+    FeatureGraphError
+    ├── BadGraph             the graph is wrong: raised by ``Graph(...)``, every problem in one message
+    ├── BadRun               ``resolve`` was asked for what this graph cannot answer (goal, input, deadline)
+    ├── NoValue              a goal that has no value was read from a resolution
+    ├── ResolutionError      a required goal has no value; carries the partial resolution
+    └── FetchError           why a fetch has no value; found in ``Outcome.error``, never raised at the caller
+        ├── FetchTimedOut    the fetch's own timeout passed (also a ``TimeoutError``)
+        │   └── DeadlinePassed   the run's deadline passed first
+        ├── FetchCancelled   the fetch ended by a cancellation that was not ours
+        └── NotAValue        a derived node gave an awaitable: it should be ``async def``
+
+What a fetch or a derived node raises by itself is kept as it is, in ``Outcome.error``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from feature_graph.resolution import Resolution
+
+
+class FeatureGraphError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class BadGraph(FeatureGraphError, ValueError):
+    """The graph cannot be built.
+
+    Attributes:
+        problems: one sentence each, with the places in the source that disagree.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__(problems)
+
+    def __str__(self) -> str:
+        return "the graph cannot be built:" + "".join(f"\n  - {problem}" for problem in self.problems)
+
+
+class BadRun(FeatureGraphError, ValueError):
+    """A goal, an input or a deadline that this graph cannot work with."""
+
+
+class NoValue(FeatureGraphError, KeyError):
+    """The goal has no value; the message says why."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ResolutionError(FeatureGraphError):
+    """A required goal has no value.
+
+    Attributes:
+        goal: the goal that was required.
+        resolution: everything else that the run found.
+    """
+
+    def __init__(self, message: str, goal: str, resolution: Resolution) -> None:
+        self.goal = goal
+        self.resolution = resolution
+        super().__init__(message)
+
+
+class FetchError(FeatureGraphError):
+    """Why a fetch has no value of its own."""
+
+
+class FetchTimedOut(FetchError, TimeoutError):
+    """The fetch's own timeout passed."""
+
+
+class DeadlinePassed(FetchTimedOut):
+    """The run's deadline passed before the fetch ended, or before it began."""
+
+
+class FetchCancelled(FetchError):
+    """The fetch ended by a cancellation that came from neither this run nor its caller."""
+
+
+class NotAValue(FetchError, TypeError):
+    """A derived node returned an awaitable instead of a value."""

@@ -1,0 +1,239 @@
+"""The graph: names checked, cycles refused, when it is built and never later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, is_typeddict
+
+from feature_graph import async_engine, picture, sync_engine
+from feature_graph.bounds import worst_case_s
+from feature_graph.cycles import find_cycle
+from feature_graph.deadline import seconds_of
+from feature_graph.errors import BadGraph
+from feature_graph.node import Branch, FirstOf, Node, edges_of
+from feature_graph.plan import Plan, compile_plan
+from feature_graph.reading import Unreadable, read
+from feature_graph.resolution import Resolution
+
+_PLANS_KEPT = 256
+"""Plans per graph: one per set of goals and given names, of which a service has a handful."""
+
+
+class Graph:
+    """Features and what they need; immutable, shared by any number of concurrent runs and threads.
+
+    Attributes:
+        nodes: every node by name.
+        inputs: names that the caller hands in.
+    """
+
+    def __init__(
+        self, given: type, /, *nodes: Callable[..., Any], **named: Callable[..., Any] | Branch | FirstOf
+    ) -> None:
+        """Build and check.
+
+        Args:
+            given: a TypedDict of all that a caller may hand in; a name that is neither there nor a node is
+                a mistake, and is refused.
+            nodes: functions, each under its own name.
+            named: functions, ``branch(...)`` and ``first_of(...)`` under the keyword's name.
+
+        Raises:
+            BadGraph: all problems at once: unknown or doubled names, cycles, functions that cannot be nodes.
+        """
+        self._declared = (given, nodes, named)
+        self.inputs = _inputs(given)
+        found, problems = _read_all(given, self.inputs, nodes, named)
+        problems += _unknown_names(found, self.inputs, given)
+        if not problems:
+            problems += _cycle(found)
+        if problems:
+            raise BadGraph(tuple(problems))
+        self.nodes: Mapping[str, Node] = MappingProxyType(found)
+        self._plans: dict[tuple[tuple[str, ...], frozenset[str]], Plan] = {}
+
+    async def resolve(
+        self,
+        goals: str | Iterable[str],
+        *,
+        given: Mapping[str, object],
+        deadline: float | timedelta | None = None,
+        required: bool | Iterable[str] = False,
+    ) -> Resolution:
+        """Fetch and derive what the goals need, in parallel, and nothing else.
+
+        Args:
+            goals: a name, or several.
+            given: values of the inputs, and of any node that is not to be run (tests, replays).
+            deadline: seconds from now; inside a fetch of another run at most what that run has left.
+            required: goals without which the answer is worthless (True: all of them); the first that fails
+                ends the run.
+
+        Returns:
+            A value or a reason for every goal, at the deadline at the latest (and a few ms of grace if a
+            fetch resists cancellation). No task of the run is alive after it.
+
+        Raises:
+            BadRun: an unknown goal, an input that is missing or unknown, a deadline that is no number.
+            ResolutionError: a required goal has no value.
+            asyncio.CancelledError: the caller was cancelled; every fetch of the run is cancelled first.
+        """
+        plan = self.plan(goals, given)
+        return await async_engine.resolve(
+            plan, given, seconds_of(deadline, "deadline"), _names(required, plan)
+        )
+
+    async def resolve_in_order(
+        self,
+        goals: str | Iterable[str],
+        *,
+        given: Mapping[str, object],
+        deadline: float | timedelta | None = None,
+        required: bool | Iterable[str] = False,
+    ) -> Resolution:
+        """The same answer one node at a time: for debugging, and as the definition of what is right."""
+        plan = self.plan(goals, given)
+        return await sync_engine.resolve(
+            plan, given, seconds_of(deadline, "deadline"), _names(required, plan)
+        )
+
+    def plan(self, goals: str | Iterable[str], given: Iterable[str]) -> Plan:
+        """What a run needs to know, compiled once per goals and given names.
+
+        Call it when a service starts: a goal or input that does not exist is found before any request.
+
+        Raises:
+            BadRun: an unknown goal, or an input that is missing or unknown.
+        """
+        key = ((goals,) if isinstance(goals, str) else tuple(goals), frozenset(given))
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = compile_plan(self.nodes, self.inputs, *key)
+            if len(self._plans) >= _PLANS_KEPT:
+                self._plans = {}
+            self._plans[key] = plan
+        return plan
+
+    def worst_case(self, goal: str) -> float:
+        """Seconds until ``goal`` has a value or a reason, whatever its fetches do; inf without timeouts.
+
+        Derived nodes are taken to cost nothing.
+
+        Raises:
+            BadRun: the goal is neither a node nor an input.
+        """
+        return worst_case_s(self.nodes, self.inputs, goal)
+
+    def mermaid(self, goals: str | Iterable[str] | None = None) -> str:
+        """The graph, or what some goals may need of it, as a Mermaid flowchart."""
+        wanted = None if goals is None else (goals,) if isinstance(goals, str) else tuple(goals)
+        return picture.mermaid(self.nodes, self.inputs, wanted)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.nodes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.nodes
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"Graph({len(self.nodes)} nodes, inputs {', '.join(sorted(self.inputs)) or 'none'})"
+
+    def __reduce__(self) -> tuple[Callable[..., Graph], tuple[object, ...]]:
+        return _rebuild, self._declared
+
+
+def _rebuild(
+    given: type,
+    nodes: tuple[Callable[..., Any], ...],
+    named: dict[str, Callable[..., Any] | Branch | FirstOf],
+) -> Graph:
+    return Graph(given, *nodes, **named)
+
+
+def _inputs(given: type) -> frozenset[str]:
+    if not is_typeddict(given):
+        raise BadGraph((f"the first argument is {given!r}; legal: a TypedDict of the inputs",))
+    return frozenset(given.__annotations__)
+
+
+def _read_all(
+    given: type,
+    inputs: frozenset[str],
+    nodes: Iterable[Callable[..., Any]],
+    named: Mapping[str, Callable[..., Any] | Branch | FirstOf],
+) -> tuple[dict[str, Node], list[str]]:
+    found: dict[str, Node] = {}
+    problems: list[str] = []
+    entries: list[tuple[str | None, object]] = [(None, node) for node in nodes]
+    for name, entry in (*entries, *named.items()):
+        try:
+            node = _node_of(entry, name)
+        except Unreadable as problem:
+            problems.append(str(problem))
+            continue
+        if node.name in found:
+            first = found[node.name].place
+            problems.append(f"two nodes are called {node.name!r}: at {first} and at {node.place}")
+        elif node.name in inputs:
+            problems.append(
+                f"{node.name!r} is both an input of {_where(given)} and a node at {node.place}; rename one"
+            )
+        else:
+            found[node.name] = node
+    return found, problems
+
+
+def _node_of(entry: object, name: str | None) -> Node:
+    if not isinstance(entry, (Branch, FirstOf)):
+        return read(entry, name)  # type: ignore[arg-type]  # read() refuses what is not callable
+    if name is None:
+        kind = "branch" if isinstance(entry, Branch) else "first_of"
+        raise Unreadable(f"{kind} at {entry.place} has no name; hand it over as name={kind}(...)")
+    return replace(entry, name=name)
+
+
+def _unknown_names(nodes: Mapping[str, Node], inputs: frozenset[str], given: type) -> list[str]:
+    problems = []
+    for node in nodes.values():
+        for edge in edges_of(node):
+            if edge.to not in nodes and edge.to not in inputs:
+                near = get_close_matches(edge.to, (*nodes, *inputs), n=1, cutoff=0.5)
+                hint = (
+                    f"nearest: {near[0]!r} ({_where_is(near[0], nodes, given)})"
+                    if near
+                    else "nothing is near"
+                )
+                problems.append(
+                    f"{node.name!r} at {node.place} needs {edge.to!r}, which is neither a node nor an input "
+                    f"of {_where(given)}; {hint}"
+                )
+    return problems
+
+
+def _cycle(nodes: Mapping[str, Node]) -> list[str]:
+    path = find_cycle({name: edges_of(node) for name, node in nodes.items()})
+    if path is None:
+        return []
+    places = ", ".join(f"{name!r} at {nodes[name].place}" for name in dict.fromkeys(path))
+    return [f"a cycle: {' -> '.join(path)} ({places})"]
+
+
+def _where_is(name: str, nodes: Mapping[str, Node], given: type) -> str:
+    return nodes[name].place if name in nodes else f"input of {_where(given)}"
+
+
+def _where(given: type) -> str:
+    return f"{given.__module__}.{given.__qualname__}"
+
+
+def _names(required: bool | Iterable[str], plan: Plan) -> frozenset[str]:
+    if isinstance(required, bool):
+        return frozenset(plan.goals) if required else frozenset()
+    return plan.check_required((required,) if isinstance(required, str) else required)

@@ -1,0 +1,252 @@
+"""What a run needs to know, worked out once per goals and given names.
+
+Names become indices into arrays; the demand of the goals, as far as no branch decides it, is laid out
+beforehand, so that a run begins by copying a few lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import IntEnum
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from feature_graph.errors import BadRun
+from feature_graph.node import MISSING, Branch, Derived, Fetch, FirstOf, Node, Parameter, edges_of
+from feature_graph.outcome import Status
+
+UNDEMANDED: Final = 1 << 40
+"""Missing dependencies of a node that nobody wants yet: it can be counted down and never reaches 0."""
+DEMANDED_BELOW: Final = 1 << 30
+
+
+class Kind(IntEnum):
+    """What the engine does with a node that is ready."""
+
+    GIVEN = 0
+    DERIVED = 1
+    FETCH = 2
+    BRANCH = 3
+    FIRST_OF = 4
+
+
+class Argument(NamedTuple):
+    """Where one argument comes from."""
+
+    source: int
+    """Index of the node, or -1: always ``default``."""
+    keyword: str | None
+    default: object
+    wants_outcome: bool
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One node of a plan, in the form in which the engine reads it."""
+
+    index: int
+    name: str
+    kind: int
+    function: Callable[..., Any] | None = None
+    pick: Callable[[list[object]], Iterable[object]] | None = None
+    """Values to positional arguments; None if that needs more thought (``arguments``)."""
+    arguments: tuple[Argument, ...] = ()
+    timeout_s: float | None = None
+    fallback: object = MISSING
+    fallback_calls: bool = False
+    dependencies: tuple[int, ...] = ()
+    """Demanded together with the node."""
+    hard: frozenset[int] = frozenset()
+    """Those of them without whose value it cannot run."""
+    sides: tuple[int, ...] = ()
+    """``(then, otherwise)`` of a branch, the choices of a first_of: demanded one at a time."""
+    consumers: tuple[int, ...] = ()
+    """Who counts this node among its dependencies."""
+    users: tuple[int, ...] = ()
+    """Branches and first_ofs that have it as a side."""
+    is_goal: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A graph seen from some goals, with some names given."""
+
+    goals: tuple[str, ...]
+    given: tuple[str, ...]
+    """Names that the run copies from the caller's values, at indices 0, 1, …"""
+    nodes: Mapping[str, Node]
+    """The whole graph."""
+    index: Mapping[str, int]
+    steps: tuple[Step, ...]
+    status: tuple[Status | None, ...]
+    pending: tuple[int, ...]
+    """How many dependencies each node waits for; ``UNDEMANDED`` for those that only a run can call for."""
+    ready: tuple[int, ...]
+    unsettled_goals: int
+    absent: frozenset[str]
+    """Inputs that were not given; every parameter that names one has a default."""
+
+    def check_required(self, names: Iterable[str]) -> frozenset[str]:
+        """The names as a set, if all of them are goals; else :class:`BadRun`."""
+        required = frozenset(names)
+        stray = sorted(required.difference(self.goals))
+        if stray:
+            raise BadRun(f"{stray[0]!r} is required but is no goal; goals: {', '.join(self.goals) or 'none'}")
+        return required
+
+
+def compile_plan(
+    nodes: Mapping[str, Node], inputs: frozenset[str], goals: tuple[str, ...], given: frozenset[str]
+) -> Plan:
+    """Find what the goals may need, and lay it out.
+
+    Raises:
+        BadRun: a goal or a given name that does not exist, or an input that is needed and not given.
+    """
+    _refuse_strangers("goal", goals, nodes, inputs)
+    _refuse_strangers("given name", sorted(given), nodes, inputs)
+    reached = list(_reached(nodes, goals, given))
+    absent = frozenset(name for name in reached if name in inputs and name not in given)
+    _refuse_missing(nodes, goals, given, reached, absent)
+    handed_in = tuple(name for name in reached if name in given)
+    names = (*handed_in, *(name for name in reached if name not in given and name not in absent))
+    index = {name: place for place, name in enumerate(names)}
+    steps = tuple(
+        _given_step(place, name) if name in given else _step(place, nodes[name], index)
+        for name, place in index.items()
+    )
+    _link(steps, {index[goal] for goal in goals})
+    pending, ready = _initial_demand(steps, [index[goal] for goal in goals])
+    status = tuple(Status.GIVEN if step.kind == Kind.GIVEN else None for step in steps)
+    unsettled = len({goal for goal in goals if goal not in given})
+    return Plan(goals, handed_in, nodes, index, steps, status, pending, ready, unsettled, absent)
+
+
+def _refuse_strangers(
+    what: str, names: Iterable[str], nodes: Mapping[str, Node], inputs: frozenset[str]
+) -> None:
+    for name in names:
+        if name not in nodes and name not in inputs:
+            near = get_close_matches(str(name), (*nodes, *inputs), n=1, cutoff=0.5)
+            hint = f"; nearest: {near[0]!r}" if near else ""
+            raise BadRun(f"the {what} {name!r} is neither a node nor an input of this graph{hint}")
+
+
+def _reached(nodes: Mapping[str, Node], goals: tuple[str, ...], given: frozenset[str]) -> Iterator[str]:
+    """Everything that some run for these goals may read, each name once, goals first."""
+    seen: set[str] = set()
+    stack = list(reversed(goals))
+    while stack:
+        name = stack.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        yield name
+        if name in nodes and name not in given:
+            stack.extend(edge.to for edge in reversed(edges_of(nodes[name])))
+
+
+def _refuse_missing(
+    nodes: Mapping[str, Node],
+    goals: tuple[str, ...],
+    given: frozenset[str],
+    reached: list[str],
+    absent: frozenset[str],
+) -> None:
+    for goal in goals:
+        if goal in absent:
+            raise BadRun(f"the goal {goal!r} is an input that was not given")
+    for name in reached:
+        if name in nodes and name not in given:
+            for edge in edges_of(nodes[name]):
+                if edge.to in absent and not edge.wanted_by_default:
+                    raise BadRun(
+                        f"the input {edge.to!r} was not given; {name!r} at {nodes[name].place} needs it"
+                    )
+
+
+def _given_step(index: int, name: str) -> Step:
+    return Step(index, name, int(Kind.GIVEN))
+
+
+def _step(place: int, node: Node, index: Mapping[str, int]) -> Step:
+    if isinstance(node, Branch):
+        condition = index[node.condition]
+        sides = (index[node.then], index[node.otherwise])
+        hard = frozenset((condition,))
+        return Step(place, node.name, int(Kind.BRANCH), dependencies=(condition,), hard=hard, sides=sides)
+    if isinstance(node, FirstOf):
+        return Step(place, node.name, int(Kind.FIRST_OF), sides=tuple(index[name] for name in node.choices))
+    step = _call_step(place, node, index)
+    if isinstance(node, Fetch):
+        step.kind = int(Kind.FETCH)
+        step.timeout_s, step.fallback, step.fallback_calls = (
+            node.timeout_s,
+            node.fallback,
+            node.fallback_calls,
+        )
+    return step
+
+
+def _call_step(place: int, node: Fetch | Derived, index: Mapping[str, int]) -> Step:
+    arguments = tuple(_argument(parameter, index) for parameter in node.parameters)
+    wired = [(a.source, p) for a, p in zip(arguments, node.parameters, strict=True) if a.source >= 0]
+    return Step(
+        place,
+        node.name,
+        int(Kind.DERIVED),
+        function=node.function,
+        pick=_picker(arguments),
+        arguments=arguments,
+        dependencies=tuple(source for source, _ in wired),
+        hard=frozenset(source for source, parameter in wired if parameter.hard),
+    )
+
+
+def _argument(parameter: Parameter, index: Mapping[str, int]) -> Argument:
+    keyword = parameter.name if parameter.keyword_only else None
+    return Argument(index.get(parameter.name, -1), keyword, parameter.default, parameter.wants_outcome)
+
+
+def _picker(arguments: tuple[Argument, ...]) -> Callable[[list[object]], Iterable[object]] | None:
+    """The quick way from values to arguments, where nothing may be missing and nothing goes by keyword."""
+    if any(a.keyword or a.wants_outcome or a.default is not MISSING for a in arguments):
+        return None
+    sources = [argument.source for argument in arguments]
+    if not sources:
+        return lambda values: ()
+    if len(sources) == 1:
+        (only,) = sources
+        return lambda values: (values[only],)
+    return itemgetter(*sources)
+
+
+def _link(steps: tuple[Step, ...], goals: set[int]) -> None:
+    consumers: list[list[int]] = [[] for _ in steps]
+    users: list[list[int]] = [[] for _ in steps]
+    for step in steps:
+        for dependency in step.dependencies:
+            consumers[dependency].append(step.index)
+        for side in dict.fromkeys(step.sides):
+            users[side].append(step.index)
+    for step in steps:
+        step.consumers, step.users = tuple(consumers[step.index]), tuple(users[step.index])
+        step.is_goal = step.index in goals
+
+
+def _initial_demand(steps: tuple[Step, ...], goals: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    pending = [UNDEMANDED] * len(steps)
+    ready = []
+    stack = goals[::-1]
+    while stack:
+        step = steps[stack.pop()]
+        if step.kind == Kind.GIVEN or pending[step.index] != UNDEMANDED:
+            continue
+        missing = [dep for dep in step.dependencies if steps[dep].kind != Kind.GIVEN]
+        pending[step.index] = len(missing)
+        if not missing:
+            ready.append(step.index)
+        stack.extend(reversed(missing))
+    return tuple(pending), tuple(ready)

@@ -1,0 +1,166 @@
+"""What a run found: a value or a reason for every goal, and when everything happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from feature_graph import waterfall
+from feature_graph.errors import NoValue, ResolutionError
+from feature_graph.node import Branch, FirstOf, Node, edges_of
+from feature_graph.outcome import Outcome, Status
+
+_NOT_NEEDED: Outcome[object] = Outcome(Status.NOT_NEEDED)
+
+
+class Span(NamedTuple):
+    """One node's time, in seconds since the run began."""
+
+    name: str
+    start_s: float
+    end_s: float
+    status: Status
+
+
+class Resolution:
+    """The answer of one run; read-only.
+
+    Attributes:
+        goals: what was asked for.
+        outcomes: name to :class:`Outcome`, for every node of the graph and every input that was read.
+        timeline: a span for every node that began, in the order in which they did.
+        abandoned: fetches that resisted their cancellation beyond the grace and may still be running.
+    """
+
+    __slots__ = ("_nodes", "_spans", "abandoned", "goals", "outcomes")
+
+    def __init__(
+        self,
+        goals: tuple[str, ...],
+        nodes: Mapping[str, Node],
+        outcomes: Mapping[str, Outcome[object]],
+        spans: Callable[[], Iterable[Span]],
+        abandoned: tuple[str, ...] = (),
+    ) -> None:
+        self.goals = goals
+        self.outcomes = outcomes
+        self.abandoned = abandoned
+        self._nodes = nodes
+        self._spans = spans
+
+    def __getitem__(self, name: str) -> object:
+        """The value of a goal, or of any node that has one.
+
+        Raises:
+            NoValue: it has none; the message says why.
+        """
+        outcome = self.outcomes[name]
+        if not outcome.has_value:
+            raise NoValue(f"{name!r} has no value: {outcome.describe()}") from outcome.error
+        return outcome.value
+
+    def get(self, name: str, default: object = None) -> object:
+        """The value, or ``default`` where there is none."""
+        outcome = self.outcomes[name]
+        return outcome.value if outcome.has_value else default
+
+    @property
+    def values(self) -> dict[str, object]:
+        """Goal to value, for the goals that have one."""
+        found = ((goal, self.outcomes[goal]) for goal in self.goals)
+        return {goal: outcome.value for goal, outcome in found if outcome.has_value}
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """Goal to how it was had (``ok``, ``fallback``, …): what a decision log keeps."""
+        return {goal: self.outcomes[goal].status.value for goal in self.goals}
+
+    @property
+    def timeline(self) -> list[Span]:
+        """Spans in the order of their start."""
+        return sorted(self._spans(), key=lambda span: (span.start_s, span.end_s))
+
+    def degraded(self, name: str) -> tuple[str, ...]:
+        """Nodes behind ``name`` that did not give their own value, though ``name`` may be ``ok``.
+
+        Those are fallbacks, dependencies whose default was used, and first_ofs that had to go past their
+        first choice. A learner that sees a derived feature without this takes a stand-in for an observation.
+        """
+        found: dict[str, None] = {}
+        seen: set[str] = set()
+        stack = [name]
+        while stack:
+            each = stack.pop()
+            outcome = self.outcomes[each]
+            if each in seen or outcome.status is Status.GIVEN:
+                continue
+            seen.add(each)
+            node = self._nodes[each]
+            if not isinstance(node, Branch) and self._stands_in(node, outcome):
+                found[each] = None
+            if outcome.status in (Status.OK, Status.FALLBACK):
+                stack.extend(
+                    reversed([side for side in self._read_by(node, outcome) if side in self.outcomes])
+                )
+        return tuple(found)
+
+    def waterfall(self, width: int = 60) -> str:
+        """The timeline drawn for a terminal, a line a node."""
+        return waterfall.draw(self.timeline, width)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{goal}={status}" for goal, status in self.statuses.items())
+        return f"Resolution({told})"
+
+    @staticmethod
+    def _stands_in(node: Node, outcome: Outcome[object]) -> bool:
+        if isinstance(node, FirstOf):
+            return outcome.via != node.choices[0]
+        return outcome.status is not Status.OK
+
+    @staticmethod
+    def _read_by(node: Node, outcome: Outcome[object]) -> list[str]:
+        if isinstance(node, Branch):
+            return [node.condition, *([outcome.via] if outcome.via else [])]
+        if isinstance(node, FirstOf):
+            return [outcome.via] if outcome.via else []
+        return [] if outcome.status is Status.FALLBACK else [edge.to for edge in edges_of(node)]
+
+
+class Outcomes(Mapping[str, Outcome[object]]):
+    """Outcomes of the nodes a run knew about, ``not_needed`` for the rest of the graph."""
+
+    __slots__ = ("_known", "_nodes")
+
+    def __init__(self, nodes: Mapping[str, Node], known: Mapping[str, Outcome[object]]) -> None:
+        self._nodes = nodes
+        self._known = known
+
+    def __getitem__(self, name: str) -> Outcome[object]:
+        outcome = self._known.get(name)
+        if outcome is None:
+            if name not in self._nodes:
+                raise KeyError(name)
+            return _NOT_NEEDED
+        return outcome
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._nodes
+        yield from (name for name in self._known if name not in self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes) + sum(1 for name in self._known if name not in self._nodes)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name}: {outcome.status.value}' for name, outcome in self.items())}}}"
+
+
+def check_required(resolution: Resolution, required: frozenset[str]) -> Resolution:
+    """The resolution itself, or :class:`ResolutionError` for the first required goal that has no value."""
+    for goal in resolution.goals if required else ():
+        outcome = resolution.outcomes[goal]
+        # A run that ends at its first failure leaves other goals not needed: they are not to blame.
+        if goal in required and not outcome.has_value and outcome.error is not None:
+            message = f"the required goal {goal!r} has no value: {outcome.describe()}"
+            raise ResolutionError(message, goal, resolution) from outcome.error
+    return resolution

@@ -1,0 +1,178 @@
+"""The reference: one node at a time, in the order of the parameters. It defines what is right.
+
+Every rule of the package is one line here, and the concurrent engine is held against it: same goals, same
+values, same words. It recurses, so a chain of a thousand nodes is beyond it, and it makes no attempt to be
+quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextvars import copy_context
+from inspect import isawaitable, iscoroutine
+from typing import Any
+
+from feature_graph.deadline import current_deadline, deadline_in
+from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
+from feature_graph.node import MISSING, Branch, Derived, Fetch, FirstOf, Node
+from feature_graph.outcome import Outcome, Status
+from feature_graph.plan import Plan
+from feature_graph.resolution import Outcomes, Resolution, Span, check_required
+
+_Outcome = Outcome[object]
+
+
+async def resolve(
+    plan: Plan,
+    given: Mapping[str, object],
+    deadline_s: float | None = None,
+    required: frozenset[str] = frozenset(),
+) -> Resolution:
+    """Run a plan in sequence; see :meth:`feature_graph.graph.Graph.resolve_in_order`."""
+    run = _Run(plan, given, deadline_in(deadline_s))
+    for goal in plan.goals:
+        outcome = await run.outcome_of(goal)
+        if goal in required and not outcome.has_value:
+            break
+    resolution = Resolution(plan.goals, plan.nodes, Outcomes(plan.nodes, run.outcomes), lambda: run.spans)
+    return check_required(resolution, required)
+
+
+class _Run:
+    def __init__(self, plan: Plan, given: Mapping[str, object], left_s: float | None) -> None:
+        self.outcomes = {name: _Outcome(Status.GIVEN, given[name]) for name in plan.given}
+        self.spans: list[Span] = []
+        self._plan = plan
+        self._clock = asyncio.get_running_loop().time
+        self._began_s = self._clock()
+        self._at_s = None if left_s is None else self._began_s + left_s
+
+    async def outcome_of(self, name: str) -> _Outcome:
+        """At most once a run: what has an outcome keeps it."""
+        if name not in self.outcomes:
+            start_s = self._clock() - self._began_s
+            outcome = self.outcomes[name] = await self._evaluate(self._plan.nodes[name])
+            self.spans.append(Span(name, start_s, self._clock() - self._began_s, outcome.status))
+        return self.outcomes[name]
+
+    async def _evaluate(self, node: Node) -> _Outcome:
+        if isinstance(node, Branch):
+            return await self._branch(node)
+        if isinstance(node, FirstOf):
+            return await self._first_of(node)
+        arguments: list[Any] = []
+        by_keyword: dict[str, Any] = {}
+        for parameter in node.parameters:
+            if parameter.name in self._plan.absent:
+                value = parameter.default
+            else:
+                outcome = await self.outcome_of(parameter.name)
+                if not outcome.has_value and parameter.hard:
+                    return _fallen_back(node, _upstream(parameter.name, outcome))
+                value = parameter.default if not outcome.has_value else outcome.value
+                value = outcome if parameter.wants_outcome else value
+            if parameter.keyword_only:
+                by_keyword[parameter.name] = value
+            else:
+                arguments.append(value)
+        if isinstance(node, Derived):
+            return _derived(node, arguments, by_keyword)
+        return _fallen_back(node, await self._fetched(node, arguments, by_keyword))
+
+    async def _branch(self, node: Branch) -> _Outcome:
+        condition = await self.outcome_of(node.condition)
+        if not condition.has_value:
+            return _upstream(node.condition, condition)
+        try:
+            side = node.then if condition.value else node.otherwise
+        except Exception as error:
+            return _Outcome(Status.FAILED, error=error, root=node.name)
+        outcome = await self.outcome_of(side)
+        return _passed_on(outcome, side) if outcome.has_value else _upstream(side, outcome, via=side)
+
+    async def _first_of(self, node: FirstOf) -> _Outcome:
+        for choice in node.choices:
+            outcome = await self.outcome_of(choice)
+            if outcome.has_value:
+                return _passed_on(outcome, choice)
+        return _upstream(node.choices[0], await self.outcome_of(node.choices[0]))
+
+    async def _fetched(self, node: Fetch, arguments: list[Any], by_keyword: dict[str, Any]) -> _Outcome:
+        now = self._clock()
+        left_s = None if self._at_s is None else self._at_s - now
+        if left_s is not None and left_s <= 0:
+            return _timed_out(node, by_deadline=True)
+        waits_s = min((each for each in (left_s, node.timeout_s) if each is not None), default=None)
+        context = copy_context()
+        context.run(current_deadline.set, None if waits_s is None else (self._clock, now + waits_s))
+
+        async def call() -> object:
+            return await node.function(*arguments, **by_keyword)
+
+        task = asyncio.get_running_loop().create_task(call(), context=context)
+        try:
+            await asyncio.wait((task,), timeout=waits_s)
+            late = not task.done()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+        if late:
+            return _timed_out(node, by_deadline=waits_s == left_s)
+        if task.cancelled():
+            error = FetchCancelled(f"{node.name!r} was cancelled from inside or from elsewhere")
+            return _Outcome(Status.CANCELLED, error=error, root=node.name)
+        if failure := task.exception():
+            return _Outcome(Status.FAILED, error=failure, root=node.name)
+        return _Outcome(Status.OK, task.result())
+
+
+def _derived(node: Derived, arguments: list[Any], by_keyword: dict[str, Any]) -> _Outcome:
+    try:
+        value = node.function(*arguments, **by_keyword)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        return _Outcome(Status.FAILED, error=error, root=node.name)
+    if isawaitable(value):
+        if iscoroutine(value):
+            value.close()
+        wrong = NotAValue(f"{node.name!r} is a plain def and returned an awaitable; declare it async def")
+        return _Outcome(Status.FAILED, error=wrong, root=node.name)
+    return _Outcome(Status.OK, value)
+
+
+def _fallen_back(node: Fetch | Derived, outcome: _Outcome) -> _Outcome:
+    """The declared fallback, for whatever reason there is no value."""
+    if outcome.has_value or isinstance(node, Derived) or node.fallback is MISSING:
+        return outcome
+    if not node.fallback_calls:
+        return _Outcome(Status.FALLBACK, node.fallback, outcome.error, outcome.root)
+    try:
+        value = node.fallback(outcome.error)  # type: ignore[operator]
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as second:
+        second.__context__ = outcome.error
+        return _Outcome(Status.FAILED, error=second, root=node.name)
+    return _Outcome(Status.FALLBACK, value, outcome.error, outcome.root)
+
+
+def _timed_out(node: Fetch, *, by_deadline: bool) -> _Outcome:
+    error = (
+        DeadlinePassed(f"the run's deadline passed before {node.name!r} had a value")
+        if by_deadline
+        else FetchTimedOut(f"{node.name!r} took longer than {node.timeout_s} s")
+    )
+    return _Outcome(Status.TIMED_OUT, error=error, root=node.name)
+
+
+def _upstream(name: str, outcome: _Outcome, via: str | None = None) -> _Outcome:
+    return _Outcome(Status.UPSTREAM_FAILED, error=outcome.error, root=outcome.root or name, via=via)
+
+
+def _passed_on(outcome: _Outcome, via: str) -> _Outcome:
+    """A fallback stays one on its way through a branch; what was given is simply there."""
+    status = Status.FALLBACK if outcome.status is Status.FALLBACK else Status.OK
+    return _Outcome(status, outcome.value, outcome.error, outcome.root, via)
