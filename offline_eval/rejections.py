@@ -1,0 +1,72 @@
+"""Why a row is left out of an estimate. Every such row has exactly one reason, and every reason a count.
+
+The rules are SQL conditions, tried in order. In DuckDB, NaN sorts above every number: ``NaN > 0`` is true and
+``NaN <= 1`` is false, so that every range here is closed from above.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PROPENSITY_FLOOR = 1e-6
+"""A propensity below it is a rounding accident, not a probability: one such row would carry the estimate."""
+
+MC_DRAWS_FLOOR = 5
+"""A propensity estimated from n draws is unknown below this many of them: its error exceeds half of it."""
+
+_ROUNDING = 1e-9  # a probability may exceed one by the rounding of a sum
+
+
+class Rule(NamedTuple):
+    """One reason to leave a row out."""
+
+    reason: str
+    condition: str
+    is_defect: bool
+    """True: the row is wrong, and many such rows put the log in doubt. False: left out by design."""
+
+
+_REWARD = (
+    Rule("reward_missing", "reward IS NULL", False),
+    Rule("reward_not_finite", "NOT isfinite(reward)", True),
+)
+_PROPENSITY = (
+    Rule("propensity_missing", "propensity IS NULL", True),
+    Rule("propensity_not_a_number", "isnan(propensity)", True),
+    Rule("propensity_zero", "propensity <= 0", True),
+    Rule("propensity_above_one", f"propensity > {1 + _ROUNDING}", True),
+    Rule("propensity_below_floor", f"propensity < {PROPENSITY_FLOOR}", True),
+    Rule(
+        "inclusion_probability_invalid",
+        f"NOT coalesce(inclusion_probability > 0 AND inclusion_probability <= {1 + _ROUNDING}, false)",
+        True,
+    ),
+)
+
+LOG_RULES: tuple[Rule, ...] = (
+    Rule("repeated", "is_repeat", True),
+    Rule("pre_policy", "source = 'pre_policy'", False),
+    *_REWARD,
+    Rule("unknown_arm", "NOT coalesce(arms[arm_index + 1] = arm, false)", True),
+    Rule("pmf_of_other_length", "pmf IS NOT NULL AND len(pmf) <> len(arms)", True),
+    *_PROPENSITY,
+    Rule("propensity_below_its_draws", f"propensity < {MC_DRAWS_FLOOR}.0 / propensity_mc_n", True),
+    Rule("deterministic", "deterministic", False),
+)
+"""For rows of the log. ``deterministic`` is last: such a row is sound, only its propensity says nothing."""
+
+SCORED_RULES: tuple[Rule, ...] = (
+    *_REWARD,
+    *_PROPENSITY,
+    Rule("target_missing", "e IS NULL", True),
+    Rule("target_invalid", f"NOT (e >= 0 AND e <= {1 + _ROUNDING})", True),
+)
+"""For rows of a scored relation, where ``e`` is the target policy's probability of the logged arm."""
+
+DEFECTS = frozenset(rule.reason for rule in LOG_RULES + SCORED_RULES if rule.is_defect)
+
+
+def reason_sql(rules: tuple[Rule, ...]) -> str:
+    """An SQL expression: the place (from 1) of the first rule that a row breaks, 0 if it breaks none."""
+    cases = " ".join(f"WHEN {rule.condition} THEN {place}" for place, rule in enumerate(rules, 1))
+    return f"CAST(CASE {cases} ELSE 0 END AS TINYINT)"
