@@ -1,0 +1,172 @@
+"""The weights record: how a trained model travels. Whatever was altered or cut on the way is refused.
+
+::
+
+    magic "SDW1" | uint32 length of the header | header, JSON | body | sha256 of all that precedes
+
+The body is sparse (all indices as uint32, then all values as float32) or dense (float32), little-endian,
+whichever is smaller; the header says which. VW loads a truncated model without a word: this must not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta, Struct
+
+from sidecar.contracts.errors import BadWeights
+
+WeightValues = npt.NDArray[np.float32]
+
+FORMAT = 1
+_MAGIC = b"SDW1"
+_PREFIX_BYTES = len(_MAGIC) + 4
+_DIGEST_BYTES = 32
+_SPARSE_ENTRY_BYTES = 8
+_DENSE_ENTRY_BYTES = 4
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class WeightsHeader(Struct, frozen=True, kw_only=True):
+    """What a version of the weights is and how far it was trained."""
+
+    format: int = FORMAT
+    version: Count
+    bits: Annotated[int, Meta(ge=8, le=24)]
+    interactions: tuple[Literal["ca", "aa", "cc"], ...]
+    positions: tuple[str, ...]
+    """The learner's stream id in every partition; ``0-0`` before the first entry."""
+    trained_until_ms: Count
+    """Finalisation time of the newest example in it, by the store's clock."""
+    epoch: Count
+    """The learner's fencing epoch."""
+    examples: Count
+    """Examples learned since the model was cold."""
+
+
+class _Stored(WeightsHeader, frozen=True, kw_only=True):
+    body: Literal["sparse", "dense"]
+    entries: Count
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A model that can be served.
+
+    ``values`` has shape ``(2 ** bits,)``, is read-only and reward-signed: score = sum of w·x, up is good.
+    """
+
+    header: WeightsHeader
+    values: WeightValues
+
+
+def weights_of(header: WeightsHeader, values: WeightValues) -> Weights:
+    """Weights with a read-only copy of ``values``.
+
+    Raises:
+        BadWeights: another length than ``2 ** bits``, or a value that is not finite.
+    """
+    kept = np.array(values, dtype="<f4")
+    _check_values(header, kept)
+    kept.flags.writeable = False
+    return Weights(header, kept)
+
+
+def encode_weights(weights: Weights) -> bytes:
+    """The record of ``weights``, sparse where that is smaller. The same weights give the same bytes."""
+    used = np.flatnonzero(weights.values.view(np.uint32)).astype("<u4")  # keeps -0.0: bits, not values
+    sparse = len(used) * _SPARSE_ENTRY_BYTES < len(weights.values) * _DENSE_ENTRY_BYTES
+    header = msgspec.json.encode(
+        _Stored(
+            **msgspec.structs.asdict(weights.header),
+            body="sparse" if sparse else "dense",
+            entries=len(used) if sparse else len(weights.values),
+        )
+    )
+    kept = weights.values[used] if sparse else weights.values
+    body = (used.tobytes() if sparse else b"") + kept.astype("<f4").tobytes()
+    record = _MAGIC + len(header).to_bytes(4, "little") + header + body
+    return record + hashlib.sha256(record).digest()
+
+
+def decode_weights(record: bytes) -> Weights:
+    """The weights of a record that is whole, unaltered, of a known format and finite.
+
+    Raises:
+        BadWeights: it is not; the message says what was wrong, what was found, and what is legal.
+    """
+    _check_envelope(record)
+    body_at = _PREFIX_BYTES + int.from_bytes(record[len(_MAGIC) : _PREFIX_BYTES], "little")
+    stored = _header(record[_PREFIX_BYTES:body_at])
+    body = record[body_at:-_DIGEST_BYTES]
+    values = _sparse(stored, body) if stored.body == "sparse" else _dense(stored, body)
+    fields = {name: getattr(stored, name) for name in WeightsHeader.__struct_fields__}
+    header = WeightsHeader(**fields)
+    _check_values(header, values)
+    values.flags.writeable = False
+    return Weights(header, values)
+
+
+def _check_envelope(record: bytes) -> None:
+    least = _PREFIX_BYTES + _DIGEST_BYTES
+    if len(record) < least:
+        raise BadWeights(f"weights record of {len(record)} bytes: at least {least} are needed")
+    if record[: len(_MAGIC)] != _MAGIC:
+        raise BadWeights(f"weights record begins with {record[: len(_MAGIC)]!r}, not {_MAGIC!r}")
+    found, said = hashlib.sha256(record[:-_DIGEST_BYTES]).digest(), record[-_DIGEST_BYTES:]
+    if found != said:
+        raise BadWeights(
+            f"weights record of {len(record)} bytes has sha256 {found.hex()[:16]}…, not {said.hex()[:16]}…"
+            " as it says: cut or altered"
+        )
+    header_bytes = int.from_bytes(record[len(_MAGIC) : _PREFIX_BYTES], "little")
+    if header_bytes > len(record) - least:
+        raise BadWeights(f"header of {header_bytes} bytes in a weights record of {len(record)}")
+
+
+def _header(data: bytes) -> _Stored:
+    try:
+        known = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("format", msgspec.Raw(b"1"))
+        if bytes(known) != str(FORMAT).encode():
+            raise BadWeights(f"weights record of format {bytes(known)[:20]!r}; known here: {FORMAT}")
+        return msgspec.json.decode(data, type=_Stored)
+    except msgspec.MsgspecError as error:
+        raise BadWeights(f"header of a weights record: {error}") from error
+
+
+def _sparse(stored: _Stored, body: bytes) -> WeightValues:
+    _check_length(stored, body, _SPARSE_ENTRY_BYTES)
+    used = np.frombuffer(body, "<u4", stored.entries)
+    size = 1 << stored.bits
+    if stored.entries and int(used.max()) >= size:
+        raise BadWeights(f"weight index {int(used.max())}; legal are 0 to {size - 1} for {stored.bits} bits")
+    if np.any(used[1:] <= used[:-1]):
+        raise BadWeights("weight indices are not ascending: each may stand once")
+    values = np.zeros(size, "<f4")
+    values[used] = np.frombuffer(body, "<f4", stored.entries, offset=used.nbytes)
+    return values
+
+
+def _dense(stored: _Stored, body: bytes) -> WeightValues:
+    _check_length(stored, body, _DENSE_ENTRY_BYTES)
+    return np.frombuffer(body, "<f4").copy()
+
+
+def _check_length(stored: _Stored, body: bytes, entry_bytes: int) -> None:
+    wanted = stored.entries * entry_bytes
+    if len(body) != wanted:
+        raise BadWeights(f"{stored.body} body of {len(body)} bytes: {stored.entries} entries take {wanted}")
+
+
+def _check_values(header: WeightsHeader, values: WeightValues) -> None:
+    if values.shape != (1 << header.bits,):
+        raise BadWeights(f"weights of shape {values.shape}: {header.bits} bits need ({1 << header.bits},)")
+    if not np.isfinite(values).all():
+        where = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise BadWeights(f"weight {where} is {values[where]}: only finite weights are served")

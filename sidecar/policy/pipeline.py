@@ -1,0 +1,114 @@
+"""The policy, from features to probabilities, stage by stage: what serves is also what learns and evaluates.
+
+::
+
+    in-schema -> in-adapter -> model -> exploration -> out-adapter -> out-schema
+    wire.py      adapters.py   model.py  exploration.py  adapters.py    wire.py
+
+N rows in, N rows out. A row's answer does not depend on the rows beside it, to the last bit.
+"""
+
+from __future__ import annotations
+
+from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.errors import BadEvent, UnknownCatalogue
+from sidecar.contracts.events import DecisionEvent, arms_of
+from sidecar.contracts.weights import Weights
+from sidecar.contracts.wire import ScoredRow, ScoreRequest, ScoreResponse, ScoreRow
+from sidecar.policy.adapters import (
+    ArmTable,
+    ArmTables,
+    RowInput,
+    adapt_in,
+    adapt_out,
+    compile_arms,
+    compile_context,
+)
+from sidecar.policy.exploration import Pmf, Scores, pmf_of
+from sidecar.policy.model import scores_of
+
+
+def score(request: ScoreRequest, weights: Weights | None, tables: ArmTables) -> ScoreResponse:
+    """Answer a request of the in-schema with one of the out-schema. Without weights every arm is alike.
+
+    Raises:
+        UnknownCatalogue: rows point into a catalogue that is neither held nor sent along.
+        NothingToScore: a row without an eligible arm.
+        BadEvent: a place or a number outside its range.
+        BadExploration: a scheme that has no pmf.
+    """
+    table = table_for(request, tables)
+    rows = tuple([score_row(row, table, exploration_for(row, request), weights) for row in request.rows])
+    return response_of(rows, weights)
+
+
+def score_row(
+    row: ScoreRow, table: ArmTable | None, exploration: Exploration, weights: Weights | None
+) -> ScoredRow:
+    """One decision, through every stage."""
+    adapted = adapt_in(row, table)
+    scores = scores_of(adapted, weights)
+    pmf = pmf_of(scores, exploration)
+    return adapt_out(scores, pmf)
+
+
+def score_event(
+    event: DecisionEvent, catalogue: Catalogue, weights: Weights | None, tables: ArmTables
+) -> tuple[Scores, Pmf]:
+    """Scores and pmf of a logged decision under ``weights``, as if it were being served now.
+
+    With the weights that served it, both equal what was served to the last bit.
+
+    Raises:
+        BadEvent: ``catalogue`` is not the one that the event names.
+        BadExploration: an imported decision, of which the logging policy's pmf is not known; its scores are
+            had from :func:`scores_of_event`.
+    """
+    scores = scores_of_event(event, catalogue, weights, tables)
+    return scores, pmf_of(scores, event.exploration)
+
+
+def scores_of_event(
+    event: DecisionEvent, catalogue: Catalogue, weights: Weights | None, tables: ArmTables
+) -> Scores:
+    """Scores alone of a logged decision, in the order of its eligible arms."""
+    arms = eligible_table(event, catalogue, tables)
+    return scores_of(RowInput(compile_context(event.context), arms), weights)
+
+
+def table_for(request: ScoreRequest, tables: ArmTables) -> ArmTable | None:
+    """The catalogue that a request's rows point into; one that it brings is held for the next request."""
+    if request.arms and request.arms_key not in tables:
+        return tables.put(request.arms_key, request.arms)
+    try:
+        return tables.get(request.arms_key)
+    except UnknownCatalogue:
+        if all(row.given_arms for row in request.rows):
+            return None
+        raise
+
+
+def exploration_for(row: ScoreRow, request: ScoreRequest) -> Exploration:
+    """How a row explores."""
+    if not 0 <= row.exploration < len(request.explorations):
+        raise BadEvent(f"exploration {row.exploration}: the request brings {len(request.explorations)}")
+    return request.explorations[row.exploration]
+
+
+def eligible_table(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables) -> ArmTable:
+    """The eligible arms of a logged decision, from the compiled catalogue where that has them all."""
+    if not event.given_arms and event.catalogue == catalogue.version:
+        table = tables.of(catalogue)
+        if not event.arms:
+            return table
+        if table.places.keys() >= set(event.arms):
+            return table.at([table.places[arm_id] for arm_id in event.arms])
+    return compile_arms(arms_of(event, catalogue))
+
+
+def response_of(rows: tuple[ScoredRow, ...], weights: Weights | None) -> ScoreResponse:
+    """The out-schema: rows, and which weights they come from."""
+    if weights is None:
+        return ScoreResponse(rows, model_version=0, cold=True)
+    header = weights.header
+    return ScoreResponse(rows, header.version, cold=False, trained_until_ms=header.trained_until_ms)

@@ -1,0 +1,49 @@
+"""The draw: a pmf and a seed give an arm, the same one for ever."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from sidecar.contracts.errors import BadExploration
+
+_SECRET_LIMIT_BYTES = 64  # what keyed BLAKE2b takes
+_UNIT = 2.0**-53
+SUM_TOLERANCE = 1e-9
+"""How far a pmf's sum may lie from 1: rounding of some thousand arms is a thousandth of it."""
+
+
+def seed_of(decision_id: str, secret: bytes) -> int:
+    """The 64-bit seed of a decision: a keyed hash, since clients may choose ids and must not choose arms.
+
+    Raises:
+        BadExploration: a secret that is empty or longer than 64 bytes.
+
+    >>> seed_of("3-18bcfe5680000000000000000ff", b"secret of the application")
+    4779566688030740639
+    """
+    if not 0 < len(secret) <= _SECRET_LIMIT_BYTES:
+        raise BadExploration(f"secret of {len(secret)} bytes: legal are 1 to {_SECRET_LIMIT_BYTES}")
+    digest = hashlib.blake2b(decision_id.encode(), digest_size=8, key=secret, person=b"sidearm.draw")
+    return int.from_bytes(digest.digest(), "little")
+
+
+def draw(pmf: npt.NDArray[np.float64], seed: int) -> int:
+    """The place that ``seed`` picks from ``pmf``, by the inverse of its cumulative sum.
+
+    An arm of probability 0 is never picked: where rounding leaves the sum short of 1, the last arm with a
+    positive probability takes what is left.
+
+    Raises:
+        BadExploration: a probability that is negative or not a number, or a sum that is not 1.
+
+    >>> [draw(np.array([0.25, 0.0, 0.75]), seed << 61) for seed in range(4)]
+    [0, 0, 2, 2]
+    """
+    cumulative = np.add.accumulate(pmf)
+    if len(pmf) == 0 or not pmf.min() >= 0.0 or not abs(float(cumulative[-1]) - 1.0) <= SUM_TOLERANCE:
+        raise BadExploration("a pmf is needed: at least one probability, none negative, summing to 1")
+    place = int(cumulative.searchsorted((seed >> 11) * _UNIT, side="right"))
+    return place if place < len(pmf) else int(np.flatnonzero(pmf)[-1])
