@@ -1,0 +1,155 @@
+"""A chain of Parquet files: each begins after the end of the one before, and nobody can write one twice.
+
+A lane is one stream (of one partition) in one dataset. Its files are named
+``dt=<date, UTC>/<lane>-<first position>.parquet``; the footer says where the file ends and where the one
+before it ended. There is no other commit record: a file is written under another name, flushed to disk,
+and then linked to its own, which fails when that exists. So of two writers one wins, and the other reads the
+chain again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from policy_learner.arrow_schema import compression_of
+from policy_learner.errors import BrokenChain
+from policy_learner.positions import START, order
+
+_TEMPORARY = ".writing-"
+_AFTER, _LAST = b"sidearm.after", b"sidearm.last"
+_FORMAT, _FORMAT_NOW = b"sidearm.format", b"1"
+
+
+class Link(NamedTuple):
+    """One file of a lane."""
+
+    path: Path
+    first: str
+    """Position of the first stream entry that it covers."""
+
+
+class Span(NamedTuple):
+    """What a file covers: entries after ``after``, up to and with ``last``."""
+
+    after: str
+    last: str
+
+
+def dataset_folder(log: Path, dataset: str, app: str) -> Path:
+    """Where a dataset's files lie, as Hive partitions."""
+    return log / dataset / f"app={app}"
+
+
+def links(folder: Path, lane: int) -> list[Link]:
+    """The files of a lane in their order. Reads names only."""
+    found = [_link(path) for path in folder.glob(f"dt=*/{lane}-*.parquet")]
+    return sorted(found, key=lambda link: order(link.first))
+
+
+def span(path: Path) -> Span:
+    """What a file covers, from its footer.
+
+    Raises:
+        BrokenChain: not a file of a chain.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return Span(metadata[_AFTER].decode(), metadata[_LAST].decode())
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise BrokenChain(f"{path} is no whole file of the log: {error!r}") from error
+
+
+def end_of(folder: Path, lane: int) -> str:
+    """The position up to which a lane is on disk; :data:`START` when nothing is."""
+    files = links(folder, lane)
+    return span(files[-1].path).last if files else START
+
+
+def verify(folder: Path, lane: int) -> None:
+    """Walk the whole chain.
+
+    Raises:
+        BrokenChain: a file does not begin where the one before it ended.
+    """
+    end = START
+    for link in links(folder, lane):
+        covers = span(link.path)
+        if covers.after != end:
+            raise BrokenChain(f"{link.path} begins after {covers.after}, the file before it ends at {end}")
+        end = covers.last
+
+
+def append(folder: Path, lane: int, day: date, first: str, covers: Span, table: pa.Table) -> Path | None:
+    """Add a file to the chain; None when somebody else wrote one that begins there.
+
+    It is on disk, whole, when this returns.
+    """
+    where = folder / f"dt={day.isoformat()}"
+    _make_folder(where)
+    temporary = where / f"{_TEMPORARY}{lane}-{first}.{uuid.uuid4().hex}"
+    final = where / f"{lane}-{first}.parquet"
+    try:
+        _write(temporary, table.replace_schema_metadata(_footer(covers)))
+        try:
+            os.link(temporary, final)
+        except (FileExistsError, FileNotFoundError):  # taken, or our temporary file was swept by a successor
+            return None
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush_folder(where)
+    return final
+
+
+def sweep(folder: Path) -> int:
+    """Remove half-written files of writers that are gone; how many.
+
+    One that is still at it loses nothing: its link fails, and it reads the chain again.
+    """
+    stray = list(folder.glob(f"dt=*/{_TEMPORARY}*"))
+    for path in stray:
+        path.unlink(missing_ok=True)
+    return len(stray)
+
+
+def _link(path: Path) -> Link:
+    return Link(path, path.stem.partition("-")[2])
+
+
+def _footer(covers: Span) -> dict[bytes, bytes]:
+    return {_AFTER: covers.after.encode(), _LAST: covers.last.encode(), _FORMAT: _FORMAT_NOW}
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with path.open("xb") as file:
+        pq.write_table(table, file, compression=compression_of(table.schema), store_schema=True)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    with _opened(folder) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

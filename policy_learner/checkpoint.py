@@ -1,0 +1,113 @@
+"""Checkpoints: the trainer's own state as of one published version, in a file.
+
+The weights alone are not the state (the adaptive sums are missing), so a restart goes on from here and trains
+again what was published since. ::
+
+    magic "SDCK1" | sha256 of the rest | msgpack of Checkpoint
+
+Files are named by version, written whole or not at all; the last two are kept. Beside each lies the weights
+record of the same version, so that an evaluation can name a model as a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from policy_learner.errors import BadCheckpoint
+from sidecar.contracts.application import ModelConfig
+
+_MAGIC = b"SDCK1"
+_DIGEST_BYTES = 32
+KEPT = 2
+
+log = logging.getLogger("sidearm.learner")
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """Everything from which training can go on."""
+
+    version: int
+    """The published version whose state this is."""
+    epoch: int
+    """Of the learner that published it."""
+    examples: int
+    positions: tuple[str, ...]
+    """Everything up to here has had its effect, in every partition."""
+    trained: tuple[str, ...]
+    """Last position trained on, in every partition: what the weights' header says."""
+    model: ModelConfig
+    """What the state is a state of."""
+    state: bytes
+    """The trainer's serialized state."""
+
+
+def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:
+    """Write a checkpoint and its weights record; older ones than the last two are removed.
+
+    Raises:
+        OSError: the disk is full or away; earlier checkpoints stand.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    body = msgspec.msgpack.encode(checkpoint)
+    _write(folder / f"weights-{checkpoint.version}.bin", record)
+    path = _write(folder / _name(checkpoint.version), _MAGIC + hashlib.sha256(body).digest() + body)
+    for old in _versions(folder)[:-KEPT]:
+        (folder / _name(old)).unlink(missing_ok=True)
+        (folder / f"weights-{old}.bin").unlink(missing_ok=True)
+    return path
+
+
+def load_latest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None when there is none. A damaged one is passed over, and said."""
+    for version in reversed(_versions(folder)):
+        path = folder / _name(version)
+        try:
+            return read(path)
+        except BadCheckpoint as error:
+            log.error("%s; trying the one before", error)
+    return None
+
+
+def read(path: Path) -> Checkpoint:
+    """A checkpoint from its file.
+
+    Raises:
+        BadCheckpoint: short, altered, or something else.
+    """
+    data = path.read_bytes()
+    digest, body = data[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
+    if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
+        raise BadCheckpoint(f"{path} is no whole checkpoint: {len(data)} bytes, cut or altered")
+    try:
+        return msgspec.msgpack.decode(body, type=Checkpoint)
+    except msgspec.MsgspecError as error:
+        raise BadCheckpoint(f"{path}: {error}") from error
+
+
+def _name(version: int) -> str:
+    return f"{version}.checkpoint"
+
+
+def _versions(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.glob("*.checkpoint") if path.stem.isdigit())
+
+
+def _write(path: Path, data: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return path

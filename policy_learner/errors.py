@@ -1,0 +1,48 @@
+"""What the learner refuses, as one tree.
+
+::
+
+    SidearmError
+    └── LearnerError
+        ├── Fenced              another learner took over; this one must go
+        ├── Overtaken           another learner published since this one loaded its state
+        ├── BadCheckpoint       a checkpoint file is short, altered, or of another kind
+        ├── CannotRebuild       the published weights cannot be had again from checkpoint and log
+        ├── BrokenChain         the log's files do not follow one another
+        └── BadArchive          a row or file of the log is not what it claims to be
+
+An example that cannot be trained on is not an error of the learner: it goes to the dead-letter stream with
+its reason, and the loop goes on.
+"""
+
+from __future__ import annotations
+
+from sidecar.contracts.errors import SidearmError
+
+
+class LearnerError(SidearmError):
+    """Root of what the learner raises on purpose."""
+
+
+class Fenced(LearnerError):
+    """A learner with a later epoch runs; this one may not publish any more."""
+
+
+class Overtaken(LearnerError):
+    """The store holds a version that this learner does not know: it must load its state again."""
+
+
+class BadCheckpoint(LearnerError, ValueError):
+    """A checkpoint file that must not be used."""
+
+
+class CannotRebuild(LearnerError):
+    """Examples behind a published version are gone from the store and from the log."""
+
+
+class BrokenChain(LearnerError):
+    """A file of the log does not start where the one before it ended."""
+
+
+class BadArchive(LearnerError, ValueError):
+    """A row or a file of the log that is not what it claims to be."""

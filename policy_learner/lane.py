@@ -1,0 +1,115 @@
+"""A lane of the archive: one stream on its way into one chain of Parquet files.
+
+Entries become rows as they are read, a bounded number at a time, so that writing a file never stops the
+learner for long. What was read and not yet written is in memory only: it is read again after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import redis
+
+from policy_learner import chain
+from policy_learner.chain import Span
+from policy_learner.positions import date_of
+from policy_learner.streams import Entry, read_after
+
+ToTable = Callable[[Sequence[Entry]], pa.Table]
+"""Entries to rows. It leaves out what cannot be a row and says so itself; it never raises for an entry."""
+
+
+class _Piece(NamedTuple):
+    """Consecutive entries of one date, as rows."""
+
+    day: date
+    first: str
+    last: str
+    table: pa.Table
+
+
+class Lane:
+    """One stream on its way to disk.
+
+    Args:
+        client: of the store.
+        stream: key of the stream.
+        folder: of the dataset, with its ``app=``.
+        lane: number of the lane within the dataset.
+        to_table: what makes rows of entries.
+        most_rows: rows of one file, and most that wait in memory.
+    """
+
+    def __init__(
+        self, client: redis.Redis, stream: str, folder: Path, lane: int, to_table: ToTable, most_rows: int
+    ) -> None:
+        self.stream = stream
+        self._client, self._folder, self._lane = client, folder, lane
+        self._to_table, self._most_rows = to_table, most_rows
+        self._pieces: list[_Piece] = []
+        self.end = chain.end_of(folder, lane)
+        """The position up to which everything is on disk."""
+        self._read_to = self.end
+
+    @property
+    def full(self) -> bool:
+        """As many rows wait as a file takes."""
+        return self.waiting >= self._most_rows
+
+    @property
+    def waiting(self) -> int:
+        """Rows read and not yet written."""
+        return sum(piece.table.num_rows for piece in self._pieces)
+
+    def read(self, count: int) -> int:
+        """Take up to ``count`` entries; how many there were. Takes none while the lane is full."""
+        if self.full:
+            return 0
+        entries = read_after(self._client, self.stream, self._read_to, count)
+        for day, group in _by_day(entries):
+            self._pieces.append(_Piece(day, group[0][0], group[-1][0], self._to_table(group)))
+        if entries:
+            self._read_to = entries[-1][0]
+        return len(entries)
+
+    def write(self) -> int:
+        """Put everything that waits on disk; how many rows.
+
+        When another writer was there first, its files stand, and the lane goes on after them.
+
+        Raises:
+            OSError: the disk is full or away. Nothing is lost: what waits still waits.
+        """
+        written = 0
+        while self._pieces:
+            day = self._pieces[0].day
+            same = list(takewhile(lambda piece, day=day: piece.day == day, self._pieces))
+            table = pa.concat_tables([piece.table for piece in same])
+            covers = Span(self.end, same[-1].last)
+            if chain.append(self._folder, self._lane, day, same[0].first, covers, table) is None:
+                self._start_over()
+                break
+            written += table.num_rows
+            self.end = covers.last
+            self._pieces = self._pieces[len(same) :]
+        return written
+
+    def _start_over(self) -> None:
+        self.end = self._read_to = chain.end_of(self._folder, self._lane)
+        self._pieces = []
+
+
+def _by_day(entries: Sequence[Entry]) -> list[tuple[date, list[Entry]]]:
+    """Entries cut at midnight, UTC."""
+    groups: list[tuple[date, list[Entry]]] = []
+    for entry in entries:
+        day = date_of(entry[0])
+        if not groups or groups[-1][0] != day:
+            groups.append((day, []))
+        groups[-1][1].append(entry)
+    return groups

@@ -1,0 +1,176 @@
+"""The archive: every finalised decision, every reward that joined nothing and every version, once, in Parquet.
+
+One lane a stream: decisions and late rewards of each partition, and the version log. See ``lane.py`` for how
+a lane writes and ``chain.py`` for why it cannot write twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import chain as joined_up
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import redis
+
+from policy_learner import chain
+from policy_learner.catalogues import Catalogues
+from policy_learner.chain import dataset_folder
+from policy_learner.lane import Lane
+from policy_learner.rows import (
+    DECISIONS,
+    LATE,
+    VersionEntry,
+    decision_table,
+    late_table,
+    version_table,
+)
+from policy_learner.settings import LearnerSettings
+from policy_learner.streams import Entry
+from sidecar.contracts.application import Application
+from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.events import JoinedDecision
+from sidecar.contracts.keys import Keys, weights_log
+from sidecar.contracts.scripts.call import text
+from sidecar.contracts.scripts.finalise import decode_example
+from sidecar.contracts.scripts.orphan import decode_late
+from sidecar.contracts.scripts.publish import decode_batches
+
+DATASETS = ("decisions", "late", "versions")
+
+Refused = Callable[[JoinedDecision], bool]
+"""Whether the trainer refuses the example of a decision."""
+
+log = logging.getLogger("sidearm.learner")
+
+
+class Archive:
+    """All lanes of one application.
+
+    Args:
+        client: of the store.
+        application: whose log it is.
+        folder: root of its datasets.
+        settings: when a file is full.
+        catalogues: for the ids of the eligible arms.
+        refused: decides the column ``learn``.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        application: Application,
+        folder: Path,
+        settings: LearnerSettings,
+        catalogues: Catalogues,
+        refused: Refused,
+    ) -> None:
+        name, partitions = application.name, range(application.partitions)
+        folders = {dataset: dataset_folder(folder, dataset, name) for dataset in DATASETS}
+        for where in folders.values():
+            chain.sweep(where)
+
+        def lane(stream: str, dataset: str, number: int, to_table: Callable[[Sequence[Entry]], pa.Table]) -> Lane:
+            return Lane(client, stream, folders[dataset], number, to_table, settings.archive_rows)
+
+        self.decisions = [
+            lane(Keys(name, p).examples, "decisions", p, _decisions(p, application, catalogues, refused))
+            for p in partitions
+        ]
+        self.late = [lane(Keys(name, p).late, "late", p, _late(p)) for p in partitions]
+        self.versions = lane(weights_log(name), "versions", 0, _versions)
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """All of them, versions last: rows that a version was trained on are on disk before it is."""
+        return [*self.decisions, *self.late, self.versions]
+
+    def read(self, count: int) -> int:
+        """Let every lane take up to ``count`` entries; how many there were."""
+        return sum(lane.read(count) for lane in self.lanes)
+
+    @property
+    def full(self) -> bool:
+        """A lane has a whole file's rows."""
+        return any(lane.full for lane in self.lanes)
+
+    def write(self) -> int:
+        """Put on disk what waits; how many rows.
+
+        Raises:
+            OSError: the disk is full or away; what waits still waits.
+        """
+        return sum(lane.write() for lane in self.lanes)
+
+
+def decode_version(entry: Entry) -> VersionEntry:
+    """An entry of the version log.
+
+    Raises:
+        BadEvent: a field is missing, or holds what it should not.
+    """
+    position, fields = entry
+    try:
+        numbers = [int(fields[name]) for name in (b"version", b"epoch", b"examples")]
+        version, epoch, examples = numbers
+        batches = decode_batches(fields[b"batches"])
+        return VersionEntry(position, version, epoch, examples, batches, text(fields[b"checksum"]))
+    except (KeyError, ValueError) as error:
+        raise BadEvent(f"entry {position} of the version log: {error!r}") from error
+
+
+_Row = TypeVar("_Row")
+
+
+def _decisions(
+    partition: int, application: Application, catalogues: Catalogues, refused: Refused
+) -> Callable[[Sequence[Entry]], pa.Table]:
+    def to_table(entries: Sequence[Entry]) -> pa.Table:
+        joined = _decoded(entries, lambda entry: decode_example(partition, *entry))
+        return _table_of(
+            joined, lambda rows: decision_table(rows, catalogues.ids, application.reward, refused), DECISIONS
+        )
+
+    return to_table
+
+
+def _late(partition: int) -> Callable[[Sequence[Entry]], pa.Table]:
+    def to_table(entries: Sequence[Entry]) -> pa.Table:
+        return _table_of(_decoded(entries, lambda entry: decode_late(partition, *entry)), late_table, LATE)
+
+    return to_table
+
+
+def _versions(entries: Sequence[Entry]) -> pa.Table:
+    return version_table(_decoded(entries, decode_version))
+
+
+def _decoded(entries: Sequence[Entry], decode: Callable[[Entry], _Row]) -> list[_Row]:
+    """What can be decoded; what cannot is no row (an example is in the dead-letter stream, see ``source``)."""
+    rows = []
+    for entry in entries:
+        try:
+            rows.append(decode(entry))
+        except BadEvent as error:  # noqa: PERF203 - the reason belongs to the entry
+            log.error("no row for entry %s: %s", entry[0], error)
+    return rows
+
+
+def _table_of(rows: list[_Row], to_table: Callable[[list[_Row]], pa.Table], schema: pa.Schema) -> pa.Table:
+    """All rows at once, or one by one when a number does not fit its column."""
+    try:
+        return to_table(rows)
+    except (pa.ArrowInvalid, OverflowError, ValueError):
+        return pa.concat_tables(joined_up([schema.empty_table()], _one_by_one(rows, to_table)))
+
+
+def _one_by_one(rows: list[_Row], to_table: Callable[[list[_Row]], pa.Table]) -> list[pa.Table]:
+    tables = []
+    for row in rows:
+        try:
+            tables.append(to_table([row]))
+        except (pa.ArrowInvalid, OverflowError, ValueError) as error:  # noqa: PERF203
+            log.error("no row for %r: %s", row, error)
+    return tables

@@ -1,0 +1,196 @@
+"""Stream entries to tables as the contract's columns describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from policy_learner.arrow_schema import schema_of
+from policy_learner.positions import ms_of
+from sidecar.contracts.application import RewardConfig
+from sidecar.contracts.columns import DECISION_COLUMNS, LATE_COLUMNS, VERSION_COLUMNS
+from sidecar.contracts.errors import PolicyError
+from sidecar.contracts.events import DecisionEvent, JoinedDecision
+from sidecar.contracts.ids import unit_bucket
+from sidecar.contracts.joining import join
+from sidecar.contracts.scripts.orphan import LateReward
+from sidecar.contracts.scripts.publish import Batch
+from sidecar.policy.exploration import pmf_of
+
+DECISIONS = schema_of(DECISION_COLUMNS)
+LATE = schema_of(LATE_COLUMNS)
+VERSIONS = schema_of(VERSION_COLUMNS)
+
+_MS = 1000  # microseconds
+_SCORE_BYTES = 4
+
+LEARNT_SOURCES = ("model", "fallback", "import")
+
+
+class VersionEntry(NamedTuple):
+    """One entry of the version log: what a version of the weights was trained on, and what came out."""
+
+    position: str
+    version: int
+    epoch: int
+    examples: int
+    batches: tuple[Batch, ...]
+    checksum: str
+
+
+def is_learnt(event: DecisionEvent) -> bool:
+    """Whether a decision is trained on.
+
+    What the rough filter answered with certainty is not: it says nothing about a choice.
+    """
+    return event.learn and (event.propensity < 1.0 or event.source in LEARNT_SOURCES)
+
+
+def decision_table(
+    joined: Sequence[JoinedDecision],
+    arm_ids: Callable[[str], Sequence[str]],
+    reward: RewardConfig,
+    refused: Callable[[JoinedDecision], bool],
+) -> pa.Table:
+    """One row per decision.
+
+    Args:
+        joined: finalised decisions of one partition.
+        arm_ids: the arms of a catalogue version, in its order.
+        reward: how rewards become one number.
+        refused: whether the trainer refused the example, so that it was not trained on after all.
+    """
+    rows = [_decision_row(one, arm_ids, reward, refused) for one in joined]
+    scores = [np.frombuffer(one.decision.scores, "<f4") for one in joined]
+    pmfs = [_pmf(one.decision, s) for one, s in zip(joined, scores, strict=True)]
+    lists = {
+        "scores": _lists(scores, [len(s) > 0 for s in scores], pa.float32()),
+        "pmf": _lists(pmfs, [len(p) > 0 for p in pmfs], pa.float64()),
+    }
+    plain = pa.schema([field for field in DECISIONS if field.name not in lists])
+    table = _table(rows, plain)
+    return pa.table(
+        [lists.get(name, table[name] if name in plain.names else None) for name in DECISIONS.names],
+        schema=DECISIONS,
+    )
+
+
+def late_table(late: Sequence[LateReward]) -> pa.Table:
+    """One row per reward that joined nothing."""
+    rows = [
+        (
+            one.name,
+            one.kind,
+            one.reward.key,
+            one.reward.at_ms * _MS,
+            one.reward.value,
+            one.reward.event,
+            one.reward.arm,
+            one.partition,
+            one.position,
+        )
+        for one in late
+    ]
+    return _table(rows, LATE)
+
+
+def version_table(entries: Sequence[VersionEntry]) -> pa.Table:
+    """One row per published version."""
+    rows = [
+        (
+            one.version,
+            one.epoch,
+            ms_of(one.position) * _MS,
+            one.examples,
+            [msgspec.structs.asdict(batch) for batch in one.batches],
+            one.checksum,
+            one.position,
+        )
+        for one in entries
+    ]
+    return _table(rows, VERSIONS)
+
+
+def version_entries(table: pa.Table) -> list[VersionEntry]:
+    """What :func:`version_table` was made of."""
+    return [
+        VersionEntry(
+            row["position"],
+            row["version"],
+            row["epoch"],
+            row["examples"],
+            tuple(Batch(b["partition"], b["first"], b["last"]) for b in row["batches"]),
+            row["checksum"],
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def _decision_row(
+    one: JoinedDecision,
+    arm_ids: Callable[[str], Sequence[str]],
+    config: RewardConfig,
+    refused: Callable[[JoinedDecision], bool],
+) -> tuple[object, ...]:
+    """The columns in their order, but ``scores`` and ``pmf``."""
+    event, reward = one.decision, join(one.rewards, config)
+    arms = event.arms or arm_ids(event.catalogue)
+    return (
+        event.decision_id,
+        0,
+        event.session_id,
+        event.unit_id,
+        unit_bucket(event.unit_id),
+        event.decided_at_ms * _MS,
+        ms_of(one.position) * _MS,
+        one.partition,
+        one.position,
+        event.source,
+        event.policy,
+        event.model_version,
+        event.catalogue,
+        event.arm,
+        event.arm_index,
+        len(event.scores) // _SCORE_BYTES or len(arms),
+        event.propensity,
+        event.propensity_mc_n or None,
+        event.source == "pre_policy" or event.propensity >= 1.0,
+        is_learnt(event) and not refused(one),
+        reward.value,
+        reward.count,
+        None if reward.first_at_ms is None else reward.first_at_ms * _MS,
+        event.inclusion_probability,
+        arms,
+        msgspec.json.encode(event.context).decode(),
+        one.payload,
+    )
+
+
+def _pmf(event: DecisionEvent, scores: np.ndarray) -> np.ndarray:
+    """The probabilities, where they are known and more than one number."""
+    if not len(scores):
+        return np.empty(0)
+    try:
+        return pmf_of(scores, event.exploration)
+    except PolicyError:
+        return np.empty(0)
+
+
+def _lists(arrays: Sequence[np.ndarray], known: Sequence[bool], kind: pa.DataType) -> pa.Array:
+    """A list column from one array a row, null where not ``known``; built whole, not value by value."""
+    offsets = np.zeros(len(arrays) + 1, np.int32)
+    np.cumsum([len(a) for a in arrays], out=offsets[1:])
+    values = np.concatenate(arrays) if arrays else np.empty(0)
+    mask = pa.array([not k for k in known], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind), mask=mask)
+
+
+def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )

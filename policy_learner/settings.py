@@ -1,0 +1,64 @@
+"""Settings of the learner: ``[learner]`` in ``app.toml``, or ``SIDEARM_LEARNER_<FIELD>``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from sidecar.contracts.settings import load_settings
+
+Seconds = Annotated[float, Meta(gt=0.0, le=86_400.0)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often the learner does what. The defaults suit one machine and thousands of decisions a second."""
+
+    publish_every_s: Seconds = 0.5
+    """Seconds between two published versions while there is something new. Shorter: fresher weights, more
+    versions in the log and more work for the store."""
+    publish_every_examples: Count = 20_000
+    """Publish earlier than that after so many examples."""
+    idle_s: Annotated[float, Meta(gt=0.0, le=10.0)] = 0.02
+    """Seconds to rest after a step that found nothing to do. Longer: less load, later rewards."""
+    finalise_batch: Annotated[int, Meta(ge=1, le=64)] = 64
+    """Decisions per finalise script call: the store answers nobody else meanwhile (about 40 µs each)."""
+    finalise_per_step: Count = 1024
+    """Decisions finalised per partition and step, at most."""
+    read_batch: Count = 1024
+    """Stream entries read per partition and step. More: fewer round trips, later publishes, more memory."""
+    gate_sample: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """Latest decisions on which sidecar and trainer must agree before a publish."""
+    gate_tolerance: Annotated[float, Meta(gt=0.0, le=1.0)] = 1e-6
+    """Largest allowed |difference| / (1 + Σ|w·x|) between the sidecar's score and the trainer's."""
+    gate_largest_weight: Annotated[float, Meta(gt=0.0)] = 1e6
+    """Weights beyond ± this are not published."""
+    checkpoint_every_s: Seconds = 60.0
+    """Seconds between two checkpoints: what a restart has to train again, and what the streams keep."""
+    archive_every_s: Seconds = 30.0
+    """Seconds between two Parquet files of a partition. Shorter: fresher log, more small files."""
+    archive_rows: Count = 50_000
+    """Rows after which a file is written at once; also the most that one file holds."""
+    trim_every_s: Seconds = 5.0
+    """Seconds between two trims of the streams behind checkpoint and archive."""
+    trim_keep_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 0.0
+    """Seconds of stream kept beyond what restart and archive need, for a look by hand. Costs memory: about
+    1.3 KB a decision."""
+    status_every_s: Seconds = 1.0
+    """Seconds between two writes of the status that ``sidearm status`` shows."""
+    retry_s: Seconds = 0.5
+    """Seconds to wait before the next step after the store or the disk failed."""
+    cold_start: bool = False
+    """True: when the published weights cannot be rebuilt, begin with an untrained model instead of refusing
+    to start. What was learnt so far is forgotten, and ``sidearm replay`` will say so."""
+
+
+def learner_settings(values: dict[str, Any], environ: Mapping[str, str]) -> LearnerSettings:
+    """The checked settings.
+
+    Raises:
+        BadSettings: an unknown field or a value outside its range.
+    """
+    return load_settings(LearnerSettings, "learner", values, environ)

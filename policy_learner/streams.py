@@ -1,0 +1,40 @@
+"""Reading a stream of the store by one's own position, without a consumer group.
+
+A group's acknowledgement and its reader's effect are two steps, and what dies between them counts twice. A
+reader that keeps its position beside its effect has no such moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import redis
+
+from sidecar.contracts.scripts.call import text
+
+Entry = tuple[str, dict[bytes, bytes]]
+"""Position and fields."""
+
+
+def read_after(client: redis.Redis, stream: str, position: str, count: int) -> list[Entry]:
+    """The next entries of one stream, at most ``count``."""
+    return _entries(client.xrange(stream, f"({position}", "+", count))
+
+
+def read_all_after(client: redis.Redis, wanted: Sequence[tuple[str, str]], count: int) -> list[list[Entry]]:
+    """The next entries of several streams in one round trip; ``wanted`` are streams with their positions."""
+    pipe = client.pipeline(transaction=False)
+    for stream, position in wanted:
+        pipe.xrange(stream, f"({position}", "+", count)
+    return [_entries(reply) for reply in pipe.execute()]
+
+
+def read_between(client: redis.Redis, stream: str, first: str, last: str) -> list[Entry]:
+    """The entries from ``first`` to ``last``, both included, that are still there."""
+    return _entries(client.xrange(stream, first, last))
+
+
+def _entries(reply: object) -> list[Entry]:
+    found = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply)
+    return [(text(position), fields) for position, fields in found]
