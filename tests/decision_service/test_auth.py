@@ -27,7 +27,8 @@ def test_a_key_opens_what_its_roles_allow():
 
 
 @pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Basic abc", "sk_abab", "Bearer sk_abababab", "Bearer sk_" + "cd" * 32]
+    "header",
+    ["", "Bearer", "Bearer ", "Basic abc", "sk_abab", "Bearer sk_abababab", "Bearer sk_" + "cd" * 32],
 )
 def test_anything_else_is_not_authenticated(header):
     """No header, another scheme, a cut key and a foreign key get the same answer."""

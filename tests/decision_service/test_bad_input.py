@@ -1,4 +1,4 @@
-"""Everything that a caller may get wrong: 4xx, a problem document that names the field, and a service alive."""
+"""Everything that a caller may get wrong: 4xx, a problem that names the field, a service alive."""
 
 from __future__ import annotations
 
@@ -136,9 +136,9 @@ def test_a_body_that_is_no_request_is_refused(shop, path, body):
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_no_number_but_a_finite_one(shop, word):
     """In the context, in an arm's features, and as a reward, each named."""
-    context = '{"session_id":"s","context":{"f":%s}}' % word
-    arm = '{"session_id":"s","arms":[{"id":"a","features":{"f":%s}}]}' % word
-    reward = '{"session_id":"s","event":"view","reward":%s}' % word
+    context = f'{{"session_id":"s","context":{{"f":{word}}}}}'
+    arm = f'{{"session_id":"s","arms":[{{"id":"a","features":{{"f":{word}}}}}]}}'
+    reward = f'{{"session_id":"s","event":"view","reward":{word}}}'
 
     assert_problem(shop.client.post("/v1/recommendations", content=context), 422, "/context/f")
     assert_problem(shop.client.post("/v1/recommendations", content=arm), 422, "/arms/0/features/f")

@@ -116,7 +116,9 @@ def test_fields_of_rewards_are_named_inside_the_batch():
     """The pointer leads into the list."""
     decoder = msgspec.json.Decoder(RewardBatch)
 
-    assert refusal({"rewards": [{"session_id": "s"}, {"session_id": 7}]}, decoder)[0] == "/rewards/1/session_id"
+    assert (
+        refusal({"rewards": [{"session_id": "s"}, {"session_id": 7}]}, decoder)[0] == "/rewards/1/session_id"
+    )
     assert refusal({"rewards": []}, decoder)[0] == "/rewards"
     assert refusal({}, decoder)[0] == "/rewards"
 

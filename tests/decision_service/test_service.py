@@ -128,7 +128,9 @@ def test_a_decision_is_found_with_its_rewards(shop):
     assert found["reward"] == 2.5
 
 
-@pytest.mark.parametrize("decision_id", ["0-18bcfe5680000000000000000ff", "order-77", quote("a/b c", safe="")])
+@pytest.mark.parametrize(
+    "decision_id", ["0-18bcfe5680000000000000000ff", "order-77", quote("a/b c", safe="")]
+)
 def test_a_decision_that_is_not_there_is_404(shop, decision_id):
     """Ours but never made, a client's own, and one that holds an escaped slash."""
     response = shop.client.get(f"/v1/decisions/{decision_id}")

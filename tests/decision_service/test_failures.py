@@ -1,0 +1,265 @@
+"""What breaks around the service, and what callers see: an answer with a true probability, or a clear 503."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import stat
+
+import numpy as np
+import pytest
+
+from decision_service.__main__ import main
+from decision_service.cli.store import start_store
+from sidecar.contracts.application import decode_arms
+from sidecar.contracts.keys import catalogues
+from sidecar.contracts.scripts.publish import Publication, publish_call
+from sidecar.contracts.store import Scripts, connect
+from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
+from tests.decision_service.platform import ARMS, Platform, platform
+from tests.processes import Processes
+from tests.waiting import until
+
+
+def test_without_the_sidecar_the_backstop_answers_with_its_own_probability():
+    """Killed: uniform over the eligible arms, logged as what it is; started again: the model is back."""
+    with platform() as shop:
+        assert shop.recommend().json()["source"] == "model"
+        assert shop.sidecar is not None
+        shop.sidecar.kill()
+
+        answer = shop.recommend(exclude=["sku-1"], limit="all").json()
+        found = shop.decision(answer["decision_id"])
+
+        assert (answer["source"], answer["policy"], answer["model_version"]) == ("fallback", "backstop", 0)
+        assert answer["probability"] == pytest.approx(1 / 3)
+        assert [entry["score"] for entry in answer["ranking"]] == [0.0, 0.0, 0.0]
+        assert (found["source"], found["probability"]) == ("fallback", answer["probability"])
+        assert found["exploration"]["scheme"] == "uniform"
+        assert 'sidearm_backstop_total{reason="SidecarFailed"}' in shop.client.get("/metrics").text
+        shop.start_sidecar()
+        until(lambda: shop.recommend().json()["source"] == "model")
+
+
+def test_a_sidecar_that_hangs_costs_the_deadline_and_no_more():
+    """Stopped, not dead: the connection stands, and nothing comes. Awake again, it is used again."""
+    with platform() as shop:
+        assert shop.sidecar is not None
+        shop.sidecar.child.send_signal(signal.SIGSTOP)
+        try:
+            sources = {shop.recommend(deadline_ms=20).json()["source"] for _ in range(10)}
+        finally:
+            shop.sidecar.child.send_signal(signal.SIGCONT)
+
+        assert sources == {"fallback"}
+        until(lambda: shop.recommend().json()["source"] == "model")
+
+
+def test_what_cannot_be_logged_is_not_answered():
+    """Store killed: 503 with Retry-After; back again: everything that was acknowledged is there."""
+    with platform() as shop:
+        before = shop.recommend(session_id="before").json()["decision_id"]
+        shop.store_server.kill()
+
+        for response in (shop.recommend(), shop.reward(session_id="s", event="view")):
+            assert response.status_code == 503
+            assert response.headers["retry-after"] == "1"
+            assert response.json()["type"] == "urn:sidearm:problem:StoreAway"
+        assert shop.client.get("/readyz").status_code == 503
+        assert "sidearm_store_up 0.0" in shop.client.get("/metrics").text
+        assert shop.alive()
+        with start_store(shop.data):
+            until(lambda: shop.client.get("/readyz").status_code == 200)
+            assert shop.recommend().status_code == 201
+            assert shop.decision(before)["session_id"] == "before"
+
+
+def test_a_service_that_was_killed_comes_back_with_the_same_draw_and_decisions():
+    """kill -9: what it answered is in the store, and the secret of the draw is kept, for its owner only."""
+    with platform(sidecar=False) as shop:
+        secret = shop.data.draw_secret.read_text()
+        asked = {"session_id": "kept", "decision_id": "k"}
+        before = shop.recommend(**asked).json()
+        assert shop.service is not None
+        shop.service.kill()
+        shop.client.close()
+
+        shop.start_service()
+
+        assert shop.recommend(**asked).json() == {**before, "source": "repeat"}
+        assert shop.data.draw_secret.read_text() == secret
+        assert stat.S_IMODE(shop.data.draw_secret.stat().st_mode) == 0o600
+        assert shop.service.stop() == 0
+
+
+def test_new_weights_are_served_without_a_restart():
+    """Version and scores of the answers change, and the greedy arm is the one the weights prefer."""
+    with platform() as shop:
+        published = publish(shop, version=1)
+
+        until(lambda: shop.recommend().json()["model_version"] == 1)
+        answer = shop.recommend(context={"hour": 21}, limit="all").json()
+        found = shop.decision(answer["decision_id"])
+
+        best = max(found["arms"], key=lambda entry: entry["score"])
+        assert answer["ranking"][0]["arm"] == best["arm"]
+        assert best["probability"] == pytest.approx(0.99 * (0.9 + 0.1 / 4) + 0.01 / 4)
+        assert found["cold"] is False
+        assert published.any()
+
+
+def publish(shop: Platform, version: int) -> np.ndarray:
+    header = WeightsHeader(
+        version=version,
+        bits=18,
+        interactions=("ca",),
+        positions=("0-0", "0-0"),
+        trained_until_ms=0,
+        epoch=1,
+        examples=0,
+    )
+    values = np.random.default_rng(version).normal(size=2**18).astype(np.float32)
+    record = encode_weights(weights_of(header, values))
+    with connect(shop.store_server.url) as client:
+        made = Publication(
+            epoch=1, version=version, record=record, positions=("0-0",), examples=0, batches=(), checksum=""
+        )
+        assert Scripts.on(client).run(publish_call("bench", made)) == b"OK"
+    return values
+
+
+def test_overload_is_shed_from_the_log_and_said():
+    """Too many pending: the answer comes, says that it is not logged, and promises no reward."""
+    with platform(sidecar=False, top="[model]\nmax_pending = 1") as shop:
+        answers = [shop.recommend(session_id="one").json() for _ in range(3)]
+
+    assert [answer["logged"] for answer in answers] == [True, False, False]
+    assert answers[1]["reward_until"] is None
+
+
+def test_an_emptied_store_gets_the_catalogue_again():
+    """At the next start at the latest."""
+    with platform(sidecar=False) as shop:
+        shop.store.flushall()
+        assert shop.service is not None
+        shop.service.stop()
+        shop.client.close()
+        shop.start_service()
+
+        (arms,) = shop.store.hvals(catalogues("bench"))
+        assert [arm.id for arm in decode_arms(arms)] == [arm["id"] for arm in ARMS]
+
+
+FEATURES = """
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TypedDict
+from feature_graph import Graph, fetch
+
+class Given(TypedDict):
+    session_id: str
+    unit_id: str
+    hour: float
+    table: dict
+
+async def segment(unit_id: str, table: dict) -> str:
+    return table[unit_id]
+
+@fetch(timeout=0.02, fallback=0.5)
+async def slow(session_id: str) -> float:
+    await asyncio.sleep(60)
+
+def evening(hour: float) -> bool:
+    return hour > 18
+
+def odd(session_id: str) -> list:
+    return [session_id]
+
+@asynccontextmanager
+async def clients():
+    yield {"table": {"u-1": "regular"}}
+
+graph = Graph(Given, segment, slow, evening, odd)
+goals = ("segment", "slow", "evening", "odd")
+"""
+
+
+def test_the_applications_graph_is_fetched_and_each_outcome_is_logged():
+    """Fetched, fallen back, failed, unusable, given by the request: the log tells which is which."""
+    files = {"features.py": FEATURES}
+    with platform(sidecar=False, top='features = "features.py"', files=files) as shop:
+        known = shop.recommend(session_id="k", unit_id="u-1", context={"hour": 21}).json()
+        unknown = shop.recommend(session_id="n", unit_id="u-2", context={"hour": 3, "slow": 9}).json()
+        found, other = shop.decision(known["decision_id"]), shop.decision(unknown["decision_id"])
+
+    assert found["context"] == {"hour": 21.0, "segment": "regular", "slow": 0.5, "evening": True}
+    assert found["outcomes"] == {
+        "hour": "given", "segment": "ok", "slow": "fallback", "evening": "ok", "odd": "unusable",
+    }  # fmt: skip
+    assert other["context"] == {"hour": 3.0, "slow": 9.0, "evening": False}
+    assert (other["outcomes"]["segment"], other["outcomes"]["slow"]) == ("failed", "given")
+
+
+@pytest.fixture
+def processes(tmp_path):
+    made = Processes(tmp_path)
+    yield made
+    assert made.stop_all() == []
+
+
+@pytest.fixture
+def signals():
+    """What the process does at signals is put back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+GOOD = 'name = "bench"\n[decision_service]\nport = 0\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "arms", "complaint"),
+    [
+        ("", '[{"id": "a"}]', "name"),
+        (
+            GOOD + "prot = 1",
+            '[{"id": "a"}]',
+            "unknown field `prot`; known here: host, port",
+        ),
+        (GOOD.replace("0", "99999"), '[{"id": "a"}]', "port"),
+        (GOOD + 'draw_secret = "xyz"', '[{"id": "a"}]', "draw_secret"),
+        (GOOD + "[reward]\nhorizon_s = 0", '[{"id": "a"}]', "horizon_s"),
+        ("name = ", '[{"id": "a"}]', "is not TOML"),
+        (GOOD, "[]", "lists no arm"),
+        (GOOD, '[{"id": "a"}, {"id": "a"}]', "twice"),
+        (GOOD, "nonsense", "an arm is"),
+        (GOOD, None, "does not exist"),
+        ('features = "f.py"\n' + GOOD, '[{"id": "a"}]', "f.py does not exist"),
+    ],
+)
+def test_a_bad_configuration_is_one_line_and_exit_code_2(tmp_path, capsys, signals, toml, arms, complaint):
+    """Named with what is legal, and nothing is started."""
+    (tmp_path / "app.toml").write_text(toml)
+    if arms is not None:
+        (tmp_path / "arms.json").write_text(arms)
+
+    code = main(["--app", str(tmp_path), "--data", str(tmp_path / "data")], {})
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert complaint in line
+
+
+def test_a_port_that_is_taken_is_one_line_and_exit_code_2(tmp_path, processes):
+    """And says which setting to change."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / "app.toml").write_text(GOOD.replace("0", str(port)))
+        (tmp_path / "arms.json").write_text('[{"id": "a"}]')
+        process = processes.start("decision_service", "--app", tmp_path, "--data", tmp_path / "data")
+
+        assert process.exit_code() == 2
+    assert "SIDEARM_DECISION_SERVICE_PORT" in process.output()
+    assert len(process.output().splitlines()) == 1

@@ -1,0 +1,163 @@
+"""The hop: whatever the other side does, there are scores or there is one kind of error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from decision_service.errors import SidecarFailed
+from decision_service.sidecar_client import SidecarClient
+from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.wire import ScoredRow, ScoreResponse, ScoreRow, decode_request, encode
+
+CATALOGUE = catalogue_of((Arm("a"), Arm("b")))
+ROW = ScoreRow({"hour": 1.0})
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def peer(tmp_path: Path, serve: Serve) -> AsyncIterator[SidecarClient]:
+    """A client, and on the other side of its socket whatever ``serve`` does."""
+
+    async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    path = tmp_path / "s.sock"
+    server = await asyncio.start_unix_server(guarded, str(path))
+    client = SidecarClient(path, timeout_s=0.5)
+    try:
+        yield client
+    finally:
+        await client.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+    return await reader.readexactly(length)
+
+
+def http(body: bytes, status: int = 200) -> bytes:
+    return b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+def scores(rows: int) -> bytes:
+    return encode(ScoreResponse(tuple(ScoredRow(b"\0" * 8, b"\0" * 16) for _ in range(rows)), 7, False))
+
+
+async def ask(client: SidecarClient, rows: int = 1):
+    return await client.score([ROW] * rows, (Exploration(),), CATALOGUE)
+
+
+async def test_the_table_of_arms_is_sent_only_when_it_is_asked_for(tmp_path):
+    """409 once, the same question with the table, and never again."""
+    tables = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = decode_request(await read_request(reader))
+            tables.append(len(request.arms))
+            known = any(tables)
+            writer.write(http(scores(len(request.rows))) if known else http(b"", 409))
+
+    async with peer(tmp_path, serve) as client:
+        first = await ask(client)
+        second = await ask(client, rows=3)
+
+    assert tables == [0, 2, 0]
+    assert [len(first), len(second)] == [1, 3]
+    assert first[0].model_version == 7
+
+
+async def test_an_answer_in_pieces_is_put_together(tmp_path):
+    """Bytes come as they come."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        for byte in http(scores(1)):
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with peer(tmp_path, serve) as client:
+        assert (await ask(client))[0].scores == b"\0" * 8
+
+
+async def test_a_connection_that_was_closed_while_idle_is_replaced(tmp_path):
+    """Keep-alive ends some day; nobody notices."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http(scores(1)))
+
+    async with peer(tmp_path, serve) as client:
+        for _ in range(3):
+            assert len(await ask(client)) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"rubbish without an end",
+        b"rubbish\r\n\r\n",
+        b"x" * 40_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + scores(1),
+        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n" + scores(1),
+        http(b"", 500),
+        http(b"no", 422),
+        http(b"", 409),
+        http(b""),
+        http(b"\xc1\xff"),
+        http(scores(2)),
+        http(scores(0)),
+    ],
+)
+async def test_whatever_is_no_answer_is_a_failure_in_time(tmp_path, reply):
+    """Hang-ups, rubbish, cut answers, refusals, rows too many or too few."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(reply)
+        await writer.drain()
+
+    async with peer(tmp_path, serve) as client:
+        with pytest.raises(SidecarFailed):
+            await ask(client)
+
+
+async def test_silence_is_a_failure_in_time_and_its_answer_is_nobodys(tmp_path):
+    """A late answer never reaches the next question: its connection is dropped."""
+    calls = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        calls.append(1)
+        if len(calls) == 1:
+            await reader.read()  # until the client hangs up
+        else:
+            writer.write(http(scores(2)))
+
+    async with peer(tmp_path, serve) as client:
+        with pytest.raises(SidecarFailed, match=r"no answer within 0.5 s"):
+            await ask(client)
+        assert len(await ask(client, rows=2)) == 2
+
+
+async def test_nobody_there_is_a_failure(tmp_path):
+    """No socket at all."""
+    with pytest.raises(SidecarFailed):
+        await ask(SidecarClient(tmp_path / "none.sock", timeout_s=0.5))
