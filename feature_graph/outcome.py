@@ -30,7 +30,7 @@ class Status(StrEnum):
     """Begun and then stopped, because nobody waited for it any more or it cancelled itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # not slotted: Outcome[int](...) would raise on Python 3.11
 class Outcome(Generic[T]):
     """What became of one node.
 

@@ -43,6 +43,7 @@ class _Run:
     def __init__(self, plan: Plan, given: Mapping[str, object], left_s: float | None) -> None:
         self.outcomes = {name: _Outcome(Status.GIVEN, given[name]) for name in plan.given}
         self.spans: list[Span] = []
+        self._started: dict[str, float] = {}
         self._plan = plan
         self._clock = asyncio.get_running_loop().time
         self._began_s = self._clock()
@@ -51,9 +52,10 @@ class _Run:
     async def outcome_of(self, name: str) -> _Outcome:
         """At most once a run: what has an outcome keeps it."""
         if name not in self.outcomes:
-            start_s = self._clock() - self._began_s
             outcome = self.outcomes[name] = await self._evaluate(self._plan.nodes[name])
-            self.spans.append(Span(name, start_s, self._clock() - self._began_s, outcome.status))
+            if name in self._started:
+                start_s = self._started[name] - self._began_s
+                self.spans.append(Span(name, start_s, self._clock() - self._began_s, outcome.status))
         return self.outcomes[name]
 
     async def _evaluate(self, node: Node) -> _Outcome:
@@ -76,6 +78,7 @@ class _Run:
                 by_keyword[parameter.name] = value
             else:
                 arguments.append(value)
+        self._started[node.name] = self._clock()
         if isinstance(node, Derived):
             return _derived(node, arguments, by_keyword)
         return _fallen_back(node, await self._fetched(node, arguments, by_keyword))
@@ -84,14 +87,18 @@ class _Run:
         condition = await self.outcome_of(node.condition)
         if not condition.has_value:
             return _upstream(node.condition, condition)
+        self._started[node.name] = self._clock()
         try:
             side = node.then if condition.value else node.otherwise
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             return _Outcome(Status.FAILED, error=error, root=node.name)
         outcome = await self.outcome_of(side)
         return _passed_on(outcome, side) if outcome.has_value else _upstream(side, outcome, via=side)
 
     async def _first_of(self, node: FirstOf) -> _Outcome:
+        self._started[node.name] = self._clock()
         for choice in node.choices:
             outcome = await self.outcome_of(choice)
             if outcome.has_value:

@@ -1,0 +1,1 @@
+"""The feature graph, held against its reference."""
