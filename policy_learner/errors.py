@@ -8,6 +8,7 @@
         ├── Overtaken           another learner published since this one loaded its state
         ├── BadCheckpoint       a checkpoint file is short, altered, or of another kind
         ├── CannotRebuild       the published weights cannot be had again from checkpoint and log
+        ├── TrainerPoisoned     an example left state behind that is not finite
         ├── BrokenChain         the log's files do not follow one another
         └── BadArchive          a row or file of the log is not what it claims to be
 
@@ -38,6 +39,20 @@ class BadCheckpoint(LearnerError, ValueError):
 
 class CannotRebuild(LearnerError):
     """Examples behind a published version are gone from the store and from the log."""
+
+
+class TrainerPoisoned(LearnerError):
+    """An example left a state behind that is not finite. The trainer was put back to just before it.
+
+    Attributes:
+        decision_id: of the example.
+        place: its place among the examples of the call; those before it have been learned.
+        expected: what was expected of those before it.
+    """
+
+    def __init__(self, decision_id: str, place: int, expected: tuple[float, ...]) -> None:
+        super().__init__(f"{decision_id}, example {place} of its batch, left a state that is not finite")
+        self.decision_id, self.place, self.expected = decision_id, place, expected
 
 
 class BrokenChain(LearnerError):

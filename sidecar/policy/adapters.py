@@ -80,7 +80,7 @@ def compile_context(features: Features) -> ContextInput:
     >>> compile_context({"hour": 21.0, "device": "ios"}).values.tolist()
     [1.0, 21.0]
     """
-    pairs = _pairs(features, CONTEXT_SEED)
+    pairs = feature_pairs(features, CONTEXT_SEED)
     return ContextInput(
         np.array([place for place, _ in pairs], np.int64),
         np.array([value for _, value in pairs], np.float32).astype(np.float64),
@@ -89,12 +89,7 @@ def compile_context(features: Features) -> ContextInput:
 
 def arm_pairs(arm: Arm) -> list[tuple[int, float]]:
     """Hash and magnitude of an arm's features, its id first."""
-    return [(category_hash(ARM_ID_FEATURE, arm.id, ARM_SEED), 1.0), *_pairs(arm.features, ARM_SEED)]
-
-
-def context_pairs(features: Features) -> list[tuple[int, float]]:
-    """Hash and magnitude of a context's features."""
-    return _pairs(features, CONTEXT_SEED)
+    return [(category_hash(ARM_ID_FEATURE, arm.id, ARM_SEED), 1.0), *feature_pairs(arm.features, ARM_SEED)]
 
 
 def compile_arms(arms: Sequence[Arm]) -> ArmTable:
@@ -118,7 +113,12 @@ def compile_arms(arms: Sequence[Arm]) -> ArmTable:
     )
 
 
-def _pairs(features: Features, seed: int) -> list[tuple[int, float]]:
+def feature_pairs(features: Features, seed: int) -> list[tuple[int, float]]:
+    """Hash and magnitude of features, in the order of their names.
+
+    Raises:
+        BadEvent: a number that is not finite or beyond ``MAGNITUDE_LIMIT``.
+    """
     pairs = [feature_hash(name, features[name], seed) for name in sorted(features)]
     for place, (_, value) in enumerate(pairs):
         if not -MAGNITUDE_LIMIT <= value <= MAGNITUDE_LIMIT:

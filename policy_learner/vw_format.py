@@ -1,0 +1,125 @@
+"""Finalised decisions as Vowpal Wabbit's text, and its numbers as ours. The only place that knows of cost.
+
+VW minimises cost; the platform maximises reward: cost = -reward, and every prediction and weight changes its
+sign on the way back.
+
+A feature's name is written as the integer ``(hash - namespace hash) mod 2**32``: VW adds the namespace's hash
+to names of digits, so it lands on the hash that serving uses, and no name needs escaping. Numbers are written
+as hexadecimal floats: VW's own decimal parser is off by up to five units in the last place of a float32; what
+it does not understand it hands to ``strtod``, which is exact.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sidecar.contracts.application import Arm, Features, FeatureValue
+from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.hashing import ARM_NAMESPACE, ARM_SEED, CONTEXT_NAMESPACE, CONTEXT_SEED
+from sidecar.policy.adapters import arm_pairs, feature_pairs
+
+REWARD_LIMIT = 1e9
+"""Largest reward: its square, and that of a product of features, still fit a float32."""
+_FULL = 0xFFFF_FFFF
+_float32 = struct.Struct("<f")
+
+
+class Example(NamedTuple):
+    """What is learned from one decision."""
+
+    event: DecisionEvent
+    arms: tuple[Arm, ...]
+    """The eligible arms with the features they were scored with (``contracts.events.arms_of``)."""
+    reward: float
+
+
+class ExampleText(NamedTuple):
+    """An example on its way into VW: what changes with every decision as text, the arms as they are."""
+
+    decision_id: str
+    context: str
+    label: str
+    """Goes before the line of the arm that was shown."""
+    arms: tuple[Arm, ...]
+    shown: int
+
+
+def text_of(example: Example) -> ExampleText:
+    """An example that VW can learn from without harm.
+
+    Raises:
+        BadEvent: it would poison the model: a propensity outside (0, 1], a reward that is not finite or
+            beyond ``REWARD_LIMIT``, a context feature outside its range, an arm that is not the one
+            that was shown. The message says which decision, which value, and what is legal.
+    """
+    event, arms, reward = example
+    if not 0.0 < event.propensity <= 1.0:
+        raise BadEvent(f"{event.decision_id} has propensity {event.propensity}: legal is above 0, to 1")
+    if not -REWARD_LIMIT <= reward <= REWARD_LIMIT:
+        raise BadEvent(
+            f"{event.decision_id} has reward {reward}: legal are -{REWARD_LIMIT:g} to {REWARD_LIMIT:g}"
+        )
+    shown = event.arm_index
+    if not 0 <= shown < len(arms) or arms[shown].id != event.arm:
+        raise BadEvent(f"{event.decision_id} showed {event.arm!r}, which is not arm {shown} of {len(arms)}")
+    label = f"0:{_number(0.0 - reward)}:{_number(event.propensity)} "
+    return ExampleText(event.decision_id, context_line(event.context), label, arms, shown)
+
+
+def context_line(features: Features) -> str:
+    """The features that all arms of a decision share.
+
+    >>> context_line({"hour": 0.5})
+    'shared |c 2634460256:0x1.0000000000000p-1'
+    """
+    tokens = [_token(name, features[name], CONTEXT_SEED) for name in sorted(features)]
+    return f"shared |{CONTEXT_NAMESPACE} " + " ".join(tokens)
+
+
+def check_arms(arms: tuple[Arm, ...]) -> None:
+    """Refuse arms that stand twice: VW would count their features twice.
+
+    Raises:
+        BadEvent: two have the same id.
+    """
+    if len({arm.id for arm in arms}) < len(arms):
+        raise BadEvent(f"of {len(arms)} arms some stand twice: ids must differ")
+
+
+def arm_line(arm: Arm) -> str:
+    """An arm's features, without a label.
+
+    >>> arm_line(Arm("sku-1"))
+    '|a 3332097502'
+    """
+    return f"|{ARM_NAMESPACE} " + " ".join([_feature(*pair, ARM_SEED) for pair in arm_pairs(arm)])
+
+
+def reward_signed(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """VW's cost-signed weights or predictions as ours. Subtracted, not negated: no weight becomes -0.0."""
+    signed: npt.NDArray[np.float32] = np.float32(0.0) - values
+    return signed
+
+
+def _feature(full_hash: int, value: float, seed: int) -> str:
+    if value == 1.0:
+        return str((full_hash - seed) & _FULL)
+    return f"{(full_hash - seed) & _FULL}:{_number(value)}"
+
+
+@lru_cache(maxsize=65_536, typed=True)  # typed: True and 1.0 are equal, and not the same feature
+def _token(name: str, value: FeatureValue, seed: int) -> str:
+    ((full_hash, magnitude),) = feature_pairs({name: value}, seed)
+    return _feature(full_hash, magnitude, seed)
+
+
+@lru_cache(maxsize=65_536)
+def _number(value: float) -> str:
+    (single,) = _float32.unpack(_float32.pack(value))
+    return float(single + 0.0).hex()  # -0.0 and 0.0 are one key of the cache: make them one text
