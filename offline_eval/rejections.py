@@ -58,7 +58,7 @@ LOG_RULES: tuple[Rule, ...] = (
 SCORED_RULES: tuple[Rule, ...] = (
     *_REWARD,
     *_PROPENSITY,
-    Rule("target_missing", "e IS NULL", True),
+    Rule("target_unknown", "e IS NULL OR isnan(e)", True),
     Rule("target_invalid", f"NOT (e >= 0 AND e <= {1 + _ROUNDING})", True),
 )
 """For rows of a scored relation, where ``e`` is the target policy's probability of the logged arm."""

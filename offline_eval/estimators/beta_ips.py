@@ -15,7 +15,7 @@ _LEAST_SPREAD = 1e-18
 
 
 def fit(sums: Sums) -> Fit:
-    """beta + mean w (r - beta) with beta = cov(w r, w) / var(w); plain IPS where all weights are equal.
+    """Beta + mean w (r - beta) with beta = cov(w r, w) / var(w); plain IPS where all weights are equal.
 
     beta is taken as known in the interval: the value does not depend on it to first order.
 

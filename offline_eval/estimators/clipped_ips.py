@@ -13,7 +13,7 @@ from offline_eval.sums import CLIPPED, Sums
 
 
 def fit(sums: Sums, limit: float) -> Fit:
-    """mean min(w, L) r.
+    """Mean min(w, L) r.
 
     Raises:
         ValueError: the sums were not made with this limit.
@@ -28,7 +28,9 @@ def fit(sums: Sums, limit: float) -> Fit:
 
 def clipped_mass(sums: Sums, limit: float) -> float:
     """Share of the summed weight that the limit cuts off, in [0, 1]: how much the estimate may be off."""
-    return 1.0 - sums.clipped_weight[sums.clip_limits.index(limit)] / sums.weight if sums.weight else 0.0
+    if not sums.weight:
+        return 0.0
+    return max(0.0, 1.0 - sums.clipped_weight[sums.clip_limits.index(limit)] / sums.weight)
 
 
 def clipped_ips(limit: float) -> Estimator:

@@ -11,7 +11,7 @@ from offline_eval.sums import MODEL, Sums
 
 
 def fit(sums: Sums) -> Fit:
-    """mean v, where v = sum over arms of pi_e(a | x) q(x, a).
+    """Mean v, where v = sum over arms of pi_e(a | x) q(x, a).
 
     >>> from offline_eval.sums import sums_of_rows
     >>> rows = sums_of_rows([1, 0, 1, 0], [0.5] * 4, [0.8, 0.2, 0.8, 0.2], q=[0.9, 0.1] * 2, v=[0.74] * 4)

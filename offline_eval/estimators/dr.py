@@ -10,7 +10,7 @@ from offline_eval.sums import MODEL, RESIDUAL, Sums
 
 
 def fit(sums: Sums) -> Fit:
-    """mean v + w (r - q), with the gaussian interval of a mean.
+    """Mean v + w (r - q), with the gaussian interval of a mean.
 
     >>> from offline_eval.sums import sums_of_rows
     >>> rows = sums_of_rows([1, 0, 1, 0], [0.5] * 4, [0.8, 0.2, 0.8, 0.2], q=[0.9, 0.1] * 2, v=[0.74] * 4)

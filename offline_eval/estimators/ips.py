@@ -12,7 +12,7 @@ from offline_eval.sums import WEIGHT, WEIGHTED, Sums
 
 
 def fit(sums: Sums) -> Fit:
-    """mean w r, with the gaussian interval of a mean.
+    """Mean w r, with the gaussian interval of a mean.
 
     >>> from offline_eval.sums import sums_of_rows
     >>> fit(sums_of_rows(reward=[1, 0, 1, 0], propensity=[0.5] * 4, e=[0.8, 0.2, 0.8, 0.2])).value

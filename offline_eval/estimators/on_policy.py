@@ -7,7 +7,7 @@ from offline_eval.sums import REWARD, Sums
 
 
 def fit(sums: Sums) -> Fit:
-    """mean r.
+    """Mean r.
 
     >>> from offline_eval.sums import sums_of_rows
     >>> fit(sums_of_rows(reward=[1, 0, 1, 0], propensity=[0.5] * 4, e=[0.8, 0.2, 0.8, 0.2])).value

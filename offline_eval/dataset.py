@@ -1,0 +1,144 @@
+"""A Parquet log as a view in DuckDB: its files found, its columns checked, every row judged.
+
+The view ``log`` has the columns of ``sidecar.contracts.columns`` and ``status``: empty for a row that counts,
+else the reason (``offline_eval.rejections``) for which it does not. Nothing is read into memory here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from offline_eval.engine import literal
+from offline_eval.errors import BadLog
+from offline_eval.rejections import LOG_RULES, reason_sql
+from sidecar.contracts.application import Catalogue, decode_arms
+from sidecar.contracts.columns import DECISION_COLUMNS
+
+VIEW = "log"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which rows of the log are looked at. Empty fields do not restrict."""
+
+    since: datetime | None = None
+    """Decided at or after."""
+    until: datetime | None = None
+    """Decided before."""
+    as_of: datetime | None = None
+    """Finalised at or before: what was known then. An estimate as of then never changes any more."""
+    policy: str = ""
+    """The logging policy, where a log holds several."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """An open log: the view ``log`` of ``connection``."""
+
+    connection: duckdb.DuckDBPyConnection
+    folder: Path
+    files: tuple[Path, ...]
+    window: Window
+
+    def catalogue(self, version: str) -> Catalogue:
+        """The arms that decisions name by ``version``.
+
+        Raises:
+            BadLog: the log does not hold them.
+        """
+        path = self.folder / "catalogues" / f"{version}.json"
+        try:
+            return Catalogue(version, decode_arms(path.read_bytes()))
+        except FileNotFoundError:
+            raise BadLog(f"{path} is missing: scoring needs the arms of catalogue {version!r}") from None
+
+
+def open_log(connection: duckdb.DuckDBPyConnection, folder: Path, window: Window | None = None) -> Log:
+    """Make the view ``log`` of an application's log folder, such as ``data/log/shop``.
+
+    Raises:
+        BadLog: no Parquet file there, one that cannot be read, or a column missing.
+    """
+    window = window or Window()
+    files = find_files(folder)
+    listed = "[" + ", ".join(literal(str(path)) for path in files) + "]"
+    source = (
+        f"read_parquet({listed}, union_by_name = true, hive_partitioning = false, filename = true,"
+        " file_row_number = true)"
+    )
+    _check_columns(connection, source, folder)
+    connection.execute(f"CREATE OR REPLACE VIEW raw AS SELECT * FROM {source} WHERE {_where(window)}")
+    _find_repeats(connection)
+    names = "".join(f" WHEN {place} THEN '{rule.reason}'" for place, rule in enumerate(LOG_RULES, 1))
+    connection.execute(f"""
+        CREATE OR REPLACE VIEW {VIEW} AS
+        WITH marked AS (
+            SELECT raw.*, repeats.decision_id IS NOT NULL
+                   AND (raw.filename, raw.file_row_number) <> (repeats.first_file, repeats.first_row) AS is_repeat
+            FROM raw LEFT JOIN repeats USING (decision_id, slot)
+        )
+        SELECT *, CASE {reason_sql(LOG_RULES)}{names} ELSE '' END AS status FROM marked""")
+    return Log(connection, folder, files, window)
+
+
+def find_files(folder: Path) -> tuple[Path, ...]:
+    """The decision files of a log, in the order of their names.
+
+    Raises:
+        BadLog: there is none.
+    """
+    inside = folder / "decisions"
+    root = inside if inside.is_dir() else folder
+    # A file being written has a name that begins with a dot.
+    files = sorted(path for path in root.rglob("*.parquet") if not path.name.startswith("."))
+    if not files:
+        raise BadLog(f"{folder} holds no decisions/**/*.parquet: name a log folder, such as data/log/shop")
+    return tuple(files)
+
+
+def _check_columns(connection: duckdb.DuckDBPyConnection, source: str, folder: Path) -> None:
+    try:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    except duckdb.Error as error:
+        raise BadLog(f"{folder} cannot be read: {str(error).splitlines()[0]}") from error
+    found = {row[0] for row in described}
+    missing = [column.name for column in DECISION_COLUMNS if column.name not in found]
+    if missing:
+        raise BadLog(f"{folder} is no decision log: column {', '.join(missing)} missing")
+
+
+def _where(window: Window) -> str:
+    conditions = [
+        f"{column} {sign} CAST({literal(moment.isoformat())} AS TIMESTAMPTZ)"
+        for column, sign, moment in (
+            ("decided_at", ">=", window.since),
+            ("decided_at", "<", window.until),
+            ("finalised_at", "<=", window.as_of),
+        )
+        if moment is not None
+    ]
+    if window.policy:
+        conditions.append(f"policy = {literal(window.policy)}")
+    return " AND ".join(conditions) or "true"
+
+
+def _find_repeats(connection: duckdb.DuckDBPyConnection) -> None:
+    """The table ``repeats``: rows that stand twice, with the one that counts (the first in the files' order).
+
+    There should be none, so they are looked for by counting hashes, which is cheap, and only if that
+    finds something are the ids grouped.
+    """
+    rows, distinct = connection.execute(
+        "SELECT count(*), count(DISTINCT hash(decision_id, slot)) FROM raw"
+    ).fetchall()[0]
+    having = "HAVING count(*) > 1" if distinct < rows else "HAVING false"
+    scope = "raw" if distinct < rows else "(SELECT * FROM raw LIMIT 0)"
+    connection.execute(f"""
+        CREATE OR REPLACE TABLE repeats AS
+        SELECT decision_id, slot, min((filename, file_row_number))[1] AS first_file,
+               min((filename, file_row_number))[2] AS first_row
+        FROM {scope} GROUP BY decision_id, slot {having}""")

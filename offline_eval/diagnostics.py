@@ -1,0 +1,200 @@
+"""May this log be evaluated, and may this estimate be believed? Asked before and after the estimates."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from msgspec import Struct
+
+from offline_eval.dataset import VIEW, Log
+from offline_eval.estimators.base import mean_fit, standard_error
+from offline_eval.rejections import DEFECTS
+from offline_eval.sums import WEIGHT, Sums
+
+Level = Literal["ok", "caution", "stop"]
+
+
+class Gates(Struct, frozen=True):
+    """From where on a number is doubted (caution) or withheld (stop)."""
+
+    least_ess: float = 30.0
+    """Stop below: fewer effective rows than this, and the normal interval means nothing."""
+    low_ess_share: float = 0.05
+    """Caution below this share of rows."""
+    most_top_share: float = 0.1
+    """Caution above: one row carries that share of all weight."""
+    most_weight_z: float = 3.0
+    """Caution above: the mean weight is that many standard errors from 1, where it belongs."""
+    least_support: float = 0.99
+    """Caution below: mass of the target on arms that the logger could take."""
+    most_defects: float = 0.001
+    """Caution above this share of defective rows."""
+
+
+class Check(Struct, frozen=True):
+    """One question, its answer in a sentence, and what follows."""
+
+    name: str
+    level: Level
+    value: float | None
+    text: str
+
+
+class Logger(Struct, frozen=True):
+    """Rows of one source, policy and model version."""
+
+    source: str
+    policy: str
+    model_version: int
+    rows: int
+    mean_reward: float | None
+
+
+class LogSummary(Struct, frozen=True):
+    """What is in the log, from one scan."""
+
+    folder: str
+    files: int
+    rows: int
+    counted: int
+    """Rows that every estimate counts."""
+    left_out: dict[str, int]
+    """Reason to rows."""
+    loggers: tuple[Logger, ...]
+    first_decided_at: str | None
+    last_decided_at: str | None
+    mean_reward: float
+    """Over the rows that count, each by 1/inclusion_probability; 0 without rows."""
+
+
+def summarise(log: Log) -> LogSummary:
+    """Count rows by reason and by logger."""
+    counts = _counts(log)
+    totals = log.connection.execute(f"""
+        SELECT min(decided_at)::VARCHAR, max(decided_at)::VARCHAR,
+               fsum(CAST(reward AS DOUBLE) / inclusion_probability) FILTER (WHERE status = ''),
+               fsum(1.0 / inclusion_probability) FILTER (WHERE status = '')
+        FROM {VIEW}""").fetchall()[0]  # noqa: S608 - names of ours
+    counted = counts.pop("", 0)
+    return LogSummary(
+        folder=log.folder.name,
+        files=len(log.files),
+        rows=counted + sum(counts.values()),
+        counted=counted,
+        left_out=counts,
+        loggers=_loggers(log),
+        first_decided_at=totals[0],
+        last_decided_at=totals[1],
+        mean_reward=_mean(totals[2], totals[3]),
+    )
+
+
+def log_checks(summary: LogSummary, gates: Gates) -> tuple[Check, ...]:
+    """What is wrong with the log, before any policy is looked at."""
+    defects = sum(count for reason, count in summary.left_out.items() if reason in DEFECTS)
+    share = defects / summary.rows if summary.rows else 0.0
+    versions = len({(one.policy, one.model_version) for one in summary.loggers})
+    return (
+        Check(
+            "rows",
+            "ok" if summary.counted else "stop",
+            float(summary.counted),
+            f"{summary.counted:,} of {summary.rows:,} rows count",
+        ),
+        Check(
+            "defects",
+            "caution" if share > gates.most_defects else "ok",
+            share,
+            f"{defects:,} rows are defective ({share:.2%})",
+        ),
+        Check(
+            "loggers",
+            "ok",
+            float(versions),
+            f"logged by {versions} policy versions, each with the propensities that it had",
+        ),
+    )
+
+
+def effective_rows(sums: Sums) -> float:
+    """(sum w)² / sum w²: how many rows of equal weight would say as much.
+
+    Leslie Kish: Survey Sampling, 1965.
+
+    >>> from offline_eval.sums import sums_of_rows
+    >>> effective_rows(sums_of_rows(reward=[1, 0], propensity=[0.5, 0.5], e=[0.5, 0.0]))
+    1.0
+    """
+    return sums.weight**2 / sums.squared_weight if sums.weight > 0 else 0.0
+
+
+def top_share(sums: Sums) -> float:
+    """Share of all weight that the heaviest row carries."""
+    return sums.max_mass / sums.weight if sums.weight > 0 else 0.0
+
+
+def mean_weight_z(sums: Sums) -> float | None:
+    """(mean w - 1) over its standard error: large when propensities or targets are wrong; None if unknown."""
+    if sums.rows < 2:
+        return None
+    fit = mean_fit(sums, sums.unit(WEIGHT))
+    error = standard_error(sums, fit)
+    excess = fit.value - sums.centre
+    if error == 0.0:
+        return 0.0 if math.isclose(excess, 0.0, abs_tol=1e-9) else math.copysign(math.inf, excess)
+    return excess / error
+
+
+def support_mass(sums: Sums) -> float | None:
+    """Mean mass of the target on arms that the logger could take; None when its pmf was not logged."""
+    return sums.support / sums.support_known if sums.support_known else None
+
+
+def weight_checks(sums: Sums, gates: Gates) -> tuple[Check, ...]:
+    """What the weights say about a candidate's estimates."""
+    ess, share, z, support = effective_rows(sums), top_share(sums), mean_weight_z(sums), support_mass(sums)
+    if not sums.overlapping:
+        return (Check("overlap", "stop", 0.0, "no row has an arm that the candidate would have shown"),)
+    ess_level: Level = "stop" if ess < gates.least_ess else _caution(ess < gates.low_ess_share * sums.rows)
+    rejected = sum(sums.rejected.values())
+    checks = [
+        Check("overlap", "ok", sums.overlapping / sums.rows,
+              f"{sums.overlapping:,} of {sums.rows:,} rows have an arm that the candidate could have shown"),
+        Check("ess", ess_level, ess, f"as much as {ess:,.0f} rows of equal weight"),
+        Check("top_share", _caution(share > gates.most_top_share), share,
+              f"the heaviest row carries {share:.1%} of the weight"),
+        Check("mean_weight", _caution(z is not None and abs(z) > gates.most_weight_z), z,
+              "mean weight cannot be tested" if z is None else f"mean weight is {z:+.1f} standard errors from 1"),
+        Check("support", _caution(support is not None and support < gates.least_support), support,
+              "the logger's probabilities of other arms are not known" if support is None
+              else f"{support:.1%} of the candidate's mass is on arms that the logger could show"),
+        Check("scored", _caution(rejected > gates.most_defects * max(sums.rows, 1)), float(rejected),
+              f"{rejected:,} rows could not be scored"),
+    ]  # fmt: skip
+    return tuple(checks)
+
+
+def _mean(total: float | None, count: float | None) -> float:
+    """0 where there is none, or where the sum has overflowed."""
+    mean = total / count if total is not None and count else 0.0
+    return mean if math.isfinite(mean) else 0.0
+
+
+def _caution(doubtful: bool) -> Level:
+    return "caution" if doubtful else "ok"
+
+
+def _counts(log: Log) -> dict[str, int]:
+    rows = log.connection.execute(
+        f"SELECT status, count(*) FROM {VIEW} GROUP BY status ORDER BY status"  # noqa: S608 - names of ours
+    ).fetchall()
+    return {str(status): int(count) for status, count in rows}
+
+
+def _loggers(log: Log) -> tuple[Logger, ...]:
+    rows = log.connection.execute(f"""
+        SELECT source, policy, CAST(model_version AS BIGINT), count(*),
+               avg(CAST(reward AS DOUBLE)) FILTER (WHERE isfinite(CAST(reward AS DOUBLE)))
+        FROM {VIEW} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""").fetchall()  # noqa: S608 - names of ours
+    return tuple(Logger(*row) for row in rows)

@@ -1,0 +1,118 @@
+"""What would another policy have earned? Load, diagnose, estimate, compare: read this file first.
+
+::
+
+    Parquet log -> judged rows -> reward model -> scored batches -> sums -> estimates -> verdict
+    dataset.py     rejections.py  reward_model.py  scoring.py       sums.py estimators/  verdict.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from offline_eval.dataset import VIEW, Log, Window, open_log
+from offline_eval.diagnostics import Gates, LogSummary, log_checks, summarise
+from offline_eval.engine import connect
+from offline_eval.errors import BadCandidate
+from offline_eval.results import CandidateResult, Evaluation
+from offline_eval.reward_model import ModelSettings, RewardModel, fit_reward_model
+from offline_eval.scoring import BATCH_ROWS, score_log
+from offline_eval.sums import DEFAULT_CLIP_LIMITS, Sums, combine, empty, partial, scan_sql
+from offline_eval.target_policy import TargetPolicy
+from offline_eval.verdict import judge
+
+Advance = Callable[[int], None]
+
+
+class Options(Struct, frozen=True):
+    """How an evaluation is made."""
+
+    clip_limits: tuple[float, ...] = DEFAULT_CLIP_LIMITS
+    level: float = 0.95
+    model: ModelSettings = ModelSettings()
+    gates: Gates = Gates()
+    batch_rows: int = BATCH_ROWS
+    threads: int = 0
+    memory_limit: str = ""
+
+
+def evaluate(
+    folder: Path,
+    candidates: Sequence[TargetPolicy],
+    window: Window | None = None,
+    options: Options | None = None,
+    advance: Advance = lambda rows: None,
+) -> Evaluation:
+    """Evaluate target policies on an application's Parquet log.
+
+    Args:
+        folder: such as ``data/log/shop``.
+        candidates: names must differ.
+        window: which rows; all by default.
+        options: how.
+        advance: told of the rows done, per candidate.
+
+    Raises:
+        BadLog: the log cannot be read.
+        BadCandidate: the candidates or the reward model's keys make no sense.
+    """
+    options = options or Options()
+    log = load(folder, window or Window(), options)
+    summary = summarise(log)
+    sums = estimate(log, summary, candidates, options, advance)
+    return compare(summary, sums, options)
+
+
+def load(folder: Path, window: Window, options: Options) -> Log:
+    """Open the log; no row is read into memory."""
+    return open_log(connect(options.threads, options.memory_limit), folder, window)
+
+
+def population(summary: LogSummary) -> str:
+    """The status of the rows to evaluate on.
+
+    Where nothing was drawn at random, the rows without chance remain: a reward model can still answer there.
+    """
+    return "" if summary.counted or not summary.left_out.get("deterministic") else "deterministic"
+
+
+def fit_model(log: Log, status: str, options: Options) -> RewardModel:
+    """The reward model, fitted on the rows that are evaluated on (cross-fitted)."""
+    rows = f"(SELECT * FROM {VIEW} WHERE status = '{status}')"  # noqa: S608 - names of ours
+    return fit_reward_model(log.connection, rows, options.model)
+
+
+def estimate(
+    log: Log, summary: LogSummary, candidates: Sequence[TargetPolicy], options: Options, advance: Advance
+) -> dict[str, Sums]:
+    """Candidate to sums: the log is read once, in batches, whose sums add up."""
+    if not candidates:
+        raise BadCandidate("no candidate: name at least one target policy")
+    status = population(summary)
+    model = fit_model(log, status, options)
+    parts = {one.name: empty(summary.mean_reward, options.clip_limits) for one in candidates}
+    scored = score_log(log, candidates, model, options.model.keys, status, options.batch_rows)
+    for name, table in scored:
+        log.connection.register("scored_batch", table)
+        part = partial(log.connection, "scored_batch", summary.mean_reward, options.clip_limits)
+        log.connection.unregister("scored_batch")
+        parts[name] = combine([parts[name], part])
+        advance(len(table))
+    return parts
+
+
+def compare(summary: LogSummary, sums: dict[str, Sums], options: Options) -> Evaluation:
+    """Estimates, checks and a verdict for every candidate."""
+    judged: tuple[CandidateResult, ...] = tuple(
+        judge(name, one, population(summary), options.level, options.gates) for name, one in sums.items()
+    )
+    return Evaluation(
+        log=summary,
+        checks=log_checks(summary, options.gates),
+        level=options.level,
+        candidates=judged,
+        scan=scan_sql("scored", summary.mean_reward, options.clip_limits),
+    )

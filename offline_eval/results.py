@@ -1,0 +1,63 @@
+"""What an evaluation says: frozen structures, the same for terminal, JSON, HTML and notebooks."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from offline_eval.diagnostics import Check, LogSummary
+
+
+class Value(Struct, frozen=True):
+    """A number that never stands alone."""
+
+    value: float
+    low: float
+    high: float
+    standard_error: float
+
+
+class Estimate(Struct, frozen=True):
+    """One estimator's answer, or why there is none."""
+
+    estimator: str
+    value: Value | None
+    """Mean reward per decision under the candidate; None when withheld."""
+    difference: Value | None
+    """That less the logger's own on the same rows, paired."""
+    withheld: str = ""
+    """Why there is no number."""
+
+
+class CandidateResult(Struct, frozen=True):
+    """One target policy."""
+
+    candidate: str
+    rows: int
+    """Rows that were scored and count."""
+    effective_rows: float
+    max_weight: float
+    clipped_mass: dict[str, float]
+    """Clipped estimator to the share of weight that its limit cuts off."""
+    rejected: dict[str, int]
+    """Reason to rows that could not be scored."""
+    on_policy: Estimate
+    """What the logger earned on these rows."""
+    estimates: tuple[Estimate, ...]
+    checks: tuple[Check, ...]
+    headline: str
+    """The estimator that the verdict reads: dr, else snips, else dm; empty when all are withheld."""
+    verdict: str
+    """One sentence."""
+
+
+class Evaluation(Struct, frozen=True):
+    """Everything."""
+
+    log: LogSummary
+    checks: tuple[Check, ...]
+    """Of the log."""
+    level: float
+    """Coverage of every interval, such as 0.95."""
+    candidates: tuple[CandidateResult, ...]
+    scan: str
+    """The SQL that the sums come from, for audit."""

@@ -1,0 +1,83 @@
+"""Rows of the log to scored rows: what the target policy would have done, and what the model expects of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from offline_eval.batches import Batch, read_batches
+from offline_eval.dataset import Log
+from offline_eval.errors import BadCandidate
+from offline_eval.reward_model import RewardModel
+from offline_eval.sums import Floats
+from offline_eval.target_policy import TargetPolicy
+
+BATCH_ROWS = 20_000
+_MODEL_KEY = "model_key"
+
+
+def score_log(
+    log: Log,
+    candidates: Sequence[TargetPolicy],
+    model: RewardModel,
+    model_keys: tuple[str, ...] = (),
+    status: str = "",
+    batch_rows: int = BATCH_ROWS,
+) -> Iterator[tuple[str, pa.Table]]:
+    """Read the log once and score every batch for every candidate.
+
+    Args:
+        log: to read.
+        candidates: names must differ.
+        model: the reward model behind q and v.
+        model_keys: the keys that it was fitted with.
+        status: of the rows to score; '' for those that count.
+        batch_rows: rows in memory at a time.
+
+    Yields:
+        A candidate's name and a scored table: the columns of ``sums.SCORED_COLUMNS``, decision_id, slot and
+        unit_bucket.
+
+    Raises:
+        BadCandidate: two candidates of one name.
+    """
+    names = [candidate.name for candidate in candidates]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BadCandidate(f"candidate {', '.join(sorted(twice))} is named twice")
+    keys = {f"key_{candidate.name}": candidate.key for candidate in candidates} | {_MODEL_KEY: model_keys}
+    with_events = any(candidate.needs_events for candidate in candidates)
+    for batch in read_batches(log, status, keys, with_events, batch_rows):
+        expected = _expected_rewards(batch, model)
+        for candidate in candidates:
+            yield candidate.name, _scored(batch, candidate, expected)
+
+
+def _expected_rewards(batch: Batch, model: RewardModel) -> Floats:
+    """(m,) what the model expects of every eligible arm."""
+    folds = model.fold_of(batch.column("unit_bucket").to_numpy(zero_copy_only=False))
+    keys = model.key_codes(batch.column(_MODEL_KEY))
+    arms = model.arm_codes(batch.arms)
+    expected: Floats = model.table[np.repeat(folds, batch.counts), np.repeat(keys, batch.counts), arms]
+    return expected
+
+
+def _scored(batch: Batch, candidate: TargetPolicy, expected: Floats) -> pa.Table:
+    pmf = candidate.pmf(batch)
+    # Divided by its own mass, so that a table that sums to 0.9999999 biases nothing.
+    mean = batch.sum_by_row(pmf * expected) / batch.sum_by_row(pmf)
+    reachable = np.where(np.isnan(batch.logged_pmf), np.nan, pmf * (batch.logged_pmf > 0))
+    support = batch.sum_by_row(reachable)
+    kept = batch.table.select(
+        ["decision_id", "slot", "reward", "propensity", "inclusion_probability", "unit_bucket"]
+    )
+    added = {
+        "e": candidate.chosen(batch, pmf),
+        "q": expected[batch.chosen],
+        "v": mean,
+        "support": support,
+    }
+    for name, values in added.items():
+        kept = kept.append_column(name, pa.array(values, pa.float64(), mask=np.isnan(values)))
+    return kept

@@ -1,0 +1,86 @@
+"""From sums to numbers that may be said aloud: each with its interval, or withheld with a reason."""
+
+from __future__ import annotations
+
+import math
+
+from offline_eval.diagnostics import Check, Gates, effective_rows, weight_checks
+from offline_eval.estimators import ON_POLICY, Estimator, estimators
+from offline_eval.estimators.base import Fit, difference, interval, standard_error
+from offline_eval.estimators.clipped_ips import clipped_mass
+from offline_eval.results import CandidateResult, Estimate, Value
+from offline_eval.sums import Sums
+
+_HEADLINES = ("dr", "snips", "dm")
+"""What a verdict reads, the first that is not withheld. Fixed beforehand: choosing the best would flatter."""
+
+
+def judge(candidate: str, sums: Sums, population: str, level: float, gates: Gates) -> CandidateResult:
+    """Everything there is to say about one candidate."""
+    checks = _checks(sums, population, gates)
+    estimates = tuple(estimate_one(one, sums, checks, level) for one in estimators(sums.clip_limits))
+    said = {one.estimator: one for one in estimates if one.value is not None}
+    headline = next((name for name in _HEADLINES if name in said), "")
+    return CandidateResult(
+        candidate=candidate,
+        rows=sums.rows,
+        effective_rows=effective_rows(sums),
+        max_weight=sums.max_weight,
+        clipped_mass={f"clipped_ips_{limit:g}": clipped_mass(sums, limit) for limit in sums.clip_limits},
+        rejected=sums.rejected,
+        on_policy=estimate_one(ON_POLICY, sums, checks, level),
+        estimates=estimates,
+        checks=checks,
+        headline=headline,
+        verdict=_verdict(said.get(headline), checks, level),
+    )
+
+
+def estimate_one(estimator: Estimator, sums: Sums, checks: tuple[Check, ...], level: float) -> Estimate:
+    """One estimator's answer, or why there is none."""
+    reason = _reason_to_withhold(estimator, sums, checks)
+    if reason:
+        return Estimate(estimator.name, None, None, reason)
+    fit = estimator.fit(sums)
+    value, paired = _value(fit, sums, level), _value(difference(fit, ON_POLICY.fit(sums)), sums, level)
+    if not (math.isfinite(value.low) and math.isfinite(value.high)):
+        return Estimate(estimator.name, None, None, "sums overflowed, or one row alone has no interval")
+    return Estimate(estimator.name, value, paired)
+
+
+def _checks(sums: Sums, population: str, gates: Gates) -> tuple[Check, ...]:
+    if population == "deterministic":
+        text = "every propensity is 1 by construction: nothing to weight by; only a model can answer"
+        return (Check("exploration", "stop", 0.0, text),)
+    return weight_checks(sums, gates)
+
+
+def _reason_to_withhold(estimator: Estimator, sums: Sums, checks: tuple[Check, ...]) -> str:
+    if not sums.rows:
+        return "no row counts"
+    if estimator.needs_model and sums.without_model:
+        return f"the candidate's probabilities of other arms are not known in {sums.without_model:,} rows"
+    if estimator.needs_weights:
+        return "; ".join(check.text for check in checks if check.level == "stop")
+    return ""
+
+
+def _value(fit: Fit, sums: Sums, level: float) -> Value:
+    error = standard_error(sums, fit)
+    low, high = interval(fit.value, error, level)
+    return Value(fit.value, low, high, error)
+
+
+def _verdict(headline: Estimate | None, checks: tuple[Check, ...], level: float) -> str:
+    doubts = [check.text for check in checks if check.level != "ok"]
+    if headline is None or headline.difference is None:
+        return "red: no number; " + ("; ".join(doubts) or "no row counts")
+    shown = headline.difference
+    finding = (
+        "better than the logger" if shown.low > 0
+        else "worse than the logger" if shown.high < 0
+        else "not shown to differ from the logger"
+    )  # fmt: skip
+    bounds = f"{level:.0%} [{shown.low:+.4g}, {shown.high:+.4g}]"
+    sentence = f"{finding} ({headline.estimator} {shown.value:+.4g}, {bounds})"
+    return f"amber: {sentence}, but {'; '.join(doubts)}" if doubts else f"green: {sentence}"
