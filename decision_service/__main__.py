@@ -66,6 +66,8 @@ async def _serve(
             make_app(service),
             http="httptools",
             lifespan="off",
+            ws="none",
+            proxy_headers=False,
             access_log=False,
             server_header=False,
             log_config=None,

@@ -27,7 +27,7 @@ from types import ModuleType
 from msgspec import Struct
 
 from decision_service.api import MAX_MAGNITUDE, RecommendationRequest
-from feature_graph import Graph, Outcome
+from feature_graph import Graph, Resolution, Status
 from sidecar.contracts.application import Features, FeatureValue
 from sidecar.contracts.errors import BadApplication
 
@@ -74,7 +74,7 @@ class FeatureSource:
         found = await self._graph.resolve(goals, given=self._given(self._graph, request), deadline=left_s)
         context: Features = dict(request.context)
         for goal in goals:
-            outcomes[goal], value = _feature(found.outcomes[goal])
+            outcomes[goal], value = _feature(found, goal)
             if value is not None:
                 context[goal] = value
         return Resolved(context, outcomes)
@@ -144,13 +144,19 @@ def _clients(module: ModuleType) -> AbstractAsyncContextManager[Mapping[str, obj
     return clients() if clients is not None else nullcontext({})
 
 
-def _feature(outcome: Outcome[object]) -> tuple[str, FeatureValue | None]:
-    """How a node's value was had, and the value; None if there is none, or none that can be a feature."""
+def _feature(found: Resolution, goal: str) -> tuple[str, FeatureValue | None]:
+    """How a node's value was had, and the value; None if there is none, or none that can be a feature.
+
+    What was derived from a fallback is one too: it must not pass for an observation.
+    """
+    outcome = found.outcomes[goal]
     value = outcome.value if outcome.has_value else None
     if value is None:
         return outcome.status.value, None
     feature = _usable(value)
-    return (UNUSABLE, None) if feature is None else (outcome.status.value, feature)
+    if feature is None:
+        return UNUSABLE, None
+    return (Status.FALLBACK if found.degraded(goal) else outcome.status).value, feature
 
 
 def _usable(value: object) -> FeatureValue | None:

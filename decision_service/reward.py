@@ -22,7 +22,6 @@ from sidecar.contracts.errors import BadId
 from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.ids import partition_of_decision, partition_of_session
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.reward import Rewarded, RewardEntry, RewardStatus, limits_of
 from sidecar.contracts.store import AsyncScripts
 
@@ -149,9 +148,10 @@ class Rewarder:
 
     async def _of_client_key(self, draft: Draft) -> str:
         """Our id of the decision that the client calls by a key of its own; empty if there is none."""
-        session = self._keys(draft.partition).session(draft.session_id)
-        stored = await patiently(lambda: self._scripts.client.hget(session, f"k:{draft.client_key}"))
-        return text(stored or b"").partition("|")[0]
+        keys = self._keys(draft.partition)
+        return await patiently(
+            lambda: journal.decision_of_client_key(self._scripts, keys, draft.session_id, draft.client_key)
+        )
 
     async def _send(self, keys: Keys, entries: Sequence[RewardEntry]) -> list[Rewarded]:
         return await patiently(lambda: journal.reward(self._scripts, keys, entries, self._limits))

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from sidecar.contracts.events import RewardRecord, decode_reward
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.decide import (
     Decided,
     DecideEntry,
@@ -78,6 +79,12 @@ async def reward(
         for place, answer in zip(moved, replies, strict=True):
             answers[place] = answer
     return answers
+
+
+async def decision_of_client_key(scripts: AsyncScripts, keys: Keys, session_id: str, client_key: str) -> str:
+    """Our id of the decision that a client calls by a key of its own; empty if the session has none such."""
+    stored = await scripts.client.hget(keys.session(session_id), f"k:{client_key}")
+    return text(stored or b"").partition("|")[0]
 
 
 class StoredDecision(Struct, frozen=True):

@@ -60,6 +60,8 @@ async def _serve(
             app,
             http="httptools",
             lifespan="off",
+            ws="none",
+            proxy_headers=False,
             access_log=False,
             server_header=False,
             date_header=False,

@@ -169,6 +169,9 @@ async def segment(unit_id: str, table: dict) -> str:
 async def slow(session_id: str) -> float:
     await asyncio.sleep(60)
 
+def halved(slow: float) -> float:
+    return slow / 2
+
 def evening(hour: float) -> bool:
     return hour > 18
 
@@ -179,8 +182,8 @@ def odd(session_id: str) -> list:
 async def clients():
     yield {"table": {"u-1": "regular"}}
 
-graph = Graph(Given, segment, slow, evening, odd)
-goals = ("segment", "slow", "evening", "odd")
+graph = Graph(Given, segment, slow, halved, evening, odd)
+goals = ("segment", "slow", "halved", "evening", "odd")
 """
 
 
@@ -192,12 +195,19 @@ def test_the_applications_graph_is_fetched_and_each_outcome_is_logged():
         unknown = shop.recommend(session_id="n", unit_id="u-2", context={"hour": 3, "slow": 9}).json()
         found, other = shop.decision(known["decision_id"]), shop.decision(unknown["decision_id"])
 
-    assert found["context"] == {"hour": 21.0, "segment": "regular", "slow": 0.5, "evening": True}
+    derived = {"segment": "regular", "slow": 0.5, "halved": 0.25, "evening": True}
+    assert found["context"] == {"hour": 21.0, **derived}
     assert found["outcomes"] == {
-        "hour": "given", "segment": "ok", "slow": "fallback", "evening": "ok", "odd": "unusable",
-    }  # fmt: skip
-    assert other["context"] == {"hour": 3.0, "slow": 9.0, "evening": False}
+        "hour": "given",
+        "segment": "ok",
+        "slow": "fallback",
+        "halved": "fallback",
+        "evening": "ok",
+        "odd": "unusable",
+    }
     assert (other["outcomes"]["segment"], other["outcomes"]["slow"]) == ("failed", "given")
+    assert other["context"]["slow"] == 9.0
+    assert "segment" not in other["context"]
 
 
 @pytest.fixture
