@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from decision_service.batcher import Batcher
-from decision_service.sidecar_client import Scored, SidecarClient
+from decision_service.sidecar_client import RowScores, SidecarClient
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.wire import ScoreRow
 
@@ -38,7 +38,7 @@ class Scorer:
         self._timeout_s = timeout_s
         self._batcher = Batcher(self._call, max_batch=max_batch, in_flight=connections)
 
-    async def score(self, row: ScoreRow, left_s: float) -> Scored:
+    async def score(self, row: ScoreRow, left_s: float) -> RowScores:
         """Scores of one row.
 
         Raises:
@@ -49,5 +49,5 @@ class Scorer:
             raise TimeoutError
         return await self._batcher.ask(row, min(left_s, self._timeout_s))
 
-    async def _call(self, rows: Sequence[ScoreRow]) -> list[Scored]:
+    async def _call(self, rows: Sequence[ScoreRow]) -> list[RowScores]:
         return await self._client.score(rows, self._explorations, self._catalogue)

@@ -29,7 +29,7 @@ _HEAD_LIMIT_BYTES = 16_384
 _UNKNOWN_CATALOGUE = 409
 
 
-class Scored(Struct, frozen=True):
+class RowScores(Struct, frozen=True):
     """One decision's scores, and which weights gave them."""
 
     scores: bytes
@@ -53,7 +53,7 @@ class SidecarClient:
 
     async def score(
         self, rows: Sequence[ScoreRow], explorations: tuple[Exploration, ...], catalogue: Catalogue
-    ) -> list[Scored]:
+    ) -> list[RowScores]:
         """Scores for ``rows``, in their order. The table of arms is sent along only when it is asked for.
 
         Raises:
@@ -105,10 +105,10 @@ def _decoded(body: bytes) -> ScoreResponse:
         raise SidecarFailed(str(error)) from error
 
 
-def _scored(response: ScoreResponse, rows: int) -> list[Scored]:
+def _scored(response: ScoreResponse, rows: int) -> list[RowScores]:
     if len(response.rows) != rows:
         raise SidecarFailed(f"{rows} rows in, {len(response.rows)} rows out")
-    return [Scored(row.scores, response.model_version, response.cold) for row in response.rows]
+    return [RowScores(row.scores, response.model_version, response.cold) for row in response.rows]
 
 
 async def _connect(socket: str) -> _Connection:

@@ -14,8 +14,8 @@ from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadEvent, PolicyError, UnknownCatalogue
 from sidecar.contracts.store import connect_reader_async
 from sidecar.contracts.wire import SCORE_PATH, decode_request, encode
-from sidecar.policy import pipeline
 from sidecar.policy.adapters import ArmTables
+from sidecar.policy.pipeline import score
 from sidecar.server.metrics import Metrics, render
 from sidecar.server.settings import SidecarSettings
 from sidecar.server.weight_store import WeightStore
@@ -82,7 +82,7 @@ class ScoreServer:
         started = time.perf_counter()
         try:
             request = decode_request(body)
-            response = pipeline.score(request, self._weights.current, self._tables)
+            response = score(request, self._weights.current, self._tables)
         except UnknownCatalogue as error:
             self._metrics.unknown_catalogue += 1
             return Answer(409, str(error).encode())
