@@ -4,6 +4,7 @@ The view ``log`` has the columns of ``sidecar.contracts.columns`` and ``status``
 else the reason (``offline_eval.rejections``) for which it does not. Nothing is read into memory here.
 """
 
+# ruff: noqa: S608 - SQL is made of our own names, and values go through engine.literal
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def open_log(connection: duckdb.DuckDBPyConnection, folder: Path, window: Window
         CREATE OR REPLACE VIEW {VIEW} AS
         WITH marked AS (
             SELECT raw.*, repeats.decision_id IS NOT NULL
-                   AND (raw.filename, raw.file_row_number) <> (repeats.first_file, repeats.first_row) AS is_repeat
+                   AND (raw.filename, raw.file_row_number) <> (first_file, first_row) AS is_repeat
             FROM raw LEFT JOIN repeats USING (decision_id, slot)
         )
         SELECT *, CASE {reason_sql(LOG_RULES)}{names} ELSE '' END AS status FROM marked""")

@@ -1,5 +1,6 @@
 """May this log be evaluated, and may this estimate be believed? Asked before and after the estimates."""
 
+# ruff: noqa: S608 - SQL is made of our own names, and values go through engine.literal
 from __future__ import annotations
 
 import math
@@ -75,7 +76,7 @@ def summarise(log: Log) -> LogSummary:
         SELECT min(decided_at)::VARCHAR, max(decided_at)::VARCHAR,
                fsum(CAST(reward AS DOUBLE) / inclusion_probability) FILTER (WHERE status = ''),
                fsum(1.0 / inclusion_probability) FILTER (WHERE status = '')
-        FROM {VIEW}""").fetchall()[0]  # noqa: S608 - names of ours
+        FROM {VIEW}""").fetchall()[0]
     counted = counts.pop("", 0)
     return LogSummary(
         folder=log.folder.name,
@@ -165,7 +166,8 @@ def weight_checks(sums: Sums, gates: Gates) -> tuple[Check, ...]:
         Check("top_share", _caution(share > gates.most_top_share), share,
               f"the heaviest row carries {share:.1%} of the weight"),
         Check("mean_weight", _caution(z is not None and abs(z) > gates.most_weight_z), z,
-              "mean weight cannot be tested" if z is None else f"mean weight is {z:+.1f} standard errors from 1"),
+              "mean weight cannot be tested" if z is None
+              else f"mean weight is {z:+.1f} standard errors from 1"),
         Check("support", _caution(support is not None and support < gates.least_support), support,
               "the logger's probabilities of other arms are not known" if support is None
               else f"{support:.1%} of the candidate's mass is on arms that the logger could show"),
@@ -187,7 +189,7 @@ def _caution(doubtful: bool) -> Level:
 
 def _counts(log: Log) -> dict[str, int]:
     rows = log.connection.execute(
-        f"SELECT status, count(*) FROM {VIEW} GROUP BY status ORDER BY status"  # noqa: S608 - names of ours
+        f"SELECT status, count(*) FROM {VIEW} GROUP BY status ORDER BY status"
     ).fetchall()
     return {str(status): int(count) for status, count in rows}
 
@@ -196,5 +198,5 @@ def _loggers(log: Log) -> tuple[Logger, ...]:
     rows = log.connection.execute(f"""
         SELECT source, policy, CAST(model_version AS BIGINT), count(*),
                avg(CAST(reward AS DOUBLE)) FILTER (WHERE isfinite(CAST(reward AS DOUBLE)))
-        FROM {VIEW} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""").fetchall()  # noqa: S608 - names of ours
+        FROM {VIEW} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""").fetchall()
     return tuple(Logger(*row) for row in rows)

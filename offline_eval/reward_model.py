@@ -10,6 +10,7 @@ machine learning for treatment and structural parameters, 2018). ``folds = 1`` f
 rows: exact closed form, for comparison with published figures only.
 """
 
+# ruff: noqa: S608 - SQL is made of our own names, and values go through engine.literal
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -75,10 +76,11 @@ def fit_reward_model(
     if settings.folds < 1 or not settings.prior_rows > 0:
         raise BadCandidate("the reward model needs folds >= 1 and prior_rows > 0")
     counted = connection.sql(f"""
-        SELECT CAST(unit_bucket % {int(settings.folds)} AS BIGINT) AS fold, {key_sql(settings.keys)} AS key, arm,
+        SELECT CAST(unit_bucket % {int(settings.folds)} AS BIGINT) AS fold,
+               {key_sql(settings.keys)} AS key, arm,
                fsum(CAST(reward AS DOUBLE) / inclusion_probability) AS reward,
                fsum(1.0 / inclusion_probability) AS total
-        FROM {relation} GROUP BY ALL ORDER BY ALL""").to_arrow_table()  # noqa: S608 - names of ours
+        FROM {relation} GROUP BY ALL ORDER BY ALL""").to_arrow_table()
     keys, arms = pc.unique(counted["key"]), pc.unique(counted["arm"])
     shape = (settings.folds, len(keys) + 1, len(arms) + 1)
     if np.prod(shape) > _MOST_CELLS:

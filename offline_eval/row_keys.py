@@ -19,8 +19,8 @@ def key_sql(names: tuple[str, ...]) -> str:
     Raises:
         BadCandidate: another name.
 
-    >>> key_sql(("slot", "context.device"))
-    "concat_ws(chr(31), coalesce(CAST(slot AS VARCHAR), ''), coalesce(json_extract_string(context, '/device'), ''))"
+    >>> key_sql(("context.device",))
+    "concat_ws(chr(31), coalesce(json_extract_string(context, '/device'), ''))"
     """
     if not names:
         return "''"

@@ -1,4 +1,4 @@
-"""Rows of the log to scored rows: what the target policy would have done, and what the model expects of it."""
+"""Log rows to scored rows: what the target policy would have done, and what the model expects of it."""
 
 from __future__ import annotations
 

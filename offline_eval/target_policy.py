@@ -1,7 +1,8 @@
 """Policies to be evaluated: each gives its probabilities over the eligible arms of logged decisions.
 
 ``uniform``, ``greedy`` and ``epsilon:<share>`` of a model's weights, a table of probabilities, and
-``logged``, the policy that made the log. Models score through ``sidecar.policy``: what is evaluated is what would serve.
+``logged``, the policy that made the log. Models score through ``sidecar.policy``: what is evaluated is what
+would serve.
 """
 
 from __future__ import annotations

@@ -125,7 +125,8 @@ def _event(values: Mapping[str, object]) -> DecisionEvent:
         decided_at_ms=int(values["decided_at"].timestamp() * 1000), horizon_ms=60_000,
         source=values["source"], policy=values["policy"], model_version=values["model_version"],
         catalogue=values["catalogue"], context=msgspec.json.decode(values["context"]), outcomes={},
-        arms=tuple(values["arms"]), given_arms={}, scores=b"" if scores is None else np.float32(scores).tobytes(),
+        arms=tuple(values["arms"]), given_arms={},
+        scores=b"" if scores is None else np.float32(scores).tobytes(),
         exploration=Exploration("epsilon_greedy", 0.4, 0.0), arm=values["arm"], arm_index=values["arm_index"],
         propensity=values["propensity"], seed="1",
     )  # fmt: skip

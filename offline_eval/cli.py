@@ -1,0 +1,148 @@
+"""``sidearm evaluate``: what would another policy have earned on this log?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from offline_eval.errors import BadCandidate
+from sidecar.contracts.errors import SidearmError
+
+# DuckDB, Polars and Altair take half a second to import: `sidearm --help` must not.
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from offline_eval.dataset import Window
+    from offline_eval.evaluate import Advance, Options
+    from offline_eval.results import Evaluation
+    from offline_eval.target_policy import TargetPolicy
+
+_BAD_INPUT = 2
+
+
+def evaluate_command(
+    log: Annotated[Path, typer.Option(help="An application's log folder.")] = Path("data/log/shop"),
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(help="uniform, greedy, epsilon:<0..1>, table:<file> or logged; may be repeated."),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(help="For greedy and epsilon: a weights file, or a store's URL (redis://, unix://)."),
+    ] = "",
+    against: Annotated[str, typer.Option(help="What differences are taken to: logged.")] = "logged",
+    since: Annotated[str, typer.Option(help="Only decisions made at or after, ISO 8601, UTC.")] = "",
+    until: Annotated[str, typer.Option(help="Only decisions made before.")] = "",
+    as_of: Annotated[str, typer.Option(help="Only decisions whose horizon had ended by then.")] = "",
+    policy: Annotated[str, typer.Option(help="Only decisions of this logging policy.")] = "",
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="What the reward model tells apart beside the arm: slot, context.<feature>, …"),
+    ] = None,
+    clip: Annotated[list[float] | None, typer.Option(help="Limit of clipped IPS; may be repeated.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything here as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained page here.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write the forest plot here.")] = None,
+) -> None:
+    """Estimate what target policies would have earned, from a Parquet log, with intervals."""
+    from rich.console import Console
+
+    console = Console()
+    try:
+        if against != "logged":
+            raise BadCandidate(f"--against {against!r} is not known; legal: logged")
+        window = _window(since, until, as_of, policy)
+        options = _options(tuple(key or ()), tuple(clip or ()))
+        candidates = _candidates(candidate or ["uniform", "logged"], weights, log.name)
+        with _progress(console) as advance:
+            evaluation = _evaluate(log, candidates, window, options, advance)
+        _write(evaluation, console, json_file, html, png)
+    except SidearmError as error:
+        typer.echo(f"sidearm evaluate: {error}", err=True)
+        raise typer.Exit(_BAD_INPUT) from error
+
+
+def _evaluate(
+    log: Path, candidates: list[TargetPolicy], window: Window, options: Options, advance: Advance
+) -> Evaluation:
+    from offline_eval.evaluate import evaluate
+
+    return evaluate(log, candidates, window, options, advance)
+
+
+def _window(since: str, until: str, as_of: str, policy: str) -> Window:
+    from offline_eval.dataset import Window
+
+    return Window(_moment("--since", since), _moment("--until", until), _moment("--as-of", as_of), policy)
+
+
+def _moment(option: str, text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadCandidate(
+            f"{option} {text!r} is no time; legal: ISO 8601, such as 2026-01-31T12:00"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _options(keys: tuple[str, ...], clips: tuple[float, ...]) -> Options:
+    from offline_eval.evaluate import Options
+    from offline_eval.reward_model import ModelSettings
+    from offline_eval.sums import DEFAULT_CLIP_LIMITS
+
+    if any(not 0 < limit < float("inf") for limit in clips):
+        raise BadCandidate("--clip: legal are finite numbers above 0")
+    return Options(clip_limits=tuple(dict.fromkeys(clips)) or DEFAULT_CLIP_LIMITS, model=ModelSettings(keys))
+
+
+def _candidates(names: list[str], weights: str, app: str) -> list[TargetPolicy]:
+    from functools import cache
+
+    from offline_eval.candidates import candidate_of, read_weights
+
+    read = cache(lambda: read_weights(weights, app))
+    return [candidate_of(name, read) for name in names]
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Advance]:
+    """A bar that runs while rows are scored, and leaves nothing behind."""
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("rows scored"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("scored", total=None)
+        yield lambda rows: progress.advance(task, rows)
+
+
+def _write(
+    evaluation: Evaluation, console: Console, json_file: Path | None, html: Path | None, png: Path | None
+) -> None:
+    from offline_eval.report import print_report, to_json, write_html
+
+    print_report(evaluation, console)
+    written = []
+    try:
+        if json_file:
+            json_file.write_bytes(to_json(evaluation))
+            written.append(json_file)
+        if html:
+            write_html(evaluation, html)
+            written.append(html)
+        if png:
+            from offline_eval.forest import write_png
+
+            write_png(evaluation, png)
+            written.append(png)
+    except OSError as error:
+        raise BadCandidate(f"{error.filename} cannot be written: {error.strerror}") from error
+    for path in written:
+        console.print(f"written: {path}", soft_wrap=True, highlight=False)
