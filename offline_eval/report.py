@@ -19,6 +19,7 @@ from offline_eval.results import CandidateResult, Estimate, Evaluation, Value
 
 _COLOURS = {"ok": "green", "caution": "yellow", "stop": "red"}
 _MOST_LOGGERS = 8
+_DM_NOTE = "dm: its interval knows the spread of contexts only, not the error of the model"
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
@@ -30,22 +31,22 @@ tr { border-bottom: 1px solid #ddd } td.why { color: #777 }
 """
 
 
-def number(value: float) -> str:
-    """Four significant digits.
+def number(value: float, digits: int = 4) -> str:
+    """A few significant digits.
 
     >>> number(0.00477583)
     '0.004776'
     """
-    return f"{value:.4g}"
+    return f"{value:.{digits}g}"
 
 
-def span(value: Value) -> str:
+def span(value: Value, digits: int = 4) -> str:
     """An interval.
 
     >>> span(Value(0.5, 0.4, 0.6, 0.05))
     '[0.4, 0.6]'
     """
-    return f"[{number(value.low)}, {number(value.high)}]"
+    return f"[{number(value.low, digits)}, {number(value.high, digits)}]"
 
 
 def to_json(evaluation: Evaluation) -> bytes:
@@ -137,10 +138,11 @@ def _table(result: CandidateResult, level: float) -> Table:
             table.add_row(name, "withheld", *[""] * 4, style="dim")
             continue
         ess = f"{result.rows if name == 'logger' else result.effective_rows:,.0f}"
-        paired = ("", "") if name == "logger" else (f"{one.difference.value:+.4g}", span(one.difference))
+        paired = ("", "") if name == "logger" else (f"{one.difference.value:+.3g}", span(one.difference, 3))
         table.add_row(name, number(one.value.value), plain(span(one.value)), paired[0], plain(paired[1]), ess)
     reasons = {one.withheld for _, one in _rows(result) if one.withheld}
-    table.caption = "\n".join(f"withheld: {plain(reason)}" for reason in sorted(reasons)) or None
+    table.caption = "\n".join([*(f"withheld: {plain(reason)}" for reason in sorted(reasons)), _DM_NOTE])
+    table.caption_justify = "left"
     return table
 
 
@@ -149,7 +151,7 @@ def _html_candidate(result: CandidateResult, level: float) -> str:
     checks = "".join(f'<li class="{c.level}">{escape(c.text)}</li>' for c in result.checks)
     return f"""<h2>{escape(result.candidate)}</h2><p><b>{escape(result.verdict)}</b></p>
 <table><tr><th>estimator</th><th>mean reward</th><th>{level:.0%} interval</th><th>less the logger</th>
-<th>interval</th><th>effective rows</th></tr>{lines}</table><ul>{checks}</ul>"""
+<th>interval</th><th>effective rows</th></tr>{lines}</table><p>{_DM_NOTE}</p><ul>{checks}</ul>"""
 
 
 def _html_row(name: str, one: Estimate, result: CandidateResult) -> str:
@@ -157,6 +159,6 @@ def _html_row(name: str, one: Estimate, result: CandidateResult) -> str:
         why = f'<td colspan="5" class="why">withheld: {escape(one.withheld)}</td>'
         return f"<tr><td>{escape(name)}</td>{why}</tr>"
     ess = result.rows if name == "logger" else result.effective_rows
-    paired = ("", "") if name == "logger" else (f"{one.difference.value:+.4g}", span(one.difference))
+    paired = ("", "") if name == "logger" else (f"{one.difference.value:+.3g}", span(one.difference, 3))
     cells = (escape(name), number(one.value.value), span(one.value), *paired, f"{ess:,.0f}")
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -26,7 +26,7 @@ def judge(candidate: str, sums: Sums, population: str, level: float, gates: Gate
         rows=sums.rows,
         effective_rows=effective_rows(sums),
         max_weight=sums.max_weight,
-        clipped_mass={f"clipped_ips_{limit:g}": clipped_mass(sums, limit) for limit in sums.clip_limits},
+        clipped_mass={f"cips_{limit:g}": clipped_mass(sums, limit) for limit in sums.clip_limits},
         rejected=sums.rejected,
         on_policy=estimate_one(ON_POLICY, sums, checks, level),
         estimates=estimates,

@@ -35,4 +35,4 @@ def clipped_mass(sums: Sums, limit: float) -> float:
 
 def clipped_ips(limit: float) -> Estimator:
     """Clipped IPS at one limit."""
-    return Estimator(f"clipped_ips_{limit:g}", partial(fit, limit=limit))
+    return Estimator(f"cips_{limit:g}", partial(fit, limit=limit))
