@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import redis
 
@@ -65,11 +66,11 @@ def read_from_log(log: Path) -> ReadArms:
 
 
 def read_from_store(client: redis.Redis, app: str, log: Path) -> ReadArms:
-    """Reads the store's hash and copies what it finds to the log; reads the log when the store has nothing."""
+    """Reads the store's hash and copies what it finds to the log; reads the log where the store has none."""
     archived = read_from_log(log)
 
     def read(version: str) -> bytes | None:
-        data: bytes | None = client.hget(keys.catalogues(app), version)
+        data = cast("bytes | None", client.hget(keys.catalogues(app), version))
         if data is None:
             return archived(version)
         write_once(catalogue_folder(log) / f"{version}.json", data)

@@ -64,7 +64,7 @@ def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:
 
 
 def load_latest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; None when there is none. A damaged one is passed over, and said."""
+    """The newest whole checkpoint; None when there is none. Damaged ones are passed over and named."""
     for version in reversed(_versions(folder)):
         path = folder / _name(version)
         try:

@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import cast
 
 import redis
 
 from policy_learner.streams import Entry
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.call import text
 
 MOST_KEPT = 10_000
-"""Per partition, about: a flood of poison must not fill the store. Decodable ones have their row anyway."""
+"""Per partition, about: a flood of poison must not fill the store. What can be decoded has its row anyway."""
 
 log = logging.getLogger("sidearm.learner")
 
 
-def bury(client: redis.Redis, keys: Keys, entry: Entry, reason: str) -> None:
-    """Put an entry of the example stream into the dead-letter stream under its own position.
+class DeadLetters:
+    """The dead-letter streams of one application, and what lies in them.
 
-    Doing so again changes nothing: the position is taken.
+    Args:
+        client: of the store.
+        partitions: all of them.
     """
-    position, fields = entry
-    log.error("entry %s of partition %d is not learnt: %s", position, keys.partition, reason)
-    kept = {**fields, b"reason": reason.encode()}
-    try:
-        client.xadd(keys.dead, kept, id=position, maxlen=MOST_KEPT, approximate=True)  # type: ignore[arg-type]
-    except redis.ResponseError as error:
-        if "equal or smaller" not in str(error):
-            raise
+
+    def __init__(self, client: redis.Redis, partitions: Sequence[Keys]) -> None:
+        self._client = client
+        self._positions = {(keys.partition, at) for keys in partitions for at in _positions(client, keys)}
+
+    def holds(self, partition: int, position: str) -> bool:
+        """Whether an entry of the example stream was put here."""
+        return (partition, position) in self._positions
+
+    def bury(self, keys: Keys, entry: Entry, reason: str) -> None:
+        """Put an entry of the example stream here, under its own position; doing so again changes nothing."""
+        position, fields = entry
+        if self.holds(keys.partition, position):
+            return
+        log.error("entry %s of partition %d is not learnt: %s", position, keys.partition, reason)
+        kept = {**fields, b"reason": reason.encode()}
+        try:
+            self._client.xadd(keys.dead, kept, id=position, maxlen=MOST_KEPT, approximate=True)  # type: ignore[arg-type]
+        except redis.ResponseError as error:
+            if "equal or smaller" not in str(error):  # else it was here, and was pushed out by later ones
+                raise
+        self._positions.add((keys.partition, position))
+
+
+def _positions(client: redis.Redis, keys: Keys) -> list[str]:
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrange(keys.dead))
+    return [text(position) for position, _ in entries]

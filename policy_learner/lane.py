@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from itertools import takewhile
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import redis
 
 from policy_learner import chain
 from policy_learner.chain import Span
 from policy_learner.positions import date_of
-from policy_learner.streams import Entry, read_after
+from policy_learner.streams import Entry, Wanted
 
 ToTable = Callable[[Sequence[Entry]], pa.Table]
 """Entries to rows. It leaves out what cannot be a row and says so itself; it never raises for an entry."""
@@ -37,7 +36,6 @@ class Lane:
     """One stream on its way to disk.
 
     Args:
-        client: of the store.
         stream: key of the stream.
         folder: of the dataset, with its ``app=``.
         lane: number of the lane within the dataset.
@@ -45,11 +43,9 @@ class Lane:
         most_rows: rows of one file, and most that wait in memory.
     """
 
-    def __init__(
-        self, client: redis.Redis, stream: str, folder: Path, lane: int, to_table: ToTable, most_rows: int
-    ) -> None:
+    def __init__(self, stream: str, folder: Path, lane: int, to_table: ToTable, most_rows: int) -> None:
         self.stream = stream
-        self._client, self._folder, self._lane = client, folder, lane
+        self._folder, self._lane = folder, lane
         self._to_table, self._most_rows = to_table, most_rows
         self._pieces: list[_Piece] = []
         self.end = chain.end_of(folder, lane)
@@ -66,13 +62,14 @@ class Lane:
         """Rows read and not yet written."""
         return sum(piece.table.num_rows for piece in self._pieces)
 
-    def read(self, count: int) -> int:
-        """Take up to ``count`` entries; how many there were. Takes none while the lane is full."""
-        if self.full:
-            return 0
-        entries = read_after(self._client, self.stream, self._read_to, count)
-        for day, group in _by_day(entries):
-            self._pieces.append(_Piece(day, group[0][0], group[-1][0], self._to_table(group)))
+    def wanted(self, until: str = "+") -> Wanted:
+        """What it would read next, up to and with ``until``. A lane that is full should not be asked."""
+        return Wanted(self.stream, self._read_to, until)
+
+    def take(self, entries: Sequence[Entry]) -> int:
+        """The entries that were wanted; how many."""
+        pieces = [_Piece(day, g[0][0], g[-1][0], self._to_table(g)) for day, g in _by_day(entries)]
+        self._pieces += pieces
         if entries:
             self._read_to = entries[-1][0]
         return len(entries)
@@ -87,8 +84,7 @@ class Lane:
         """
         written = 0
         while self._pieces:
-            day = self._pieces[0].day
-            same = list(takewhile(lambda piece, day=day: piece.day == day, self._pieces))
+            day, same = next((day, list(pieces)) for day, pieces in groupby(self._pieces, lambda p: p.day))
             table = pa.concat_tables([piece.table for piece in same])
             covers = Span(self.end, same[-1].last)
             if chain.append(self._folder, self._lane, day, same[0].first, covers, table) is None:

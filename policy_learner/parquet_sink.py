@@ -1,4 +1,4 @@
-"""The archive: every finalised decision, every reward that joined nothing and every version, once, in Parquet.
+"""The archive: every finalised decision, every reward that joined nothing, every version, once, in Parquet.
 
 One lane a stream: decisions and late rewards of each partition, and the version log. See ``lane.py`` for how
 a lane writes and ``chain.py`` for why it cannot write twice.
@@ -28,7 +28,7 @@ from policy_learner.rows import (
     version_table,
 )
 from policy_learner.settings import LearnerSettings
-from policy_learner.streams import Entry
+from policy_learner.streams import Entry, read_all_after
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import JoinedDecision
@@ -41,7 +41,7 @@ from sidecar.contracts.scripts.publish import decode_batches
 DATASETS = ("decisions", "late", "versions")
 
 Refused = Callable[[JoinedDecision], bool]
-"""Whether the trainer refuses the example of a decision."""
+"""Whether the trainer refused the example of a decision."""
 
 log = logging.getLogger("sidearm.learner")
 
@@ -67,13 +67,16 @@ class Archive:
         catalogues: Catalogues,
         refused: Refused,
     ) -> None:
+        self._client = client
         name, partitions = application.name, range(application.partitions)
         folders = {dataset: dataset_folder(folder, dataset, name) for dataset in DATASETS}
         for where in folders.values():
             chain.sweep(where)
 
-        def lane(stream: str, dataset: str, number: int, to_table: Callable[[Sequence[Entry]], pa.Table]) -> Lane:
-            return Lane(client, stream, folders[dataset], number, to_table, settings.archive_rows)
+        def lane(
+            stream: str, dataset: str, number: int, to_table: Callable[[Sequence[Entry]], pa.Table]
+        ) -> Lane:
+            return Lane(stream, folders[dataset], number, to_table, settings.archive_rows)
 
         self.decisions = [
             lane(Keys(name, p).examples, "decisions", p, _decisions(p, application, catalogues, refused))
@@ -87,9 +90,18 @@ class Archive:
         """All of them, versions last: rows that a version was trained on are on disk before it is."""
         return [*self.decisions, *self.late, self.versions]
 
-    def read(self, count: int) -> int:
-        """Let every lane take up to ``count`` entries; how many there were."""
-        return sum(lane.read(count) for lane in self.lanes)
+    def read(self, learnt: Sequence[str], count: int) -> int:
+        """Let every lane take up to ``count`` entries, in one round trip; how many there were.
+
+        Args:
+            learnt: for each partition, up to where the learner has been: only there it is known what was
+                refused, so decisions beyond are left for later.
+            count: most entries of a lane.
+        """
+        limits = [*learnt, *["+"] * (len(self.lanes) - len(learnt))]
+        ready = [(lane, until) for lane, until in zip(self.lanes, limits, strict=True) if not lane.full]
+        found = read_all_after(self._client, [lane.wanted(until) for lane, until in ready], count)
+        return sum(lane.take(entries) for (lane, _), entries in zip(ready, found, strict=True))
 
     @property
     def full(self) -> bool:
@@ -148,12 +160,12 @@ def _versions(entries: Sequence[Entry]) -> pa.Table:
 
 
 def _decoded(entries: Sequence[Entry], decode: Callable[[Entry], _Row]) -> list[_Row]:
-    """What can be decoded; what cannot is no row (an example is in the dead-letter stream, see ``source``)."""
+    """What can be decoded; what cannot is no row (an example lies with the dead letters, see ``source``)."""
     rows = []
     for entry in entries:
         try:
             rows.append(decode(entry))
-        except BadEvent as error:  # noqa: PERF203 - the reason belongs to the entry
+        except BadEvent as error:
             log.error("no row for entry %s: %s", entry[0], error)
     return rows
 
@@ -171,6 +183,6 @@ def _one_by_one(rows: list[_Row], to_table: Callable[[list[_Row]], pa.Table]) ->
     for row in rows:
         try:
             tables.append(to_table([row]))
-        except (pa.ArrowInvalid, OverflowError, ValueError) as error:  # noqa: PERF203
+        except (pa.ArrowInvalid, OverflowError, ValueError) as error:
             log.error("no row for %r: %s", row, error)
     return tables

@@ -25,10 +25,11 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds to rest after a step that found nothing to do. Longer: less load, later rewards."""
     finalise_batch: Annotated[int, Meta(ge=1, le=64)] = 64
     """Decisions per finalise script call: the store answers nobody else meanwhile (about 40 µs each)."""
-    finalise_per_step: Count = 1024
+    finalise_per_step: Count = 512
     """Decisions finalised per partition and step, at most."""
-    read_batch: Count = 1024
-    """Stream entries read per partition and step. More: fewer round trips, later publishes, more memory."""
+    read_batch: Count = 256
+    """Stream entries read per partition and step, for training and for the log each. More: fewer round
+    trips, later publishes, more memory."""
     gate_sample: Annotated[int, Meta(ge=1, le=1024)] = 16
     """Latest decisions on which sidecar and trainer must agree before a publish."""
     gate_tolerance: Annotated[float, Meta(gt=0.0, le=1.0)] = 1e-6
@@ -50,6 +51,8 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds between two writes of the status that ``sidearm status`` shows."""
     retry_s: Seconds = 0.5
     """Seconds to wait before the next step after the store or the disk failed."""
+    drain_s: Seconds = 10.0
+    """Seconds that an orderly stop may spend on what is still coming in, before it closes the files."""
     cold_start: bool = False
     """True: when the published weights cannot be rebuilt, begin with an untrained model instead of refusing
     to start. What was learnt so far is forgotten, and ``sidearm replay`` will say so."""

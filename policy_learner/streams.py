@@ -7,7 +7,7 @@ reader that keeps its position beside its effect has no such moment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import redis
 
@@ -22,11 +22,19 @@ def read_after(client: redis.Redis, stream: str, position: str, count: int) -> l
     return _entries(client.xrange(stream, f"({position}", "+", count))
 
 
-def read_all_after(client: redis.Redis, wanted: Sequence[tuple[str, str]], count: int) -> list[list[Entry]]:
-    """The next entries of several streams in one round trip; ``wanted`` are streams with their positions."""
+class Wanted(NamedTuple):
+    """A stretch of a stream: what comes after one position, up to and with another."""
+
+    stream: str
+    after: str
+    until: str = "+"
+
+
+def read_all_after(client: redis.Redis, wanted: Sequence[Wanted], count: int) -> list[list[Entry]]:
+    """The next entries of several streams, at most ``count`` of each, in one round trip."""
     pipe = client.pipeline(transaction=False)
-    for stream, position in wanted:
-        pipe.xrange(stream, f"({position}", "+", count)
+    for stream, after, until in wanted:
+        pipe.xrange(stream, f"({after}", until, count)
     return [_entries(reply) for reply in pipe.execute()]
 
 

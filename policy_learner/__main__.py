@@ -1,0 +1,69 @@
+"""Start the learner: ``python -m policy_learner --app examples/shop --data data``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from policy_learner.errors import BadCheckpoint, CannotRebuild, Fenced
+from policy_learner.run import run
+from policy_learner.settings import learner_settings
+from policy_learner.state import Deps
+from sidecar.contracts.application import load_application
+from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.store import Scripts, connect
+
+BAD_SETTINGS = 2
+FENCED = 3
+"""A later learner took over: whoever started this one should not start it again."""
+CANNOT_RESUME = 4
+"""The published model cannot be had again from this data folder."""
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Learn until SIGTERM or SIGINT; 0 after an orderly stop, else one line on stderr and a code above."""
+    parser = argparse.ArgumentParser(prog="python -m policy_learner", description=__doc__)
+    parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
+    parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        if not arguments.app:
+            raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
+        deps = _deps(Path(arguments.app), DataFolder(Path(arguments.data)), environ)
+        with deps.scripts.client:
+            run(deps, stop)
+    except Fenced as error:
+        return _say(error, FENCED)
+    except (CannotRebuild, BadCheckpoint) as error:
+        return _say(error, CANNOT_RESUME)
+    except (ContractError, OSError) as error:
+        return _say(error, BAD_SETTINGS)
+    return 0
+
+
+def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
+    application = load_application(folder)
+    settings = learner_settings(application.learner, environ)
+    client = connect(environ.get("REDIS_URL") or f"unix://{data.store_socket()}")
+    return Deps(application, settings, data, Scripts.on(client), time.monotonic)
+
+
+def _say(error: Exception, code: int) -> int:
+    print(f"policy_learner: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The gate before a publish: weights that are not finite, not bounded or not the trainer's stay here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from policy_learner.trainer import Example, Trainer
+from sidecar.contracts.weights import Weights, WeightValues
+from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
+from sidecar.policy.model import scores_of
+
+
+class Verdict(Struct, frozen=True):
+    """Whether the weights may be published, and the numbers that say so."""
+
+    passed: bool
+    reason: str
+    """Why not; empty when they may."""
+    not_finite: int
+    """Weights that are NaN or infinite."""
+    largest_weight: float
+    parity: float
+    """Largest |sidecar − trainer| / (1 + Σ|w·x|) over the sample; 0 without a sample."""
+    sample: int
+    """Decisions on which the two were compared."""
+
+
+def judge_values(values: WeightValues, largest_allowed: float) -> Verdict:
+    """Whether the weights are numbers, and of a legal size."""
+    not_finite = int(np.count_nonzero(~np.isfinite(values)))
+    largest = float(np.abs(values).max()) if not not_finite else float("nan")
+    reason = ""
+    if not_finite:
+        reason = f"{not_finite} of {len(values)} weights are not finite"
+    elif largest > largest_allowed:
+        reason = f"largest weight is {largest:g}; legal are up to {largest_allowed:g}"
+    return Verdict(not reason, reason, not_finite, largest, 0.0, 0)
+
+
+def judge_parity(
+    before: Verdict, weights: Weights, trainer: Trainer, sample: Sequence[Example], tolerance: float
+) -> Verdict:
+    """Whether the sidecar's score of every arm of the sample is the trainer's prediction."""
+    worst = max((disparity(weights, trainer, example) for example in sample), default=0.0)
+    reason = "" if worst <= tolerance else f"sidecar and trainer differ by {worst:g}; legal is {tolerance:g}"
+    return Verdict(not reason, reason, before.not_finite, before.largest_weight, worst, len(sample))
+
+
+def disparity(weights: Weights, trainer: Trainer, example: Example) -> float:
+    """Largest |sidecar − trainer| / (1 + Σ|w·x|) over a decision's arms; infinite if one is no number."""
+    row = RowInput(compile_context(example.event.context), compile_arms(example.arms))
+    ours = scores_of(row, weights).astype(np.float64)
+    theirs = trainer.predict(example).astype(np.float64)
+    scale = 1.0 + scores_of(_absolute(row), Weights(weights.header, np.abs(weights.values)))
+    worst = float(np.max(np.abs(ours - theirs) / scale))
+    return worst if np.isfinite(worst) else float("inf")
+
+
+def _absolute(row: RowInput) -> RowInput:
+    """The row with which the absolute weights give Σ|w·x|."""
+    arms = ArmTable(row.arms.ids, row.arms.hashes, np.abs(row.arms.values))
+    return RowInput(row.context._replace(values=np.abs(row.context.values)), arms)

@@ -1,0 +1,197 @@
+"""The learner, stage by stage: finalise -> read -> learn -> gate -> publish -> archive -> checkpoint -> trim.
+
+Whatever dies wherever: weights are a function of the stretches of the log that their version lists, a row is
+in the one file that its position belongs to, and what stood in memory only is read again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from policy_learner import publish as publishing
+from policy_learner.checkpoint import Checkpoint, save
+from policy_learner.gate import judge_parity, judge_values
+from policy_learner.positions import START, order
+from policy_learner.source import Chunk, close_due, find_due, read_chunks
+from policy_learner.state import Learner
+from policy_learner.training import Record
+from policy_learner.trimming import trim_behind
+from sidecar.contracts.scripts.publish import Batch, Publication
+
+log = logging.getLogger("sidearm.learner")
+
+
+def step(learner: Learner) -> int:
+    """Every stage once; how much there was to do.
+
+    Raises:
+        Fenced: a later learner runs.
+        Overtaken: the store holds a version that this learner does not know.
+        StoreError: the store is away; call again.
+        OSError: the disk is; call again.
+    """
+    done = finalise(learner)
+    chunks = read(learner)
+    learn(learner, chunks)
+    if publish_is_due(learner):
+        publish(learner, gate(learner))
+    done += archive(learner)
+    checkpoint(learner)
+    trim(learner)
+    return done + len(chunks)
+
+
+def finalise(learner: Learner) -> int:
+    """Close the decisions whose horizon has ended, with the rewards that they have."""
+    settings, tombstone_ms = learner.deps.settings, round(learner.deps.application.reward.tombstone_s * 1000)
+    waiting = find_due(learner.deps.scripts.client, learner.partitions, settings.finalise_per_step)
+    return sum(close_due(learner.deps.scripts, w, settings.finalise_batch, tombstone_ms) for w in waiting)
+
+
+def read(learner: Learner) -> list[Chunk]:
+    """What was finalised since, partition by partition. Nothing while a version is not known to stand."""
+    resend(learner)
+    bury(learner)
+    deps, positions = learner.deps, learner.progress.positions
+    client, most = deps.scripts.client, deps.settings.read_batch
+    return read_chunks(client, deps.application, positions, most, learner.dead_letters)
+
+
+def learn(learner: Learner, chunks: Sequence[Chunk]) -> None:
+    """Train on every example once, in an order that is written down."""
+    progress = learner.progress
+    for chunk in chunks:
+        batch = Batch(chunk.partition, chunk.first, chunk.last)
+        events = [(lesson.joined.decision, lesson.reward) for lesson in chunk.lessons]
+        trained = learner.training.train(batch, events)
+        if trained.examples:
+            progress.batches.append(batch)
+            progress.since += trained.examples
+        progress.positions[chunk.partition] = chunk.last
+        progress.refused += [
+            (chunk.partition, chunk.lessons[place].entry, reason) for place, reason in trained.refused
+        ]
+    bury(learner)
+
+
+def bury(learner: Learner) -> None:
+    """Put what was refused with the dead letters."""
+    refused = learner.progress.refused
+    while refused:
+        partition, entry, reason = refused[0]
+        learner.dead_letters.bury(learner.partitions[partition], entry, reason)
+        refused.pop(0)
+
+
+def publish_is_due(learner: Learner) -> bool:
+    """Something new was learnt, and enough of it or long enough ago."""
+    progress, settings = learner.progress, learner.deps.settings
+    return progress.since > 0 and (
+        learner.timers.publish.due or progress.since >= settings.publish_every_examples
+    )
+
+
+def gate(learner: Learner) -> Record | None:
+    """The weights, if they may be served; otherwise their numbers go to the log and they stay here."""
+    settings, training = learner.deps.settings, learner.training
+    learner.timers.publish.restart()
+    verdict = judge_values(training.trainer.weights_values(), settings.gate_largest_weight)
+    if verdict.passed:
+        record = training.record(learner.progress.version + 1, learner.epoch)
+        sample = training.latest[-settings.gate_sample :]
+        verdict = judge_parity(verdict, record.weights, training.trainer, sample, settings.gate_tolerance)
+        if verdict.passed:
+            return record
+    learner.figures.gate_refusals += 1
+    learner.figures.gate_error = f"gate: {verdict.reason}"
+    log.error("version %d is not published: %s", learner.progress.version + 1, verdict)
+    return None
+
+
+def publish(learner: Learner, record: Record | None) -> None:
+    """Weights, positions and what they were trained on, in one write that a later learner has fenced."""
+    if record is not None:
+        learner.progress.outstanding = publishing.publication_of(record, learner.progress.batches)
+        resend(learner)
+
+
+def resend(learner: Learner) -> None:
+    """Make the version that was sent stand; its answer may have been lost."""
+    publication = learner.progress.outstanding
+    if publication is None:
+        return
+    publishing.publish(learner.deps.scripts, learner.deps.application.name, publication)
+    _stands(learner, publication)
+
+
+def archive(learner: Learner) -> int:
+    """Turn what was finalised into rows, and rows into files."""
+    settings, timer, lanes = learner.deps.settings, learner.timers.archive, learner.archive
+    taken = lanes.read(learner.progress.positions, settings.read_batch)
+    if timer.due or lanes.full:
+        timer.restart()
+        learner.figures.archived_rows += lanes.write()
+    return taken
+
+
+def checkpoint(learner: Learner, now: bool = False) -> None:
+    """The trainer's state in a file, at a moment when all that it has learnt is published."""
+    progress, timer = learner.progress, learner.timers.checkpoint
+    if not (now or timer.due) or progress.since or progress.outstanding:
+        return
+    timer.restart()
+    if not _moved(learner):
+        return
+    training, application = learner.training, learner.deps.application
+    saved = Checkpoint(
+        version=progress.version,
+        epoch=learner.epoch,
+        examples=training.examples,
+        positions=tuple(progress.positions),
+        trained=tuple(training.trained),
+        model=application.model,
+        state=training.trainer.serialize(),
+    )
+    record = progress.record or training.record(progress.version, learner.epoch).encoded
+    save(learner.deps.data.checkpoints(application.name), saved, record)
+    progress.checkpoint_version, progress.checkpoint_positions = saved.version, list(saved.positions)
+
+
+def trim(learner: Learner, now: bool = False) -> None:
+    """Let the store forget what both checkpoint and archive have."""
+    if now or learner.timers.trim.due:
+        learner.timers.trim.restart()
+        trim_behind(learner)
+
+
+def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
+    """The orderly stop: all that is due is learnt, published and on disk, then the state is in a file.
+
+    Raises:
+        Fenced, Overtaken, StoreError, OSError: as :func:`step`.
+    """
+    while step(learner) and in_time():
+        pass
+    if learner.progress.since:
+        publish(learner, gate(learner))
+    while archive(learner):
+        pass
+    learner.figures.archived_rows += learner.archive.write()
+    checkpoint(learner, now=True)
+    trim(learner, now=True)
+
+
+def _stands(learner: Learner, publication: Publication) -> None:
+    progress = learner.progress
+    progress.version, progress.record = publication.version, publication.record
+    progress.batches, progress.since, progress.outstanding = [], 0, None
+    learner.figures.published_at, learner.figures.gate_error = learner.deps.clock(), ""
+
+
+def _moved(learner: Learner) -> bool:
+    """Something happened since the last checkpoint."""
+    before = learner.progress.checkpoint_positions or [START] * len(learner.partitions)
+    if learner.progress.version != learner.progress.checkpoint_version:
+        return True
+    return any(order(a) != order(b) for a, b in zip(before, learner.progress.positions, strict=True))

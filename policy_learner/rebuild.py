@@ -1,0 +1,209 @@
+"""The start: from the last checkpoint to the published version, by training again what was trained since."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import redis
+
+from policy_learner import archive_reader, checkpoint
+from policy_learner.archive_reader import LogReader
+from policy_learner.catalogues import Catalogues
+from policy_learner.checkpoint import Checkpoint
+from policy_learner.dead_letters import DeadLetters
+from policy_learner.errors import BadCheckpoint, CannotRebuild
+from policy_learner.parquet_sink import decode_version
+from policy_learner.positions import START, order
+from policy_learner.rows import VersionEntry
+from policy_learner.source import lessons_of
+from policy_learner.streams import read_after, read_between
+from policy_learner.trainer import Trainer
+from policy_learner.training import Training
+from sidecar.contracts.application import Application
+from sidecar.contracts.keys import Keys, weights, weights_log
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.scripts.publish import Batch, decode_positions
+
+log = logging.getLogger("sidearm.learner")
+
+_LOG_READ = 1000
+_COLD_START = "to begin with an untrained model instead, set SIDEARM_LEARNER_COLD_START=true"
+
+
+class Published(NamedTuple):
+    """What stands in the store."""
+
+    version: int
+    checksum: str
+    positions: tuple[str, ...]
+
+
+class Resumed(NamedTuple):
+    """A model that is where the published version is."""
+
+    training: Training
+    version: int
+    positions: list[str]
+    """Everything up to here has had its effect, in every partition."""
+    checkpoint: Checkpoint | None
+    mismatch: bool
+    """The rebuilt weights are not the published ones."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """Where a learner finds what happened before it."""
+
+    client: redis.Redis
+    application: Application
+    data: DataFolder
+    catalogues: Catalogues
+    dead_letters: DeadLetters
+
+    @property
+    def name(self) -> str:
+        """Of the application."""
+        return self.application.name
+
+    @property
+    def log_folder(self) -> Path:
+        """Root of the application's datasets."""
+        return self.data.log(self.name)
+
+
+def resume(past: Past, cold_start: bool) -> Resumed:
+    """Load the last checkpoint and train what was published since; nothing twice, nothing left out.
+
+    Raises:
+        BadCheckpoint: the checkpoint is of another model than ``app.toml`` describes.
+        CannotRebuild: what was trained since is gone, and ``cold_start`` is not set.
+    """
+    published = read_published(past)
+    try:
+        saved = usable(checkpoint.load_latest(past.data.checkpoints(past.name)), past.application)
+        entries = versions_between(past, saved.version if saved else 0, published.version)
+        return train_again(past, saved, entries, published)
+    except (CannotRebuild, BadCheckpoint) as error:
+        if not cold_start:
+            raise type(error)(f"{error}; {_COLD_START}") from error
+        log.error(
+            "cold start as told; what was learnt up to version %d is forgotten: %s", published.version, error
+        )
+        training = Training(past.application, past.catalogues, trained=published.positions)
+        return Resumed(training, published.version, list(training.trained), None, True)
+
+
+def read_published(past: Past) -> Published:
+    """What stands in the store; version 0 when nothing was ever published."""
+    stored = past.client.hmget(weights(past.name), ["version", "checksum", "positions"])
+    version, checksum, positions = cast("list[bytes | None]", stored)
+    if version is None or checksum is None or positions is None:
+        return Published(0, "", (START,) * past.application.partitions)
+    return Published(int(version), checksum.decode(), decode_positions(positions))
+
+
+def usable(saved: Checkpoint | None, application: Application) -> Checkpoint | None:
+    """The checkpoint, if it is of the model that is configured.
+
+    Raises:
+        BadCheckpoint: it is of another one.
+    """
+    if saved is None:
+        return None
+    if saved.model != application.model or len(saved.positions) != application.partitions:
+        raise BadCheckpoint(
+            f"the checkpoint of version {saved.version} is of {saved.model} over {len(saved.positions)} "
+            f"partitions, app.toml says {application.model} over {application.partitions}: restore app.toml"
+        )
+    return saved
+
+
+def versions_between(past: Past, after: int, until: int) -> list[VersionEntry]:
+    """What was trained for each version after ``after``: from the store, and what it lacks, from the log.
+
+    Raises:
+        CannotRebuild: a version is in neither.
+    """
+    if after >= until:
+        return []
+    found = {entry.version: entry for entry in _in_store(past) if after < entry.version <= until}
+    if len(found) < until - after:
+        archived = archive_reader.versions(past.log_folder, past.name)
+        found = {entry.version: entry for entry in archived if after < entry.version <= until} | found
+    missing = [version for version in range(after + 1, until + 1) if version not in found]
+    if missing:
+        raise CannotRebuild(
+            f"version {until} is published, and what version {missing[0]} was trained on is neither in the "
+            f"store nor in the log below {past.log_folder}: is this the right data folder?"
+        )
+    return [found[version] for version in range(after + 1, until + 1)]
+
+
+def train_again(
+    past: Past, saved: Checkpoint | None, entries: Sequence[VersionEntry], published: Published
+) -> Resumed:
+    """From the checkpoint through every version since, in the recorded order."""
+    training = _restored(past, saved)
+    reader = LogReader(past.log_folder, past.name, past.application.partitions)
+    for entry in entries:
+        for batch in entry.batches:
+            _train_batch(past, training, reader, batch)
+    version = max(published.version, saved.version if saved else 0)
+    mismatch = bool(entries) and _differs(training, entries[-1], published)
+    positions = _later(saved.positions if saved else training.trained, training.trained)
+    told = f"checkpoint of version {saved.version}" if saved else "no checkpoint"
+    log.info("resumed at version %d: %s, then %d versions trained again", version, told, len(entries))
+    return Resumed(training, version, positions, saved, mismatch)
+
+
+def _train_batch(past: Past, training: Training, reader: LogReader, batch: Batch) -> None:
+    """One stretch, from the store if it still has the whole of it, else from the log."""
+    keys = Keys(past.name, batch.partition)
+    entries = read_between(past.client, keys.examples, batch.first, batch.last)
+    if not entries or (entries[0][0], entries[-1][0]) != (batch.first, batch.last):
+        training.train(batch, reader.examples(batch.partition, batch.first, batch.last))
+        return
+    lessons = lessons_of(keys, entries, past.application.reward)
+    trained = training.train(batch, [(lesson.joined.decision, lesson.reward) for lesson in lessons])
+    for place, reason in trained.refused:
+        past.dead_letters.bury(keys, lessons[place].entry, reason)
+
+
+def _restored(past: Past, saved: Checkpoint | None) -> Training:
+    if saved is None:
+        return Training(past.application, past.catalogues)
+    trainer = Trainer.restore(past.application.model, saved.state)
+    return Training(past.application, past.catalogues, trainer, saved.trained, saved.examples)
+
+
+def _differs(training: Training, last: VersionEntry, published: Published) -> bool:
+    """Whether the rebuilt weights are not the published ones, which is said either way."""
+    rebuilt = training.record(last.version, last.epoch).checksum
+    if rebuilt == published.checksum == last.checksum:
+        log.info("weights of version %d rebuilt: equal to the published ones, bit for bit", last.version)
+        return False
+    log.error(
+        "weights of version %d rebuilt DIFFER from the published ones (%s, published %s): going on from the "
+        "rebuilt ones, which are what the log says; replay will name the first version that differs",
+        last.version,
+        rebuilt[:16],
+        published.checksum[:16],
+    )
+    return True
+
+
+def _later(one: Iterable[str], other: Iterable[str]) -> list[str]:
+    return [max(pair, key=order) for pair in zip(one, other, strict=True)]
+
+
+def _in_store(past: Past) -> list[VersionEntry]:
+    """The version log as far as the store has it."""
+    entries: list[VersionEntry] = []
+    stream = weights_log(past.name)
+    while read := read_after(past.client, stream, entries[-1].position if entries else START, _LOG_READ):
+        entries += [decode_version(entry) for entry in read]
+    return entries

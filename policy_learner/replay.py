@@ -1,0 +1,271 @@
+"""Replay: everything in the log is done again, and every bit that comes out another way is a mismatch.
+
+One forward pass. Version after version is trained in the recorded order, and its record compared with the
+checksum that was published; then each decision that this version served is scored again, its pmf computed
+again, and its arm drawn again with the logged seed. Only one version of the weights is held at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from policy_learner import chain
+from policy_learner.archive_reader import LogReader, versions
+from policy_learner.catalogues import Catalogues, read_from_log
+from policy_learner.chain import dataset_folder
+from policy_learner.errors import BrokenChain, CannotRebuild
+from policy_learner.rows import VersionEntry
+from policy_learner.training import Training
+from sidecar.contracts.application import Application
+from sidecar.contracts.errors import BadWeights, SidearmError
+from sidecar.contracts.events import DecisionEvent, decode_decision
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.weights import Weights
+from sidecar.policy.adapters import ArmTables
+from sidecar.policy.exploration import pmf_of
+from sidecar.policy.pipeline import score_event
+from sidecar.policy.sampling import draw
+
+MOST_TOLD = 20
+"""Mismatches described one by one; the others are counted."""
+_ROWS_READ = 2000
+_COLUMNS = ["decision_id", "arm", "arm_index", "propensity", "scores", "pmf", "event"]
+
+
+class Mismatch(NamedTuple):
+    """Something that came out another way."""
+
+    what: str
+    """``row``, ``draw``, ``score``, ``pmf``, ``weights``, ``chain``."""
+    name: str
+    """The decision, the version, or the file."""
+    detail: str
+
+
+@dataclass
+class Replayed:
+    """What was done again, and what came of it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """``decisions``, ``drawn``, ``scored``, ``imported``, ``certain``, ``versions``, ``examples``."""
+    mismatches: Counter[str] = field(default_factory=Counter)
+    told: list[Mismatch] = field(default_factory=list)
+
+    def mismatch(self, what: str, name: str, detail: str) -> None:
+        """Count it, and keep the first ones."""
+        self.mismatches[what] += 1
+        if len(self.told) < MOST_TOLD:
+            self.told.append(Mismatch(what, name, detail))
+
+    @property
+    def clean(self) -> bool:
+        """Everything came out the same."""
+        return not self.mismatches
+
+
+class Row(NamedTuple):
+    """One archived decision: its columns and the event beside them."""
+
+    decision_id: str
+    arm: str
+    arm_index: int
+    propensity: float
+    scores: list[float] | None
+    pmf: list[float] | None
+    event: DecisionEvent
+
+
+Tick = Callable[[int], None]
+"""Told how many more decisions were replayed."""
+
+
+def replay(application: Application, data: DataFolder, tick: Tick = lambda done: None) -> Replayed:
+    """Do the whole log again.
+
+    Raises:
+        BadArchive, BrokenChain: a file cannot be read at all.
+    """
+    log, result = data.log(application.name), Replayed()
+    _check_chains(log, application, result)
+    index = Index(log, application)
+    catalogues, tables = Catalogues(read_from_log(log)), ArmTables()
+
+    def check(version: int, weights: Weights | None) -> None:
+        for rows in index.rows(version):
+            for row in rows:
+                check_row(row, weights, catalogues, tables, result)
+            tick(len(rows))
+
+    check(0, None)
+    replayed = {0}
+    for version, weights in rebuilt(application, log, catalogues, result):
+        replayed.add(version)
+        check(version, weights)
+    for version in index.versions - replayed:
+        for rows in index.rows(version):
+            for row in rows:
+                result.counts["decisions"] += 1
+                result.mismatch("score", row.decision_id, f"version {version} is not in the version log")
+            tick(len(rows))
+    return result
+
+
+def rebuilt(
+    application: Application, log: Path, catalogues: Catalogues, result: Replayed
+) -> Iterator[tuple[int, Weights | None]]:
+    """Every version of the weights, trained again; None where that is not possible any more."""
+    reader = LogReader(log, application.name, application.partitions)
+    training = Training(application, catalogues)
+    for entry in versions(log, application.name):
+        result.counts["versions"] += 1
+        try:
+            yield entry.version, _next_version(training, reader, entry, result)
+        except (CannotRebuild, BadWeights) as error:
+            result.mismatch("weights", f"version {entry.version}", str(error))
+            yield entry.version, None
+
+
+def check_row(
+    row: Row, weights: Weights | None, catalogues: Catalogues, tables: ArmTables, result: Replayed
+) -> None:
+    """Compare a row with its event, draw again, score again."""
+    event = row.event
+    result.counts["decisions"] += 1
+    if (row.decision_id, row.arm, row.arm_index, row.propensity) != (
+        event.decision_id,
+        event.arm,
+        event.arm_index,
+        event.propensity,
+    ) or not _same(row.scores, event.scores, "<f4"):
+        result.mismatch("row", row.decision_id, "the columns are not what the stored event says")
+    if event.exploration.scheme == "logged":
+        result.counts["imported"] += 1
+    elif not event.scores:
+        result.counts["certain"] += 1
+    else:
+        _check_draw(row, catalogues, result)
+        _check_score(event, weights, catalogues, tables, result)
+
+
+class Index:
+    """Which row of which file was served by which version: a few bytes a decision."""
+
+    def __init__(self, log: Path, application: Application) -> None:
+        folder = dataset_folder(log, "decisions", application.name)
+        lanes = [chain.links(folder, lane) for lane in range(application.partitions)]
+        self._files = [link.path for links in lanes for link in links]
+        of_file = [_model_versions(path) for path in self._files]
+        sizes = [len(found) for found in of_file]
+        served = np.concatenate(of_file) if of_file else np.empty(0, np.int64)
+        file = np.repeat(np.arange(len(sizes)), sizes)
+        place = np.concatenate([np.arange(size) for size in sizes]) if sizes else np.empty(0, np.int64)
+        order = np.argsort(served, kind="stable")
+        self._served, self._file, self._place = served[order], file[order], place[order]
+
+    def __len__(self) -> int:
+        return len(self._served)
+
+    @property
+    def versions(self) -> set[int]:
+        """Versions that served a decision."""
+        return set(np.unique(self._served).tolist())
+
+    def rows(self, version: int) -> Iterator[list[Row]]:
+        """The decisions that a version served, some at a time, file by file."""
+        start, stop = np.searchsorted(self._served, [version, version + 1])
+        files = self._file[start:stop]
+        for number in np.unique(files):
+            table = pq.read_table(self._files[number], columns=_COLUMNS, partitioning=None)
+            wanted = self._place[start:stop][files == number]
+            for begin in range(0, len(wanted), _ROWS_READ):
+                yield _rows(table.take(pa.array(wanted[begin : begin + _ROWS_READ])))
+
+
+def _next_version(training: Training, reader: LogReader, entry: VersionEntry, result: Replayed) -> Weights:
+    for batch in entry.batches:
+        trained = training.train(batch, reader.examples(batch.partition, batch.first, batch.last))
+        result.counts["examples"] += trained.examples
+    record = training.record(entry.version, entry.epoch)
+    if record.checksum != entry.checksum:
+        detail = (
+            f"sha256 of the rebuilt record is {record.checksum[:16]}…, published was {entry.checksum[:16]}…"
+        )
+        result.mismatch("weights", f"version {entry.version}", detail)
+    return record.weights
+
+
+def _check_draw(row: Row, catalogues: Catalogues, result: Replayed) -> None:
+    """The logged scores give the logged pmf, and it with the logged seed the logged arm."""
+    event = row.event
+    result.counts["drawn"] += 1
+    try:
+        pmf = pmf_of(np.frombuffer(event.scores, "<f4"), event.exploration)
+        drawn = draw(pmf, int(event.seed))
+    except (SidearmError, ValueError) as error:
+        result.mismatch("draw", row.decision_id, str(error))
+        return
+    ids = event.arms or catalogues.ids(event.catalogue)
+    if not _same(row.pmf, pmf.tobytes(), "<f8"):
+        result.mismatch("pmf", row.decision_id, "the logged pmf is not that of the logged scores")
+    if (drawn, float(pmf[drawn])) != (row.arm_index, row.propensity) or ids[drawn] != row.arm:
+        detail = f"drawn again: {ids[drawn]} with {pmf[drawn]!r}; logged: {row.arm} with {row.propensity!r}"
+        result.mismatch("draw", row.decision_id, detail)
+
+
+def _check_score(
+    event: DecisionEvent,
+    weights: Weights | None,
+    catalogues: Catalogues,
+    tables: ArmTables,
+    result: Replayed,
+) -> None:
+    if event.source != "model":
+        return
+    if weights is None and not event.cold:
+        result.mismatch("score", event.decision_id, f"weights of version {event.model_version} are gone")
+        return
+    result.counts["scored"] += 1
+    try:
+        scores, _ = score_event(event, catalogues.get(event.catalogue), weights, tables)
+    except SidearmError as error:
+        result.mismatch("score", event.decision_id, str(error))
+        return
+    if scores.astype("<f4").tobytes() != event.scores:
+        result.mismatch("score", event.decision_id, "scored again, the scores are others")
+
+
+def _check_chains(log: Path, application: Application, result: Replayed) -> None:
+    """Every file begins where the one before it ended."""
+    lanes = [("decisions", p) for p in range(application.partitions)]
+    lanes += [("late", p) for p in range(application.partitions)]
+    for dataset, lane in [*lanes, ("versions", 0)]:
+        try:
+            chain.verify(dataset_folder(log, dataset, application.name), lane)
+        except BrokenChain as error:
+            result.mismatch("chain", f"{dataset} lane {lane}", str(error))
+
+
+def _model_versions(path: Path) -> npt.NDArray[np.int64]:
+    column = pq.read_table(path, columns=["model_version"], partitioning=None)["model_version"]
+    found: npt.NDArray[np.int64] = column.to_numpy()
+    return found
+
+
+def _rows(table: pa.Table) -> list[Row]:
+    columns = [table[name].to_pylist() for name in _COLUMNS[:-1]]
+    events = [decode_decision(event) for event in table["event"].to_pylist()]
+    return [Row(*values) for values in zip(*columns, events, strict=True)]
+
+
+def _same(column: list[float] | None, stored: bytes, kind: str) -> bool:
+    """Whether a list column holds the stored numbers, to the last bit; null holds none."""
+    return np.array(column or [], kind).tobytes() == stored

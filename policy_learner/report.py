@@ -1,0 +1,53 @@
+"""The learner's status, put together and written."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from policy_learner.positions import ms_of
+from policy_learner.state import Learner
+from policy_learner.status import Status, StoreView, look, write
+
+
+def report(learner: Learner, state: str = "running") -> None:
+    """Say how the learner is; no more often than the settings say, but at once when it stops.
+
+    Raises:
+        StoreError: nobody to say it to.
+    """
+    if state == "running" and not learner.timers.status.due:
+        return
+    learner.timers.status.restart()
+    scripts, app = learner.deps.scripts, learner.deps.application.name
+    write(scripts.client, app, _status(learner, look(scripts, learner.partitions), state))
+
+
+def _status(learner: Learner, view: StoreView, state: str) -> Status:
+    progress, figures, now = learner.progress, learner.figures, learner.deps.clock()
+    oldest_ms = min((ms_of(batch.first) for batch in progress.batches), default=view.now_ms)
+    learnt, seconds = learner.training.examples - figures.shown_examples, now - figures.shown_at
+    figures.shown_examples, figures.shown_at = learner.training.examples, now
+    return Status(
+        state=state,
+        pid=os.getpid(),
+        at_ms=view.now_ms,
+        epoch=learner.epoch,
+        version=progress.version,
+        examples=learner.training.examples,
+        examples_per_s=round(learnt / seconds, 1) if seconds > 0 else 0.0,
+        positions=msgspec.json.encode(progress.positions).decode(),
+        lag_ms=max(view.overdue_ms, view.now_ms - oldest_ms, 0),
+        age_ms=0 if figures.published_at is None else round((now - figures.published_at) * 1000),
+        pending=view.pending,
+        books_decisions=view.books_decisions,
+        books_rewards=view.books_rewards,
+        archived_rows=figures.archived_rows,
+        waiting_rows=sum(lane.waiting for lane in learner.archive.lanes),
+        checkpoint_version=progress.checkpoint_version,
+        dead_letters=view.dead_letters,
+        gate_refusals=figures.gate_refusals,
+        rebuild_mismatch=int(figures.rebuild_mismatch),
+        last_error=figures.step_error or figures.gate_error,
+    )

@@ -1,0 +1,128 @@
+"""Where examples come from: what is due is finalised, and what was finalised is read by our own positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import redis
+
+from policy_learner.dead_letters import DeadLetters
+from policy_learner.streams import Entry, Wanted, read_all_after
+from sidecar.contracts.application import Application, RewardConfig
+from sidecar.contracts.errors import BadEvent, BadId
+from sidecar.contracts.events import JoinedDecision
+from sidecar.contracts.joining import join
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.call import text
+from sidecar.contracts.scripts.finalise import decode_example, finalise_call
+from sidecar.contracts.scripts.orphan import orphan_call
+from sidecar.contracts.store import Scripts
+
+
+class Lesson(NamedTuple):
+    """One finalised decision and what came of it."""
+
+    entry: Entry
+    joined: JoinedDecision
+    reward: float
+
+
+class Chunk(NamedTuple):
+    """Consecutive entries of one partition; ``first`` and ``last`` count those that could not be decoded."""
+
+    partition: int
+    first: str
+    last: str
+    lessons: list[Lesson]
+
+
+class Waiting(NamedTuple):
+    """Ids of one partition whose time has come."""
+
+    keys: Keys
+    due: list[str]
+    orphans: list[str]
+
+
+def find_due(client: redis.Redis, partitions: Sequence[Keys], most: int) -> list[Waiting]:
+    """Up to ``most`` due decisions and given-up orphans of each partition, in two round trips."""
+    clock = client.pipeline(transaction=False)
+    clock.time()
+    for keys in partitions:
+        clock.get(keys.skew)
+        clock.hget(keys.counters, "clock_ms")
+    (seconds, micros), *moved = clock.execute()
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    ranges = client.pipeline(transaction=False)
+    for keys, skew_ms, guard_ms in zip(partitions, moved[::2], moved[1::2], strict=True):
+        until_ms = max(now_ms + int(skew_ms or 0), int(guard_ms or 0))
+        for zset in (keys.due, keys.orphans):
+            ranges.zrange(zset, "-inf", until_ms, byscore=True, offset=0, num=most)
+    found = [[text(i) for i in cast("list[bytes]", ids)] for ids in ranges.execute()]
+    return [Waiting(*one) for one in zip(partitions, found[::2], found[1::2], strict=True)]
+
+
+def close_due(scripts: Scripts, waiting: Waiting, batch: int, tombstone_ms: int) -> int:
+    """Finalise the due decisions of a partition and give up its orphans; how many ids were handed in."""
+    for ids in _batches(waiting.due, batch):
+        scripts.run(finalise_call(waiting.keys, ids, tombstone_ms=tombstone_ms))
+    for ids in _batches(waiting.orphans, batch):
+        scripts.run(orphan_call(waiting.keys, ids))
+    return len(waiting.due) + len(waiting.orphans)
+
+
+def read_chunks(
+    client: redis.Redis,
+    application: Application,
+    positions: Sequence[str],
+    most: int,
+    dead_letters: DeadLetters,
+) -> list[Chunk]:
+    """What was finalised after ``positions``: one chunk a partition that has any, at most ``most`` entries.
+
+    An entry that cannot be decoded goes to the dead letters.
+    """
+    partitions = [Keys(application.name, p) for p in range(application.partitions)]
+    wanted = [Wanted(keys.examples, position) for keys, position in zip(partitions, positions, strict=True)]
+    read = read_all_after(client, wanted, most)
+    return [
+        Chunk(
+            keys.partition,
+            entries[0][0],
+            entries[-1][0],
+            _lessons(dead_letters, keys, entries, application.reward),
+        )
+        for keys, entries in zip(partitions, read, strict=True)
+        if entries
+    ]
+
+
+def lessons_of(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> list[Lesson]:
+    """Entries that were read before, without a word on those that cannot be decoded."""
+    return [lesson for entry in entries if isinstance(lesson := _lesson(keys, entry, reward), Lesson)]
+
+
+def _lessons(
+    dead_letters: DeadLetters, keys: Keys, entries: Sequence[Entry], reward: RewardConfig
+) -> list[Lesson]:
+    lessons = []
+    for entry in entries:
+        lesson = _lesson(keys, entry, reward)
+        if isinstance(lesson, Lesson):
+            lessons.append(lesson)
+        else:
+            dead_letters.bury(keys, entry, str(lesson))
+    return lessons
+
+
+def _lesson(keys: Keys, entry: Entry, reward: RewardConfig) -> Lesson | BadEvent:
+    try:
+        joined = decode_example(keys.partition, *entry)
+    except (BadEvent, BadId) as error:
+        return BadEvent(str(error))
+    return Lesson(entry, joined, join(joined.rewards, reward).value)
+
+
+def _batches(ids: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

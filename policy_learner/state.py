@@ -1,0 +1,163 @@
+"""What the learner holds between two steps of its loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from policy_learner.catalogues import Catalogues, read_from_store
+from policy_learner.dead_letters import DeadLetters
+from policy_learner.parquet_sink import Archive
+from policy_learner.rebuild import Past, resume
+from policy_learner.settings import LearnerSettings
+from policy_learner.streams import Entry
+from policy_learner.training import Training
+from sidecar.contracts.application import Application
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.scripts.publish import Batch, Publication
+from sidecar.contracts.store import Scripts, take_epoch
+
+Clock = Callable[[], float]
+"""Seconds from any beginning, never backwards."""
+
+
+class Every:
+    """Says once in so many seconds that it is time."""
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._since = clock()
+
+    @property
+    def due(self) -> bool:
+        """Time has come; it stays so until :meth:`restart`."""
+        return self._clock() - self._since >= self._seconds
+
+    def restart(self) -> None:
+        """Count from now."""
+        self._since = self._clock()
+
+
+class Deps(NamedTuple):
+    """What is given to the learner."""
+
+    application: Application
+    settings: LearnerSettings
+    data: DataFolder
+    scripts: Scripts
+    clock: Clock
+
+
+class Timers(NamedTuple):
+    """When what is done next."""
+
+    publish: Every
+    archive: Every
+    checkpoint: Every
+    trim: Every
+    status: Every
+
+
+@dataclass
+class Progress:
+    """How far the learner is."""
+
+    version: int
+    """Last one published."""
+    positions: list[str]
+    """Everything up to here was read and, where it teaches anything, trained on; one for each partition."""
+    batches: list[Batch] = field(default_factory=list)
+    """Trained on since the last version, in order."""
+    since: int = 0
+    """Examples in ``batches``."""
+    refused: list[tuple[int, Entry, str]] = field(default_factory=list)
+    """Partition, entry and reason of what could not be learnt and is not with the dead letters yet."""
+    outstanding: Publication | None = None
+    """Sent, and not known to stand."""
+    record: bytes | None = None
+    """The last version's, if it was made here."""
+    checkpoint_version: int = 0
+    checkpoint_positions: list[str] | None = None
+    """None: there is no checkpoint yet."""
+
+
+@dataclass
+class Figures:
+    """What only the status needs."""
+
+    published_at: float | None = None
+    archived_rows: int = 0
+    gate_refusals: int = 0
+    rebuild_mismatch: bool = False
+    step_error: str = ""
+    """Why the last step failed; empty when it did not."""
+    gate_error: str = ""
+    """Why the last version was refused; empty when it was not."""
+    shown_examples: int = 0
+    """Examples at the status before."""
+    shown_at: float = 0.0
+
+
+@dataclass
+class Learner:
+    """One learner of one application."""
+
+    deps: Deps
+    partitions: list[Keys]
+    """The keys of every partition."""
+    epoch: int
+    training: Training
+    dead_letters: DeadLetters
+    archive: Archive
+    progress: Progress
+    timers: Timers
+    figures: Figures
+
+
+def open_learner(deps: Deps) -> Learner:
+    """Become the learner: fence off earlier ones, then resume where the published version stands.
+
+    Raises:
+        BadCheckpoint: the last checkpoint is of another model.
+        CannotRebuild: examples behind the published version are gone.
+        StoreError: the store is away.
+    """
+    application, settings, clock = deps.application, deps.settings, deps.clock
+    client, folder = deps.scripts.client, deps.data.log(application.name)
+    epoch = take_epoch(client, application.name)
+    catalogues = Catalogues(read_from_store(client, application.name, folder))
+    partitions = [Keys(application.name, partition) for partition in range(application.partitions)]
+    dead_letters = DeadLetters(client, partitions)
+    past = Past(client, application, deps.data, catalogues, dead_letters)
+    resumed = resume(past, settings.cold_start)
+    training, saved = resumed.training, resumed.checkpoint
+    archive = Archive(
+        client,
+        application,
+        folder,
+        settings,
+        catalogues,
+        lambda joined: dead_letters.holds(joined.partition, joined.position),
+    )
+    progress = Progress(
+        version=resumed.version,
+        positions=resumed.positions,
+        checkpoint_version=saved.version if saved else 0,
+        checkpoint_positions=list(saved.positions) if saved else None,
+    )
+    figures = Figures(rebuild_mismatch=resumed.mismatch, shown_examples=training.examples, shown_at=clock())
+    return Learner(
+        deps, partitions, epoch, training, dead_letters, archive, progress, _timers(settings, clock), figures
+    )
+
+
+def _timers(settings: LearnerSettings, clock: Clock) -> Timers:
+    return Timers(
+        publish=Every(settings.publish_every_s, clock),
+        archive=Every(settings.archive_every_s, clock),
+        checkpoint=Every(settings.checkpoint_every_s, clock),
+        trim=Every(settings.trim_every_s, clock),
+        status=Every(settings.status_every_s, clock),
+    )

@@ -1,0 +1,110 @@
+"""What the learner says of itself, once a second, in a hash that ``sidearm status`` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, cast
+
+import msgspec
+import redis
+from msgspec import Struct
+
+from sidecar.contracts.keys import Keys, learner_status
+from sidecar.contracts.store import Scripts
+from sidecar.contracts.upkeep import read_books
+
+Text: TypeAlias = "bytes | bytearray | memoryview[int] | str | int | float"
+"""What the client writes into a hash."""
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """How the learner is. Every field is one field of the hash."""
+
+    state: str
+    """``running`` or ``stopped``."""
+    pid: int
+    at_ms: int
+    """When this was written, by the store's clock."""
+    epoch: int
+    version: int
+    """Last version published."""
+    examples: int
+    """Trained on since the model was cold."""
+    examples_per_s: float
+    """Since the status before."""
+    positions: str
+    """JSON: last stream position read, for each partition."""
+    lag_ms: int
+    """Age of the oldest due decision or finalised example that no published version has seen; 0 if none."""
+    age_ms: int
+    """Since the last version was published; 0 before the first."""
+    pending: int
+    """Decisions that wait for their horizon."""
+    books_decisions: int
+    """Decisions missing (positive) or doubled; must be 0."""
+    books_rewards: int
+    """Rewards missing (positive) or doubled; must be 0."""
+    archived_rows: int
+    """Rows written by this process."""
+    waiting_rows: int
+    """Rows read and not yet in a file."""
+    checkpoint_version: int
+    dead_letters: int
+    """Entries that could not be learnt, in the dead-letter streams."""
+    gate_refusals: int
+    """Publications refused by the gate since this process started."""
+    rebuild_mismatch: int
+    """1: the weights rebuilt at the start were not the published ones, bit for bit."""
+    last_error: str
+    """Empty while all is well."""
+
+
+class StoreView(Struct, frozen=True):
+    """What the status takes from the store."""
+
+    now_ms: int
+    pending: int
+    overdue_ms: int
+    """How long the oldest decision has been due and not finalised."""
+    books_decisions: int
+    books_rewards: int
+    dead_letters: int
+
+
+def look(scripts: Scripts, partitions: Sequence[Keys]) -> StoreView:
+    """Look at the store, all partitions."""
+    pipe = scripts.client.pipeline(transaction=False)
+    pipe.time()
+    for keys in partitions:
+        pipe.zcard(keys.due)
+        pipe.zrange(keys.due, 0, 0, withscores=True)
+        pipe.xlen(keys.dead)
+        pipe.get(keys.skew)
+    (seconds, micros), *replies = pipe.execute()
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    oldest = zip(replies[1::4], replies[3::4], strict=True)
+    overdue = [now_ms + int(skew or 0) - int(first[0][1]) for first, skew in oldest if first]
+    balances = [read_books(scripts, keys) for keys in partitions]
+    return StoreView(
+        now_ms,
+        sum(replies[0::4]),
+        max([0, *overdue]),
+        sum(balance.decisions for balance in balances),
+        sum(balance.rewards for balance in balances),
+        sum(replies[2::4]),
+    )
+
+
+def write(client: redis.Redis, app: str, status: Status) -> None:
+    """Put the status where ``sidearm status`` looks."""
+    fields: dict[Text, Text] = dict(msgspec.structs.asdict(status).items())
+    client.hset(learner_status(app), mapping=fields)
+
+
+def read(client: redis.Redis, app: str) -> Status | None:
+    """The status as it was written last; None when no learner ever ran."""
+    stored = cast("dict[bytes, bytes]", client.hgetall(learner_status(app)))
+    if not stored:
+        return None
+    fields = {name.decode(): value.decode() for name, value in stored.items()}
+    return msgspec.convert(fields, Status, strict=False)

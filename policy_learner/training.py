@@ -1,0 +1,139 @@
+"""A model on its way through the log: what it has learnt, and the weights record that this makes.
+
+The live loop, a restart and a replay all train through :class:`Training`, in recorded order; so the same
+stretches of the log give the same weights, to the last bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from policy_learner.catalogues import Catalogues
+from policy_learner.errors import TrainerPoisoned
+from policy_learner.positions import START, ms_of
+from policy_learner.rows import is_learnt
+from policy_learner.trainer import Example, Trainer
+from sidecar.contracts.application import Application
+from sidecar.contracts.errors import BadEvent, UnknownCatalogue
+from sidecar.contracts.events import DecisionEvent, arms_of
+from sidecar.contracts.scripts.publish import Batch
+from sidecar.contracts.weights import Weights, WeightsHeader, encode_weights, weights_of
+
+
+class Refused(NamedTuple):
+    """An example that was not trained on."""
+
+    place: int
+    """In the batch."""
+    reason: str
+
+
+class Trained(NamedTuple):
+    """What came of a batch."""
+
+    examples: int
+    """Trained on."""
+    refused: list[Refused]
+    """In the order of the batch."""
+
+
+class Record(NamedTuple):
+    """One version of the weights, as it is published."""
+
+    weights: Weights
+    encoded: bytes
+    checksum: str
+    """sha256 of ``encoded``."""
+
+
+class Training:
+    """A trainer, and how far it has come.
+
+    Args:
+        application: for the model's configuration.
+        catalogues: for the arms of each example.
+        trainer: an untrained one by default.
+        trained: last position trained on, for each partition.
+        examples: trained on so far.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        catalogues: Catalogues,
+        trainer: Trainer | None = None,
+        trained: Sequence[str] = (),
+        examples: int = 0,
+    ) -> None:
+        self._model, self._catalogues = application.model, catalogues
+        self.trainer = trainer or Trainer(application.model)
+        self.trained = list(trained) or [START] * application.partitions
+        self.examples = examples
+        self.latest: Sequence[Example] = ()
+        """Examples of the last batch, for the gate."""
+
+    def train(self, batch: Batch, events: Sequence[tuple[DecisionEvent, float]]) -> Trained:
+        """Train on one stretch of the log, in order. Either all of it has its effect, or this raised."""
+        examples: list[Example] = []
+        places: list[int] = []
+        refused: list[Refused] = []
+        for place, (event, reward) in enumerate(events):
+            if not is_learnt(event):
+                continue
+            try:
+                arms = arms_of(event, self._catalogues.get(event.catalogue))
+            except (BadEvent, UnknownCatalogue) as error:
+                refused.append(Refused(place, str(error)))
+                continue
+            examples.append(Example(event, arms, reward))
+            places.append(place)
+        spoilt = self._learn(examples)
+        learnt = len(examples) - len(spoilt)
+        if learnt:
+            self.trained[batch.partition] = batch.last
+            self.examples += learnt
+            self.latest = [example for n, example in enumerate(examples) if n not in spoilt]
+        refused += [Refused(places[n], reason) for n, reason in spoilt.items()]
+        return Trained(learnt, sorted(refused))
+
+    def _learn(self, examples: Sequence[Example]) -> dict[int, str]:
+        """Learn all at once; where one is poison, the rest one by one. Place and reason of those refused."""
+        try:
+            if examples:
+                self.trainer.learn(examples)
+        except TrainerPoisoned as error:
+            later = self._learn_singly(examples, error.place + 1)
+            return {error.place: str(error)} | later
+        except BadEvent:
+            return self._learn_singly(examples, 0)
+        return {}
+
+    def _learn_singly(self, examples: Sequence[Example], start: int) -> dict[int, str]:
+        refused: dict[int, str] = {}
+        for place in range(start, len(examples)):
+            try:
+                self.trainer.learn([examples[place]])
+            except (BadEvent, TrainerPoisoned) as error:
+                refused[place] = str(error)
+        return refused
+
+    def record(self, version: int, epoch: int) -> Record:
+        """The weights as they are now.
+
+        Raises:
+            BadWeights: a weight is not finite.
+        """
+        header = WeightsHeader(
+            version=version,
+            bits=self._model.bits,
+            interactions=self._model.interactions,
+            positions=tuple(self.trained),
+            trained_until_ms=max(map(ms_of, self.trained)),
+            epoch=epoch,
+            examples=self.examples,
+        )
+        weights = weights_of(header, self.trainer.weights_values())
+        encoded = encode_weights(weights)
+        return Record(weights, encoded, hashlib.sha256(encoded).hexdigest())

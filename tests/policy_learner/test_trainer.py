@@ -1,0 +1,204 @@
+"""The trainer: learns what pays, says what it expected, goes on bit-equal, and survives poison."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+
+import msgspec
+import numpy as np
+import pytest
+
+from policy_learner import trainer as trainer_module
+from policy_learner.errors import BadCheckpoint, TrainerPoisoned
+from policy_learner.trainer import Example, Trainer
+from sidecar.contracts.application import Arm, ModelConfig
+from sidecar.contracts.errors import BadEvent
+from tests.parity.generated import ARM_IDS, AWKWARD_NAMES, arms, decision, features
+
+OPTIONS = list(product(("adaptive", "sgd", "ftrl", "coin"), ("mtr", "ips", "dm")))
+CATALOGUE = arms(random.Random(1), AWKWARD_NAMES, ARM_IDS, 8)
+
+
+def _model(optimizer="adaptive", cb_type="mtr", interactions=("ca", "aa", "cc"), bits=14) -> ModelConfig:
+    rate = 0.0005 if optimizer == "sgd" else 0.3
+    return ModelConfig(
+        bits=bits, interactions=interactions, optimizer=optimizer, cb_type=cb_type, learning_rate=rate
+    )
+
+
+def _examples(seed: int, count: int) -> list[Example]:
+    """Decisions over the whole catalogue, subsets of it, and arms with features of their own."""
+    rng = random.Random(seed)
+    found = []
+    for n in range(count):
+        eligible = CATALOGUE
+        if n % 3 == 1:
+            eligible = tuple(rng.sample(CATALOGUE, 4))
+        elif n % 3 == 2:
+            eligible = arms(rng, AWKWARD_NAMES, ARM_IDS, 3)
+        event = decision(rng, features(rng, AWKWARD_NAMES), eligible)
+        found.append(Example(event, eligible, rng.choice([0.0, 1.0, 2.5])))
+    return found
+
+
+def _same(one: Trainer, other: Trainer) -> bool:
+    return one.serialize() == other.serialize() and np.array_equal(one._state, other._state)
+
+
+@pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
+def test_a_restored_trainer_goes_on_to_the_same_bits(optimizer, cb_type):
+    """Serialize, restore, learn on: every state column and every expectation equals the one that never stopped."""
+    model = _model(optimizer, cb_type)
+    straight = Trainer(model)
+    straight.learn(_examples(1, 60))
+    resumed = Trainer.restore(model, straight.serialize())
+    assert resumed.learn(_examples(2, 60)) == straight.learn(_examples(2, 60))
+    assert _same(resumed, straight)
+
+
+@pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
+def test_arms_that_are_kept_parsed_change_no_bit(optimizer, cb_type, monkeypatch):
+    """Learning with arms parsed once equals parsing every line anew, as VW's own readers do."""
+    kept = Trainer(_model(optimizer, cb_type))
+    expected = kept.learn(_examples(3, 90))
+    monkeypatch.setattr(trainer_module, "_PARSED_ARMS_KEPT", 0)
+    anew = Trainer(_model(optimizer, cb_type))
+    assert [anew.learn([one])[0] for one in _examples(3, 90)] == expected
+    assert _same(kept, anew)
+
+
+@pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
+def test_expectations_are_those_before_learning(optimizer, cb_type):
+    """What learn returns is what predict said just before, for the arm that was shown."""
+    trainer = Trainer(_model(optimizer, cb_type))
+    for example in _examples(4, 60):
+        before = trainer.predict(example)[example.event.arm_index]
+        assert trainer.learn([example]) == [before]
+
+
+@pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
+def test_the_arm_that_pays_scores_higher(optimizer, cb_type):
+    """Rewards go in with their sign: after 600 decisions the arm that pays is preferred, context by context."""
+    model = msgspec.structs.replace(_model(optimizer, cb_type, ("ca",)), learning_rate=0.05)
+    trainer, rng = Trainer(model), random.Random(5)
+    pair = (Arm("left"), Arm("right"))
+    for _ in range(6):
+        trainer.learn([_choice(rng, pair) for _ in range(100)])
+    for side, best in (("l", 0), ("r", 1)):
+        scores = trainer.predict(Example(decision(rng, {"side": side}, pair), pair, 0.0))
+        assert int(np.argmax(scores)) == best
+
+
+def _choice(rng: random.Random, pair) -> Example:
+    side = rng.choice("lr")
+    event = msgspec.structs.replace(decision(rng, {"side": side}, pair), propensity=0.5)
+    return Example(event, pair, float(event.arm.startswith(side)))
+
+
+def test_batches_change_nothing():
+    """One call or many: the same state."""
+    one, many = Trainer(_model()), Trainer(_model())
+    examples = _examples(6, 50)
+    one.learn(examples)
+    for example in examples:
+        many.learn([example])
+    assert _same(one, many)
+
+
+def test_an_untouched_weight_is_plain_zero():
+    """No weight becomes -0.0 on its way from cost to reward: a record would not be sparse any more."""
+    trainer = Trainer(_model())
+    trainer.learn(_examples(7, 3))
+    values = trainer.weights_values()
+    assert not np.signbit(values[values == 0.0]).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "reward", "complaint"),
+    [
+        ({"propensity": 0.0}, 1.0, "propensity 0.0: legal is above 0, to 1"),
+        ({"propensity": 1.5}, 1.0, "propensity 1.5"),
+        ({"propensity": float("nan")}, 1.0, "propensity nan"),
+        ({}, float("nan"), "reward nan"),
+        ({}, float("inf"), "reward inf"),
+        ({"context": {"hour": float("inf")}}, 1.0, "'hour' is inf"),
+        ({"context": {"hour": -2e9}}, 1.0, "'hour' is -2"),
+        ({"arm": "another"}, 1.0, "showed 'another', which is not arm"),
+        ({"arm_index": 99}, 1.0, "which is not arm 99"),
+    ],
+)
+def test_an_example_that_would_poison_is_refused_before_anything_is_learned(change, reward, complaint):
+    """VW itself takes all of these silently. The good example of the same call is not learned either."""
+    trainer = Trainer(_model())
+    untouched = trainer.serialize()
+    good, bad = _examples(8, 2)
+    bad = Example(msgspec.structs.replace(bad.event, **change), bad.arms, reward)
+    with pytest.raises(BadEvent, match=complaint):
+        trainer.learn([good, bad])
+    with pytest.raises(BadEvent, match=complaint):
+        trainer.check(bad)
+    assert trainer.serialize() == untouched
+
+
+@pytest.mark.parametrize(
+    ("eligible", "complaint"),
+    [((Arm("x"), Arm("x")), "twice"), ((Arm("x", {"p": float("nan")}),), "'p' is nan"), ((), "is not arm")],
+)
+def test_arms_that_would_poison_are_refused(eligible, complaint):
+    """An arm twice, a feature that is no number, no arm at all."""
+    event = decision(random.Random(1), {}, (Arm("x"),))
+    with pytest.raises(BadEvent, match=complaint):
+        Trainer(_model()).learn([Example(event, eligible, 1.0)])
+
+
+def test_an_example_that_poisons_the_state_is_named_and_undone():
+    """Legal numbers can still overflow: the trainer says which example it was and stands just before it."""
+    model = msgspec.structs.replace(_model("sgd"), learning_rate=1e9)
+    trainer, clean = Trainer(model), Trainer(model)
+    quiet = _zero_rewards(_examples(9, 20))
+    loud = Example(_with_context({"hour": 1e9}), CATALOGUE, 1e9)
+    expected = trainer.learn(quiet)
+    with pytest.raises(TrainerPoisoned, match=loud.event.decision_id) as caught:
+        trainer.learn([*quiet[:3], loud, *quiet[3:]])
+    assert caught.value.place == 3
+    assert clean.learn(quiet) == expected
+    assert clean.learn(quiet[:3]) == list(caught.value.expected)
+    assert _same(trainer, clean)
+    assert trainer.learn(quiet[3:]) == clean.learn(quiet[3:])
+
+
+def _zero_rewards(examples: list[Example]) -> list[Example]:
+    return [example._replace(reward=0.0) for example in examples]
+
+
+def _with_context(context):
+    return decision(random.Random(10), context, CATALOGUE)
+
+
+def test_snapshots_do_not_disturb_learning(monkeypatch):
+    """With a snapshot after every few examples, and arms dropped all the time, the state is the same."""
+    plain = Trainer(_model())
+    plain.learn(_examples(11, 80))
+    monkeypatch.setattr(trainer_module, "_SNAPSHOT_EVERY", 7)
+    monkeypatch.setattr(trainer_module, "_PARSED_ARMS_KEPT", 5)
+    often = Trainer(_model())
+    for example in _examples(11, 80):
+        often.learn([example])
+    assert _same(plain, often)
+
+
+def test_a_state_that_was_cut_altered_or_of_another_model_is_refused():
+    """VW loads half a model without a word: the trainer does not."""
+    trainer = Trainer(_model())
+    trainer.learn(_examples(12, 5))
+    state = trainer.serialize()
+    for length in range(0, len(state), 97):
+        with pytest.raises(BadCheckpoint, match="cut or altered"):
+            Trainer.restore(_model(), state[:length])
+    flipped = bytearray(state)
+    flipped[len(state) // 2] ^= 1
+    with pytest.raises(BadCheckpoint, match="cut or altered"):
+        Trainer.restore(_model(), bytes(flipped))
+    with pytest.raises(BadCheckpoint, match="ips"):
+        Trainer.restore(_model(cb_type="ips"), state)
