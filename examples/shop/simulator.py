@@ -83,7 +83,9 @@ def load_arms(folder: Path = FOLDER) -> tuple[Arm, ...]:
     return load_catalogue(folder, load_application(folder)).arms
 
 
-def sessions(seed: int, first: int, count: int, profiles: dict[str, Profile] | None = None) -> Iterator[Session]:
+def sessions(
+    seed: int, first: int, count: int, profiles: dict[str, Profile] | None = None
+) -> Iterator[Session]:
     """Sessions ``first`` to ``first + count`` of the world with that seed."""
     known = profiles if profiles is not None else load_profiles()
     units = sorted(known)
@@ -131,7 +133,7 @@ def expected_reward(shopper: Shopper, arm: Arm) -> float:
     >>> from examples.shop.simulator import Shopper, expected_reward, load_arms
     >>> shoes = load_arms()[0]
     >>> round(expected_reward(Shopper("student", 20, "android", False), shoes), 3)
-    0.354
+    0.31
     """
     product = arm.features
     category, band = str(product["category"]), BANDS[shopper.hour // 6]
