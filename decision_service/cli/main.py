@@ -1,0 +1,61 @@
+"""The root of ``sidearm``: every package registers its commands in ``sidearm.commands``, none is imported here.
+
+A command is a function (one command) or a ``typer.Typer`` (a group). Their modules import what is heavy only
+when they run, so that ``sidearm --help`` stays fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import typer
+
+from sidecar.contracts.errors import SidearmError
+
+GROUP = "sidearm.commands"
+BAD_INPUT = 2
+
+
+def main() -> None:
+    """Run the command line; what is refused on purpose is one line and exit code 2."""
+    try:
+        root()()
+    except SidearmError as error:
+        print(f"sidearm: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def root() -> typer.Typer:
+    """The command line with everything that is installed."""
+    app = typer.Typer(
+        name="sidearm",
+        help="Contextual-bandit recommendations: run the platform, look at it, evaluate its logs.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+        _add(app, entry)
+    return app
+
+
+def _add(app: typer.Typer, entry: EntryPoint) -> None:
+    try:
+        command = entry.load()
+    except ModuleNotFoundError as error:
+        missing = error.name
+
+        def unavailable() -> None:
+            raise typer.BadParameter(f"`sidearm {entry.name}` needs {missing}, which is not installed here")
+
+        app.command(entry.name, help=f"(not installed: {missing})")(unavailable)
+        return
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=entry.name)
+    else:
+        app.command(entry.name)(command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""One application's processes on this machine: started in order, watched, stopped in reverse."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from decision_service.auth import ensure_development_key
+from decision_service.cli.children import Child, start_child, stop_child, tail
+from decision_service.cli.errors import ProcessDied
+from decision_service.cli.store import EmbeddedStore, start_store
+from sidecar.contracts.application import Application, load_application, load_catalogue
+from sidecar.contracts.layout import DataFolder
+
+MODULES = {"sidecar": "sidecar.server", "service": "decision_service", "learner": "policy_learner"}
+ALL = ("sidecar", "service", "learner")
+STOP_PATIENCE_S = 30.0
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Part:
+    """One running process."""
+
+    name: str
+    child: Child
+    log: Path
+
+    def state(self) -> str:
+        """``running``, or how it ended."""
+        code = self.child.poll()
+        return "running" if code is None else f"ended with code {code}"
+
+
+@dataclass
+class Platform:
+    """Processes of one application over one data folder; see :func:`started`.
+
+    A part that ends by itself is not started again: :meth:`check` says so, with the end of its log.
+    """
+
+    folder: Path
+    data: DataFolder
+    port: int
+    environ: Mapping[str, str]
+    application: Application
+    key: str
+    """The development key, with every role."""
+    store: EmbeddedStore | None = None
+    """None where ``REDIS_URL`` names a store of its own."""
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where the decision service answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is."""
+        return self.environ.get("REDIS_URL") or f"unix://{self.data.store_socket()}"
+
+    def start(self, name: str) -> Part:
+        """Start one of :data:`MODULES`; its output goes to ``run/<name>.log``."""
+        log = self.data.run / f"{name}.log"
+        command = [
+            sys.executable,
+            "-m",
+            MODULES[name],
+            "--app",
+            str(self.folder),
+            "--data",
+            str(self.data.root),
+        ]
+        environ = {**self.environ, "SIDEARM_DECISION_SERVICE_PORT": str(self.port)}
+        part = Part(name, start_child(command, log, environ=environ), log)
+        self.parts.append(part)
+        return part
+
+    def check(self) -> None:
+        """See that everything still runs.
+
+        Raises:
+            ProcessDied: with the end of the log of what does not.
+        """
+        for part in self.parts:
+            if part.child.poll() is not None:
+                raise ProcessDied(f"{part.name} {part.state()}:\n{tail(part.log)}\nits log: {part.log}")
+        if self.store and self.store.exit_code() is not None:
+            raise ProcessDied(f"store ended with code {self.store.exit_code()}:\n{tail(self.store.log)}")
+
+    def wait_until_ready(self, deadline_s: float = 60.0) -> None:
+        """Until the sidecar listens and the service, where there is one, says that it is ready.
+
+        Raises:
+            ProcessDied: a process ended meanwhile, or was not ready in time.
+        """
+        end = time.monotonic() + deadline_s
+        while not self._ready():
+            self.check()
+            if time.monotonic() > end:
+                logs = ", ".join(str(part.log) for part in self.parts)
+                raise ProcessDied(f"not ready within {deadline_s:g} s: see {logs}")
+            time.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """SIGTERM in reverse order of start, each awaited; the store last."""
+        while self.parts:
+            stop_child(self.parts.pop().child, STOP_PATIENCE_S)
+        if self.store:
+            self.store.stop()
+
+    def _ready(self) -> bool:
+        names = {part.name for part in self.parts}
+        if "sidecar" in names and not _listens(self.data.sidecar_socket(self.application.name)):
+            return False
+        return "service" not in names or _answers(f"{self.url}/readyz")
+
+
+@contextlib.contextmanager
+def started(
+    folder: Path,
+    data: DataFolder,
+    *,
+    port: int,
+    environ: Mapping[str, str],
+    parts: Sequence[str] = ALL,
+    store: bool = True,
+) -> Iterator[Platform]:
+    """The platform, ready; everything is stopped at the end, whatever happened.
+
+    Args:
+        folder: the application's.
+        data: where everything is kept; two platforms need two of them, or one that brings the store.
+        port: of the decision service.
+        environ: what the processes see; ``REDIS_URL`` names a store instead of the embedded one.
+        parts: which of :data:`ALL`, in the order of start.
+        store: False when the embedded store of this data folder is run by somebody else.
+
+    Raises:
+        BadApplication: the folder cannot be used.
+        CommandError: a process did not start.
+    """
+    application = load_application(folder)
+    load_catalogue(folder, application)
+    data.run.mkdir(parents=True, exist_ok=True)
+    key = ensure_development_key(data.keys)
+    platform = Platform(folder, data, port, environ, application, key)
+    try:
+        if store and not environ.get("REDIS_URL"):
+            platform.store = start_store(data)
+        for name in parts:
+            platform.start(name)
+        platform.wait_until_ready()
+        yield platform
+    finally:
+        platform.stop()
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as line:
+        return line.connect_ex(str(path)) == 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2.0) as reply:  # noqa: S310 - our own loopback address
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
