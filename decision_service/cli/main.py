@@ -1,4 +1,4 @@
-"""The root of ``sidearm``: every package registers its commands in ``sidearm.commands``, none is imported here.
+"""The root of ``sidearm``: every package registers its commands in ``sidearm.commands``.
 
 A command is a function (one command) or a ``typer.Typer`` (a group). Their modules import what is heavy only
 when they run, so that ``sidearm --help`` stays fast.
