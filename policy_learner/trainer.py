@@ -108,6 +108,14 @@ class Trainer:
         self._remember(texts)
         return expected
 
+    def check(self, example: Example) -> None:
+        """Refuse what :meth:`learn` would refuse, alone.
+
+        Raises:
+            BadEvent: the example would poison the model.
+        """
+        self._checked(example)
+
     def predict(self, example: Example) -> Float32s:
         """VW's own scores of an example's arms, reward-signed: what the gate compares with the sidecar's."""
         context = _parse(self._core, context_line(example.event.context))
@@ -124,7 +132,7 @@ class Trainer:
 
         A trainer restored from it goes on as this one would, to the last bit.
         """
-        header = msgspec.json.encode(_identity(self._model))
+        header = _identity(self._model)
         body = _MAGIC + len(header).to_bytes(4, "little") + header + self._workspace.serialize()
         return body + hashlib.sha256(body).digest()
 
@@ -139,9 +147,9 @@ class Trainer:
         if body[:4] != _MAGIC or hashlib.sha256(body).digest() != digest:
             raise BadCheckpoint(f"trainer state of {len(state)} bytes is cut or altered")
         at = 8 + int.from_bytes(body[4:8], "little")
-        found, wanted = msgspec.json.decode(body[8:at]), _identity(model)
+        found, wanted = body[8:at], _identity(model)
         if found != wanted:
-            raise BadCheckpoint(f"trainer state is of model {found}, not {wanted}")
+            raise BadCheckpoint(f"trainer state is of model {found.decode()}, not {wanted.decode()}")
         trainer = cls(model)
         trainer._start(body[at:])
         trainer._mark()
@@ -210,10 +218,9 @@ class Trainer:
             self._learn_one(text)
 
 
-def _identity(model: ModelConfig) -> dict[str, Any]:
+def _identity(model: ModelConfig) -> bytes:
     """What of a model's configuration the trainer's state depends on."""
-    fields = msgspec.to_builtins(model)
-    return {name: value for name, value in fields.items() if name != "max_pending"}
+    return msgspec.json.encode(msgspec.structs.replace(model, max_pending=1))
 
 
 class _KeptByIdentity(Generic[Key, Made]):

@@ -166,9 +166,6 @@ class ArmTables:
             return self.put(catalogue.version, catalogue.arms)
         return self.get(catalogue.version)
 
-    def __len__(self) -> int:
-        return len(self._tables)
-
     def __contains__(self, version: str) -> bool:
         return version in self._tables
 

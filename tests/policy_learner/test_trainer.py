@@ -154,9 +154,8 @@ def test_arms_that_would_poison_are_refused(eligible, complaint):
 
 def test_an_example_that_poisons_the_state_is_named_and_undone():
     """Legal numbers can still overflow: the trainer says which example it was and stands just before it."""
-    model = msgspec.structs.replace(_model("sgd"), learning_rate=1e9)
-    trainer, clean = Trainer(model), Trainer(model)
-    quiet = _zero_rewards(_examples(9, 20))
+    trainer, clean = Trainer(_model()), Trainer(_model())
+    quiet = _examples(9, 20)
     loud = Example(_with_context({"hour": 1e9}), CATALOGUE, 1e9)
     expected = trainer.learn(quiet)
     with pytest.raises(TrainerPoisoned, match=loud.event.decision_id) as caught:
@@ -166,10 +165,6 @@ def test_an_example_that_poisons_the_state_is_named_and_undone():
     assert clean.learn(quiet[:3]) == list(caught.value.expected)
     assert _same(trainer, clean)
     assert trainer.learn(quiet[3:]) == clean.learn(quiet[3:])
-
-
-def _zero_rewards(examples: list[Example]) -> list[Example]:
-    return [example._replace(reward=0.0) for example in examples]
 
 
 def _with_context(context):
