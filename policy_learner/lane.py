@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from policy_learner import chain
 from policy_learner.chain import Span
-from policy_learner.positions import date_of
+from policy_learner.positions import date_of, order
 from policy_learner.streams import Entry, Wanted
 
 ToTable = Callable[[Sequence[Entry]], pa.Table]
@@ -65,6 +65,10 @@ class Lane:
     def wanted(self, until: str = "+") -> Wanted:
         """What it would read next, up to and with ``until``. A lane that is full should not be asked."""
         return Wanted(self.stream, self._read_to, until)
+
+    def has_read(self, position: str) -> bool:
+        """Whether it has been as far as ``position``."""
+        return order(self._read_to) >= order(position)
 
     def take(self, entries: Sequence[Entry]) -> int:
         """The entries that were wanted; how many."""

@@ -91,15 +91,23 @@ class Archive:
         return [*self.decisions, *self.late, self.versions]
 
     def read(self, learnt: Sequence[str], count: int) -> int:
-        """Let every lane take up to ``count`` entries, in one round trip; how many there were.
+        """Let every lane take up to ``count`` entries; how many there were.
+
+        A version is taken when all that it was trained on has been: on disk its examples come first.
 
         Args:
             learnt: for each partition, up to where the learner has been: only there it is known what was
                 refused, so decisions beyond are left for later.
             count: most entries of a lane.
         """
-        limits = [*learnt, *["+"] * (len(self.lanes) - len(learnt))]
-        ready = [(lane, until) for lane, until in zip(self.lanes, limits, strict=True) if not lane.full]
+        examples = list(zip(self.decisions, learnt, strict=True))
+        taken = self._read([*examples, *((lane, "+") for lane in self.late)], count)
+        if all(lane.has_read(until) for lane, until in examples):
+            taken += self._read([(self.versions, "+")], count)
+        return taken
+
+    def _read(self, wanted: Sequence[tuple[Lane, str]], count: int) -> int:
+        ready = [(lane, until) for lane, until in wanted if not lane.full]
         found = read_all_after(self._client, [lane.wanted(until) for lane, until in ready], count)
         return sum(lane.take(entries) for (lane, _), entries in zip(ready, found, strict=True))
 

@@ -88,15 +88,23 @@ Tick = Callable[[int], None]
 """Told how many more decisions were replayed."""
 
 
-def replay(application: Application, data: DataFolder, tick: Tick = lambda done: None) -> Replayed:
+def replay(
+    application: Application, data: DataFolder, index: Index | None = None, tick: Tick = lambda done: None
+) -> Replayed:
     """Do the whole log again.
+
+    Args:
+        application: whose.
+        data: where.
+        index: of its decisions, if it was made before.
+        tick: told how many more decisions were replayed.
 
     Raises:
         BadArchive, BrokenChain: a file cannot be read at all.
     """
     log, result = data.log(application.name), Replayed()
     _check_chains(log, application, result)
-    index = Index(log, application)
+    index = index or Index(log, application)
     catalogues, tables = Catalogues(read_from_log(log)), ArmTables()
 
     def check(version: int, weights: Weights | None) -> None:
@@ -114,7 +122,11 @@ def replay(application: Application, data: DataFolder, tick: Tick = lambda done:
         for rows in index.rows(version):
             for row in rows:
                 result.counts["decisions"] += 1
-                result.mismatch("score", row.decision_id, f"version {version} is not in the version log")
+                result.mismatch(
+                    "score",
+                    row.decision_id,
+                    f"version {version} is not in the version log (yet, if the platform runs)",
+                )
             tick(len(rows))
     return result
 

@@ -196,7 +196,7 @@ def test_resuming_from_a_checkpoint_equals_never_having_stopped(world, store):
 
 
 def test_a_start_trains_again_what_was_published_after_the_checkpoint(world):
-    """The rebuilt weights are the published ones, bit for bit, from the store and, once trimmed, from the log."""
+    """The rebuilt weights are the published ones, bit for bit: from the store and, once trimmed, the log."""
     learner = world.learner()
     world.shop(10)
     steps(learner)

@@ -1,4 +1,4 @@
-"""A small application on the real store: decisions scored as the sidecar would, rewards, and time that moves."""
+"""A small application on the real store: decisions scored as the sidecar would, rewards, moving time."""
 
 from __future__ import annotations
 

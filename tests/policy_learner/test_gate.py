@@ -1,0 +1,81 @@
+"""The gate: only numbers, of a legal size, that the trainer would have served itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from policy_learner.gate import judge_parity, judge_values
+from policy_learner.trainer import Example, Trainer
+from sidecar.contracts.application import Arm, Exploration, ModelConfig
+from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.weights import WeightsHeader, weights_of
+
+MODEL = ModelConfig(bits=10)
+ARMS = tuple(Arm(f"sku-{n}", {"price": float(n)}) for n in range(3))
+
+
+def example(n, reward):
+    event = DecisionEvent(
+        decision_id=f"d-{n}", session_id="s", unit_id="u", decided_at_ms=0, horizon_ms=1, source="model",
+        policy="champion", model_version=0, catalogue="c", context={"n": float(n % 7), "odd": n % 2 == 1},
+        outcomes={}, arms=(), given_arms={}, scores=b"", exploration=Exploration(), arm=f"sku-{n % 3}",
+        arm_index=n % 3, propensity=0.5, seed="1",
+    )  # fmt: skip
+    return Example(event, ARMS, reward)
+
+
+@pytest.fixture
+def trainer():
+    trained = Trainer(MODEL)
+    trained.learn([example(n, float(n % 3)) for n in range(200)])
+    return trained
+
+
+def weights(values):
+    header = WeightsHeader(
+        version=1,
+        bits=10,
+        interactions=MODEL.interactions,
+        positions=(),
+        trained_until_ms=0,
+        epoch=1,
+        examples=1,
+    )
+    return weights_of(header, values)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (float("nan"), "1 of 1024 weights are not finite"),
+        (float("-inf"), "1 of 1024 weights are not finite"),
+        (1e7, "largest weight is 1e+07; legal are up to 1e+06"),
+    ],
+)
+def test_weights_that_are_no_numbers_or_too_large_are_refused(spoil, reason):
+    """With the numbers that say so."""
+    values = np.zeros(1024, np.float32)
+    assert judge_values(values, 1e6).passed
+    values[7] = spoil
+    verdict = judge_values(values, 1e6)
+    assert (verdict.passed, verdict.reason) == (False, reason)
+
+
+def test_the_trainers_own_weights_pass(trainer):
+    """Sidecar and trainer agree on every arm of the sample."""
+    values = trainer.weights_values()
+    sample = [example(n, 0.0) for n in range(16)]
+    verdict = judge_parity(judge_values(values, 1e6), weights(values), trainer, sample, 1e-6)
+    assert (verdict.passed, verdict.sample) == (True, 16)
+    assert 0.0 <= verdict.parity <= 1e-6
+
+
+def test_weights_that_are_not_the_trainers_are_refused(trainer):
+    """One weight in use moved by a hundredth is seen."""
+    values = trainer.weights_values()
+    values[np.argmax(np.abs(values))] += 0.01
+    sample = [example(n, 0.0) for n in range(16)]
+    verdict = judge_parity(judge_values(values, 1e6), weights(values), trainer, sample, 1e-6)
+    assert not verdict.passed
+    assert "sidecar and trainer differ" in verdict.reason
