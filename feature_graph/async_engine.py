@@ -141,7 +141,6 @@ class _Run:
         self._ready.clear()
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
         for index in list(self._tasks):
             self._stop(index)
             self._status[index] = _CANCELLED

@@ -99,17 +99,19 @@ def cases(draw, *, trouble: bool = True):
     known = ["i0", "i1"]
     nodes: dict[str, Any] = {}
     bad = ["raise", "hang", "cancel"] if trouble else []
-    for number in range(draw(st.integers(1, 16))):
+    kinds = ["fetch"] * 4 + ["derived"] * 3 + ["branch"] * 2 + ["first_of"]
+    for number in range(draw(st.integers(2, 16))):
         name = f"n{number}"
-        kind = draw(st.sampled_from(["fetch", "fetch", "fetch", "derived", "derived", "branch", "first_of"]))
-        some = st.lists(st.sampled_from(known), unique=True, max_size=4)
+        kind = draw(st.sampled_from(kinds))
+        near = st.sampled_from(known[-7:])  # so that nodes share what they need, and trouble travels
+        some = st.lists(near, unique=True, min_size=min(number, 1), max_size=4)
         if kind == "branch":
-            condition, then, otherwise = (draw(st.sampled_from(known)) for _ in range(3))
+            condition, then, otherwise = draw(near), draw(near), draw(near)
             nodes[name] = branch(condition, then=then, otherwise=otherwise)
         elif kind == "first_of":
-            nodes[name] = first_of(*(draw(some) or [known[-1]]))
+            nodes[name] = first_of(*(draw(some) or ["i0"]))
         else:
-            modes = st.sampled_from(["hard", "hard", "hard", "default", "outcome"])
+            modes = st.sampled_from(["hard"] * 5 + ["default", "outcome"])
             parameters = [(source, draw(modes)) for source in draw(some)]
             behaviour = draw(
                 st.sampled_from(["ok"] * 5 + [b for b in bad if kind == "fetch" or b == "raise"])
@@ -125,7 +127,7 @@ def cases(draw, *, trouble: bool = True):
             nodes[name] = function
         known.append(name)
     names = list(nodes)
-    goals = draw(st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True))
-    handed_in = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
+    goals = draw(st.lists(st.sampled_from(names[-8:]), min_size=1, max_size=4, unique=True))
+    handed_in = draw(st.lists(st.sampled_from(names), max_size=1))
     given = {"i0": draw(st.integers(0, 1)), "i1": 1, **{name: draw(st.integers(0, 1)) for name in handed_in}}
     return Case(Graph(Given, **nodes), goals, given, calls)

@@ -231,6 +231,52 @@ def test_what_an_undecided_branch_may_still_want_is_not_cancelled():
     assert (runs, took_s) == ([1], pytest.approx(5))
 
 
+def test_a_first_of_keeps_the_choice_that_it_waits_for():
+    """Another consumer of that choice is lost; the first_of still wants it."""
+
+    async def fails(x):
+        raise ValueError
+
+    graph = Graph(
+        Given, fails, a=sleeper(3, "a"), b=sleeper(1, "b"), c=first_of("a", "b"), lost=lambda fails, a: 1
+    )
+    found, took_s = resolve(graph, ["lost", "c"])
+    assert (found["c"], took_s) == ("a", pytest.approx(3))
+
+
+def test_a_side_taken_late_sees_what_has_failed_before():
+    """Nobody asked for the side while its dependency failed for somebody else; it must not run without."""
+    graph = Graph(
+        Given,
+        fails=lambda x: x / 0,
+        condition=sleeper(1, True),
+        side=lambda fails, idle: 1,
+        idle=lambda x: pytest.fail("nobody needs this"),
+        chosen=branch("condition", then="side", otherwise="x"),
+    )
+    found, _ = resolve(graph, ["fails", "chosen"])
+    assert found.statuses == {"fails": "failed", "chosen": "upstream_failed"}
+    assert {found.outcomes["chosen"].root, found.outcomes["side"].root} == {"fails"}
+    assert found.outcomes["idle"].status is Status.NOT_NEEDED
+
+
+def test_a_side_whose_need_fails_in_the_moment_it_is_taken_calls_for_nothing_more():
+    """Demand stops where it meets a lost node: what else the side would need is not started."""
+    graph = Graph(
+        Given,
+        fails=lambda x: x / 0,
+        condition=sleeper(1, True),
+        lost=lambda fails: 1,
+        dear=lambda x: pytest.fail("nobody needs this"),
+        side=lambda lost, dear: 1,
+        chosen=branch("condition", then="side", otherwise="x"),
+        busy=sleeper(3),
+    )
+    found, _ = resolve(graph, ["fails", "chosen", "busy"])
+    assert found.outcomes["chosen"].root == "fails"
+    assert found.outcomes["dear"].status is Status.NOT_NEEDED
+
+
 def test_what_a_decided_branch_does_not_want_is_cancelled():
     """The mirror image: the side not taken had been started for a consumer that is lost."""
 
@@ -244,9 +290,23 @@ def test_what_a_decided_branch_does_not_want_is_cancelled():
         slow=sleeper(50),
         lost=lambda fails, slow: 1,
         chosen=branch("condition", then="slow", otherwise="x"),
+        busy=sleeper(9),
     )
-    found, took_s = resolve(graph, ["lost", "chosen"])
-    assert (found["chosen"], found.outcomes["slow"].status, took_s) == (1, Status.CANCELLED, pytest.approx(2))
+    found, _ = resolve(graph, ["lost", "chosen", "busy"])
+    assert (found["chosen"], found.outcomes["slow"].status) == (1, Status.CANCELLED)
+    assert next(span.end_s for span in found.timeline if span.name == "slow") == pytest.approx(2)
+
+
+def test_a_failure_does_not_reach_what_nobody_asked_for():
+    """The untaken side needs the lost node too; it is not needed, and no more than that."""
+    graph = Graph(
+        Given,
+        fails=lambda x: x / 0,
+        side=lambda fails: 1,
+        chosen=branch("x", then="x", otherwise="side"),
+    )
+    found, _ = resolve(graph, ["fails", "chosen"])
+    assert found.outcomes["side"].status is Status.NOT_NEEDED
 
 
 def test_first_of_starts_the_next_choice_only_when_the_last_has_failed():

@@ -1,8 +1,8 @@
 """One suite over both engines: the reference defines what is right, the concurrent one must do the same.
 
 Numbers in docstrings are those of the list of edge cases that this package is built against. Of that list
-the following wait for the parts they are about: types along edges and of fallbacks (5, 6), a loop blocked by a
-derived node named as such (30), retry, hedge and batch (45-49), ``each`` (52), the benchmark's load with a
+the following wait for the parts they are about: types along edges and of fallbacks (5, 6), a loop blocked by
+a derived node named as such (30), retry, hedge and batch (45-49), ``each`` (52), the benchmark's load with a
 leak check (51).
 """
 
