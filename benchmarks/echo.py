@@ -1,4 +1,4 @@
-"""The yardstick of the decision path: a FastAPI endpoint that echoes a pydantic body and does nothing else."""
+"""The yardstick of the decision path: a FastAPI endpoint that echoes a pydantic body, and nothing else."""
 
 from __future__ import annotations
 

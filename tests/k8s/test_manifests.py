@@ -13,10 +13,10 @@ import msgspec
 import pytest
 import yaml
 
-from decision_service.settings import Settings as ServiceSettings
-from policy_learner.settings import Settings as LearnerSettings
+from decision_service.settings import ServiceSettings
+from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import load_application, load_catalogue
-from sidecar.server.settings import Settings as SidecarSettings
+from sidecar.server.settings import SidecarSettings
 
 pytestmark = pytest.mark.slow
 BASE = Path(__file__).parents[2] / "k8s" / "base"
