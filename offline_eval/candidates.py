@@ -44,7 +44,8 @@ def candidate_of(text: str, weights: Callable[[], Weights]) -> TargetPolicy:
     if kind == "table" and argument:
         return table_of(Path(argument))
     if kind == "epsilon" and argument:
-        return epsilon_greedy(weights(), _share(text, argument))
+        share = _share(text, argument)  # before the weights are read: the nearer mistake first
+        return epsilon_greedy(weights(), share)
     if text == "greedy":
         return greedy(weights())
     if text in ("uniform", "logged"):

@@ -47,7 +47,7 @@ LOG_RULES: tuple[Rule, ...] = (
     Rule("repeated", "is_repeat", True),
     Rule("pre_policy", "source = 'pre_policy'", False),
     *_REWARD,
-    Rule("unknown_arm", "NOT coalesce(arms[arm_index + 1] = arm, false)", True),
+    Rule("unknown_arm", "NOT coalesce(arm_index >= 0 AND arms[arm_index + 1] = arm, false)", True),
     Rule("pmf_of_other_length", "pmf IS NOT NULL AND len(pmf) <> len(arms)", True),
     *_PROPENSITY,
     Rule("propensity_below_its_draws", f"propensity < {MC_DRAWS_FLOOR}.0 / propensity_mc_n", True),

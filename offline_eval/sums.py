@@ -131,10 +131,10 @@ def partial(
     for i, j in _pairs(k):
         second[i, j] = second[j, i] = _number(next(values))
     max_weight, max_mass = _number(next(values)), _number(next(values))
-    overlapping, without_model = int(next(values)), int(next(values))
+    overlapping, without_model = _count(next(values)), _count(next(values))
     support, support_known = _number(next(values)), _number(next(values))
     clipped = tuple(_number(next(values)) for _ in range(limits))
-    counts = {rule.reason: int(next(values)) for rule in SCORED_RULES}
+    counts = {rule.reason: _count(next(values)) for rule in SCORED_RULES}
     return Sums(
         centre, rows, first, second, max_weight, max_mass, overlapping, without_model, support, support_known,
         clip_limits, clipped, {reason: count for reason, count in counts.items() if count},
@@ -267,3 +267,7 @@ def _pairs(k: int) -> list[tuple[int, int]]:
 def _number(value: object) -> float:
     """An aggregate over no rows is null: zero here."""
     return 0.0 if value is None else float(value)  # type: ignore[arg-type]
+
+
+def _count(value: object) -> int:
+    return int(_number(value))
