@@ -156,9 +156,12 @@ class Trainer:
         return trainer
 
     def _start(self, vw_state: bytes | None) -> None:
-        """A new VW, from nothing or from its own bytes (which hold its options)."""
-        options = options_of(self._model) if vw_state is None else ["--quiet"]
-        self._workspace: Workspace[Any] = Workspace(options, model_data=vw_state)
+        """A new VW, from nothing or from its own bytes.
+
+        The options are given both times: VW's bytes hold most of them, but not ``--ftrl_alpha``, and a resumed
+        learner would silently learn at another rate.
+        """
+        self._workspace: Workspace[Any] = Workspace(options_of(self._model), model_data=vw_state)
         self._core = self._workspace._workspace
         self._state = self._workspace.weights()  # a view: (2 ** bits, 1, columns)
         # VW leaves an example without label as it was, so learning from a kept one changes no bit: tested.

@@ -66,7 +66,7 @@ def test_random_weights_score_alike_through_plain_names(interactions):
 @pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
 @pytest.mark.parametrize("interactions", INTERACTIONS, ids="+".join)
 def test_learned_weights_score_alike(optimizer, cb_type, interactions):
-    """While it learns, with every optimizer and reduction, published weights score as the trainer predicts."""
+    """While it learns, with every optimizer and reduction, its weights score as the trainer predicts."""
     rng = random.Random(9)
     rate = 0.001 if optimizer == "sgd" else 0.5
     trainer = Trainer(

@@ -43,18 +43,21 @@ def _examples(seed: int, count: int) -> list[Example]:
 
 
 def _same(one: Trainer, other: Trainer) -> bool:
-    return one.serialize() == other.serialize() and np.array_equal(one._state, other._state)
+    """Equal in every state column. The adaptive optimizer's fourth is scratch: written before it is read."""
+    columns = 3 if one._model.optimizer == "adaptive" else None
+    return np.array_equal(one._state[..., :columns], other._state[..., :columns])
 
 
 @pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
 def test_a_restored_trainer_goes_on_to_the_same_bits(optimizer, cb_type):
-    """Serialize, restore, learn on: every state column and every expectation equals the one that never stopped."""
+    """Serialize, restore, learn on, again and again: as if it had never stopped."""
     model = _model(optimizer, cb_type)
-    straight = Trainer(model)
-    straight.learn(_examples(1, 60))
-    resumed = Trainer.restore(model, straight.serialize())
-    assert resumed.learn(_examples(2, 60)) == straight.learn(_examples(2, 60))
-    assert _same(resumed, straight)
+    straight, resumed = Trainer(model), Trainer(model)
+    for seed in range(5):
+        resumed = Trainer.restore(model, resumed.serialize())
+        assert resumed.learn(_examples(seed, 60)) == straight.learn(_examples(seed, 60))
+        assert _same(resumed, straight)
+        assert resumed.weights_values().tobytes() == straight.weights_values().tobytes()
 
 
 @pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
@@ -79,7 +82,7 @@ def test_expectations_are_those_before_learning(optimizer, cb_type):
 
 @pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
 def test_the_arm_that_pays_scores_higher(optimizer, cb_type):
-    """Rewards go in with their sign: after 600 decisions the arm that pays is preferred, context by context."""
+    """Rewards go in with their sign: after 600 decisions the arm that pays is preferred in each context."""
     model = msgspec.structs.replace(_model(optimizer, cb_type, ("ca",)), learning_rate=0.05)
     trainer, rng = Trainer(model), random.Random(5)
     pair = (Arm("left"), Arm("right"))

@@ -76,7 +76,7 @@ def test_the_order_of_features_does_not_matter():
 @pytest.mark.parametrize("given", [False, True], ids=["catalogue", "given"])
 @pytest.mark.parametrize("subset", [False, True], ids=["all", "subset"])
 def test_a_logged_event_scores_again_to_the_same_bits(given, subset):
-    """What served it and what replays it are one: whole catalogue, subset, or arms with features of their own."""
+    """Replay equals serving: with the whole catalogue, a subset, or arms with features of their own."""
     rng = random.Random(6)
     catalogue, weights, tables = _catalogue(rng), _weights(("ca",)), ArmTables()
     context = features(rng, AWKWARD_NAMES)

@@ -1,0 +1,125 @@
+"""Golden bytes: what earlier code wrote decodes for ever, and today's code writes the same.
+
+A file is never written again. When a format gains a field, its new bytes become a new file beside the old one,
+which then must still decode, to the same content with the new field's default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sidecar.contracts.application import Arm, Exploration, catalogue_of, decode_arms, encode_arms
+from sidecar.contracts.events import DecisionEvent, decode_decision, encode_decision
+from sidecar.contracts.weights import WeightsHeader, decode_weights, encode_weights, weights_of
+from sidecar.policy.adapters import ArmTables
+from sidecar.policy.pipeline import score_event
+
+GOLDEN = Path(__file__).parent / "golden"
+CATALOGUE = catalogue_of(
+    (
+        Arm("sku-1", {"price": 12.5, "brand": "größe", "new": True}),
+        Arm("10042"),
+        Arm("two words", {"price": -0.1}),
+    )
+)
+FULL = DecisionEvent(
+    decision_id="3-18bcfe5680000000000000000ff",
+    session_id="s-42",
+    unit_id="u-7",
+    decided_at_ms=1_700_000_000_000,
+    horizon_ms=1_800_000,
+    source="model",
+    policy="champion",
+    model_version=7,
+    catalogue=CATALOGUE.version,
+    context={"device": "ios", "hour": 21.0, "returning": True, "商品": "a|b:c d"},
+    outcomes={"device": "given", "hour": "ok"},
+    arms=("two words", "sku-1"),
+    given_arms={"sku-1": {"price": 11.0}},
+    scores=np.array([0.25, -1.5], "<f4").tobytes(),
+    exploration=Exploration("epsilon_greedy", 0.2, 0.01),
+    arm="sku-1",
+    arm_index=1,
+    propensity=0.104,
+    seed="18446744073709551615",
+    client_key="order page",
+    digest="d1",
+    learn=False,
+    limit=2,
+    inclusion_probability=0.5,
+    propensity_mc_n=100,
+    excluded={"10042": "out of stock"},
+    cold=False,
+)
+PLAIN = DecisionEvent(
+    decision_id="0-18bcfe568000000000000000001",
+    session_id="s",
+    unit_id="s",
+    decided_at_ms=1,
+    horizon_ms=2,
+    source="fallback",
+    policy="backstop",
+    model_version=0,
+    catalogue=CATALOGUE.version,
+    context={},
+    outcomes={},
+    arms=(),
+    given_arms={},
+    scores=b"",
+    exploration=Exploration("uniform"),
+    arm="10042",
+    arm_index=1,
+    propensity=1 / 3,
+    seed="1",
+)
+
+
+def _weights(fill: float):
+    header = WeightsHeader(
+        version=7,
+        bits=8,
+        interactions=("ca", "aa", "cc"),
+        positions=("1700000000000-3", "0-0"),
+        trained_until_ms=1_700_000_000_000,
+        epoch=2,
+        examples=40,
+    )
+    values = np.full(256, fill, np.float32)
+    values[[0, 3, 200, 255]] = [1.5, -2.25, 1e-30, 0.1]
+    return weights_of(header, values)
+
+
+@pytest.mark.parametrize(("name", "event"), [("decision-1-full", FULL), ("decision-1-plain", PLAIN)])
+def test_decision_events(name, event):
+    """A stored decision decodes to the same event, which encodes to the same bytes."""
+    stored = (GOLDEN / f"{name}.bin").read_bytes()
+    assert decode_decision(stored) == event
+    assert encode_decision(event) == stored
+
+
+@pytest.mark.parametrize(("name", "fill"), [("weights-1-sparse", 0.0), ("weights-1-dense", 0.5)])
+def test_weights_records(name, fill):
+    """A stored record decodes to the same weights, which encode to the same bytes."""
+    stored, weights = (GOLDEN / f"{name}.bin").read_bytes(), _weights(fill)
+    assert decode_weights(stored).header == weights.header
+    assert decode_weights(stored).values.tobytes() == weights.values.tobytes()
+    assert encode_weights(weights) == stored
+
+
+def test_catalogues():
+    """A stored catalogue keeps its bytes and so its version."""
+    stored = (GOLDEN / "catalogue-1.bin").read_bytes()
+    assert decode_arms(stored) == CATALOGUE.arms
+    assert encode_arms(CATALOGUE.arms) == stored
+    assert CATALOGUE.version == "57a2a47d7f210ad8"
+
+
+def test_scores_and_pmf():
+    """A golden event under golden weights scores to golden bits: hashing, products, sums and exploration."""
+    weights = decode_weights((GOLDEN / "weights-1-dense.bin").read_bytes())
+    event = decode_decision((GOLDEN / "decision-1-full.bin").read_bytes())
+    scores, pmf = score_event(event, CATALOGUE, weights, ArmTables())
+    assert scores.tobytes() + pmf.tobytes() == (GOLDEN / "scores-1.bin").read_bytes()
