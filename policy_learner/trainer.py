@@ -158,8 +158,8 @@ class Trainer:
     def _start(self, vw_state: bytes | None) -> None:
         """A new VW, from nothing or from its own bytes.
 
-        The options are given both times: VW's bytes hold most of them, but not ``--ftrl_alpha``, and a resumed
-        learner would silently learn at another rate.
+        The options are given both times: VW's bytes hold most of them, but not ``--ftrl_alpha``, and a
+        resumed learner would silently learn at another rate.
         """
         self._workspace: Workspace[Any] = Workspace(options_of(self._model), model_data=vw_state)
         self._core = self._workspace._workspace

@@ -1,7 +1,7 @@
 """Golden bytes: what earlier code wrote decodes for ever, and today's code writes the same.
 
-A file is never written again. When a format gains a field, its new bytes become a new file beside the old one,
-which then must still decode, to the same content with the new field's default.
+A file is never written again. When a format gains a field, its new bytes become a new file beside the old
+one, which then must still decode, to the same content with the new field's default.
 """
 
 from __future__ import annotations
