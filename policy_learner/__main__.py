@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from policy_learner.errors import BadCheckpoint, CannotRebuild, Fenced
+from policy_learner.errors import Fenced, LearnerError
 from policy_learner.run import run
 from policy_learner.settings import learner_settings
 from policy_learner.state import Deps
@@ -25,7 +25,7 @@ BAD_SETTINGS = 2
 FENCED = 3
 """A later learner took over: whoever started this one should not start it again."""
 CANNOT_RESUME = 4
-"""The published model cannot be had again from this data folder."""
+"""The published model cannot be had again from this data folder, or its log is damaged."""
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
             run(deps, stop)
     except Fenced as error:
         return _say(error, FENCED)
-    except (CannotRebuild, BadCheckpoint) as error:
+    except LearnerError as error:
         return _say(error, CANNOT_RESUME)
     except (ContractError, OSError) as error:
         return _say(error, BAD_SETTINGS)

@@ -146,15 +146,15 @@ def checkpoint(learner: Learner, now: bool = False) -> None:
     training, application = learner.training, learner.deps.application
     saved = Checkpoint(
         version=progress.version,
-        epoch=learner.epoch,
+        epoch=progress.version_epoch,
         examples=training.examples,
         positions=tuple(progress.positions),
         trained=tuple(training.trained),
         model=application.model,
         state=training.trainer.serialize(),
     )
-    record = progress.record or training.record(progress.version, learner.epoch).encoded
-    save(learner.deps.data.checkpoints(application.name), saved, record)
+    record = training.record(progress.version, progress.version_epoch)
+    save(learner.deps.data.checkpoints(application.name), saved, record.encoded)
     progress.checkpoint_version, progress.checkpoint_positions = saved.version, list(saved.positions)
 
 
@@ -184,7 +184,7 @@ def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
 
 def _stands(learner: Learner, publication: Publication) -> None:
     progress = learner.progress
-    progress.version, progress.record = publication.version, publication.record
+    progress.version, progress.version_epoch = publication.version, publication.epoch
     progress.batches, progress.since, progress.outstanding = [], 0, None
     learner.figures.published_at, learner.figures.gate_error = learner.deps.clock(), ""
 

@@ -47,6 +47,8 @@ class Resumed(NamedTuple):
 
     training: Training
     version: int
+    epoch: int
+    """Of the learner that published it."""
     positions: list[str]
     """Everything up to here has had its effect, in every partition."""
     checkpoint: Checkpoint | None
@@ -94,7 +96,7 @@ def resume(past: Past, cold_start: bool) -> Resumed:
             "cold start as told; what was learnt up to version %d is forgotten: %s", published.version, error
         )
         training = Training(past.application, past.catalogues, trained=published.positions)
-        return Resumed(training, published.version, list(training.trained), None, True)
+        return Resumed(training, published.version, 0, list(training.trained), None, True)
 
 
 def read_published(past: Past) -> Published:
@@ -153,11 +155,12 @@ def train_again(
         for batch in entry.batches:
             _train_batch(past, training, reader, batch)
     version = max(published.version, saved.version if saved else 0)
+    epoch = entries[-1].epoch if entries else saved.epoch if saved else 0
     mismatch = bool(entries) and _differs(training, entries[-1], published)
     positions = _later(saved.positions if saved else training.trained, training.trained)
     told = f"checkpoint of version {saved.version}" if saved else "no checkpoint"
     log.info("resumed at version %d: %s, then %d versions trained again", version, told, len(entries))
-    return Resumed(training, version, positions, saved, mismatch)
+    return Resumed(training, version, epoch, positions, saved, mismatch)
 
 
 def _train_batch(past: Past, training: Training, reader: LogReader, batch: Batch) -> None:

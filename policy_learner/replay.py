@@ -229,7 +229,9 @@ def _check_draw(row: Row, catalogues: Catalogues, result: Replayed) -> None:
     if not _same(row.pmf, pmf.tobytes(), "<f8"):
         result.mismatch("pmf", row.decision_id, "the logged pmf is not that of the logged scores")
     if (drawn, float(pmf[drawn])) != (row.arm_index, row.propensity) or ids[drawn] != row.arm:
-        detail = f"drawn again: {ids[drawn]} with {pmf[drawn]!r}; logged: {row.arm} with {row.propensity!r}"
+        detail = (
+            f"drawn again: {ids[drawn]} with {float(pmf[drawn])!r}; logged: {row.arm} with {row.propensity!r}"
+        )
         result.mismatch("draw", row.decision_id, detail)
 
 

@@ -66,6 +66,8 @@ class Progress:
 
     version: int
     """Last one published."""
+    version_epoch: int
+    """Epoch of the learner that published it."""
     positions: list[str]
     """Everything up to here was read and, where it teaches anything, trained on; one for each partition."""
     batches: list[Batch] = field(default_factory=list)
@@ -76,8 +78,6 @@ class Progress:
     """Partition, entry and reason of what could not be learnt and is not with the dead letters yet."""
     outstanding: Publication | None = None
     """Sent, and not known to stand."""
-    record: bytes | None = None
-    """The last version's, if it was made here."""
     checkpoint_version: int = 0
     checkpoint_positions: list[str] | None = None
     """None: there is no checkpoint yet."""
@@ -143,6 +143,7 @@ def open_learner(deps: Deps) -> Learner:
     )
     progress = Progress(
         version=resumed.version,
+        version_epoch=resumed.epoch,
         positions=resumed.positions,
         checkpoint_version=saved.version if saved else 0,
         checkpoint_positions=list(saved.positions) if saved else None,

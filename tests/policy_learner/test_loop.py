@@ -64,6 +64,44 @@ def test_every_decision_becomes_one_row_with_its_reward(world):
     assert all(read_books(world.scripts, keys, count_rewards=True).balanced for keys in world.partitions)
 
 
+@pytest.mark.parametrize("partitions", [1, 64])
+def test_any_number_of_partitions_will_do(store, data_folder, partitions):
+    """One, and as many as a production has: one row each, every one learnt."""
+    world = World(store, data_folder, partitions)
+    learner = world.learner()
+    world.shop(100)
+    steps(learner)
+    stop(learner)
+    assert len({row["decision_id"] for row in rows(world)}) == len(rows(world)) == 100
+    assert world.weights().header.examples == 100
+    assert replay(world.application, world.data).clean
+
+
+def test_a_full_disk_stops_the_archive_and_nothing_else(world, monkeypatch):
+    """Learning and publishing go on; when there is room again every row is written, once."""
+    learner = world.learner()
+    world.shop(10)
+    write = chain._write
+
+    def full(path, table):
+        path.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(chain, "_write", full)
+    world.now_s += 3600
+    with pytest.raises(OSError, match="No space"):
+        steps(learner)
+    world.shop(10)
+    while world.weights() is None or world.weights().header.examples < 20:
+        world.now_s += 3600
+        with pytest.raises(OSError, match="No space"):
+            step(learner)
+    monkeypatch.setattr(chain, "_write", write)
+    stop(learner)
+    assert len({row["decision_id"] for row in rows(world)}) == len(rows(world)) == 20
+    assert replay(world.application, world.data).clean
+
+
 def test_nothing_is_learnt_before_its_horizon_and_all_of_it_after(world):
     """The published weights say how many examples they know, and which came last in every partition."""
     learner = world.learner()
@@ -431,6 +469,10 @@ def test_the_published_record_lies_beside_the_checkpoint(world):
     world.shop(5)
     steps(learner)
     stop(learner)
+    stop(world.learner())  # one that only reads what it finds, and has an epoch of its own
+    world.decide(3, learn=False)
+    world.move(HORIZON_MS + 1)
+    stop(world.learner())
     path = world.data.checkpoints("world") / f"weights-{learner.progress.version}.bin"
     assert path.read_bytes() == world.client.hget(app_keys.weights("world"), "record")
     stored = world.client.hget(app_keys.weights("world"), "checksum").decode()
