@@ -50,10 +50,8 @@ async def resolve(
         if run.left > 0:
             await run.finished()
     finally:
-        abandoned: tuple[str, ...] = ()
-        if run.close():
-            abandoned = await wait_for_quiet(run.stopped, grace_s, loop)
-    record = run.record
+        record, stopped = run.close()
+        abandoned = await wait_for_quiet(stopped, grace_s, loop) if stopped else ()
     resolution = Resolution(plan.goals, plan.nodes, Outcomes(plan.nodes, record), record.spans, abandoned)
     return check_required(resolution, required) if required else resolution
 
@@ -66,6 +64,7 @@ class _Run:
         "_alarm_at_s",
         "_at_s",
         "_clock",
+        "_closed",
         "_context",
         "_draining",
         "_ended",
@@ -76,19 +75,19 @@ class _Run:
         "_position",
         "_ready",
         "_reasons",
+        "_record",
         "_required",
         "_roots",
         "_started",
         "_status",
         "_steps",
+        "_stopped",
         "_tasks",
         "_timeouts",
         "_values",
         "_via",
         "_waiting",
         "left",
-        "record",
-        "stopped",
     )
 
     def __init__(
@@ -101,8 +100,8 @@ class _Run:
     ) -> None:
         now = loop.time()
         self.left = plan.unsettled_goals
-        self.stopped: list[tuple[str, asyncio.Task[None]]] = []
-        self.record = record = Record(plan, given, now)
+        self._stopped: list[tuple[str, asyncio.Task[None]]] = []
+        self._record = record = Record(plan, given, now)
         self._values, self._status = record.values_at, record.status
         self._started, self._ended = record.started, record.ended
         self._reasons, self._roots, self._via = record.reasons, record.roots, record.via
@@ -121,7 +120,7 @@ class _Run:
         self._at_s = None if left_s is None else now + left_s
         self._expired = left_s is not None and left_s <= 0.0
         self._finished: asyncio.Future[None] | None = None
-        self._draining = False
+        self._draining = self._closed = False
         self._context = copy_context()
         if self._at_s is not None:
             self._context.run(current_deadline.set, (self._clock, self._at_s))
@@ -135,9 +134,13 @@ class _Run:
             self._arm(self._at_s)
         return self._finished
 
-    def close(self) -> bool:
-        """Cancel whatever runs; True if some task still has to end."""
-        self.left = 0
+    def close(self) -> tuple[Record, list[tuple[str, asyncio.Task[None]]]]:
+        """Cancel whatever runs; the record, and the tasks that still have to end.
+
+        The run forgets its record. An error in it holds a traceback, whose frames hold this run: what the run
+        still knew would be kept until the garbage collector came by.
+        """
+        self.left, self._closed = 0, True
         self._ready.clear()
         if self._alarm is not None:
             self._alarm.cancel()
@@ -145,7 +148,9 @@ class _Run:
             self._stop(index)
             self._status[index] = _CANCELLED
             self._ended[index] = self._clock()
-        return any(not task.done() for _, task in self.stopped)
+        record = self._record
+        del self._record, self._values, self._status, self._reasons, self._roots, self._via
+        return record, [(name, task) for name, task in self._stopped if not task.done()]
 
     # ------------------------------------------------------------------ the queue
 
@@ -203,6 +208,7 @@ class _Run:
                 return
             failure = _not_a_value(step.name, value)
         self._fail(((step.index, _FAILED, failure, step.index),))
+        del failure  # its traceback holds this frame
 
     def _call(self, step: Step) -> object:
         """Call with defaults for what has no value, outcomes where they are asked for, and keywords."""
@@ -211,7 +217,7 @@ class _Run:
             if source < 0:
                 value = default
             elif wants_outcome:
-                value = self.record.outcome(source)
+                value = self._record.outcome(source)
             else:
                 value = self._values[source] if self._has_value(source) else default
             if keyword is None:
@@ -259,7 +265,7 @@ class _Run:
             if isinstance(error, GeneratorExit) and self._loop.is_closed():
                 raise  # the loop is gone and the interpreter sweeps up: there is no run to carry on
             failure = _without_our_frame(error)
-        if self._status[index] is not None:
+        if self._closed or self._status[index] is not None:
             return  # it timed out, or nobody wants it any more: what it says now is too late
         self._tasks.pop(index, None)
         self._ended[index] = self._clock()
@@ -269,12 +275,13 @@ class _Run:
             self._fail(((index, _CANCELLED, _cancelled(step.name, failure), index),))
         else:
             self._fail(((index, _FAILED, failure, index),))
+        failure = None  # the error's traceback may hold this frame
         self.advance()
 
     def _stop(self, index: int) -> None:
         task = self._tasks.pop(index)
         task.cancel()
-        self.stopped.append((self._steps[index].name, task))
+        self._stopped.append((self._steps[index].name, task))
 
     # ------------------------------------------------------------------ time
 
@@ -330,6 +337,7 @@ class _Run:
                 self._let_go((step.sides[1 if taken else 0],))
         if side is None:
             self._fail(((step.index, _FAILED, failure, step.index),))
+            del failure  # its traceback holds this frame
         elif self._status[side] is None:
             self._wait_for(side, step)
         elif self._has_value(side):
@@ -456,6 +464,7 @@ class _Run:
                 if failure is not error and failure.__context__ is None:
                     failure.__context__ = error  # both are told
                 self._reasons[step.index], self._roots[step.index] = failure, step.index
+                del failure  # its traceback holds this frame
                 return False
         if self._started[step.index] is not None and self._ended[step.index] is None:
             self._ended[step.index] = self._clock()

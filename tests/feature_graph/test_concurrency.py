@@ -507,10 +507,13 @@ def test_nothing_keeps_a_finished_run_but_its_resolution():
         await asyncio.sleep(0)
         raise ValueError(makes)
 
-    graph = Graph(Given, makes, fails, late=sleeper(9, timeout=1), last=lambda fails, late: 1)
+    def fails_too(makes):
+        raise ValueError(makes)
+
+    graph = Graph(Given, makes, fails, fails_too, late=sleeper(9, timeout=1), last=lambda fails, late: 1)
 
     async def main():
-        found = await graph.resolve(["makes", "last", "late"], given={"x": 1}, deadline=0.5)
+        found = await graph.resolve(["makes", "last", "late", "fails_too"], given={"x": 1}, deadline=0.5)
         watched = weakref.ref(found["makes"])
         await asyncio.sleep(5)
         gc.disable()
