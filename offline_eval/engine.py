@@ -19,7 +19,6 @@ def connect(threads: int = 0, memory_limit: str = "", spill: Path | None = None)
     connection = duckdb.connect()
     # Batches of a log are scored in the order of the log, so that the same log gives the same last digit.
     connection.execute("SET preserve_insertion_order = true")
-    connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET temp_directory = {literal(str(spill) if spill else '')}")
     if threads:

@@ -41,15 +41,16 @@ def catalogue(arms: Sequence[str] = ARMS) -> Catalogue:
 def row(i: int = 0, arms: Sequence[str] = ARMS, **changes: object) -> dict[str, object]:
     """One sound row of a log: the first arm shown, uniformly at random, reward 1."""
     moment = START + dt.timedelta(seconds=i)
+    even = 1 / max(len(arms), 1)
     values: dict[str, object] = {
         "decision_id": f"0-{i:027x}", "slot": 0, "session_id": f"s-{i}", "unit_id": f"u-{i}",
         "unit_bucket": unit_bucket(f"u-{i}"), "decided_at": moment,
         "finalised_at": moment + dt.timedelta(seconds=60), "partition": 0, "position": f"{i + 1}-0",
         "source": "model", "policy": "champion", "model_version": 1, "catalogue": catalogue(arms).version,
-        "arm": arms[0] if arms else "", "arm_index": 0, "n_arms": len(arms), "propensity": 1 / max(len(arms), 1),
+        "arm": arms[0] if arms else "", "arm_index": 0, "n_arms": len(arms), "propensity": even,
         "propensity_mc_n": None, "deterministic": False, "learn": True, "reward": 1.0, "reward_source_n": 1,
         "reward_at": moment + dt.timedelta(seconds=5), "inclusion_probability": 1.0, "arms": list(arms),
-        "scores": [0.0] * len(arms), "pmf": [1 / max(len(arms), 1)] * len(arms), "context": "{}", "event": b"",
+        "scores": [0.0] * len(arms), "pmf": [even] * len(arms), "context": "{}", "event": b"",
     } | changes  # fmt: skip
     values["event"] = values["event"] or encode_decision(_event(values))
     return values
