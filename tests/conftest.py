@@ -17,6 +17,11 @@ from sidecar.contracts.store import connect
 from tests.processes import Processes
 
 
+# Property tests try the same examples at every run: what fails once fails again.
+settings.register_profile("seeded", derandomize=True)
+settings.load_profile("seeded")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own REDIS_URL or SIDEARM_* must neither be used nor changed by a test."""

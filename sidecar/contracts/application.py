@@ -26,6 +26,8 @@ Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
 ArmId = Annotated[str, Meta(min_length=1, max_length=256)]
+EventName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+"""No bar: stored rewards are separated by them."""
 
 Aggregation = Literal["sum", "earliest", "latest", "max", "min", "mean", "median"]
 
@@ -64,7 +66,7 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     default: float = 0.0
     """The reward of a decision for which none came within the horizon."""
     aggregation: Aggregation = "sum"
-    events: dict[str, float] = msgspec.field(default_factory=lambda: {"purchase": 1.0})
+    events: dict[EventName, float] = msgspec.field(default_factory=lambda: {"purchase": 1.0})
     """Event name to its value; a reward request may override the value."""
     attribution: Literal["last"] = "last"
     """Which of a session's decisions a reward by session reaches."""
