@@ -20,7 +20,6 @@ import msgspec
 from msgspec import Struct
 
 from policy_learner.errors import BadCheckpoint
-from sidecar.contracts.application import ModelConfig
 
 _MAGIC = b"SDCK1"
 _DIGEST_BYTES = 32
@@ -41,10 +40,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     """Everything up to here has had its effect, in every partition."""
     trained: tuple[str, ...]
     """Last position trained on, in every partition: what the weights' header says."""
-    model: ModelConfig
-    """What the state is a state of."""
     state: bytes
-    """The trainer's serialized state."""
+    """The trainer's serialized state, which says of what model it is."""
 
 
 def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:
@@ -72,6 +69,11 @@ def load_latest(folder: Path) -> Checkpoint | None:
         except BadCheckpoint as error:
             log.error("%s; trying the one before", error)
     return None
+
+
+def newest_version(folder: Path) -> int:
+    """The version of the newest checkpoint, whole or not; 0 when there is none."""
+    return max(_versions(folder), default=0)
 
 
 def read(path: Path) -> Checkpoint:

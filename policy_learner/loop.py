@@ -150,7 +150,6 @@ def checkpoint(learner: Learner, now: bool = False) -> None:
         examples=training.examples,
         positions=tuple(progress.positions),
         trained=tuple(training.trained),
-        model=application.model,
         state=training.trainer.serialize(),
     )
     record = training.record(progress.version, progress.version_epoch)

@@ -95,8 +95,24 @@ def resume(past: Past, cold_start: bool) -> Resumed:
         log.error(
             "cold start as told; what was learnt up to version %d is forgotten: %s", published.version, error
         )
-        training = Training(past.application, past.catalogues, trained=published.positions)
-        return Resumed(training, published.version, 0, list(training.trained), None, True)
+        return begin_anew(past, published)
+
+
+def begin_anew(past: Past, published: Published) -> Resumed:
+    """An untrained model that goes on where the published one stood, with a checkpoint that says so."""
+    folder, partitions = past.data.checkpoints(past.name), past.application.partitions
+    positions = (*published.positions[:partitions], *[START] * (partitions - len(published.positions)))
+    training = Training(past.application, past.catalogues, trained=positions)
+    saved = Checkpoint(
+        version=max(published.version, checkpoint.newest_version(folder)),
+        epoch=0,
+        examples=0,
+        positions=positions,
+        trained=positions,
+        state=training.trainer.serialize(),
+    )
+    checkpoint.save(folder, saved, training.record(saved.version, saved.epoch).encoded)
+    return Resumed(training, saved.version, saved.epoch, list(positions), saved, True)
 
 
 def read_published(past: Past) -> Published:
@@ -109,17 +125,15 @@ def read_published(past: Past) -> Published:
 
 
 def usable(saved: Checkpoint | None, application: Application) -> Checkpoint | None:
-    """The checkpoint, if it is of the model that is configured.
+    """The checkpoint, if it is of as many partitions as are configured. Its state knows its own model.
 
     Raises:
-        BadCheckpoint: it is of another one.
+        BadCheckpoint: of more, or fewer.
     """
-    if saved is None:
-        return None
-    if saved.model != application.model or len(saved.positions) != application.partitions:
+    if saved is not None and len(saved.positions) != application.partitions:
         raise BadCheckpoint(
-            f"the checkpoint of version {saved.version} is of {saved.model} over {len(saved.positions)} "
-            f"partitions, app.toml says {application.model} over {application.partitions}: restore app.toml"
+            f"the checkpoint of version {saved.version} is of {len(saved.positions)} partitions, app.toml says "
+            f"{application.partitions}: restore app.toml"
         )
     return saved
 

@@ -7,7 +7,6 @@ import pytest
 from policy_learner import checkpoint
 from policy_learner.checkpoint import Checkpoint
 from policy_learner.errors import BadCheckpoint
-from sidecar.contracts.application import ModelConfig
 
 
 def saved(version):
@@ -17,7 +16,6 @@ def saved(version):
         examples=70,
         positions=("5-0", "6-1"),
         trained=("5-0", "0-0"),
-        model=ModelConfig(bits=9),
         state=bytes(range(256)),
     )
 

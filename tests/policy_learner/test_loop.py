@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 
+import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ import pytest
 import redis
 
 from policy_learner import chain, publish
-from policy_learner.errors import CannotRebuild, Fenced
+from policy_learner.errors import BadCheckpoint, CannotRebuild, Fenced
 from policy_learner.loop import drain, step
 from policy_learner.replay import replay
 from policy_learner.report import report
@@ -276,6 +277,29 @@ def test_weights_that_cannot_be_rebuilt_are_a_refusal_to_start(world, tmp_path):
     steps(cold)
     assert world.weights().header.examples == 5
     assert world.weights().header.version > learner.progress.version
+    world.settings = LearnerSettings(publish_every_examples=1)
+    resumed = world.learner()
+    assert (resumed.training.examples, resumed.figures.rebuild_mismatch) == (5, False)
+
+
+def test_a_model_configured_otherwise_is_a_refusal_to_start(world):
+    """Another bit width than the checkpoint's: named, and begun anew only when told to."""
+    learner = world.learner()
+    world.shop(10)
+    steps(learner)
+    stop(learner)
+    model = msgspec.structs.replace(world.application.model, max_pending=7)  # no part of what is trained
+    world.application = msgspec.structs.replace(world.application, model=model)
+    assert world.learner().training.examples == 10
+    model = msgspec.structs.replace(world.application.model, bits=12)
+    world.application = msgspec.structs.replace(world.application, model=model)
+    with pytest.raises(BadCheckpoint, match="'bits': 12"):
+        world.learner()
+    world.settings = LearnerSettings(cold_start=True, publish_every_examples=1)
+    cold = world.learner()
+    world.shop(5)
+    steps(cold)
+    assert (world.weights().header.bits, world.weights().header.examples) == (12, 5)
 
 
 def test_a_paused_learner_is_fenced_and_its_archive_is_not_doubled(world):
