@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from decision_service.cli.store import EmbeddedStore, start_store
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import connect
 from tests.processes import Processes
-
 
 # Property tests try the same examples at every run: what fails once fails again.
 settings.register_profile("seeded", derandomize=True)
