@@ -132,8 +132,8 @@ def usable(saved: Checkpoint | None, application: Application) -> Checkpoint | N
     """
     if saved is not None and len(saved.positions) != application.partitions:
         raise BadCheckpoint(
-            f"the checkpoint of version {saved.version} is of {len(saved.positions)} partitions, app.toml says "
-            f"{application.partitions}: restore app.toml"
+            f"checkpoint of version {saved.version} is of {len(saved.positions)} partitions, app.toml says"
+            f" {application.partitions}: restore app.toml"
         )
     return saved
 

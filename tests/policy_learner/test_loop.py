@@ -293,7 +293,7 @@ def test_a_model_configured_otherwise_is_a_refusal_to_start(world):
     assert world.learner().training.examples == 10
     model = msgspec.structs.replace(world.application.model, bits=12)
     world.application = msgspec.structs.replace(world.application, model=model)
-    with pytest.raises(BadCheckpoint, match="'bits': 12"):
+    with pytest.raises(BadCheckpoint, match='"bits":12'):
         world.learner()
     world.settings = LearnerSettings(cold_start=True, publish_every_examples=1)
     cold = world.learner()
