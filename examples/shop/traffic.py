@@ -1,7 +1,8 @@
 """The shop's sessions, live over HTTP: ask for a product, buy it or not, send the news when it is due.
 
-A fixed number of sessions is under way at once; each has a connection of its own. Purchases are sent in
-batches, in no particular order, some of them twice, some of them after the horizon.
+Sessions come at a steady rate; a fixed number of connections serves them. Where the service is too slow for
+the rate, they come as fast as it answers. Purchases are sent in batches, in no particular order, some of them
+twice, some of them after the horizon.
 """
 
 from __future__ import annotations
@@ -74,32 +75,60 @@ class Service:
 
 
 async def run_sessions(
-    service: Service, world: Iterable[Session], arms: Iterable[Arm], tally: Tally, concurrency: int, seed: int
+    service: Service,
+    world: Iterable[Session],
+    arms: Iterable[Arm],
+    tally: Tally,
+    *,
+    per_second: float,
+    concurrency: int,
+    seed: int,
 ) -> None:
     """Run every session of ``world`` and send all its news; what happens is written to ``tally``.
 
     Returns when the last purchase, late ones included, has been answered.
 
+    Args:
+        service: where they go.
+        world: the sessions.
+        arms: the shop's products.
+        tally: what is seen, while it is seen.
+        per_second: rate of arrival.
+        concurrency: connections, and so the most sessions under way at once.
+        seed: of the order in which purchases that are due together are sent.
+
     Raises:
         ConnectionLost: the service went away.
     """
     news: list[News] = []
-    waiting = iter(world)
+    arriving = _arrivals(world, service.now_s(), per_second)
     by_id = {arm.id: arm for arm in arms}
     done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(_send_news(service, news, tally, random.Random(seed), done))
         async with asyncio.TaskGroup() as visitors:
             for _ in range(concurrency):
-                visitors.create_task(_visit(service, waiting, by_id, tally, news))
+                visitors.create_task(_visit(service, arriving, by_id, tally, news))
         done.set()
 
 
+def _arrivals(world: Iterable[Session], start_s: float, per_second: float) -> Iterator[tuple[float, Session]]:
+    for place, session in enumerate(world):
+        yield start_s + place / per_second, session
+
+
 async def _visit(
-    service: Service, waiting: Iterator[Session], arms: dict[str, Arm], tally: Tally, news: list[News]
+    service: Service,
+    arriving: Iterator[tuple[float, Session]],
+    arms: dict[str, Arm],
+    tally: Tally,
+    news: list[News],
 ) -> None:
     async with service.connect() as connection:
-        for session in waiting:
+        for comes_s, session in arriving:
+            early_s = comes_s - service.now_s()
+            if early_s > 0:
+                await service.sleep(early_s)
             asked_s = service.now_s()
             status, body = await connection.post("/v1/recommendations", request_of(session))
             now_s = service.now_s()
