@@ -7,6 +7,7 @@
         ├── NoStoreBinary        no Redis or Valkey server >= 7 to be found
         ├── StoreAlreadyRunning  another process serves this data folder
         ├── StoreDidNotStart     the server ended, or did not answer in time
+        ├── PortTaken            somebody else listens where the decision service should
         └── ProcessDied          a process that `sidearm up` started ended by itself
 """
 
@@ -29,6 +30,10 @@ class StoreAlreadyRunning(CommandError):
 
 class StoreDidNotStart(CommandError):
     """The server ended by itself, or did not answer in time."""
+
+
+class PortTaken(CommandError):
+    """Somebody else listens where the decision service should."""
 
 
 class ProcessDied(CommandError):

@@ -14,14 +14,18 @@ from pathlib import Path
 
 from decision_service.auth import ensure_development_key
 from decision_service.cli.children import Child, start_child, stop_child, tail
-from decision_service.cli.errors import ProcessDied
+from decision_service.cli.errors import PortTaken, ProcessDied
 from decision_service.cli.store import EmbeddedStore, start_store
 from sidecar.contracts.application import Application, load_application, load_catalogue
+from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.layout import DataFolder
 
 MODULES = {"sidecar": "sidecar.server", "service": "decision_service", "learner": "policy_learner"}
-ALL = ("sidecar", "service", "learner")
+ALL = ("sidecar", "learner", "service")
+"""In the order of start; the order of stop is the reverse, so that no answer waits for what is gone."""
 STOP_PATIENCE_S = 30.0
+BAD_SETTINGS = 2
+"""Exit code of a process that cannot start as configured."""
 _POLL_S = 0.02
 
 
@@ -88,9 +92,12 @@ class Platform:
         """See that everything still runs.
 
         Raises:
+            BadSettings: a process cannot start as configured; its own words.
             ProcessDied: with the end of the log of what does not.
         """
         for part in self.parts:
+            if part.child.poll() == BAD_SETTINGS:
+                raise BadSettings(f"{part.name}: {_last_line(part.log)}")
             if part.child.poll() is not None:
                 raise ProcessDied(f"{part.name} {part.state()}:\n{tail(part.log)}\nits log: {part.log}")
         if self.store and self.store.exit_code() is not None:
@@ -100,6 +107,7 @@ class Platform:
         """Until the sidecar listens and the service, where there is one, says that it is ready.
 
         Raises:
+            BadSettings: a process cannot start as configured.
             ProcessDied: a process ended meanwhile, or was not ready in time.
         """
         end = time.monotonic() + deadline_s
@@ -146,10 +154,13 @@ def started(
 
     Raises:
         BadApplication: the folder cannot be used.
-        CommandError: a process did not start.
+        BadSettings: a process cannot start as configured.
+        CommandError: the port is taken, or a process did not start.
     """
     application = load_application(folder)
     load_catalogue(folder, application)
+    if "service" in parts:
+        check_port(port)
     data.run.mkdir(parents=True, exist_ok=True)
     key = ensure_development_key(data.keys)
     platform = Platform(folder, data, port, environ, application, key)
@@ -169,6 +180,25 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def check_port(port: int) -> None:
+    """See that the decision service can have that port.
+
+    Raises:
+        PortTaken: somebody else listens there: without this look, their answers would pass for ours.
+    """
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise PortTaken(
+            f"port {port} is taken ({error.strerror or error}): end what listens there, or choose another"
+            " with --port"
+        ) from error
+
+
+def _last_line(log: Path) -> str:
+    return tail(log, lines=1).strip()
 
 
 def _listens(path: Path) -> bool:

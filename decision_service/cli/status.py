@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from sidecar.contracts.layout import DataFolder
-
 
 def status_command(
     app: Annotated[Path, typer.Argument(help="The application's folder.", envvar="SIDEARM_APP")],
@@ -19,29 +17,26 @@ def status_command(
     from rich.console import Console
     from rich.table import Table
 
+    from decision_service.cli.look import in_one_line, look
     from decision_service.cli.store import store_url
     from sidecar.contracts.application import load_application
     from sidecar.contracts.errors import BadSettings
-    from sidecar.contracts.keys import Keys, learner_status
-    from sidecar.contracts.store import Scripts, StoreError, connect
-    from sidecar.contracts.upkeep import read_books
+    from sidecar.contracts.layout import DataFolder
+    from sidecar.contracts.store import StoreError, connect
 
     application = load_application(app)
     url = store_url(DataFolder(data), os.environ)
+    try:
+        with connect(url) as client:
+            seen = look(client, application)
+    except (StoreError, OSError) as error:
+        raise BadSettings(f"no store answers at {url} ({error}): is `sidearm up` running?") from error
     console = Console()
-    with connect(url) as client:
-        try:
-            client.ping()
-        except (StoreError, OSError) as error:
-            raise BadSettings(f"no store answers at {url} ({error}): is `sidearm up` running?") from error
-        scripts = Scripts.on(client)
-        balances = [read_books(scripts, Keys(application.name, p)) for p in range(application.partitions)]
-        learner = client.hgetall(learner_status(application.name))
-    table = Table("learner", "", box=None, pad_edge=False)
-    for name, value in sorted(learner.items()):
-        table.add_row(name.decode(), value.decode())
-    console.print(table if learner else "no learner has run for this application yet")
-    decisions, rewards = (sum(b[i] for b in balances) for i in (0, 1))
-    console.print(f"books: decisions {decisions}, rewards {rewards} (both must be 0)")
-    if decisions or rewards:
+    if seen.learner:
+        table = Table("learner", "", box=None, pad_edge=False)
+        for name, value in sorted(seen.learner.items()):
+            table.add_row(name, value)
+        console.print(table)
+    console.print(f"{application.name}: {in_one_line(seen)}", highlight=False, soft_wrap=True)
+    if not seen.books.balanced:
         raise typer.Exit(1)

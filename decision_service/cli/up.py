@@ -14,7 +14,9 @@ import typer
 from sidecar.contracts.layout import DataFolder
 
 if TYPE_CHECKING:
+    import redis
     from rich.console import Console
+    from rich.table import Table
 
     from decision_service.cli.platform import Platform
 
@@ -38,9 +40,10 @@ def up_command(
     stop = _stop_event()
     with started(app, DataFolder(data), port=port, environ=os.environ) as platform:
         _introduce(console, platform)
-        while not stop.wait(_LOOK_S):
-            platform.check()
-        console.print("stopping …")
+        try:
+            _watch(console, platform, stop)
+        finally:
+            console.print("stopping: service, learner, sidecar, store …", highlight=False)
     console.print("stopped")
 
 
@@ -57,25 +60,81 @@ def _stop_event() -> threading.Event:
 
 
 def _introduce(console: Console, platform: Platform) -> None:
-    """What runs where, and the two calls to begin with."""
-    from rich.table import Table
-
-    table = Table("process", "pid", "where", "log", box=None, pad_edge=False)
-    if platform.store:
-        table.add_row("store", str(platform.store.pid), platform.store_url, str(platform.store.log))
-    else:
-        table.add_row("store", "–", platform.store_url, "–")
-    where = {"sidecar": str(platform.data.sidecar_socket(platform.application.name)), "service": platform.url}
-    for part in platform.parts:
-        table.add_row(part.name, str(part.child.pid), where.get(part.name, "–"), str(part.log))
-    console.print(table)
-    console.print(f"\napplication  {platform.application.name}   docs  {platform.url}/docs")
+    """The key, and the two calls to begin with."""
+    console.print(f"application  {platform.application.name}   docs  {platform.url}/docs")
     console.print(
         f"API key      {platform.key}   (development only; Ctrl-C stops everything)\n", soft_wrap=True
     )
     console.print(
         _CURL.format(url=platform.url, key=platform.key), markup=False, highlight=False, soft_wrap=True
     )
+
+
+def _watch(console: Console, platform: Platform, stop: threading.Event) -> None:
+    """Show who runs until told to stop: a living table on a terminal, else one printed once.
+
+    Raises:
+        ProcessDied: one of them ended by itself. Nothing is started again silently.
+    """
+    from rich.live import Live
+
+    from sidecar.contracts.store import connect
+
+    with connect(platform.store_url, timeout_s=_LOOK_S) as client:
+        if not console.is_terminal:
+            console.print(_processes(platform))
+            while not stop.wait(_LOOK_S):
+                platform.check()
+            return
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                live.update(_scene(platform, client), refresh=True)
+                platform.check()
+                if stop.wait(_LOOK_S):
+                    return
+
+
+def _scene(platform: Platform, client: redis.Redis) -> Table:
+    from decision_service.cli.look import in_one_line, look
+    from sidecar.contracts.store import StoreError
+
+    table = _processes(platform)
+    try:
+        table.caption = in_one_line(look(client, platform.application))
+    except (StoreError, OSError) as error:
+        table.caption = f"the store does not answer: {error}"
+    return table
+
+
+def _processes(platform: Platform) -> Table:
+    from rich.table import Table
+
+    table = Table(
+        "process",
+        "pid",
+        "state",
+        "where",
+        "log",
+        box=None,
+        pad_edge=False,
+        caption_justify="left",
+        min_width=60,
+    )
+    if store := platform.store:
+        code = store.exit_code()
+        state = "running" if code is None else f"ended with code {code}"
+        table.add_row("store", str(store.pid), state, platform.store_url, str(store.log))
+    else:
+        table.add_row("store", "–", "REDIS_URL", _without_password(platform.store_url), "–")
+    where = {"sidecar": str(platform.data.sidecar_socket(platform.application.name)), "service": platform.url}
+    for part in platform.parts:
+        table.add_row(part.name, str(part.child.pid), part.state(), where.get(part.name, "–"), str(part.log))
+    return table
+
+
+def _without_password(url: str) -> str:
+    scheme, slashes, rest = url.partition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
 _CURL = """\

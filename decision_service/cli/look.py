@@ -1,0 +1,80 @@
+"""What the store says of an application: its learner, its books. Read by ``sidearm status`` and ``up``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import redis
+
+from sidecar.contracts.application import Application
+from sidecar.contracts.books import Books
+from sidecar.contracts.keys import Keys, learner_status
+from sidecar.contracts.store import Scripts
+from sidecar.contracts.upkeep import read_books
+
+SILENT_AFTER_MS = 5000
+"""The learner writes its status every second: one that is older was written by nobody who still works."""
+
+
+class Look(NamedTuple):
+    """One moment of an application."""
+
+    now_ms: int
+    """The store's clock."""
+    learner: dict[str, str]
+    """The learner's own status, by field; empty when none ever ran."""
+    books: Books
+    """What is missing (positive) or doubled (negative), all partitions together."""
+    pending: int
+    """Decisions that wait for their horizon."""
+
+    def silent_ms(self) -> int | None:
+        """How long ago the learner last wrote its status, where that is too long; None while it works."""
+        age_ms = self.now_ms - int(self.learner.get("at_ms", 0))
+        return age_ms if self.learner and age_ms > SILENT_AFTER_MS else None
+
+
+def look(client: redis.Redis, application: Application) -> Look:
+    """Look at every partition and at the learner's status."""
+    partitions = [Keys(application.name, p) for p in range(application.partitions)]
+    scripts = Scripts.on(client)
+    balances = [read_books(scripts, keys) for keys in partitions]
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    pipe.hgetall(learner_status(application.name))
+    for keys in partitions:
+        pipe.zcard(keys.due)
+    (seconds, micros), stored, *pending = pipe.execute()
+    status = {name.decode(): value.decode() for name, value in cast("dict[bytes, bytes]", stored).items()}
+    books = Books(sum(b.decisions for b in balances), sum(b.rewards for b in balances))
+    return Look(int(seconds) * 1000 + int(micros) // 1000, status, books, sum(pending))
+
+
+def in_one_line(seen: Look) -> str:
+    """The figures to watch.
+
+    >>> in_one_line(Look(9_000, {}, Books(0, 0), 3))
+    'pending 3 · no learner has run yet · books balance'
+    >>> status = {"version": "7", "age_ms": "1500", "examples": "2100", "archived_rows": "9", "at_ms": "8900"}
+    >>> in_one_line(Look(9_000, status, Books(1, 0), 3))
+    'pending 3 · version 7, 1.5 s old · 2,100 examples · 9 rows archived · BOOKS: decisions 1, rewards 0'
+    """
+    parts = [f"pending {seen.pending:,}"]
+    if not seen.learner:
+        parts.append("no learner has run yet")
+    elif silent_ms := seen.silent_ms():
+        parts.append(f"the learner has been silent for {silent_ms / 1000:.0f} s")
+    else:
+        of = seen.learner.get
+        parts += [
+            f"version {of('version', '0')}, {int(of('age_ms', 0)) / 1000:.1f} s old",
+            f"{int(of('examples', 0)):,} examples",
+            f"{int(of('archived_rows', 0)):,} rows archived",
+        ]
+        if of("last_error"):
+            parts.append(f"learner: {of('last_error')}")
+    decisions, rewards = seen.books
+    parts.append(
+        "books balance" if seen.books.balanced else f"BOOKS: decisions {decisions}, rewards {rewards}"
+    )
+    return " · ".join(parts)
