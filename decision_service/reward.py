@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from msgspec import Struct
@@ -123,19 +124,17 @@ class Rewarder:
     def _target(self, request: RewardRequest, place: str) -> tuple[int, str, str, str]:
         """Partition, session, our decision id, client key: who is meant. Ids of our form are ours."""
         named, session_id, partitions = request.decision_id, request.session_id, self._application.partitions
-        if named is not None and is_ours(named):
-            try:
-                return partition_of_decision(named, partitions), "", named, ""
-            except BadId as error:
-                raise BadRequest(FieldError(f"{place}/decision_id", str(error))) from None
-        if session_id is None:
+        if named is None and session_id is None:
+            legal = "the decision_id of an answer, or session_id, or session_id with your own decision_id"
             raise BadRequest(
-                FieldError(
-                    f"{place}/decision_id",
-                    "names no decision of this platform; legal: the decision_id of an answer, or session_id, "
-                    "or session_id with your own decision_id",
-                )
+                FieldError(f"{place}/decision_id", f"required without session_id; legal: {legal}")
             )
+        if named is not None and is_ours(named):
+            with suppress(BadId):
+                return partition_of_decision(named, partitions), "", named, ""
+            session_id = None  # of another application: nobody here, and no error
+        if session_id is None:
+            return partition_of_session(str(named), partitions), f"{NOBODY}{named}", "", ""
         return partition_of_session(session_id, partitions), session_id, "", named or ""
 
     async def _place(self, draft: Draft) -> Rewarded:

@@ -81,8 +81,6 @@ def test_a_bad_recommendation_names_its_field(shop, fields, pointer):
 BAD_REWARDS = [
     ({}, "/decision_id"),
     ({"event": "purchase"}, "/decision_id"),
-    ({"decision_id": "order-77", "event": "purchase"}, "/decision_id"),
-    ({"decision_id": "ff-18bcfe5680000000000000000ff", "event": "purchase"}, "/decision_id"),
     ({"session_id": "s"}, "/event"),
     ({"session_id": "s", "event": "theft"}, "/event"),
     ({"session_id": "s", "event": "theft", "reward": 1}, "/event"),
@@ -106,6 +104,15 @@ def test_a_bad_reward_names_its_field(shop, body, pointer):
     assert_problem(shop.client.post("/v1/rewards", json=body), 422, pointer)
     batch = {"rewards": [{"session_id": "s", "event": "view"}, body]}
     assert_problem(shop.client.post("/v1/rewards/batch", json=batch), 422, f"/rewards/1{pointer}")
+
+
+@pytest.mark.parametrize("name", ["order-77", "ff-18bcfe5680000000000000000ff"])
+def test_a_reward_for_a_name_that_nobody_knows_is_no_error(shop, name):
+    """202 and unknown; the same again is a duplicate, so nothing is counted twice and the reward is kept."""
+    body = {"decision_id": name, "event": "purchase", "reward_id": "r-1"}
+    replies = [shop.client.post("/v1/rewards", json=body) for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [202, 202]
+    assert [reply.json()["status"] for reply in replies] == ["unknown", "duplicate"]
 
 
 @pytest.mark.parametrize("path", ["/v1/recommendations", "/v1/rewards", "/v1/rewards/batch"])
