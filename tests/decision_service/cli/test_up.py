@@ -1,0 +1,142 @@
+"""``sidearm up``: everything starts, says where it is, ends in order, and leaves nothing alive."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from decision_service.cli.platform import ALL, free_port
+from decision_service.cli.store import running_pid
+from tests.processes import pid_exists
+
+SIDEARM = Path(sys.executable).with_name("sidearm")
+SHOP = Path(__file__).parents[3] / "examples" / "shop"
+READY_S = 60.0
+
+
+class Up:
+    """A running ``sidearm up``."""
+
+    def __init__(self, processes, data_folder, *more, app=SHOP, **environ):
+        self.data = data_folder
+        self.port = free_port()
+        command = [SIDEARM, "up", app, "--data", data_folder.root, "--port", self.port, *more]
+        self.process = processes.run(list(map(str, command)), "up", {"COLUMNS": "300", **environ})
+
+    def wait_until_ready(self):
+        self.process.wait_until(lambda: "service  " in self.process.output(), READY_S)
+        return self
+
+    def pids(self):
+        """Process name to pid, as printed."""
+        rows = re.findall(r"^(store|sidecar|learner|service) +(\d+) +running", self.process.output(), re.M)
+        return {name: int(pid) for name, pid in rows}
+
+
+@pytest.fixture
+def up(processes, data_folder):
+    return Up(processes, data_folder).wait_until_ready()
+
+
+def assert_nothing_lives(up, pids):
+    assert {name for name, pid in pids.items() if pid_exists(pid)} == set()
+    assert running_pid(up.data) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_in_order(processes, data_folder, number):
+    """Ctrl-C or SIGTERM: exit code 0, every process gone, the store last and in order."""
+    up = Up(processes, data_folder).wait_until_ready()
+    pids = up.pids()
+    assert set(pids) == {"store", *ALL}
+    assert re.search(r"API key +sk_[0-9a-f]{64}", up.process.output())
+    assert f"http://127.0.0.1:{up.port}/docs" in up.process.output()
+
+    os.kill(up.process.pid, number)
+
+    assert up.process.exit_code(60) == 0, up.process.output()
+    assert up.process.output().rstrip().endswith("stopped")
+    assert_nothing_lives(up, pids)
+    assert (
+        "User requested shutdown" in (data_folder.run / "store.log").read_text()
+        or "SIGTERM" in (data_folder.run / "store.log").read_text()
+    )
+
+
+def test_the_printed_calls_work_as_printed(up):
+    """The two curl lines decide, and reward what was decided."""
+    import json
+    import shutil
+    import subprocess
+
+    if shutil.which("curl") is None:
+        pytest.skip("no curl on this machine")
+    calls = re.findall(r"^curl .*\\\n.*$", up.process.output(), re.M)
+    answers = [
+        json.loads(subprocess.run(["sh", "-c", call], capture_output=True, check=True).stdout)
+        for call in calls
+    ]
+    assert answers[0]["arm"]
+    assert answers[1]["status"] == "accepted"
+
+
+def test_kill_9_of_up_leaves_no_orphan(up):
+    """Every process dies with the one that started it."""
+    from tests.waiting import until
+
+    pids = up.pids()
+    up.process.kill()
+    until(lambda: not any(map(pid_exists, pids.values())), what="the end of all processes")
+    assert_nothing_lives(up, pids)
+
+
+@pytest.mark.parametrize("name", ["sidecar", "learner", "service", "store"])
+def test_a_process_that_dies_is_reported_and_nothing_restarted(up, name):
+    """The rest is stopped, and the report names it and its log."""
+    pids = up.pids()
+    os.kill(pids[name], signal.SIGKILL)
+    assert up.process.exit_code(60) == 1
+    assert f"{name} ended with code -9" in up.process.output()
+    assert f"{name}.log" in up.process.output()
+    assert_nothing_lives(up, pids)
+
+
+@pytest.mark.parametrize("section", ["decision_service", "sidecar", "learner"])
+def test_a_mistyped_setting_is_one_line_and_exit_code_2(processes, data_folder, tmp_path, section):
+    """The process that refused it is named, the legal names are listed, nothing is left."""
+    import shutil
+
+    app = tmp_path / "app"
+    shutil.copytree(SHOP, app)
+    with (app / "app.toml").open("a") as file:
+        file.write(f"\n[{section}]\nno_such_setting = 1\n")
+    up = Up(processes, data_folder, app=app)
+    assert up.process.exit_code(60) == 2, up.process.output()
+    said = up.process.output().splitlines()[-1]
+    assert said.startswith("sidearm: ")
+    assert "no_such_setting" in said
+    assert "known here" in said
+    assert running_pid(data_folder) is None
+
+
+def test_two_platforms_on_one_data_folder_are_refused(up, processes):
+    """The second says who is there; the first goes on."""
+    second = Up(processes, up.data)
+    assert second.process.exit_code(60) == 2
+    assert "is running already" in second.process.output()
+    assert up.process.alive()
+
+
+def test_it_starts_again_on_what_it_left(processes, data_folder):
+    """A second run on the same data folder finds the key and the store's data."""
+    keys = []
+    for _ in range(2):
+        up = Up(processes, data_folder).wait_until_ready()
+        keys += re.findall(r"sk_[0-9a-f]{64}", up.process.output())[:1]
+        assert up.process.stop(60) == 0
+    assert keys[0] == keys[1]
