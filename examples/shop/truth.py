@@ -17,6 +17,8 @@ from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.adapters import ArmTables
 from sidecar.policy.pipeline import score
 
+_GREEDY = Exploration("epsilon_greedy", 0.0, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Worth:
@@ -46,13 +48,21 @@ def scored_context(shopper: Shopper) -> Features:
 def worth_of(weights: Weights | None, catalogue: Catalogue) -> Worth:
     """The greedy policy on ``weights``, beside the uniform and the best one; equal scores share."""
     tables = ArmTables()
-    greedy = Exploration("epsilon_greedy", 0.0, 0.0)
-
-    def pmf(shopper: Shopper) -> Sequence[float]:
-        row = ScoreRow(scored_context(shopper))
-        request = ScoreRequest((row,), (greedy,), catalogue.version, catalogue.arms)
-        answer: list[float] = np.frombuffer(score(request, weights, tables).rows[0].pmf, "<f8").tolist()
-        return answer
-
     arms = catalogue.arms
-    return Worth(uniform_value(arms), policy_value(pmf, arms), best_value(arms))
+    earned = policy_value(lambda shopper: _greedy(shopper, weights, catalogue, tables), arms)
+    return Worth(uniform_value(arms), earned, best_value(arms))
+
+
+def best_arm(shopper: Shopper, weights: Weights, catalogue: Catalogue) -> str:
+    """What the greedy policy shows a shopper."""
+    pmf = _greedy(shopper, weights, catalogue, ArmTables())
+    return catalogue.arms[int(np.argmax(pmf))].id
+
+
+def _greedy(
+    shopper: Shopper, weights: Weights | None, catalogue: Catalogue, tables: ArmTables
+) -> Sequence[float]:
+    row = ScoreRow(scored_context(shopper))
+    request = ScoreRequest((row,), (_GREEDY,), catalogue.version, catalogue.arms)
+    answer: list[float] = np.frombuffer(score(request, weights, tables).rows[0].pmf, "<f8").tolist()
+    return answer
