@@ -14,7 +14,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-CODE := decision_service policy_learner feature_graph offline_eval sidecar examples benchmarks tests
+CODE := decision_service policy_learner feature_graph offline_eval sidecar examples benchmarks docs tests
 BUILD := $(CURDIR)/build
 
 # Tools that would write into the home folder write into build/ instead.
@@ -27,7 +27,7 @@ export PYTEST_DEBUG_TEMPROOT := $(BUILD)/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help run demo test test-all check bench fmt lock settings-page clean distclean
+.PHONY: help run demo test test-all check bench fmt lock clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ bench: $(VENV)/dev.stamp ## figures beside their yardsticks, into build/bench.js
 fmt: $(VENV)/dev.stamp ## format, fix what can be fixed, write the page of settings
 	@$(PY) -m ruff check --fix-only -q $(CODE)
 	@$(PY) -m ruff format $(CODE)
-	@$(PY) -m decision_service.cli.settings_page docs/settings.md
+	@$(PY) -m docs.settings_page
 
 lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no addresses
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \

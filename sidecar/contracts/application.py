@@ -54,8 +54,11 @@ class ExplorationConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[exploration]``."""
 
     scheme: Literal["epsilon_greedy", "uniform"] = "epsilon_greedy"
+    """``epsilon_greedy``: the best arm, but for a share; ``uniform``: every eligible arm alike."""
     epsilon: Share = 0.1
+    """Share spread evenly over all eligible arms (``epsilon_greedy``). Larger learns faster and earns less."""
     control_share: Share = 0.01
+    """Share of traffic drawn uniformly on top: the honest baseline of every chart."""
 
 
 class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +69,7 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     default: float = 0.0
     """The reward of a decision for which none came within the horizon."""
     aggregation: Aggregation = "sum"
+    """How several rewards of one decision become one number."""
     events: dict[EventName, float] = msgspec.field(default_factory=lambda: {"purchase": 1.0})
     """Event name to its value; a reward request may override the value."""
     attribution: Literal["last"] = "last"
@@ -75,7 +79,9 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     tombstone_s: Positive = 86400.0
     """How long a finalised decision is remembered, so that repeats and late rewards are recognised."""
     max_per_decision: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    """Rewards that one decision takes; more are answered ``over_limit`` and counted."""
     minimum: float = -1e6
+    """See ``maximum``."""
     maximum: float = 1e6
     """Rewards outside [minimum, maximum] are refused with 422."""
 
@@ -88,12 +94,15 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     bits: Annotated[int, Meta(ge=8, le=24)] = 18
+    """The weights are a table of 2^bits. More: fewer features share a weight, a longer record."""
     interactions: tuple[Literal["ca", "aa", "cc"], ...] = ("ca",)
     """Which namespaces are crossed. ``ca`` is what makes the choice depend on the context."""
     cb_type: Literal["mtr", "ips", "dm"] = "mtr"
+    """How a logged reward becomes a training example: multi-task regression, inverse propensity, direct."""
     optimizer: Literal["adaptive", "sgd", "ftrl", "coin"] = "adaptive"
     """``adaptive`` is VW's default (adaptive, normalised, invariant)."""
     learning_rate: Positive = 0.5
+    """VW's ``--learning_rate``."""
     max_pending: Annotated[int, Meta(ge=1)] = 1_000_000
     """Decisions waiting for their horizon, per partition, before new ones are shed from the log."""
 
@@ -102,11 +111,14 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Everything that makes one application, from its ``app.toml``."""
 
     name: Name
+    """In every key, path and metric of the application. Another name is another application."""
     arms: str = "arms.json"
     """File beside ``app.toml``: a JSON list of ``{"id": …, "features": {…}}``."""
     features: str | None = None
     """File beside ``app.toml`` that defines ``graph``, the application's feature graph."""
     partitions: Annotated[int, Meta(ge=1, le=256)] = 4
+    """Into how many parts sessions are hashed; decision ids carry theirs, so it never changes afterwards. Few
+    on one machine, 64 in production."""
     reward: RewardConfig = RewardConfig()
     exploration: ExplorationConfig = ExplorationConfig()
     model: ModelConfig = ModelConfig()
