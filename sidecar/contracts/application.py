@@ -56,7 +56,7 @@ class ExplorationConfig(Struct, frozen=True, forbid_unknown_fields=True):
     scheme: Literal["epsilon_greedy", "uniform"] = "epsilon_greedy"
     """``epsilon_greedy``: the best arm, but for a share; ``uniform``: every eligible arm alike."""
     epsilon: Share = 0.1
-    """Share spread evenly over all eligible arms (``epsilon_greedy``). Larger learns faster and earns less."""
+    """Share spread evenly over all eligible arms (``epsilon_greedy``). Larger learns faster, earns less."""
     control_share: Share = 0.01
     """Share of traffic drawn uniformly on top: the honest baseline of every chart."""
 
