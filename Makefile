@@ -80,7 +80,7 @@ distclean: clean ## clean, and the environment with everything downloaded
 # ---- set-up. Stamps are newer than what they were made from, so a second `make` begins at once. ----
 
 # uv is 20 times faster than pip where it can be had; both check every hash.
-INSTALL = if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install -q --python $(PY) $(1); else $(PY) -m pip install -q $(1); fi
+INSTALL = mkdir -p $(BUILD)/tmp && export TMPDIR=$(BUILD)/tmp; if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install -q --python $(PY) $(1); else $(PY) -m pip install -q $(1); fi
 
 $(VENV)/run.stamp: requirements.lock pyproject.toml | $(VENV)/base.stamp
 	@echo "installing what the platform runs on …"

@@ -17,6 +17,7 @@ from tests.processes import pid_exists
 SIDEARM = Path(sys.executable).with_name("sidearm")
 SHOP = Path(__file__).parents[3] / "examples" / "shop"
 READY_S = 60.0
+slow = pytest.mark.slow  # two seconds each, and one of each kind is enough for every day
 
 
 class Up:
@@ -48,7 +49,7 @@ def assert_nothing_lives(up, pids):
     assert running_pid(up.data) is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=slow)])
 def test_a_signal_stops_everything_orderly(processes, data_folder, number):
     """Ctrl-C or SIGTERM: exit code 0, every process gone, the store told to end and not killed."""
     up = Up(processes, data_folder).wait_until_ready()
@@ -92,7 +93,9 @@ def test_kill_9_of_up_leaves_no_orphan(up):
     assert_nothing_lives(up, pids)
 
 
-@pytest.mark.parametrize("name", ["sidecar", "learner", "service", "store"])
+@pytest.mark.parametrize(
+    "name", ["service", "store", pytest.param("sidecar", marks=slow), pytest.param("learner", marks=slow)]
+)
 def test_a_process_that_dies_is_reported_and_nothing_restarted(up, name):
     """The rest is stopped, and the report names it and its log."""
     pids = up.pids()
@@ -103,7 +106,9 @@ def test_a_process_that_dies_is_reported_and_nothing_restarted(up, name):
     assert_nothing_lives(up, pids)
 
 
-@pytest.mark.parametrize("section", ["decision_service", "sidecar", "learner"])
+@pytest.mark.parametrize(
+    "section", ["learner", pytest.param("decision_service", marks=slow), pytest.param("sidecar", marks=slow)]
+)
 def test_a_mistyped_setting_is_one_line_and_exit_code_2(processes, data_folder, tmp_path, section):
     """The process that refused it is named, the legal names are listed, nothing is left."""
     import shutil
@@ -129,6 +134,7 @@ def test_two_platforms_on_one_data_folder_are_refused(up, processes):
     assert up.process.alive()
 
 
+@slow
 def test_it_starts_again_on_what_it_left(processes, data_folder):
     """A second run on the same data folder finds the key and the store's data."""
     keys = []
