@@ -9,10 +9,18 @@ from offline_eval.estimators import ON_POLICY, Estimator, estimators
 from offline_eval.estimators.base import Fit, difference, interval, standard_error
 from offline_eval.estimators.clipped_ips import clipped_mass
 from offline_eval.results import CandidateResult, Estimate, Value
-from offline_eval.sums import Sums
+from offline_eval.sums import WEIGHT, Sums
 
 _HEADLINES = ("dr", "snips", "dm")
 """What a verdict reads, the first that is not withheld. Fixed beforehand: choosing the best would flatter."""
+
+SAME = "green: this is the logger itself: it gives every shown arm the logged probability"
+_SAME_TOLERANCE = 1e-18  # of a mean square: weights within 1e-9 of 1, which is rounding
+
+
+def is_logger(sums: Sums) -> bool:
+    """Every weight is 1. What is left of a difference is then the reward model's noise, and no finding."""
+    return sums.rows > 0 and float(sums.second[WEIGHT, WEIGHT]) <= _SAME_TOLERANCE * sums.total
 
 
 def judge(candidate: str, sums: Sums, population: str, level: float, gates: Gates) -> CandidateResult:
@@ -32,7 +40,7 @@ def judge(candidate: str, sums: Sums, population: str, level: float, gates: Gate
         estimates=estimates,
         checks=checks,
         headline=headline,
-        verdict=_verdict(said.get(headline), checks, level),
+        verdict=SAME if is_logger(sums) else _verdict(said.get(headline), checks, level),
     )
 
 
