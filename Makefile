@@ -36,7 +36,7 @@ run: $(VENV)/run.stamp ## the platform on APP (examples/shop): store, sidecar, s
 	@$(BIN)/sidearm up $(APP) --data $(DATA) $(if $(PORT),--port $(PORT))
 
 demo: $(VENV)/run.stamp ## real logs, live sessions, learning, an honest estimate; FAST=1 for a minute's version
-	@FAST=$(FAST) $(PY) -m examples.demo $(if $(FAST),--fast)
+	@FAST=$(FAST) $(PY) -m examples.demo
 
 test: $(VENV)/dev.stamp ## the tests but the slow ones, doctests included: under 8 minutes
 	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
