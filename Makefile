@@ -23,9 +23,12 @@ export JUPYTER_CONFIG_DIR := $(BUILD)/jupyter/config
 export JUPYTER_DATA_DIR := $(BUILD)/jupyter/data
 export JUPYTER_RUNTIME_DIR := $(BUILD)/jupyter/runtime
 export KUBECACHEDIR := $(BUILD)/kube
-export PYTEST_DEBUG_TEMPROOT := $(BUILD)/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
+
+# Tests work in a folder with a short name, since sockets have short addresses, and leave nothing of it.
+PYTEST = folder=$$(mktemp -d /tmp/sidearm-XXXXXX) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM \
+	&& PYTEST_DEBUG_TEMPROOT=$$folder $(PY) -m pytest
 
 .PHONY: help run demo test test-all check bench fmt lock clean distclean
 
@@ -39,19 +42,16 @@ demo: $(VENV)/run.stamp ## real logs, live sessions, learning, an honest estimat
 	@FAST=$(FAST) $(PY) -m examples.demo
 
 test: $(VENV)/dev.stamp ## the tests but the slow ones, doctests included: under 8 minutes
-	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
-	@$(PY) -m pytest -m "not slow" -n 2 --dist loadscope $(ARGS)
+	@$(PYTEST) -m "not slow" -n 2 --dist loadscope $(ARGS)
 
 test-all: $(VENV)/dev.stamp ## the slow tests: faults, notebooks, manifests with kubectl
-	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
-	@$(PY) -m pytest -m slow $(ARGS)
+	@$(PYTEST) -m slow $(ARGS)
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, documentation: under a minute
 	@$(PY) -m ruff format --check $(CODE)
 	@$(PY) -m ruff check $(CODE)
 	@$(BIN)/lint-imports --no-logo
-	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
-	@$(PY) -m pytest -q -p no:cacheprovider tests/test_docs.py
+	@$(PYTEST) -q -p no:cacheprovider tests/test_docs.py
 	@$(PY) -m mypy
 
 bench: $(VENV)/dev.stamp ## figures beside their yardsticks, into build/bench.json

@@ -71,4 +71,4 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 def _short_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="sidearm-", dir="/tmp"))
+    return Path(tempfile.mkdtemp(prefix="sidearm-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT", "/tmp")))
