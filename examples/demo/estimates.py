@@ -31,7 +31,7 @@ def estimates_table(
     table.add_column("policy", no_wrap=True)
     for name in ESTIMATORS:
         table.add_column(name.upper(), justify="right", no_wrap=True)
-    table.add_column("effective rows", justify="right")
+    table.add_column("effective rows", justify="right", no_wrap=True)
     if truth:
         table.add_column("truth", justify="right")
     for result in evaluation.candidates:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-PLAIN_WIDTH = 120
+PLAIN_WIDTH = 130
 PLAIN_EVERY_S = 5.0
 
 Show = Callable[[int, str], None]

@@ -19,6 +19,8 @@ from sidecar.contracts.store import Scripts, connect
 from sidecar.contracts.upkeep import read_books
 
 SESSIONS, PER_SECOND, CONCURRENCY = 20_000, 800, 16
+SEEDS = (101, 102, 103)
+"""None of those that the shop's settings were chosen on (1 to 8): they would flatter."""
 APPLICATION = load_application(FOLDER)
 CATALOGUE = load_catalogue(FOLDER, APPLICATION)
 
@@ -32,7 +34,7 @@ def test_the_simulator_is_the_one_that_this_bound_was_set_for():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_after_20_000_sessions_greedy_gains_half_of_what_can_be_gained(data_folder, seed):
     """By the simulator's truth; the books balance, every session was decided, the control rate is true."""
     tally = Tally(len(CATALOGUE.arms), HORIZON_S)
@@ -63,6 +65,7 @@ def test_after_20_000_sessions_greedy_gains_half_of_what_can_be_gained(data_fold
     assert tally.receipts["duplicate"] > 0
     assert tally.receipts["late"] > 0
     worth = worth_of(weights, CATALOGUE)
+    print(f"seed {seed}: {worth.share_of_gain:.3f} of the gain, {worth}")
     assert worth.share_of_gain >= 0.5, worth
     control = uniform_rate(tally.decided, tally.n_arms)
     assert abs(control.mean - worth.uniform) < 2.5 * control.half  # five standard errors
