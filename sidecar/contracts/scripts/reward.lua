@@ -82,6 +82,7 @@ local function of_decision(id, key, record, member, r, f)
   if redis.call('SISMEMBER', f, member) == 1 then
     redis.call('HSET', r, key, 'L' .. record)
     redis.call('PEXPIRE', r, tombstone_ms)
+    redis.call('PEXPIRE', f, tombstone_ms) -- never sooner than r: without it r would look like an early reward's
     keep('L', id, key, record)
     count(c, 'rew_late')
     return 'LATE'

@@ -271,3 +271,24 @@ class TestPublish:
         assert scripts.run(self.publication(epoch=2)) == b"OK"
         store.delete("{shop}:epoch")
         assert scripts.run(self.publication(epoch=1, version=9)) == b"FENCED"
+
+
+def test_a_tombstone_outlives_the_rewards_beside_it(store, scripts):
+    """Otherwise the next late reward counts as early, and what had been joined is given up with it once more.
+
+    The tombstone is taken away as its expiry would, where it does not outlive the rewards' memory.
+    """
+    decide(scripts, entry(IDS[0]))
+    reward(scripts, RewardEntry(IDS[0], "joined", TAIL))
+    store.set(KEYS.skew, HORIZON_MS + 1)
+    finalise(scripts, IDS[0])
+    store.pexpire(KEYS.finalised(IDS[0]), 1_000_000)  # most of a day later
+    assert reward(scripts, RewardEntry(IDS[0], "late", TAIL))[0].status == "LATE"
+    if store.pttl(KEYS.finalised(IDS[0])) < store.pttl(KEYS.rewards(IDS[0])):
+        store.delete(KEYS.finalised(IDS[0]))
+    assert reward(scripts, RewardEntry(IDS[0], "later", TAIL))[0].status == "LATE"
+    store.set(KEYS.skew, HORIZON_MS + LIMITS.early_ms + 60_000)
+    scripts.run(orphan_call(KEYS, [IDS[0]]))
+    kept = [(fields[b"k"], fields[b"m"]) for _, fields in store.xrange(KEYS.late)]
+    assert kept == [(b"L", b"late"), (b"L", b"later")]
+    assert books(counters_of(store.hgetall(KEYS.counters)), 0, 0).balanced
