@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from policy_learner.arrow_schema import compression_of
 from policy_learner.errors import BrokenChain
-from policy_learner.positions import START, order
+from policy_learner.positions import START, date_of, order
 
 _TEMPORARY = ".writing-"
 _AFTER, _LAST = b"sidearm.after", b"sidearm.last"
@@ -92,7 +92,14 @@ def append(folder: Path, lane: int, day: date, first: str, covers: Span, table: 
     """Add a file to the chain; None when somebody else wrote one that begins there.
 
     It is on disk, whole, when this returns.
+
+    The name alone does not tell of a writer that was here: the stream may have been trimmed behind its file,
+    and then a writer that was paused reads from its old end, but not from the entry that comes after it. If
+    nobody has written beyond ``covers.after`` by now, nothing beyond it was trimmed when ``first`` was read,
+    so that whoever comes between this look and the link takes the same name.
     """
+    if _has_grown(folder, lane, covers.after):
+        return None
     where = folder / f"dt={day.isoformat()}"
     _make_folder(where)
     temporary = where / f"{_TEMPORARY}{lane}-{first}.{uuid.uuid4().hex}"
@@ -118,6 +125,14 @@ def sweep(folder: Path) -> int:
     for path in stray:
         path.unlink(missing_ok=True)
     return len(stray)
+
+
+def _has_grown(folder: Path, lane: int, after: str) -> bool:
+    """Whether a file of the lane begins after a position. Reads names only, and only of days since then."""
+    since = f"dt={date_of(after).isoformat()}"
+    days = [day for day in folder.glob("dt=*") if day.name >= since]
+    paths = (path for day in days for path in day.glob(f"{lane}-*.parquet"))
+    return any(order(_link(path).first) > order(after) for path in paths)
 
 
 def _link(path: Path) -> Link:

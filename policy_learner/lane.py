@@ -32,6 +32,10 @@ class _Piece(NamedTuple):
     table: pa.Table
 
 
+_MERGED_ROWS = 4096
+"""Rows up to which small pieces become one: a table takes 30 KB, however few its rows."""
+
+
 class Lane:
     """One stream on its way to disk.
 
@@ -73,7 +77,8 @@ class Lane:
     def take(self, entries: Sequence[Entry]) -> int:
         """The entries that were wanted; how many."""
         pieces = [_Piece(day, g[0][0], g[-1][0], self._to_table(g)) for day, g in _by_day(entries)]
-        self._pieces += pieces
+        for piece in pieces:
+            self._keep(piece)
         if entries:
             self._read_to = entries[-1][0]
         return len(entries)
@@ -99,9 +104,22 @@ class Lane:
             self._pieces = self._pieces[len(same) :]
         return written
 
+    def _keep(self, piece: _Piece) -> None:
+        """Let it wait, in one table with those before it that are not much larger: few copies, few tables."""
+        while self._pieces and _belong_together(self._pieces[-1], piece):
+            before = self._pieces.pop()
+            table = pa.concat_tables([before.table, piece.table]).combine_chunks()
+            piece = _Piece(piece.day, before.first, piece.last, table)
+        self._pieces.append(piece)
+
     def _start_over(self) -> None:
         self.end = self._read_to = chain.end_of(self._folder, self._lane)
         self._pieces = []
+
+
+def _belong_together(before: _Piece, piece: _Piece) -> bool:
+    rows, more = before.table.num_rows, piece.table.num_rows
+    return before.day == piece.day and rows <= 2 * more and rows + more <= _MERGED_ROWS
 
 
 def _by_day(entries: Sequence[Entry]) -> list[tuple[date, list[Entry]]]:

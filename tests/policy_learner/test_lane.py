@@ -1,0 +1,49 @@
+"""A lane of the archive, and who else may write it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from policy_learner import chain
+from policy_learner.chain import dataset_folder
+from policy_learner.lane import Lane
+from policy_learner.loop import archive, drain, step
+from tests.policy_learner.world import HORIZON_MS, World
+
+
+def test_a_paused_archiver_writes_nothing_twice_after_the_stream_was_trimmed(store, data_folder):
+    """It reads from its old end, where the store now begins with an entry that another one wrote."""
+    world = World(store, data_folder, partitions=1)
+    paused = world.learner()
+    running = world.learner()
+    event = world.decide()[0]
+    world.move(HORIZON_MS + 1)
+    step(running)
+    for n in range(3):
+        assert world.reward(event, 1.0, f"late-{n}") == "LATE"
+    drain(running, lambda: True)
+    assert store.xlen(world.partitions[0].late) == 1
+    world.now_s += 3600
+    archive(paused)
+    for dataset in ("late", "versions"):
+        chain.verify(dataset_folder(world.log, dataset, "world"), 0)
+    assert world.reward(event, 1.0, "late-3") == "LATE"
+    world.now_s += 3600
+    archive(paused)
+    late = dataset_folder(world.log, "late", "world")
+    chain.verify(late, 0)
+    assert len(chain.links(late, 0)) == 2
+
+
+def test_entries_that_come_one_by_one_wait_in_little_memory(tmp_path):
+    """A table a row takes thirty kilobytes: a disk that is full for an hour must not fill the memory."""
+    lane = Lane("s", tmp_path, 0, lambda entries: pa.table({"n": [n for n, _ in entries]}), 50_000)
+    for n in range(1, 3001):
+        lane.take([(f"{n}-0", {})])
+    assert lane.waiting == 3000
+    assert len(lane._pieces) < 100
+    assert lane.write() == 3000
+    (link,) = chain.links(tmp_path, 0)
+    assert chain.span(link.path) == ("0-0", "3000-0")
+    assert pq.read_table(link.path, partitioning=None)["n"].to_pylist() == [f"{n}-0" for n in range(1, 3001)]
