@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -100,7 +101,7 @@ def _read(path: Path) -> _File:
 def _slice(file: _File, low: tuple[int, int], high: tuple[int, int]) -> list[LoggedExample]:
     start, stop = bisect_left(file.positions, low), bisect_right(file.positions, high)
     events = file.events.slice(start, stop - start).to_pylist()
-    rewards = file.rewards.slice(start, stop - start).to_pylist()
+    rewards = file.rewards.slice(start, stop - start).fill_null(math.nan).to_pylist()  # refused, as it was
     return [
         LoggedExample(decode_decision(event), reward) for event, reward in zip(events, rewards, strict=True)
     ]

@@ -141,6 +141,11 @@ def decode_version(entry: Entry) -> VersionEntry:
         raise BadEvent(f"entry {position} of the version log: {error!r}") from error
 
 
+def decode_versions(entries: Sequence[Entry]) -> list[VersionEntry]:
+    """Those entries of the version log that are versions; the others are named and passed over."""
+    return _decoded(entries, decode_version)
+
+
 _Row = TypeVar("_Row")
 
 
@@ -164,7 +169,7 @@ def _late(partition: int) -> Callable[[Sequence[Entry]], pa.Table]:
 
 
 def _versions(entries: Sequence[Entry]) -> pa.Table:
-    return version_table(_decoded(entries, decode_version))
+    return version_table(decode_versions(entries))
 
 
 def _decoded(entries: Sequence[Entry], decode: Callable[[Entry], _Row]) -> list[_Row]:

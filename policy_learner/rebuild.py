@@ -16,7 +16,7 @@ from policy_learner.catalogues import Catalogues
 from policy_learner.checkpoint import Checkpoint
 from policy_learner.dead_letters import DeadLetters
 from policy_learner.errors import BadCheckpoint, CannotRebuild
-from policy_learner.parquet_sink import decode_version
+from policy_learner.parquet_sink import decode_versions
 from policy_learner.positions import START, order
 from policy_learner.rows import VersionEntry
 from policy_learner.source import lessons_of
@@ -220,7 +220,8 @@ def _later(one: Iterable[str], other: Iterable[str]) -> list[str]:
 def _in_store(past: Past) -> list[VersionEntry]:
     """The version log as far as the store has it."""
     entries: list[VersionEntry] = []
-    stream = weights_log(past.name)
-    while read := read_after(past.client, stream, entries[-1].position if entries else START, _LOG_READ):
-        entries += [decode_version(entry) for entry in read]
+    stream, position = weights_log(past.name), START
+    while read := read_after(past.client, stream, position, _LOG_READ):
+        entries += decode_versions(read)
+        position = read[-1][0]
     return entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -160,7 +161,7 @@ def _decision_row(
         event.propensity_mc_n or None,
         event.source == "pre_policy" or event.propensity >= 1.0,
         is_learnt(event) and not refused(one),
-        reward.value,
+        reward.value if math.isfinite(reward.value) else None,
         reward.count,
         None if reward.first_at_ms is None else reward.first_at_ms * _MS,
         event.inclusion_probability,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from policy_learner.parquet_sink import decode_version
+from policy_learner.parquet_sink import decode_versions
 from policy_learner.positions import ms_of, order
 from policy_learner.state import Learner
 from policy_learner.streams import read_after
@@ -33,7 +33,7 @@ def _trim_versions(learner: Learner) -> None:
     """Versions after the checkpoint's are what a restart trains again."""
     client, stream = learner.deps.scripts.client, weights_log(learner.deps.application.name)
     archived = order(learner.archive.versions.end)
-    entries = [decode_version(entry) for entry in read_after(client, stream, "0-0", _VERSIONS_A_TIME)]
+    entries = decode_versions(read_after(client, stream, "0-0", _VERSIONS_A_TIME))
     behind = [
         entry.position
         for entry in entries

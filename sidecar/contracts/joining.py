@@ -19,6 +19,7 @@ class JoinedReward(NamedTuple):
     """What came of a decision within its horizon."""
 
     value: float
+    """NaN when the rewards have no finite sum."""
     count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls
     """Rewards merged into ``value``; 0 means that it is the default."""
     first_at_ms: int | None
@@ -49,8 +50,16 @@ def join(rewards: Iterable[RewardRecord], config: RewardConfig) -> JoinedReward:
     ordered = sorted(rewards, key=_by_arrival)
     if not ordered:
         return JoinedReward(config.default, 0, None)
-    value = AGGREGATIONS[config.aggregation]([record.value for record in ordered])
+    value = _aggregated(config.aggregation, [record.value for record in ordered])
     return JoinedReward(float(value), len(ordered), ordered[0].at_ms)
+
+
+def _aggregated(aggregation: Aggregation, values: list[float]) -> float:
+    """One number, or NaN: a decision whose rewards cannot be added must not stop those beside it."""
+    try:
+        return AGGREGATIONS[aggregation](values)
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 def _by_arrival(record: RewardRecord) -> tuple[int, str]:

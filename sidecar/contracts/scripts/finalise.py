@@ -60,6 +60,6 @@ def decode_rewards(packed: bytes) -> tuple[RewardRecord, ...]:
         flat: list[str] = msgpack.unpackb(packed, raw=False)
         pairs = zip(flat[::2], flat[1::2], strict=True)
         records = [decode_reward(key, record) for key, record in pairs]
+        return tuple(sorted(records, key=lambda record: (record.at_ms, record.key)))
     except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
         raise BadEvent(f"{len(packed)} bytes are no list of rewards: {error}") from error
-    return tuple(sorted(records, key=lambda record: (record.at_ms, record.key)))
