@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
@@ -28,6 +29,7 @@ class DeadLetters:
 
     def __init__(self, client: redis.Redis, partitions: Sequence[Keys]) -> None:
         self._client = client
+        self._waiting: deque[tuple[Keys, Entry]] = deque(maxlen=MOST_KEPT)
         self._positions = {(keys.partition, at) for keys in partitions for at in _positions(client, keys)}
 
     def holds(self, partition: int, position: str) -> bool:
@@ -35,18 +37,35 @@ class DeadLetters:
         return (partition, position) in self._positions
 
     def bury(self, keys: Keys, entry: Entry, reason: str) -> None:
-        """Put an entry of the example stream here, under its own position; doing so again changes nothing."""
+        """Put an entry of the example stream here, under its own position; doing so again changes nothing.
+
+        At the store's memory limit it waits here: whoever makes room there must not be held up.
+        """
         position, fields = entry
         if self.holds(keys.partition, position):
             return
         log.error("entry %s of partition %d is not learnt: %s", position, keys.partition, reason)
         kept = {**fields, b"reason": reason.encode()}
+        if self._waiting or not self._add(keys, (position, kept)):
+            self._waiting.append((keys, (position, kept)))
+        self._positions.add((keys.partition, position))
+
+    def catch_up(self) -> None:
+        """Put here what had to wait."""
+        while self._waiting and self._add(*self._waiting[0]):
+            self._waiting.popleft()
+
+    def _add(self, keys: Keys, entry: Entry) -> bool:
+        """False: the store is at its memory limit."""
+        position, kept = entry
         try:
             self._client.xadd(keys.dead, kept, id=position, maxlen=MOST_KEPT, approximate=True)  # type: ignore[arg-type]
+        except redis.OutOfMemoryError:
+            return False
         except redis.ResponseError as error:
             if "equal or smaller" not in str(error):  # else it was here, and was pushed out by later ones
                 raise
-        self._positions.add((keys.partition, position))
+        return True
 
 
 def _positions(client: redis.Redis, keys: Keys) -> list[str]:

@@ -55,7 +55,7 @@ def read(learner: Learner) -> list[Chunk]:
     bury(learner)
     deps, positions = learner.deps, learner.progress.positions
     client, most = deps.scripts.client, deps.settings.read_batch
-    return read_chunks(client, deps.application, positions, most, learner.dead_letters)
+    return read_chunks(client, deps.application, positions, most)
 
 
 def learn(learner: Learner, chunks: Sequence[Chunk]) -> None:
@@ -69,15 +69,16 @@ def learn(learner: Learner, chunks: Sequence[Chunk]) -> None:
             progress.batches.append(batch)
             progress.since += trained.examples
         progress.positions[chunk.partition] = chunk.last
-        progress.refused += [
-            (chunk.partition, chunk.lessons[place].entry, reason) for place, reason in trained.refused
-        ]
+        refused = [(chunk.lessons[place].entry, reason) for place, reason in trained.refused]
+        in_order = sorted([*refused, *chunk.undecoded], key=lambda one: order(one[0][0]))
+        progress.refused += [(chunk.partition, entry, reason) for entry, reason in in_order]
     bury(learner)
 
 
 def bury(learner: Learner) -> None:
     """Put what was refused with the dead letters."""
     refused = learner.progress.refused
+    learner.dead_letters.catch_up()
     while refused:
         partition, entry, reason = refused[0]
         learner.dead_letters.bury(learner.partitions[partition], entry, reason)
@@ -87,9 +88,8 @@ def bury(learner: Learner) -> None:
 def publish_is_due(learner: Learner) -> bool:
     """Something new was learnt, and enough of it or long enough ago."""
     progress, settings = learner.progress, learner.deps.settings
-    return progress.since > 0 and (
-        learner.timers.publish.due or progress.since >= settings.publish_every_examples
-    )
+    fresh = progress.since - progress.judged
+    return fresh > 0 and (learner.timers.publish.due or fresh >= settings.publish_every_examples)
 
 
 def gate(learner: Learner) -> Record | None:
@@ -103,6 +103,7 @@ def gate(learner: Learner) -> Record | None:
         verdict = judge_parity(verdict, record.weights, training.trainer, sample, settings.gate_tolerance)
         if verdict.passed:
             return record
+    learner.progress.judged = learner.progress.since
     learner.figures.gate_refusals += 1
     learner.figures.gate_error = f"gate: {verdict.reason}"
     log.error("version %d is not published: %s", learner.progress.version + 1, verdict)
@@ -131,7 +132,7 @@ def archive(learner: Learner) -> int:
     taken = lanes.read(learner.progress.positions, settings.read_batch)
     if timer.due or lanes.full:
         timer.restart()
-        learner.figures.archived_rows += lanes.write()
+        _write(learner)
     return taken
 
 
@@ -176,16 +177,27 @@ def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
         publish(learner, gate(learner))
     while archive(learner):
         pass
-    learner.figures.archived_rows += learner.archive.write()
+    _write(learner)
     checkpoint(learner, now=True)
     trim(learner, now=True)
+
+
+def _write(learner: Learner) -> None:
+    """What waits becomes files; that it could not is said until it could."""
+    figures = learner.figures
+    try:
+        figures.archived_rows += learner.archive.write()
+    except OSError as error:
+        figures.archive_error = f"{type(error).__name__}: {error}"
+        raise
+    figures.archive_error = ""
 
 
 def _stands(learner: Learner, publication: Publication) -> None:
     progress = learner.progress
     progress.version, progress.version_epoch = publication.version, publication.epoch
-    progress.batches, progress.since, progress.outstanding = [], 0, None
-    learner.figures.published_at, learner.figures.gate_error = learner.deps.clock(), ""
+    progress.batches, progress.since, progress.judged, progress.outstanding = [], 0, 0, None
+    learner.figures.gate_error = ""
 
 
 def _moved(learner: Learner) -> bool:

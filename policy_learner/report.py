@@ -21,12 +21,14 @@ def report(learner: Learner, state: str = "running") -> None:
         return
     learner.timers.status.restart()
     scripts, app = learner.deps.scripts, learner.deps.application.name
-    write(scripts.client, app, _status(learner, look(scripts, learner.partitions), state))
+    view = look(scripts, learner.partitions, learner.progress.positions)
+    write(scripts.client, app, _status(learner, view, state))
 
 
 def _status(learner: Learner, view: StoreView, state: str) -> Status:
     progress, figures, now = learner.progress, learner.figures, learner.deps.clock()
-    oldest_ms = min((ms_of(batch.first) for batch in progress.batches), default=view.now_ms)
+    unpublished_ms = min((ms_of(batch.first) for batch in progress.batches), default=view.now_ms)
+    oldest_ms = min(unpublished_ms, view.unread_ms)
     learnt, seconds = learner.training.examples - figures.shown_examples, now - figures.shown_at
     figures.shown_examples, figures.shown_at = learner.training.examples, now
     return Status(
@@ -39,7 +41,7 @@ def _status(learner: Learner, view: StoreView, state: str) -> Status:
         examples_per_s=round(learnt / seconds, 1) if seconds > 0 else 0.0,
         positions=msgspec.json.encode(progress.positions).decode(),
         lag_ms=max(view.overdue_ms, view.now_ms - oldest_ms, 0),
-        age_ms=0 if figures.published_at is None else round((now - figures.published_at) * 1000),
+        age_ms=view.age_ms,
         pending=view.pending,
         books_decisions=view.books_decisions,
         books_rewards=view.books_rewards,
@@ -49,5 +51,5 @@ def _status(learner: Learner, view: StoreView, state: str) -> Status:
         dead_letters=view.dead_letters,
         gate_refusals=figures.gate_refusals,
         rebuild_mismatch=int(figures.rebuild_mismatch),
-        last_error=figures.step_error or figures.gate_error,
+        last_error=figures.step_error or figures.archive_error or figures.gate_error,
     )

@@ -7,7 +7,6 @@ from typing import NamedTuple, cast
 
 import redis
 
-from policy_learner.dead_letters import DeadLetters
 from policy_learner.streams import Entry, Wanted, read_all_after
 from sidecar.contracts.application import Application, RewardConfig
 from sidecar.contracts.errors import BadEvent, BadId
@@ -35,6 +34,8 @@ class Chunk(NamedTuple):
     first: str
     last: str
     lessons: list[Lesson]
+    undecoded: list[tuple[Entry, str]]
+    """Entries that are no example, and why."""
 
 
 class Waiting(NamedTuple):
@@ -77,22 +78,13 @@ def read_chunks(
     application: Application,
     positions: Sequence[str],
     most: int,
-    dead_letters: DeadLetters,
 ) -> list[Chunk]:
-    """What was finalised after ``positions``: one chunk a partition that has any, at most ``most`` entries.
-
-    An entry that cannot be decoded goes to the dead letters.
-    """
+    """What was finalised after ``positions``: a chunk a partition that has any, at most ``most`` entries."""
     partitions = [Keys(application.name, p) for p in range(application.partitions)]
     wanted = [Wanted(keys.examples, position) for keys, position in zip(partitions, positions, strict=True)]
     read = read_all_after(client, wanted, most)
     return [
-        Chunk(
-            keys.partition,
-            entries[0][0],
-            entries[-1][0],
-            _lessons(dead_letters, keys, entries, application.reward),
-        )
+        _chunk(keys, entries, application.reward)
         for keys, entries in zip(partitions, read, strict=True)
         if entries
     ]
@@ -103,17 +95,15 @@ def lessons_of(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> li
     return [lesson for entry in entries if isinstance(lesson := _lesson(keys, entry, reward), Lesson)]
 
 
-def _lessons(
-    dead_letters: DeadLetters, keys: Keys, entries: Sequence[Entry], reward: RewardConfig
-) -> list[Lesson]:
-    lessons = []
+def _chunk(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> Chunk:
+    chunk = Chunk(keys.partition, entries[0][0], entries[-1][0], [], [])
     for entry in entries:
         lesson = _lesson(keys, entry, reward)
         if isinstance(lesson, Lesson):
-            lessons.append(lesson)
+            chunk.lessons.append(lesson)
         else:
-            dead_letters.bury(keys, entry, str(lesson))
-    return lessons
+            chunk.undecoded.append((entry, str(lesson)))
+    return chunk
 
 
 def _lesson(keys: Keys, entry: Entry, reward: RewardConfig) -> Lesson | BadEvent:

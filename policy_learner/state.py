@@ -74,6 +74,8 @@ class Progress:
     """Trained on since the last version, in order."""
     since: int = 0
     """Examples in ``batches``."""
+    judged: int = 0
+    """Examples in ``batches`` when the gate last refused: as they are, it need not look again."""
     refused: list[tuple[int, Entry, str]] = field(default_factory=list)
     """Partition, entry and reason of what could not be learnt and is not with the dead letters yet."""
     outstanding: Publication | None = None
@@ -87,7 +89,6 @@ class Progress:
 class Figures:
     """What only the status needs."""
 
-    published_at: float | None = None
     archived_rows: int = 0
     gate_refusals: int = 0
     rebuild_mismatch: bool = False
@@ -95,6 +96,8 @@ class Figures:
     """Why the last step failed; empty when it did not."""
     gate_error: str = ""
     """Why the last version was refused; empty when it was not."""
+    archive_error: str = ""
+    """Why the last files could not be written; empty when they were."""
     shown_examples: int = 0
     """Examples at the status before."""
     shown_at: float = 0.0

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias, cast
+from typing import cast
 
 import msgspec
 import redis
 from msgspec import Struct
 
-from sidecar.contracts.keys import Keys, learner_status
+from policy_learner.positions import ms_of
+from sidecar.contracts.keys import Keys, app_skew, learner_status, weights
+from sidecar.contracts.scripts.call import script_text, text
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.upkeep import read_books
-
-Text: TypeAlias = "bytes | bytearray | memoryview[int] | str | int | float"
-"""What the client writes into a hash."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -66,39 +65,50 @@ class StoreView(Struct, frozen=True):
     pending: int
     overdue_ms: int
     """How long the oldest decision has been due and not finalised."""
+    unread_ms: int
+    """When the oldest example that was not read yet was finalised; ``now_ms`` when all were read."""
+    age_ms: int
+    """Since the version that stands was published, by whomever; 0 before the first."""
     books_decisions: int
     books_rewards: int
     dead_letters: int
 
 
-def look(scripts: Scripts, partitions: Sequence[Keys]) -> StoreView:
-    """Look at the store, all partitions."""
+def look(scripts: Scripts, partitions: Sequence[Keys], positions: Sequence[str]) -> StoreView:
+    """Look at the store, all partitions, each read up to its position."""
+    app = partitions[0].app
     pipe = scripts.client.pipeline(transaction=False)
     pipe.time()
-    for keys in partitions:
+    pipe.hget(weights(app), "clock_ms")
+    pipe.get(app_skew(app))
+    for keys, position in zip(partitions, positions, strict=True):
         pipe.zcard(keys.due)
         pipe.zrange(keys.due, 0, 0, withscores=True)
         pipe.xlen(keys.dead)
         pipe.get(keys.skew)
-    (seconds, micros), *replies = pipe.execute()
+        pipe.xrange(keys.examples, f"({position}", "+", 1)
+    (seconds, micros), published_ms, skew_ms, *replies = pipe.execute()
     now_ms = int(seconds) * 1000 + int(micros) // 1000
-    oldest = zip(replies[1::4], replies[3::4], strict=True)
+    oldest = zip(replies[1::5], replies[3::5], strict=True)
     overdue = [now_ms + int(skew or 0) - int(first[0][1]) for first, skew in oldest if first]
+    unread = [ms_of(text(entries[0][0])) for entries in replies[4::5] if entries]
     balances = [read_books(scripts, keys) for keys in partitions]
     return StoreView(
         now_ms,
-        sum(replies[0::4]),
+        sum(replies[0::5]),
         max([0, *overdue]),
+        min([now_ms, *unread]),
+        0 if published_ms is None else max(0, now_ms + int(skew_ms or 0) - int(published_ms)),
         sum(balance.decisions for balance in balances),
         sum(balance.rewards for balance in balances),
-        sum(replies[2::4]),
+        sum(replies[2::5]),
     )
 
 
 def write(client: redis.Redis, app: str, status: Status) -> None:
-    """Put the status where ``sidearm status`` looks."""
-    fields: dict[Text, Text] = dict(msgspec.structs.asdict(status).items())
-    client.hset(learner_status(app), mapping=fields)
+    """Put the status where ``sidearm status`` looks, at the store's memory limit too."""
+    fields = [part for field in msgspec.structs.asdict(status).items() for part in field]
+    client.register_script(script_text("status"))(keys=[learner_status(app)], args=fields)
 
 
 def read(client: redis.Redis, app: str) -> Status | None:

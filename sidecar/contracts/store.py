@@ -124,7 +124,8 @@ def take_epoch(client: redis.Redis, app: str) -> int:
 
     A lost reply costs a number, no more.
     """
-    return int(client.incr(epoch(app)))
+    taken: int = client.register_script(script_text("epoch"))(keys=[epoch(app)])
+    return taken
 
 
 def store_now_ms(client: redis.Redis, keys: Keys) -> int:

@@ -6,7 +6,7 @@ from typing import cast
 
 from sidecar.contracts.books import Books, books, counters_of
 from sidecar.contracts.keys import ANSWER_RETENTION_MS, Keys
-from sidecar.contracts.scripts.call import text
+from sidecar.contracts.scripts.call import Call, text
 from sidecar.contracts.scripts.finalise import BATCH, finalise_call
 from sidecar.contracts.scripts.orphan import orphan_call
 from sidecar.contracts.store import Scripts, WatchError, store_now_ms
@@ -59,12 +59,8 @@ def read_books(scripts: Scripts, keys: Keys, *, count_rewards: bool = False) -> 
                 return _counted_books(scripts, keys)
             except WatchError:
                 continue
-    pipe = scripts.client.pipeline(transaction=True)
-    pipe.hgetall(keys.counters)
-    pipe.zcard(keys.due)
-    pipe.zcard(keys.orphans)
-    stored, pending, awaited = pipe.execute()
-    return books(counters_of(stored), pending, awaited)
+    stored, pending, awaited = scripts.run(Call("books", (keys.due, keys.orphans, keys.counters), ()))
+    return books(counters_of(dict(zip(stored[::2], stored[1::2], strict=True))), pending, awaited)
 
 
 def _counted_books(scripts: Scripts, keys: Keys) -> Books:

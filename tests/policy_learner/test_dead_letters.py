@@ -6,16 +6,29 @@ import msgpack
 import pyarrow.dataset as ds
 import pytest
 
-from policy_learner.loop import drain, step
+from policy_learner.loop import drain, finalise, step
 from policy_learner.replay import replay
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.events import encode_decision
-from tests.policy_learner.world import World
+from tests.policy_learner.world import HORIZON_MS, World
 
 
 @pytest.fixture
 def world(store, data_folder):
     return World(store, data_folder, partitions=1)
+
+
+def test_what_cannot_be_learnt_is_kept_though_a_later_entry_cannot_be_decoded(world, store):
+    """Both were read at once; the dead letters lie in the order of their positions."""
+    (keys,) = world.partitions
+    learner = world.learner()
+    world.decide(propensity=2.0)
+    world.move(HORIZON_MS + 1)
+    finalise(learner)
+    foreign = store.xadd(keys.examples, {"foreign": "bytes"})
+    step(learner)
+    poison, _ = store.xrange(keys.examples)[0]
+    assert [position for position, _ in store.xrange(keys.dead)] == [poison, foreign]
 
 
 @pytest.mark.parametrize(

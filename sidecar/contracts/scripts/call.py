@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgpack
 
-NAMES = ("decide", "reward", "finalise", "orphan", "publish")
+NAMES = ("decide", "reward", "finalise", "orphan", "publish", "epoch", "status", "books")
 """Every script; each is ``<name>.lua`` beside this file."""
 
 WAIT = "w"

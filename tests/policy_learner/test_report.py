@@ -1,0 +1,114 @@
+"""The figures of the status in the moments in which they matter."""
+
+from __future__ import annotations
+
+import pytest
+
+from policy_learner import chain, loop
+from policy_learner.loop import step
+from policy_learner.report import report
+from policy_learner.run import _turn
+from policy_learner.settings import LearnerSettings
+from policy_learner.status import read as read_status
+from tests.policy_learner.world import HORIZON_MS, World
+
+
+def told(world, learner):
+    world.now_s += 10
+    report(learner)
+    return read_status(world.client, "world")
+
+
+def test_the_lag_counts_what_was_finalised_and_is_not_read_yet(store, data_folder):
+    """A version has just been published; a backlog behind it is a lag all the same."""
+    settings = LearnerSettings(publish_every_examples=1, read_batch=5)
+    world = World(store, data_folder, 1, settings)
+    learner = world.learner()
+    world.move(-3_600_000)  # finalised long ago, by the store's clock
+    world.shop(20)
+    step(learner)
+    assert world.weights().header.examples == 5
+    assert told(world, learner).lag_ms > 3_000_000
+
+
+def test_the_age_is_that_of_the_version_whoever_published_it(store, data_folder):
+    """A learner that was started again and publishes nothing does not make the model young."""
+    world = World(store, data_folder, 1)
+    learner = world.learner()
+    world.move(-3_600_000)
+    world.shop(3)
+    step(learner)
+    assert world.weights() is not None
+    world.move(3_600_000)
+    assert 3_500_000 < told(world, world.learner()).age_ms < 3_700_000
+
+
+class Stop:
+    def wait(self, seconds):
+        pass
+
+    def is_set(self):
+        return False
+
+
+def test_a_full_disk_stays_in_the_status_until_a_file_was_written(store, data_folder, monkeypatch):
+    """Between two attempts there are many steps in which nothing goes wrong."""
+    world = World(store, data_folder, 1)
+    learner = world.learner()
+    write = chain._write
+
+    def full(path, table):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(chain, "_write", full)
+    world.shop(5)
+    step(learner)
+    world.now_s += 31
+    _turn(learner, Stop())
+    _turn(learner, Stop())
+    assert "No space left" in told(world, learner).last_error
+    monkeypatch.setattr(chain, "_write", write)
+    world.now_s += 31
+    _turn(learner, Stop())
+    assert told(world, learner).last_error == ""
+
+
+def test_a_refused_version_is_not_judged_again_at_every_step(store, data_folder):
+    """Neither the same weights, nor sooner than the next version would be due."""
+    settings = LearnerSettings(publish_every_examples=3, gate_largest_weight=1e-9)
+    world = World(store, data_folder, 1, settings)
+    learner = world.learner()
+    world.shop(5)
+    for _ in range(10):
+        loop.step(learner)
+    assert learner.figures.gate_refusals == 1
+    world.shop(5)
+    for _ in range(10):
+        loop.step(learner)
+    assert learner.figures.gate_refusals == 2
+
+
+@pytest.mark.parametrize("poison", [False, True])
+def test_a_learner_that_starts_at_the_memory_limit_makes_room(store, data_folder, poison):
+    """It is the one that frees memory: it must start, go on past poison, and say that it lives."""
+    settings = LearnerSettings(
+        publish_every_examples=1, checkpoint_every_s=1, archive_every_s=1, trim_every_s=1
+    )
+    world = World(store, data_folder, 1, settings)
+    world.decide(20)
+    if poison:
+        world.decide(1, propensity=2.0)
+    world.move(HORIZON_MS + 1)
+    store.config_set("maxmemory", 1)
+    try:
+        learner = world.learner()
+        for _ in range(4):
+            world.now_s += 2
+            step(learner)
+        assert told(world, learner).examples == 20
+        assert store.xlen(world.partitions[0].examples) == 1
+    finally:
+        store.config_set("maxmemory", 0)
+    world.now_s += 2
+    step(learner)
+    assert store.xlen(world.partitions[0].dead) == poison
