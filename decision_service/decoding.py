@@ -70,9 +70,13 @@ def _offending_feature(body: bytes, where: list[str]) -> tuple[str | None, bool]
         features = json.loads(body)
     except (ValueError, RecursionError):  # numbers of thousands of digits, thousands of levels
         return None, False
-    for step in where:
-        features = features[int(step)] if isinstance(features, list) else features[step]
-    for name, value in features.items():
+    try:
+        for step in where:
+            features = features[int(step)] if isinstance(features, list) else features[step]
+        entries = features.items()
+    except (LookupError, TypeError, AttributeError):  # a key that stands twice: msgspec means the other one
+        return None, False
+    for name, value in entries:
         try:
             msgspec.convert({name: value}, GivenFeatures)
         except msgspec.ValidationError as error:

@@ -129,3 +129,22 @@ def test_a_reward_is_a_finite_number(word):
     body = b'{"session_id":"s","reward":%s}' % word
 
     assert refusal(body, msgspec.json.Decoder(RewardRequest))[0] == "/reward"
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        b'"context":{"a":{}},"context":5',
+        b'"context":{"a":{}},"context":{}',
+        b'"arms":[{"id":"a","features":{"x":[]}}],"arms":null',
+        b'"arms":[{"id":"a","features":{"x":[]}}],"arms":[]',
+        b'"arms":[{"id":"a","features":{"x":[]}}],"arms":["a"]',
+        b'"arms":[{"id":"a","features":{"x":[]}}],"arms":[{"id":"a"}]',
+    ],
+)
+def test_a_field_that_stands_twice_is_refused_and_nothing_worse(twice):
+    """The second reading keeps the last of equal keys, the first one stumbles over the first of them."""
+    pointer, detail = refusal(b'{"session_id":"s",' + twice + b"}")
+
+    assert pointer in ("/context", "/arms/0/features")
+    assert "Expected `bool | float | str`" in detail
