@@ -12,7 +12,6 @@ from decision_service import openapi
 from decision_service.api import Health, RecommendationRequest, RewardBatch, RewardReceipts, RewardRequest
 from decision_service.bookkeeping import keep_books
 from decision_service.decide import decide
-from decision_service.decisions import look_up
 from decision_service.decoding import decode
 from decision_service.door import Door, Endpoint, Request
 from decision_service.errors import BadRequest, FieldError, StoreAway
@@ -75,9 +74,7 @@ class _Handlers:
         return HttpAnswer(202, _encode(RewardReceipts(rewards=receipts)))
 
     async def decision(self, request: Request) -> HttpAnswer:
-        service = self._service
-        view = await look_up(service.scripts, service.application, service.catalogues, request.argument)
-        return HttpAnswer(200, _encode(view))
+        return HttpAnswer(200, _encode(await self._service.decisions.look_up(request.argument)))
 
     async def livez(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(Health(status="ok")))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 
 from decision_service.api import ArmView, DecisionView, RewardView
+from decision_service.batcher import Batcher
 from decision_service.catalogues import Catalogues
 from decision_service.errors import NotFound
 from decision_service.event_log import patiently
@@ -20,29 +24,47 @@ from sidecar.contracts.store import AsyncScripts
 from sidecar.policy.exploration import pmf_of
 
 
-async def look_up(
-    scripts: AsyncScripts, application: Application, catalogues: Catalogues, decision_id: str
-) -> DecisionView:
-    """The decision of that id, from the store: while it is pending, and for a time after.
+class Decisions:
+    """Looks decisions of one application up; belongs to one event loop.
 
-    Raises:
-        NotFound: it was never made here, or is so old that only the Parquet log has it.
-        StoreAway: the store did not answer.
+    Those of one partition that are asked for together share one round trip, so that many readers cannot take
+    the connections that deciding needs.
     """
-    try:
-        partition = partition_of_decision(decision_id, application.partitions)
-    except BadId as error:
-        raise NotFound(str(error)) from error
-    keys = Keys(application.name, partition)
-    stored = await patiently(lambda: journal.read_decision(scripts, keys, decision_id))
-    if stored is None:
-        raise NotFound(
-            f"decision {decision_id} is not in the store: never made, or older than it keeps them "
-            f"(`sidearm show {decision_id}` looks into the Parquet log)"
-        )
-    event = decode_decision(stored.payload)
-    ids = await catalogues.eligible_ids(event)
-    return _view(application, event, ids, stored)
+
+    def __init__(
+        self, scripts: AsyncScripts, application: Application, catalogues: Catalogues, max_batch: int
+    ) -> None:
+        self._scripts = scripts
+        self._application = application
+        self._catalogues = catalogues
+        self._batchers = [
+            Batcher(partial(self._read, Keys(application.name, p)), max_batch=max_batch)
+            for p in range(application.partitions)
+        ]
+
+    async def look_up(self, decision_id: str) -> DecisionView:
+        """The decision of that id, from the store: while it is pending, and for a time after.
+
+        Raises:
+            NotFound: it was never made here, or is so old that only the Parquet log has it.
+            StoreAway: the store did not answer.
+        """
+        try:
+            partition = partition_of_decision(decision_id, self._application.partitions)
+        except BadId as error:
+            raise NotFound(str(error)) from error
+        stored = await self._batchers[partition].ask(decision_id)
+        if stored is None:
+            raise NotFound(
+                f"decision {decision_id} is not in the store: never made, or older than it keeps them "
+                f"(`sidearm show {decision_id}` looks into the Parquet log)"
+            )
+        event = decode_decision(stored.payload)
+        ids = await self._catalogues.eligible_ids(event)
+        return _view(self._application, event, ids, stored)
+
+    async def _read(self, keys: Keys, decision_ids: Sequence[str]) -> list[journal.StoredDecision | None]:
+        return await patiently(lambda: journal.read_decisions(self._scripts, keys, decision_ids))
 
 
 def _view(

@@ -82,6 +82,10 @@ class Rewarder:
             Batcher(partial(self._send, self._keys(p)), max_batch=max_batch)
             for p in range(application.partitions)
         ]
+        self._named = [
+            Batcher(partial(self._find, self._keys(p)), max_batch=max_batch)
+            for p in range(application.partitions)
+        ]
 
     async def take(
         self, requests: Sequence[RewardRequest], header_key: str, place: Callable[[int], str]
@@ -147,10 +151,10 @@ class Rewarder:
 
     async def _of_client_key(self, draft: Draft) -> str:
         """Our id of the decision that the client calls by a key of its own; empty if there is none."""
-        keys = self._keys(draft.partition)
-        return await patiently(
-            lambda: journal.decision_of_client_key(self._scripts, keys, draft.session_id, draft.client_key)
-        )
+        return await self._named[draft.partition].ask((draft.session_id, draft.client_key))
+
+    async def _find(self, keys: Keys, named: Sequence[tuple[str, str]]) -> list[str]:
+        return await patiently(lambda: journal.decisions_of_client_keys(self._scripts, keys, named))
 
     async def _send(self, keys: Keys, entries: Sequence[RewardEntry]) -> list[Rewarded]:
         return await patiently(lambda: journal.reward(self._scripts, keys, entries, self._limits))

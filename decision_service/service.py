@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from decision_service.auth import Keyring, load_keys, write_private
 from decision_service.catalogues import Catalogues
 from decision_service.decide import Decider
+from decision_service.decisions import Decisions
 from decision_service.errors import StoreAway
 from decision_service.event_log import EventLog, patiently
 from decision_service.features import FeatureSource, open_features
@@ -58,6 +59,7 @@ class Service:
         self.catalogue_published = False
         self.decider: Decider
         self.rewarder: Rewarder
+        self.decisions: Decisions
 
     async def check_store(self) -> None:
         """One round trip.
@@ -113,6 +115,7 @@ async def open_service(
         service.rewarder = Rewarder(
             scripts, application, service.telemetry, lambda: secrets.token_hex(16), settings.log_batch
         )
+        service.decisions = Decisions(scripts, application, service.catalogues, settings.log_batch)
         publishing = asyncio.create_task(service.keep_catalogue_published())
         stack.callback(publishing.cancel)
         yield service

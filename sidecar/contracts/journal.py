@@ -5,7 +5,7 @@ A caller whose reply was lost may have every one of them again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -81,10 +81,17 @@ async def reward(
     return answers
 
 
-async def decision_of_client_key(scripts: AsyncScripts, keys: Keys, session_id: str, client_key: str) -> str:
-    """Our id of the decision that a client calls by a key of its own; empty if the session has none such."""
-    stored = await scripts.client.hget(keys.session(session_id), f"k:{client_key}")
-    return text(stored or b"").partition("|")[0]
+async def decisions_of_client_keys(
+    scripts: AsyncScripts, keys: Keys, named: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Our ids of the decisions that clients call by (session, key of their own), in one round trip.
+
+    Empty where the session has none such.
+    """
+    pipe = scripts.client.pipeline(transaction=False)
+    for session_id, client_key in named:
+        pipe.hget(keys.session(session_id), f"k:{client_key}")
+    return [text(stored or b"").partition("|")[0] for stored in await pipe.execute()]
 
 
 class StoredDecision(Struct, frozen=True):
@@ -102,11 +109,25 @@ class StoredDecision(Struct, frozen=True):
 
 async def read_decision(scripts: AsyncScripts, keys: Keys, decision_id: str) -> StoredDecision | None:
     """What is known of a decision at one moment; None when it was never there or is no longer kept."""
+    return (await read_decisions(scripts, keys, [decision_id]))[0]
+
+
+async def read_decisions(
+    scripts: AsyncScripts, keys: Keys, decision_ids: Sequence[str]
+) -> list[StoredDecision | None]:
+    """The same for many of one partition, in one round trip."""
     pipe = scripts.client.pipeline(transaction=True)
-    pipe.get(keys.decision(decision_id))
-    pipe.hgetall(keys.rewards(decision_id))
-    pipe.zscore(keys.due, decision_id)
-    stored, rewards, score = await pipe.execute()
+    for decision_id in decision_ids:
+        pipe.get(keys.decision(decision_id))
+        pipe.hgetall(keys.rewards(decision_id))
+        pipe.zscore(keys.due, decision_id)
+    replies = await pipe.execute()
+    return [_stored(*replies[at : at + 3]) for at in range(0, len(replies), 3)]
+
+
+def _stored(
+    stored: bytes | None, rewards: Mapping[bytes, bytes], score: float | None
+) -> StoredDecision | None:
     if stored is None:
         return None
     deadline_ms, payload = split_stored(stored)

@@ -229,6 +229,33 @@ def test_a_thousand_rewards_go_in_one_call(shop):
     assert [r["status"] for r in receipts] == ["accepted"] * 40 + ["over_limit"] * 960
 
 
+def test_a_thousand_rewards_by_the_clients_own_keys_go_in_one_call(shop):
+    """They are looked up together: one by one they would take every connection that deciding needs."""
+    answer = shop.recommend(session_id="named", decision_id="mine").json()
+    rewards = [{"session_id": f"n{n}", "decision_id": "mine", "event": "view"} for n in range(999)]
+    rewards.append({"session_id": "named", "decision_id": "mine", "event": "view", "reward_id": "the last"})
+
+    receipts = shop.client.post("/v1/rewards/batch", json={"rewards": rewards})
+
+    assert receipts.status_code == 202, receipts.text
+    assert [receipt["status"] for receipt in receipts.json()["rewards"]] == ["unknown"] * 999 + ["accepted"]
+    assert receipts.json()["rewards"][-1]["decision_id"] == answer["decision_id"]
+
+
+async def test_hundreds_of_readers_at_once_are_all_answered(shop):
+    """And a decision among them is made: readers share round trips."""
+    made = [shop.recommend(session_id=f"read-{n}").json()["decision_id"] for n in range(4)]
+    headers, limits = {"authorization": f"Bearer {shop.key}"}, httpx.Limits(max_connections=400)
+    async with httpx.AsyncClient(base_url=shop.url, headers=headers, limits=limits, timeout=60) as client:
+        reads = [client.get(f"/v1/decisions/{made[n % 4]}") for n in range(400)]
+        decided = client.post("/v1/recommendations", json={"session_id": "s"})
+        *found, answer = await asyncio.gather(*reads, decided)
+
+    assert [one.status_code for one in found] == [200] * 400
+    assert [one.json()["decision_id"] for one in found] == made * 100
+    assert answer.status_code == 201
+
+
 def test_the_catalogue_is_in_the_store(shop):
     """Learner and replay find the arms under the version that events name."""
     event = stored_event(shop, shop.recommend().json())
