@@ -102,15 +102,13 @@ def compile_arms(arms: Sequence[Arm]) -> ArmTable:
     if not arms:
         raise NothingToScore("no arm is eligible: at least one is needed")
     rows = [arm_pairs(arm) for arm in arms]
-    width = max(map(len, rows))
-    padded = [row + [(0, 0.0)] * (width - len(row)) for row in rows]
-    flat = list(chain.from_iterable(padded))
-    shape = (len(rows), width)
-    return ArmTable(
-        tuple([arm.id for arm in arms]),
-        np.array([place for place, _ in flat], np.int64).reshape(shape),
-        np.array([value for _, value in flat], np.float32).astype(np.float64).reshape(shape),
-    )
+    lengths = np.array([len(row) for row in rows])
+    used = np.arange(lengths.max()) < lengths[:, None]
+    flat = list(chain.from_iterable(rows))
+    hashes, values = np.zeros(used.shape, np.int64), np.zeros(used.shape, np.float64)
+    hashes[used] = [place for place, _ in flat]
+    values[used] = np.array([value for _, value in flat], np.float32)
+    return ArmTable(tuple([arm.id for arm in arms]), hashes, values)
 
 
 def feature_pairs(features: Features, seed: int) -> list[tuple[int, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import msgspec
 import numpy as np
@@ -59,6 +60,36 @@ def test_an_arms_score_does_not_depend_on_its_company(interactions):
         assert subset == apart
         alone = _ask([ScoreRow(context, (places[0],))], catalogue, weights)[0]
         assert read_scores(alone.scores)[0] == whole[places[0]]
+
+
+@pytest.mark.parametrize("interactions", [("ca",), ("ca", "aa", "cc")], ids="+".join)
+def test_one_wide_arm_among_thousands_costs_what_it_weighs(interactions):
+    """No padding to gigabytes, and the same bits as apart: a small body must not stop the container."""
+    weights = _weights(interactions)
+    context = {f"c{n}": n / 7 for n in range(256)}
+    wide = Arm("wide", {f"f{n}": n / 9 for n in range(256)})
+    plain = [Arm(f"a{n}", {"price": float(n)} if n % 3 else {}) for n in range(4000)]
+    arms = catalogue_of((*plain[:2000], wide, *plain[2000:]))
+
+    tracemalloc.start()
+    (together,) = _ask([ScoreRow(context)], arms, weights)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 100 * 2**20
+    apart = [_ask([ScoreRow(context, (n,))], arms, weights)[0].scores for n in (0, 1, 1999, 2000, 2001, 4000)]
+    whole = read_scores(together.scores)
+    assert b"".join(apart) == whole[[0, 1, 1999, 2000, 2001, 4000]].tobytes()
+
+
+def test_the_sign_of_a_zero_does_not_depend_on_padding():
+    """Weights of -0.0 score 0.0 beside a wider arm and alone: the log is compared bit for bit."""
+    weights = weights_of(_weights(()).header, np.full(4096, -0.0, np.float32))
+    arms = catalogue_of((Arm("plain"), Arm("wide", {"price": 1.0})))
+
+    beside, alone = _ask([ScoreRow({}), ScoreRow({}, None, arms.arms[:1])], arms, weights)
+
+    assert beside.scores[:4] == alone.scores
 
 
 def test_the_order_of_features_does_not_matter():
