@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -10,6 +12,7 @@ from starlette.responses import Response
 
 from decision_service import openapi
 from decision_service.api import Health, RecommendationRequest, RewardBatch, RewardReceipts, RewardRequest
+from decision_service.batcher import Batcher
 from decision_service.bookkeeping import keep_books
 from decision_service.decide import decide
 from decision_service.decoding import decode
@@ -24,6 +27,7 @@ _reward = msgspec.json.Decoder(RewardRequest)
 _rewards = msgspec.json.Decoder(RewardBatch)
 
 _MAX_KEY = 256
+_PROBES = 1024
 
 
 def make_app(service: Service) -> Door:
@@ -51,10 +55,16 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
 
 
 class _Handlers:
-    """From bytes to bytes, one method an endpoint."""
+    """From bytes to bytes, one method an endpoint.
+
+    Probes need no key, so those that come together share one look at the store: nobody's curiosity takes the
+    connections that deciding needs.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._pings = Batcher(self._ping, max_batch=_PROBES)
+        self._scrapes = Batcher(self._scrape, max_batch=_PROBES)
 
     async def recommend(self, request: Request) -> HttpAnswer:
         """The hot path: see ``decide.py``."""
@@ -81,18 +91,24 @@ class _Handlers:
 
     async def readyz(self, request: Request) -> HttpAnswer:
         """Ready when a decision can be logged; without the sidecar the backstop answers."""
-        await self._service.check_store()
+        await self._pings.ask(None)
         if not self._service.catalogue_published:
             raise StoreAway("the catalogue is not in the store yet")
         return HttpAnswer(200, _encode(Health(status="ok")))
 
     async def metrics(self, request: Request) -> HttpAnswer:
+        text = await self._scrapes.ask(None)
+        return HttpAnswer(200, text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def _ping(self, probes: Sequence[None]) -> list[None]:
+        await self._service.check_store()
+        return [None for _ in probes]
+
+    async def _scrape(self, probes: Sequence[None]) -> list[bytes]:
         service = self._service
         app = service.application
         await keep_books(service.telemetry, service.scripts, app.name, app.partitions)
-        return HttpAnswer(
-            200, service.telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
-        )
+        return [service.telemetry.render()] * len(probes)
 
 
 def _idempotency_key(request: Request) -> str:

@@ -34,6 +34,10 @@ log = logging.getLogger("sidearm.decision_service")
 
 _PUBLISH_EVERY_S = 30.0
 _PUBLISH_AGAIN_S = 0.5
+_TALKS = 4
+"""Calls that a partition may have under way: decisions, rewards, clients' keys, look-ups. None of them ever
+waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
+_SPARE_CONNECTIONS = 8  # probes, scrapes, catalogues
 _SECRET_BYTES = 32
 _LEAST_SECRET_BYTES, _MOST_SECRET_BYTES = 16, 64
 
@@ -95,7 +99,11 @@ async def open_service(
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
         features = await stack.enter_async_context(open_features(folder, application.features, loop.time))
-        client = connect_async(store_url, timeout_s=settings.store_timeout_ms / 1000)
+        client = connect_async(
+            store_url,
+            timeout_s=settings.store_timeout_ms / 1000,
+            max_connections=_TALKS * application.partitions + _SPARE_CONNECTIONS,
+        )
         stack.push_async_callback(client.aclose)
         scripts = AsyncScripts.on(client)
         sidecar = SidecarClient(

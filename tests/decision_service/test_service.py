@@ -256,6 +256,19 @@ async def test_hundreds_of_readers_at_once_are_all_answered(shop):
     assert answer.status_code == 201
 
 
+@pytest.mark.parametrize("path", ["/readyz", "/metrics"])
+async def test_hundreds_of_probes_leave_deciding_alone(shop, path):
+    """They need no key, so they must not be able to take the store's connections."""
+    limits = httpx.Limits(max_connections=430)
+    headers = {"authorization": f"Bearer {shop.key}"}
+    async with httpx.AsyncClient(base_url=shop.url, headers=headers, limits=limits, timeout=60) as client:
+        probes = [client.get(path) for _ in range(400)]
+        decisions = [client.post("/v1/recommendations", json={"session_id": f"p{n}"}) for n in range(30)]
+        answers = await asyncio.gather(*probes, *decisions)
+
+    assert [one.status_code for one in answers] == [200] * 400 + [201] * 30
+
+
 def test_the_catalogue_is_in_the_store(shop):
     """Learner and replay find the arms under the version that events name."""
     event = stored_event(shop, shop.recommend().json())
