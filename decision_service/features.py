@@ -17,7 +17,6 @@ of each is logged with the decision, since a default must never pass for an obse
 from __future__ import annotations
 
 import importlib.util
-import math
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -163,7 +162,16 @@ def _usable(value: object) -> FeatureValue | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return value if len(value) <= _MAX_TEXT else None
-    if isinstance(value, int | float) and math.isfinite(value) and abs(value) <= MAX_MAGNITUDE:
+        return _text(str.__str__(value)) if len(value) <= _MAX_TEXT else None
+    if isinstance(value, int | float) and -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
         return float(value)
     return None
+
+
+def _text(value: str) -> str | None:
+    """Text of the plain type; None if UTF-8 has no form for it: it would fail its whole score call."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
