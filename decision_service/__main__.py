@@ -44,9 +44,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         application = load_application(folder)
         settings = load_settings(ServiceSettings, "decision_service", application.decision_service, environ)
         url = environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
-        _stop_quietly()
+        stopped = _stop_quietly()
         with _bind(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(folder, application, settings, data, url, listening))
+            runner.run(_serve(folder, application, settings, data, url, listening, stopped))
     except (ContractError, OSError) as error:
         print(f"decision_service: {error}", file=sys.stderr)
         return BAD_SETTINGS
@@ -60,6 +60,7 @@ async def _serve(
     data: DataFolder,
     store_url: str,
     listening: socket.socket,
+    stopped: Sequence[int],
 ) -> None:
     async with open_service(folder, application, settings, data, store_url) as service:
         config = uvicorn.Config(
@@ -77,7 +78,9 @@ async def _serve(
         )
         host, port = listening.getsockname()[:2]
         log.info("application %s on http://%s:%s", application.name, host, port)
-        await uvicorn.Server(config).serve(sockets=[listening])
+        server = uvicorn.Server(config)
+        server.should_exit = bool(stopped)
+        await server.serve(sockets=[listening])
 
 
 def _bind(settings: ServiceSettings) -> socket.socket:
@@ -96,10 +99,15 @@ def _bind(settings: ServiceSettings) -> socket.socket:
         ) from error
 
 
-def _stop_quietly() -> None:
-    """The server raises the signal that stopped it once more when all is done; that must not kill us."""
+def _stop_quietly() -> list[int]:
+    """The server raises the signal that stopped it once more when all is done; that must not kill us.
+
+    A signal that comes before the server listens to them is noted in the list, for it to stop at once.
+    """
+    noted: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda received, _: noted.append(received))
+    return noted
 
 
 if __name__ == "__main__":

@@ -42,9 +42,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         settings = load_settings(SidecarSettings, "sidecar", application.sidecar, environ)
         path = Path(settings.socket) if settings.socket else data.sidecar_socket(application.name)
         url = environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
-        _stop_quietly()
+        stopped = _stop_quietly()
         with bind(path) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(application, settings, url, listening))
+            runner.run(_serve(application, settings, url, listening, stopped))
     except (ContractError, OSError, ValueError) as error:
         print(f"sidecar: {error}", file=sys.stderr)
         return BAD_SETTINGS
@@ -53,7 +53,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 
 async def _serve(
-    application: Application, settings: SidecarSettings, store_url: str, listening: socket.socket
+    application: Application,
+    settings: SidecarSettings,
+    store_url: str,
+    listening: socket.socket,
+    stopped: Sequence[int],
 ) -> None:
     async with open_server(application, settings, store_url) as app:
         config = uvicorn.Config(
@@ -71,7 +75,9 @@ async def _serve(
             timeout_graceful_shutdown=settings.drain_s,
         )
         log.info("application %s on %s", application.name, listening.getsockname())
-        await uvicorn.Server(config).serve(sockets=[listening])
+        server = uvicorn.Server(config)
+        server.should_exit = bool(stopped)
+        await server.serve(sockets=[listening])
 
 
 def bind(path: Path) -> socket.socket:
@@ -102,10 +108,15 @@ def _answers(path: Path) -> bool:
     return True
 
 
-def _stop_quietly() -> None:
-    """The server raises the signal that stopped it once more when all is done; that must not kill us."""
+def _stop_quietly() -> list[int]:
+    """The server raises the signal that stopped it once more when all is done; that must not kill us.
+
+    A signal that comes before the server listens to them is noted in the list, for it to stop at once.
+    """
+    noted: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda received, _: noted.append(received))
+    return noted
 
 
 if __name__ == "__main__":

@@ -187,6 +187,48 @@ goals = ("segment", "slow", "halved", "evening", "odd")
 """
 
 
+OPENS_SLOWLY = """
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypedDict
+from feature_graph import Graph
+
+class Given(TypedDict):
+    session_id: str
+
+def same(session_id: str) -> str:
+    return session_id
+
+@asynccontextmanager
+async def clients():
+    folder = Path(__file__).parent
+    (folder / "opening").touch()
+    while not (folder / "open").exists():
+        await asyncio.sleep(0.01)
+    yield {}
+
+graph = Graph(Given, same)
+goals = ("same",)
+"""
+
+
+def test_a_service_that_is_stopped_while_it_starts_does_stop(tmp_path, processes):
+    """SIGTERM before it listens to signals is not lost: nobody would send a second one but kill -9."""
+    (tmp_path / "app.toml").write_text('name = "slow"\nfeatures = "features.py"\n')
+    (tmp_path / "arms.json").write_text('[{"id": "a"}]')
+    (tmp_path / "features.py").write_text(OPENS_SLOWLY)
+    environ = {"SIDEARM_DECISION_SERVICE_PORT": "0"}
+    arguments = ("--app", tmp_path, "--data", tmp_path / "data")
+    service = processes.start("decision_service", *arguments, environ=environ)
+    service.wait_until((tmp_path / "opening").exists)
+
+    service.child.send_signal(signal.SIGTERM)
+    (tmp_path / "open").touch()
+
+    assert service.exit_code() == 0
+
+
 def test_the_applications_graph_is_fetched_and_each_outcome_is_logged():
     """Fetched, fallen back, failed, unusable, given by the request: the log tells which is which."""
     files = {"features.py": FEATURES}
