@@ -190,7 +190,7 @@ def load_catalogue(folder: Path, application: Application) -> Catalogue:
         listed = msgspec.json.decode(path.read_bytes(), type=list[_ArmInFile])
     except FileNotFoundError:
         raise BadApplication(f"{path} does not exist: `arms` in app.toml names the file of arms") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadApplication(f'{path}: {error}; an arm is {{"id": "…", "features": {{…}}}}') from error
     if not listed:
         raise BadApplication(f"{path} lists no arm: at least one is needed")
@@ -200,9 +200,12 @@ def load_catalogue(folder: Path, application: Application) -> Catalogue:
     return catalogue_of(tuple(Arm(arm.id, arm.features) for arm in listed))
 
 
+_InFile = Annotated[float, Meta(ge=-1e9, le=1e9)]  # beyond it scoring refuses: of the whole catalogue
+
+
 class _ArmInFile(Struct, frozen=True, forbid_unknown_fields=True):
     id: ArmId
-    features: Features = {}
+    features: dict[str, str | _InFile | bool] = {}
 
 
 T = TypeVar("T")

@@ -285,6 +285,7 @@ GOOD = 'name = "bench"\n[decision_service]\nport = 0\n'
         (GOOD + "[reward]\nhorizon_s = 0", '[{"id": "a"}]', "horizon_s"),
         ("name = ", '[{"id": "a"}]', "is not TOML"),
         (GOOD, "[]", "lists no arm"),
+        (GOOD, '[{"id": "a", "features": {"price": 1e10}}]', "features"),
         (GOOD, '[{"id": "a"}, {"id": "a"}]', "twice"),
         (GOOD, "nonsense", "an arm is"),
         (GOOD, None, "does not exist"),
