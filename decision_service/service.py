@@ -125,8 +125,14 @@ async def open_service(
         )
         service.decisions = Decisions(scripts, application, service.catalogues, settings.log_batch)
         publishing = asyncio.create_task(service.keep_catalogue_published())
-        stack.callback(publishing.cancel)
+        stack.push_async_callback(_end, publishing)  # before the client closes under its feet
         yield service
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel ``task`` and see it end, however it does."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _decider(

@@ -226,7 +226,7 @@ def test_a_service_that_is_stopped_while_it_starts_does_stop(tmp_path, processes
     service.child.send_signal(signal.SIGTERM)
     (tmp_path / "open").touch()
 
-    assert service.exit_code() == 0
+    assert service.exit_code() == 0, service.output()
 
 
 def test_the_applications_graph_is_fetched_and_each_outcome_is_logged():
