@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sidecar.contracts.errors import BadSettings
+
 _SOCKET_PATH_LIMIT_BYTES = 107  # sockaddr_un.sun_path less its final zero
 
 
@@ -55,11 +57,11 @@ def socket_path(path: Path) -> Path:
     """``path`` in a form short enough for a Unix socket: relative to the working folder where that helps.
 
     Raises:
-        ValueError: no form of it fits.
+        BadSettings: no form of it fits.
     """
     for form in (str(path), os.path.relpath(path)):
         if len(os.fsencode(form)) <= _SOCKET_PATH_LIMIT_BYTES:
             return Path(form)
-    raise ValueError(
+    raise BadSettings(
         f"{path} is too long for a Unix socket ({_SOCKET_PATH_LIMIT_BYTES} bytes): shorten the data folder"
     )

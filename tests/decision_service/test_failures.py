@@ -213,13 +213,13 @@ goals = ("same",)
 """
 
 
-def test_a_service_that_is_stopped_while_it_starts_does_stop(tmp_path, processes):
+def test_a_service_that_is_stopped_while_it_starts_does_stop(tmp_path, data_folder, processes):
     """SIGTERM before it listens to signals is not lost: nobody would send a second one but kill -9."""
     (tmp_path / "app.toml").write_text('name = "slow"\nfeatures = "features.py"\n')
     (tmp_path / "arms.json").write_text('[{"id": "a"}]')
     (tmp_path / "features.py").write_text(OPENS_SLOWLY)
     environ = {"SIDEARM_DECISION_SERVICE_PORT": "0"}
-    arguments = ("--app", tmp_path, "--data", tmp_path / "data")
+    arguments = ("--app", tmp_path, "--data", data_folder.root)
     service = processes.start("decision_service", *arguments, environ=environ)
     service.wait_until((tmp_path / "opening").exists)
 
@@ -303,6 +303,17 @@ def test_a_bad_configuration_is_one_line_and_exit_code_2(tmp_path, capsys, signa
     (line,) = capsys.readouterr().err.splitlines()
     assert code == 2
     assert complaint in line
+
+
+def test_a_data_folder_too_deep_for_a_socket_is_one_line_and_exit_code_2(tmp_path, processes):
+    """And says what to shorten."""
+    (tmp_path / "app.toml").write_text(GOOD)
+    (tmp_path / "arms.json").write_text('[{"id": "a"}]')
+    process = processes.start("decision_service", "--app", tmp_path, "--data", tmp_path / ("deep" * 30))
+
+    assert process.exit_code() == 2, process.output()
+    (line,) = process.output().splitlines()
+    assert "shorten the data folder" in line
 
 
 def test_a_port_that_is_taken_is_one_line_and_exit_code_2(tmp_path, processes):
