@@ -11,6 +11,13 @@
         ├── FetchTimedOut    the fetch's own timeout passed (also a ``TimeoutError``)
         │   └── DeadlinePassed   the run's deadline passed first
         ├── FetchCancelled   the fetch ended by a cancellation that was not ours
+        ├── TransientError   raised by a fetch to say that trying again may help
+        ├── Overloaded       its source has as many calls under way and waiting as it may
+        ├── BreakerOpen      its source failed so often that it is left alone for a while
+        ├── KeyMissing       a batch gave no value for the key (also a ``KeyError``)
+        ├── BadBatch         a batch gave something that is no mapping, or its key cannot be one
+        ├── ElementFailed    an element of an ``each`` has no value; ``__cause__`` says why
+        ├── SwitchedOff      the source was switched off, for a test or an experiment
         └── NotAValue        a derived node gave an awaitable: it should be ``async def``
 
 What a fetch or a derived node raises by itself is kept as it is, in ``Outcome.error``.
@@ -82,6 +89,45 @@ class DeadlinePassed(FetchTimedOut):
 
 class FetchCancelled(FetchError):
     """The fetch ended by a cancellation that came from neither this run nor its caller."""
+
+
+class TransientError(FetchError):
+    """Raise it in a fetch, or derive from it, when trying again may help."""
+
+
+class Overloaded(FetchError):
+    """The source has as many calls under way and waiting as it may have."""
+
+
+class BreakerOpen(FetchError):
+    """The source failed so often that it is not asked for a while."""
+
+
+class KeyMissing(FetchError, KeyError):
+    """The batch gave no value for this key."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class BadBatch(FetchError, TypeError):
+    """What a batch gave is no mapping, or a key cannot be one."""
+
+
+class ElementFailed(FetchError):
+    """An element of an ``each`` has no value.
+
+    Attributes:
+        position: its place in the sequence.
+    """
+
+    def __init__(self, message: str, position: int) -> None:
+        self.position = position
+        super().__init__(message)
+
+
+class SwitchedOff(FetchError):
+    """The source was switched off by :func:`feature_graph.impact.without`."""
 
 
 class NotAValue(FetchError, TypeError):
