@@ -1,5 +1,6 @@
 # One command for each job; `make help` lists them. Each does all the set-up that it needs.
 # Knobs: PYTHON=python3.12  APP=examples/shop  DATA=data  PORT=8000  FAST=1 (demo)  ARGS=… (test, bench)
+#        PYTHONS="3.11 3.12" (bench: the gates of the feature graph run under each that is there)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -9,6 +10,7 @@ APP ?= examples/shop
 DATA ?= data
 PORT ?=
 PYTHON ?=
+PYTHONS ?=
 ARGS ?=
 
 VENV := .venv
@@ -55,7 +57,7 @@ check: $(VENV)/dev.stamp ## format, lint, types, import rules, documentation: un
 	@$(PY) -m mypy
 
 bench: $(VENV)/dev.stamp ## figures beside their yardsticks, into build/bench.json
-	@$(PY) -m benchmarks $(ARGS)
+	@PYTHONS="$(PYTHONS)" $(PY) -m benchmarks $(ARGS)
 
 fmt: $(VENV)/dev.stamp ## format, fix what can be fixed, write the page of settings
 	@$(PY) -m ruff check --fix-only -q $(CODE)
@@ -69,6 +71,8 @@ lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no 
 		--no-emit-index-url --no-emit-find-links -c requirements.lock -o requirements-dev.lock requirements-dev.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -o requirements-uv.lock requirements-uv.in
+	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links -c requirements.lock -o requirements-bench.lock requirements-bench.in
 
 clean: ## what was built, measured and cached; not data/ nor .venv/
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

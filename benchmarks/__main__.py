@@ -1,60 +1,85 @@
-"""``make bench``: run the benchmarks, print a table, write ``build/bench.json``."""
+"""``make bench``: run the benchmarks, print a table, write ``build/bench.json``.
+
+``make bench ARGS="feature_graph B3 B5"`` runs two gates of one suite.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import learning, serving
-from benchmarks.figures import Figure, write
+from benchmarks.feature_graph import suite as feature_graph
+from benchmarks.feature_graph.gates import MODULES as GATES
+from benchmarks.figures import Figure, Row, write
 
 OUT = Path("build/bench.json")
-SUITES = {
-    "serving": lambda: serving.figures(Path("build/bench-data")),
-    "learner": learning.figures,
+Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
+SUITES: dict[str, Suite] = {
+    "serving": lambda gates, tell: serving.figures(Path("build/bench-data")),
+    "learner": lambda gates, tell: learning.figures(),
+    "feature_graph": feature_graph.rows,
 }
 
 
 def main() -> int:
     """Run what was asked for; exit code 1 when a gate was missed, 2 when a tool is missing."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all when none is named"
-    )
-    chosen = parser.parse_args().suites or list(SUITES)
-    if unknown := [name for name in chosen if name not in SUITES]:
-        parser.error(f"no suite {unknown[0]!r}: choose from {', '.join(SUITES)}")
+    chosen, gates = _asked_for()
     console = Console()
-    measured: list[Figure] = []
+    measured: list[Row] = []
     for name in chosen:
         console.print(f"[dim]{name} …")
         try:
-            measured += SUITES[name]()
+            measured += SUITES[name](gates, lambda line: console.print(line, style="dim", highlight=False))
         except serving.WrkMissing as missing:
             console.print(str(missing), style="red")
             return 2
     write(measured, OUT)
-    console.print(_table(measured))
+    console.print(table(measured))
     console.print(f"written to {OUT}")
-    return 0 if all(f.as_row()["pass"] for f in measured) else 1
+    return 1 if any(row.passed is False for row in measured) else 0
 
 
-def _table(measured: list[Figure]) -> Table:
-    table = Table("figure", "value", "yardstick", "ratio", "gate")
-    for f in measured:
-        gate = "–" if f.gate is None else f"{f.gate}"
-        table.add_row(
-            f.name,
-            f"{f.value:,.2f} {f.unit}",
-            f"{f.yardstick:,.2f} {f.yardstick_name}",
-            f"{f.ratio:.3f}",
+def _asked_for() -> tuple[list[str], list[str]]:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="SUITE",
+        help=f"{', '.join(SUITES)}; all when none is named. Gates of feature_graph after it: B1 … B10",
+    )
+    names = parser.parse_args().names
+    if unknown := [name for name in names if name not in SUITES and name not in GATES]:
+        parser.error(f"no suite or gate {unknown[0]!r}: choose from {', '.join((*SUITES, *GATES))}")
+    gates = [name for name in names if name in GATES]
+    suites = [name for name in names if name in SUITES] or ([] if gates else list(SUITES))
+    return suites or ["feature_graph"], gates
+
+
+def table(measured: Iterable[Row]) -> Table:
+    """One line a row, and what became of its gate."""
+    found = Table("figure", "value", "yardstick", "ratio", "gate", "")
+    for row in measured:
+        if not isinstance(row, Figure):
+            why = str(row.as_row().get("absent", row.as_row().get("error")))
+            found.add_row(row.name, why, "", "", "", "absent" if row.passed is None else "[red]broken")
+            continue
+        gate = f"≤ {row.at_most}" if row.at_most is not None else "–"
+        gate = f"≥ {row.at_least}" if row.at_least is not None else gate
+        found.add_row(
+            row.name,
+            f"{row.value:,.2f} {row.unit}",
+            f"{row.yardstick:,.2f} {row.yardstick_name}",
+            f"{row.ratio:.3f}",
             gate,
+            "" if gate == "–" else "pass" if row.passed else "[red]missed",
         )
-    return table
+    return found
 
 
 if __name__ == "__main__":
