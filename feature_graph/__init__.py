@@ -20,40 +20,63 @@ the edges; what a caller hands in is declared. Every goal gets a value or a reas
 
 from feature_graph.deadline import remaining
 from feature_graph.errors import (
+    BadBatch,
     BadGraph,
     BadRun,
+    BreakerOpen,
     DeadlinePassed,
+    ElementFailed,
     FeatureGraphError,
     FetchCancelled,
     FetchError,
     FetchTimedOut,
+    KeyMissing,
     NotAValue,
     NoValue,
+    Overloaded,
     ResolutionError,
+    SwitchedOff,
+    TransientError,
 )
 from feature_graph.graph import Graph
-from feature_graph.node import branch, fetch, first_of
+from feature_graph.node import batch, branch, each, fetch, first_of, lookup, wire
 from feature_graph.outcome import Outcome, Status
 from feature_graph.resolution import Resolution, Span
+from feature_graph.scope import StandIn, adopt, note, stand_by
 
 __all__ = [
+    "BadBatch",
     "BadGraph",
     "BadRun",
+    "BreakerOpen",
     "DeadlinePassed",
+    "ElementFailed",
     "FeatureGraphError",
     "FetchCancelled",
     "FetchError",
     "FetchTimedOut",
     "Graph",
+    "KeyMissing",
     "NoValue",
     "NotAValue",
     "Outcome",
+    "Overloaded",
     "Resolution",
     "ResolutionError",
     "Span",
+    "StandIn",
     "Status",
+    "SwitchedOff",
+    "TransientError",
+    "adopt",
+    "batch",
     "branch",
+    "each",
     "fetch",
     "first_of",
+    "lookup",
+    "note",
     "remaining",
+    "stand_by",
+    "wire",
 ]

@@ -11,10 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextvars import copy_context
-from heapq import heappop, heappush
-from math import inf
 from types import CoroutineType
 
+from feature_graph.alarm import Alarm
 from feature_graph.deadline import current_deadline, deadline_in
 from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
 from feature_graph.node import MISSING
@@ -23,15 +22,18 @@ from feature_graph.plan import DEMANDED_BELOW, Kind, Plan, Step
 from feature_graph.quiet import GRACE_S, wait_for_quiet
 from feature_graph.record import Record
 from feature_graph.resolution import Outcomes, Resolution, check_required
+from feature_graph.scope import Notes, Scope, StandIn, current_notes, current_scope
+from feature_graph.watch import BLOCKED_S, watched
 
 # Bound once: reading a member through its enum class costs more than the comparison.
 _OK, _FALLBACK, _GIVEN = Status.OK, Status.FALLBACK, Status.GIVEN
 _FAILED, _TIMED_OUT, _UPSTREAM = Status.FAILED, Status.TIMED_OUT, Status.UPSTREAM_FAILED
 _CANCELLED, _NOT_NEEDED = Status.CANCELLED, Status.NOT_NEEDED
 _DERIVED, _FETCH, _BRANCH = int(Kind.DERIVED), int(Kind.FETCH), int(Kind.BRANCH)
+_LOST = int(Kind.LOST)
 _AWAITABLES = frozenset((CoroutineType, asyncio.Future, asyncio.Task))
 
-_Failure = tuple[int, Status, BaseException | None, int]
+_Failure = tuple[int, Status, BaseException | None, int | str]
 """Node, what became of it, why, and the node where that began."""
 
 
@@ -52,7 +54,9 @@ async def resolve(
     finally:
         record, stopped = run.close()
         abandoned = await wait_for_quiet(stopped, grace_s, loop) if stopped else ()
-    resolution = Resolution(plan.goals, plan.nodes, Outcomes(plan.nodes, record), record.spans, abandoned)
+    resolution = Resolution(
+        plan.goals, plan.nodes, Outcomes(plan.nodes, record), record.spans, abandoned, record.blocked
+    )
     return check_required(resolution, required) if required else resolution
 
 
@@ -61,7 +65,6 @@ class _Run:
 
     __slots__ = (
         "_alarm",
-        "_alarm_at_s",
         "_at_s",
         "_clock",
         "_closed",
@@ -78,12 +81,12 @@ class _Run:
         "_record",
         "_required",
         "_roots",
+        "_scope",
         "_started",
         "_status",
         "_steps",
         "_stopped",
         "_tasks",
-        "_timeouts",
         "_values",
         "_via",
         "_waiting",
@@ -111,17 +114,17 @@ class _Run:
         self._required = required
         self._position: dict[int, int] = {}
         self._waiting: dict[int, list[int]] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._timeouts: list[tuple[float, int]] = []
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at_s = inf
+        self._scope = Scope()
+        self._tasks = self._scope.tasks
         self._loop = loop
         self._clock = loop.time
         self._at_s = None if left_s is None else now + left_s
+        self._alarm = Alarm(loop, self._at_s, self._ring)
         self._expired = left_s is not None and left_s <= 0.0
         self._finished: asyncio.Future[None] | None = None
         self._draining = self._closed = False
         self._context = copy_context()
+        self._context.run(current_scope.set, self._scope)
         if self._at_s is not None:
             self._context.run(current_deadline.set, (self._clock, self._at_s))
 
@@ -131,7 +134,7 @@ class _Run:
         """Done when every goal is settled; at the deadline at the latest."""
         self._finished = self._loop.create_future()
         if self._at_s is not None:
-            self._arm(self._at_s)
+            self._alarm.arm(self._at_s)
         return self._finished
 
     def close(self) -> tuple[Record, list[tuple[str, asyncio.Task[None]]]]:
@@ -142,12 +145,15 @@ class _Run:
         """
         self.left, self._closed = 0, True
         self._ready.clear()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.off()
         for index in list(self._tasks):
             self._stop(index)
             self._status[index] = _CANCELLED
             self._ended[index] = self._clock()
+        for name, task in self._scope.adopted:
+            if not task.done():
+                task.cancel()
+                self._stopped.append((name, task))
         record = self._record
         del self._record, self._values, self._status, self._reasons, self._roots, self._via
         return record, [(name, task) for name, task in self._stopped if not task.done()]
@@ -179,16 +185,23 @@ class _Run:
             if status[index] is not None:
                 continue
             step = steps[index]
+            kind = step.kind
+            if kind == _DERIVED:
+                self._started[index] = began = now
+                self._derive(step)
+                self._ended[index] = now = clock()
+                if now - began > BLOCKED_S:
+                    self._record.hold(step.name, now - began)
+                continue
             if self._started[index] is None:  # a branch comes by twice
                 self._started[index] = now
-            if step.kind == _DERIVED:
-                self._derive(step)
-                now = clock()
-                self._ended[index] = now
-            elif step.kind == _FETCH:
+            if kind == _FETCH:
                 self._start(step, now)
-            elif step.kind == _BRANCH:
+            elif kind == _BRANCH:
                 self._decide(step)
+            elif kind == _LOST:
+                self._started[index] = None
+                self._fail((self._record.loss(index),))
             else:
                 self._choose(step)
         self._draining = False
@@ -201,7 +214,7 @@ class _Run:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
-            failure = _without_our_frame(error)
+            failure = _without_our_frames(error)
         else:
             if type(value) not in _AWAITABLES:
                 self._give(step, _OK, value)
@@ -246,9 +259,7 @@ class _Run:
             return
         self._tasks[index] = task
         if until_s is not None:
-            heappush(self._timeouts, (until_s, index))
-            if until_s < self._alarm_at_s:
-                self._arm(until_s)
+            self._alarm.set(until_s, index)
 
     async def _fetch(self, step: Step, until_s: float | None) -> None:
         failure: BaseException | None = None
@@ -257,26 +268,34 @@ class _Run:
         try:
             if until_s is not None:
                 current_deadline.set((self._clock, until_s))
+            current_notes.set(self._record.notes_of(index))
             call = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
-            value = await call  # type: ignore[misc]
+            value = await watched(call, self._clock, self._record.hold, step.name)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
             if isinstance(error, GeneratorExit) and self._loop.is_closed():
                 raise  # the loop is gone and the interpreter sweeps up: there is no run to carry on
-            failure = _without_our_frame(error)
+            failure = _without_our_frames(error)
         if self._closed or self._status[index] is not None:
             return  # it timed out, or nobody wants it any more: what it says now is too late
         self._tasks.pop(index, None)
         self._ended[index] = self._clock()
         if failure is None:
-            self._give(step, _OK, value)
+            self._took(step, value)
         elif isinstance(failure, asyncio.CancelledError):
             self._fail(((index, _CANCELLED, _cancelled(step.name, failure), index),))
         else:
             self._fail(((index, _FAILED, failure, index),))
         failure = None  # the error's traceback may hold this frame
         self.advance()
+
+    def _took(self, step: Step, value: object) -> None:
+        if type(value) is not StandIn:
+            self._give(step, _OK, value)
+            return
+        self._reasons[step.index], self._roots[step.index] = value.reason, step.index
+        self._give(step, _FALLBACK, value.value)
 
     def _stop(self, index: int) -> None:
         task = self._tasks.pop(index)
@@ -285,36 +304,15 @@ class _Run:
 
     # ------------------------------------------------------------------ time
 
-    def _arm(self, at_s: float) -> None:
-        """One alarm a run, for whatever is due first: a timer a fetch would double the fetch's cost."""
-        if at_s < self._alarm_at_s:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm_at_s = at_s
-            self._alarm = self._loop.call_at(at_s, self._ring)
-
-    def _ring(self) -> None:
-        """Time out what is due, by the alarm's own time: some loops ring a little early."""
-        due_s, self._alarm, self._alarm_at_s = self._alarm_at_s, None, inf
+    def _ring(self, due_s: float) -> None:
+        """Time out what is due."""
         if self._at_s is not None and due_s >= self._at_s:
             self._expired = True
             self._end_late({index: _deadline_passed(self._steps[index].name) for index in self._tasks})
         else:
-            self._end_late({index: _too_slow(self._steps[index]) for index in self._due(due_s)})
-            if self._timeouts:
-                self._arm(self._timeouts[0][0])
-            if self._at_s is not None:
-                self._arm(self._at_s)
+            due = self._alarm.due(due_s, self._tasks)
+            self._end_late({index: _too_slow(self._steps[index]) for index in due})
         self.advance()
-
-    def _due(self, due_s: float) -> list[int]:
-        """Take running fetches whose time is up off the heap, and those that have ended."""
-        due = []
-        while self._timeouts and (self._timeouts[0][0] <= due_s or self._timeouts[0][1] not in self._tasks):
-            _, index = heappop(self._timeouts)
-            if index in self._tasks:
-                due.append(index)
-        return due
 
     def _end_late(self, late: Mapping[int, FetchTimedOut]) -> None:
         for index in late:
@@ -331,7 +329,7 @@ class _Run:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                failure = _without_our_frame(error)
+                failure = _without_our_frames(error)
             else:
                 side = self._via[step.index] = step.sides[0 if taken else 1]
                 self._let_go((step.sides[1 if taken else 0],))
@@ -421,11 +419,10 @@ class _Run:
             if len(step.dependencies) > 1:
                 loose.extend(step.dependencies)
             self._reasons[index], self._roots[index] = error, root
-            if step.fallback is not MISSING:
-                if self._fall_back(step, error):
-                    continue
-                status, root = _FAILED, index
-                error = self._reasons[index]
+            if self._fall_back(step, error):
+                continue
+            if self._reasons[index] is not error:  # the fallback raised
+                status, root, error = _FAILED, index, self._reasons[index]
             self._status[index] = status
             self._settle_failed(step)
             for consumer in step.consumers:
@@ -452,22 +449,27 @@ class _Run:
             self._ready.append(consumer)
 
     def _fall_back(self, step: Step, error: BaseException | None) -> bool:
-        """Let the declared fallback stand in; False if it raised, which then is the node's failure."""
-        value = step.fallback
-        if step.fallback_calls:
-            try:
-                value = step.fallback(error)  # type: ignore[operator]
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as second:
-                failure = _without_our_frame(second)
-                if failure is not error and failure.__context__ is None:
-                    failure.__context__ = error  # both are told
-                self._reasons[step.index], self._roots[step.index] = failure, step.index
-                del failure  # its traceback holds this frame
-                return False
-        if self._started[step.index] is not None and self._ended[step.index] is None:
-            self._ended[step.index] = self._clock()
+        """Let what stands by or the declared fallback stand in; False if there is none, or it raised.
+
+        What it raised then is the node's failure.
+        """
+        index = step.index
+        notes = self._record.notes.get(index)
+        ready = notes.stand_in if isinstance(notes, Notes) else None
+        if ready is None and step.fallback is MISSING:
+            return False
+        try:
+            if ready is not None:
+                value = (ready if isinstance(ready, StandIn) else ready(error)).value
+            else:
+                value = step.fallback(error) if step.fallback_calls else step.fallback  # type: ignore[operator]
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as second:
+            self._reasons[index] = _caused(_without_our_frames(second), error)
+            return False
+        if self._started[index] is not None and self._ended[index] is None:
+            self._ended[index] = self._clock()
         self._give(step, _FALLBACK, value)
         return True
 
@@ -515,10 +517,19 @@ class _Run:
         return side in step.sides[self._position.get(user, 0) :]
 
 
-def _without_our_frame(error: BaseException) -> BaseException:
-    """Let the traceback begin in the node's code; our frame would also tie the error to the whole run."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next
+def _without_our_frames(error: BaseException) -> BaseException:
+    """Let the traceback begin in the node's code; our frames would also tie the error to the whole run."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code in _OUR_CODE:
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback
+    return error
+
+
+def _caused(error: BaseException, by: BaseException | None) -> BaseException:
+    """The error, with what it followed on told."""
+    if error is not by and error.__context__ is None:
+        error.__context__ = by
     return error
 
 
@@ -541,3 +552,9 @@ def _not_a_value(name: str, value: object) -> NotAValue:
         value.close()
     kind = type(value).__name__
     return NotAValue(f"{name!r} is a plain def and returned a {kind}; declare it async def to fetch")
+
+
+_OUR_CODE = frozenset(
+    function.__code__
+    for function in (_Run._fetch, _Run._derive, _Run._call, _Run._decide, _Run._fall_back, watched)
+)

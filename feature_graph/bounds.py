@@ -41,7 +41,7 @@ def _worst_of(node: Node, worst_s: Mapping[str, float]) -> float:
         return worst_s[node.condition] + max(worst_s[node.then], worst_s[node.otherwise])
     if isinstance(node, FirstOf):
         return sum(worst_s[choice] for choice in node.choices)
-    return _own_s(node) + max((worst_s[each.name] for each in node.parameters), default=0.0)
+    return _own_s(node) + max((worst_s[each.node] for each in node.parameters), default=0.0)
 
 
 def _own_s(node: Node) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -13,10 +12,12 @@ from feature_graph import async_engine, picture, sync_engine
 from feature_graph.bounds import worst_case_s
 from feature_graph.cycles import find_cycle
 from feature_graph.deadline import seconds_of
+from feature_graph.declared import node_of
 from feature_graph.errors import BadGraph
-from feature_graph.node import Branch, FirstOf, Node, edges_of
+from feature_graph.node import Declared, Node, edges_of
+from feature_graph.outcome import Outcome
 from feature_graph.plan import Plan, compile_plan
-from feature_graph.reading import Unreadable, read
+from feature_graph.reading import Unreadable
 from feature_graph.resolution import Resolution
 
 _PLANS_KEPT = 256
@@ -32,7 +33,7 @@ class Graph:
     """
 
     def __init__(
-        self, given: type, /, *nodes: Callable[..., Any], **named: Callable[..., Any] | Branch | FirstOf
+        self, given: type, /, *nodes: Callable[..., Any], **named: Callable[..., Any] | Declared
     ) -> None:
         """Build and check.
 
@@ -40,7 +41,8 @@ class Graph:
             given: a TypedDict of all that a caller may hand in; a name that is neither there nor a node is
                 a mistake, and is refused.
             nodes: functions, each under its own name.
-            named: functions, ``branch(...)`` and ``first_of(...)`` under the keyword's name.
+            named: functions, ``branch(...)``, ``first_of(...)``, ``lookup(...)``, ``each(...)`` and
+                ``wire(...)`` under the keyword's name.
 
         Raises:
             BadGraph: all problems at once: unknown or doubled names, cycles, functions that cannot be nodes.
@@ -54,7 +56,7 @@ class Graph:
         if problems:
             raise BadGraph(tuple(problems))
         self.nodes: Mapping[str, Node] = MappingProxyType(found)
-        self._plans: dict[tuple[tuple[str, ...], frozenset[str]], Plan] = {}
+        self._plans: dict[tuple[tuple[str, ...], frozenset[str], frozenset[str]], Plan] = {}
 
     async def resolve(
         self,
@@ -68,7 +70,9 @@ class Graph:
 
         Args:
             goals: a name, or several.
-            given: values of the inputs, and of any node that is not to be run (tests, replays).
+            given: values of the inputs, and of any node that is not to be run (tests, replays). An
+                :class:`Outcome` is taken over as what became of that node, failures too: so a second run
+                goes on from a first one (``{**inputs, **first.settled}``).
             deadline: seconds from now; inside a fetch of another run at most what that run has left.
             required: goals without which the answer is worthless (True: all of them); the first that fails
                 ends the run.
@@ -109,7 +113,7 @@ class Graph:
         Raises:
             BadRun: an unknown goal, or an input that is missing or unknown.
         """
-        key = ((goals,) if isinstance(goals, str) else tuple(goals), frozenset(given))
+        key = ((goals,) if isinstance(goals, str) else tuple(goals), frozenset(given), _lost(given))
         plan = self._plans.get(key)
         if plan is None:
             plan = compile_plan(self.nodes, self.inputs, *key)
@@ -152,7 +156,7 @@ class Graph:
 def _rebuild(
     given: type,
     nodes: tuple[Callable[..., Any], ...],
-    named: dict[str, Callable[..., Any] | Branch | FirstOf],
+    named: dict[str, Callable[..., Any] | Declared],
 ) -> Graph:
     return Graph(given, *nodes, **named)
 
@@ -167,14 +171,14 @@ def _read_all(
     given: type,
     inputs: frozenset[str],
     nodes: Iterable[Callable[..., Any]],
-    named: Mapping[str, Callable[..., Any] | Branch | FirstOf],
+    named: Mapping[str, Callable[..., Any] | Declared],
 ) -> tuple[dict[str, Node], list[str]]:
     found: dict[str, Node] = {}
     problems: list[str] = []
-    entries: list[tuple[str | None, object]] = [(None, node) for node in nodes]
+    entries: list[tuple[str | None, Callable[..., Any] | Declared]] = [(None, node) for node in nodes]
     for name, entry in (*entries, *named.items()):
         try:
-            node = _node_of(entry, name)
+            node = node_of(entry, name)
         except Unreadable as problem:
             problems.append(str(problem))
             continue
@@ -188,15 +192,6 @@ def _read_all(
         else:
             found[node.name] = node
     return found, problems
-
-
-def _node_of(entry: object, name: str | None) -> Node:
-    if not isinstance(entry, (Branch, FirstOf)):
-        return read(entry, name)  # type: ignore[arg-type]  # read() refuses what is not callable
-    if name is None:
-        kind = "branch" if isinstance(entry, Branch) else "first_of"
-        raise Unreadable(f"{kind} at {entry.place} has no name; hand it over as name={kind}(...)")
-    return replace(entry, name=name)
 
 
 def _unknown_names(nodes: Mapping[str, Node], inputs: frozenset[str], given: type) -> list[str]:
@@ -237,3 +232,12 @@ def _names(required: bool | Iterable[str], plan: Plan) -> frozenset[str]:
     if isinstance(required, bool):
         return frozenset(plan.goals) if required else frozenset()
     return plan.check_required((required,) if isinstance(required, str) else required)
+
+
+def _lost(given: Iterable[str]) -> frozenset[str]:
+    """Names that were given as outcomes without a value."""
+    if not isinstance(given, Mapping):
+        return frozenset()
+    return frozenset(
+        name for name, value in given.items() if isinstance(value, Outcome) and not value.has_value
+    )

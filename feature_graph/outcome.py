@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -50,6 +51,8 @@ class Outcome(Generic[T]):
     """The node where the failure began (itself, unless ``upstream_failed``)."""
     via: str | None = None
     """The side that a branch took, or the choice that a ``first_of`` settled on."""
+    notes: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """What the fetch told of itself: attempts, hedge won or lost, size of its batch, age of a stale value."""
 
     @property
     def has_value(self) -> bool:

@@ -63,4 +63,4 @@ def _arrows(node: Node, ids: Mapping[str, str]) -> list[str]:
         return [
             f"    {ids[choice]} -. {place} .-> {here}" for place, choice in enumerate(node.choices, start=1)
         ]
-    return [f"    {ids[each.name]} --> {here}" for each in node.parameters]
+    return [f"    {ids[each.node]} --> {here}" for each in node.parameters]

@@ -14,7 +14,18 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from feature_graph.errors import BadRun
-from feature_graph.node import MISSING, Branch, Derived, Fetch, FirstOf, Node, Parameter, edges_of
+from feature_graph.node import (
+    MISSING,
+    Branch,
+    Derived,
+    Each,
+    Fetch,
+    FirstOf,
+    Lookup,
+    Node,
+    Parameter,
+    edges_of,
+)
 from feature_graph.outcome import Status
 
 UNDEMANDED: Final = 1 << 40
@@ -30,6 +41,8 @@ class Kind(IntEnum):
     FETCH = 2
     BRANCH = 3
     FIRST_OF = 4
+    LOST = 5
+    """Handed in as an outcome without a value."""
 
 
 class Argument(NamedTuple):
@@ -98,9 +111,13 @@ class Plan:
 
 
 def compile_plan(
-    nodes: Mapping[str, Node], inputs: frozenset[str], goals: tuple[str, ...], given: frozenset[str]
+    nodes: Mapping[str, Node],
+    inputs: frozenset[str],
+    goals: tuple[str, ...],
+    given: frozenset[str],
+    lost: frozenset[str] = frozenset(),
 ) -> Plan:
-    """Find what the goals may need, and lay it out.
+    """Find what the goals may need, and lay it out; ``lost`` are given names that have no value.
 
     Raises:
         BadRun: a goal or a given name that does not exist, or an input that is needed and not given.
@@ -114,13 +131,13 @@ def compile_plan(
     names = (*handed_in, *(name for name in reached if name not in given and name not in absent))
     index = {name: place for place, name in enumerate(names)}
     steps = tuple(
-        _given_step(place, name) if name in given else _step(place, nodes[name], index)
+        _given_step(place, name, lost) if name in given else _step(place, nodes[name], index)
         for name, place in index.items()
     )
     _link(steps, {index[goal] for goal in goals})
     pending, ready = _initial_demand(steps, [index[goal] for goal in goals])
     status = tuple(Status.GIVEN if step.kind == Kind.GIVEN else None for step in steps)
-    unsettled = len({goal for goal in goals if goal not in given})
+    unsettled = len({goal for goal in goals if goal not in given or goal in lost})
     return Plan(goals, handed_in, nodes, index, steps, status, pending, ready, unsettled, absent)
 
 
@@ -167,8 +184,8 @@ def _refuse_missing(
                     )
 
 
-def _given_step(index: int, name: str) -> Step:
-    return Step(index, name, int(Kind.GIVEN))
+def _given_step(index: int, name: str, lost: frozenset[str]) -> Step:
+    return Step(index, name, int(Kind.LOST if name in lost else Kind.GIVEN))
 
 
 def _step(place: int, node: Node, index: Mapping[str, int]) -> Step:
@@ -179,25 +196,27 @@ def _step(place: int, node: Node, index: Mapping[str, int]) -> Step:
         return Step(place, node.name, int(Kind.BRANCH), dependencies=(condition,), hard=hard, sides=sides)
     if isinstance(node, FirstOf):
         return Step(place, node.name, int(Kind.FIRST_OF), sides=tuple(index[name] for name in node.choices))
-    step = _call_step(place, node, index)
-    if isinstance(node, Fetch):
-        step.kind = int(Kind.FETCH)
-        step.timeout_s, step.fallback, step.fallback_calls = (
-            node.timeout_s,
-            node.fallback,
-            node.fallback_calls,
-        )
+    if isinstance(node, Derived):
+        return _call_step(place, node, node.function, index)
+    step = _call_step(place, node, node.call, index)
+    if isinstance(node, Each) and node.derived:
+        return step
+    step.kind, step.timeout_s = int(Kind.FETCH), node.timeout_s
+    if not isinstance(node, Each):  # there the elements fall back, one by one
+        step.fallback, step.fallback_calls = node.fallback, node.fallback_calls
     return step
 
 
-def _call_step(place: int, node: Fetch | Derived, index: Mapping[str, int]) -> Step:
+def _call_step(
+    place: int, node: Fetch | Lookup | Derived | Each, call: Callable[..., Any], index: Mapping[str, int]
+) -> Step:
     arguments = tuple(_argument(parameter, index) for parameter in node.parameters)
     wired = [(a.source, p) for a, p in zip(arguments, node.parameters, strict=True) if a.source >= 0]
     return Step(
         place,
         node.name,
         int(Kind.DERIVED),
-        function=node.function,
+        function=call,
         pick=_picker(arguments),
         arguments=arguments,
         dependencies=tuple(source for source, _ in wired),
@@ -207,7 +226,7 @@ def _call_step(place: int, node: Fetch | Derived, index: Mapping[str, int]) -> S
 
 def _argument(parameter: Parameter, index: Mapping[str, int]) -> Argument:
     keyword = parameter.name if parameter.keyword_only else None
-    return Argument(index.get(parameter.name, -1), keyword, parameter.default, parameter.wants_outcome)
+    return Argument(index.get(parameter.node, -1), keyword, parameter.default, parameter.wants_outcome)
 
 
 def _picker(arguments: tuple[Argument, ...]) -> Callable[[list[object]], Iterable[object]] | None:

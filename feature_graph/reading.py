@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, get_origin
 
+from feature_graph.guards import check, guarded
 from feature_graph.node import MISSING, OPTIONS, Derived, Fetch, FetchOptions, Parameter
 from feature_graph.outcome import Outcome
 
@@ -37,13 +38,15 @@ def read(function: Callable[..., Any], name: str | None) -> Fetch | Derived:
         raise Unreadable(f"{_called(function)} at {place} has no name; hand it over as name=function")
     name = name or own_name
     _refuse_generators(function, name, place)
-    parameters = _parameters(function, name, place)
-    options = _options(function)
-    if _is_async(function):
-        return _fetch_node(name, function, parameters, place, options)
-    if options is not None:
-        raise Unreadable(f"{name!r} at {place} is marked @fetch but is a plain def; a fetch is an async def")
-    return Derived(name, function, parameters, place)
+    parameters = parameters_of(function, name, place)
+    options = options_of(function)
+    if options is None:
+        return (
+            Fetch(name, function, parameters, place, call=function)
+            if is_async(function)
+            else Derived(name, function, parameters, place)
+        )
+    return _fetch_node(name, function, parameters, place, options)
 
 
 def place_of(function: object) -> str:
@@ -58,20 +61,45 @@ def _fetch_node(
     function: Callable[..., Any],
     parameters: tuple[Parameter, ...],
     place: str,
-    options: FetchOptions | None,
+    options: FetchOptions,
 ) -> Fetch:
-    options = options or FetchOptions(None, MISSING)
+    if options.max_keys is not None:
+        raise Unreadable(f"{name!r} at {place} is a @batch; hand it over as name=lookup({name}, key=...)")
+    if is_async(function) is options.blocking:
+        raise Unreadable(
+            f"{name!r} at {place} is marked @fetch(blocking=True) and is an async def; legal: a plain def"
+            if options.blocking
+            else f"{name!r} at {place} is marked @fetch but is a plain def; a fetch is an async def, "
+            "or a plain def with blocking=True, which runs in a thread"
+        )
+    problems = check(options, name, place, parameters)
+    if problems:
+        raise Unreadable("; ".join(problems))
+    calls = fallback_calls(options, name, place)
+    return Fetch(name, function, parameters, place, options, calls, guarded(function, options, name))
+
+
+def fallback_calls(options: FetchOptions, name: str, place: str) -> bool:
+    """True if the fallback is a function of the error, False if it is the value itself.
+
+    Raises:
+        Unreadable: it is neither: a class, or async.
+    """
     fallback = options.fallback
     if inspect.isclass(fallback):
         what = f"the class {fallback.__name__}"
         raise Unreadable(f"the fallback of {name!r} at {place} is {what}; legal: a value or a function")
-    if _is_async(fallback):
+    if is_async(fallback):
         raise Unreadable(f"the fallback of {name!r} at {place} is async; a fallback may not fetch")
-    calls = inspect.isroutine(fallback) or isinstance(fallback, functools.partial)
-    return Fetch(name, function, parameters, place, options.timeout_s, fallback, calls)
+    return inspect.isroutine(fallback) or isinstance(fallback, functools.partial)
 
 
-def _parameters(function: Callable[..., Any], name: str, place: str) -> tuple[Parameter, ...]:
+def parameters_of(function: Callable[..., Any], name: str, place: str) -> tuple[Parameter, ...]:
+    """The edges that a signature names.
+
+    Raises:
+        Unreadable: it has none to read, or takes ``*args``.
+    """
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
@@ -90,7 +118,8 @@ def _parameters(function: Callable[..., Any], name: str, place: str) -> tuple[Pa
 def _parameter(parameter: inspect.Parameter) -> Parameter:
     default = MISSING if parameter.default is inspect.Parameter.empty else parameter.default
     keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    return Parameter(parameter.name, default, keyword_only, _wants_outcome(parameter.annotation))
+    wants_outcome = _wants_outcome(parameter.annotation)
+    return Parameter(parameter.name, parameter.name, default, keyword_only, wants_outcome)
 
 
 def _wants_outcome(annotation: object) -> bool:
@@ -109,7 +138,8 @@ def _refuse_generators(function: object, name: str, place: str) -> None:
             raise Unreadable(f"{name!r} at {place} is a generator, which only its first reader could read")
 
 
-def _is_async(function: object) -> bool:
+def is_async(function: object) -> bool:
+    """True for what gives a coroutine when it is called."""
     inner = _innermost(function)
     return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(_call_of(inner))
 
@@ -125,7 +155,8 @@ def _innermost(function: object) -> object:
     return function
 
 
-def _options(function: object) -> FetchOptions | None:
+def options_of(function: object) -> FetchOptions | None:
+    """What ``@fetch`` or ``@batch`` left on the function."""
     options = getattr(function, OPTIONS, None) or getattr(_innermost(function), OPTIONS, None)
     return options if isinstance(options, FetchOptions) else None
 

@@ -10,13 +10,27 @@ from collections.abc import Iterator, Mapping
 
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
-from feature_graph.resolution import Span
+from feature_graph.resolution import NOTHING, Span
+from feature_graph.scope import Notes
 
 
 class Record(Mapping[str, Outcome[object]]):
     """Outcomes by name over arrays that are indexed as in the plan."""
 
-    __slots__ = ("began_s", "ended", "plan", "reasons", "roots", "started", "status", "values_at", "via")
+    __slots__ = (
+        "began_s",
+        "blocked",
+        "ended",
+        "lost",
+        "notes",
+        "plan",
+        "reasons",
+        "roots",
+        "started",
+        "status",
+        "values_at",
+        "via",
+    )
 
     def __init__(self, plan: Plan, given: Mapping[str, object], began_s: float) -> None:
         size = len(plan.steps)
@@ -28,26 +42,70 @@ class Record(Mapping[str, Outcome[object]]):
         self.started: list[float | None] = [None] * size
         self.ended: list[float | None] = [None] * size
         self.reasons: dict[int, BaseException | None] = {}
-        self.roots: dict[int, int] = {}
-        self.via: dict[int, int] = {}
+        self.roots: dict[int, int | str] = {}
+        """Index of a node of the plan, or the name of one that an earlier run knew."""
+        self.via: dict[int, int | str] = {}
+        self.lost: dict[int, Status] = {}
+        """What became of nodes that were handed in without a value."""
+        self.notes: dict[int, Mapping[str, object]] = {}
+        self.blocked: dict[str, float] = {}
+        for index in range(len(plan.given)):
+            if isinstance(self.values_at[index], Outcome):
+                self._take_over(index, self.values_at[index])
+
+    def _take_over(self, index: int, outcome: object) -> None:
+        """A given outcome is what became of that node; one without a value is still to be made known."""
+        assert isinstance(outcome, Outcome)
+        self.values_at[index] = outcome.value
+        self.reasons[index] = outcome.error
+        self.notes[index] = outcome.notes
+        if outcome.root is not None:
+            self.roots[index] = outcome.root
+        if outcome.via is not None:
+            self.via[index] = outcome.via
+        if outcome.has_value:
+            self.status[index] = outcome.status
+        else:
+            self.lost[index] = outcome.status
 
     def outcome(self, index: int) -> Outcome[object]:
         """What became of a node, as far as is known."""
-        root, via = self.roots.get(index), self.via.get(index)
-        steps = self.plan.steps
         return Outcome(
             self.status[index] or Status.NOT_NEEDED,
             self.values_at[index],
             self.reasons.get(index),
-            None if root is None else steps[root].name,
-            None if via is None else steps[via].name,
+            self._name(self.roots.get(index)),
+            self._name(self.via.get(index)),
+            self.notes.get(index, NOTHING),
         )
+
+    def notes_of(self, index: int) -> Notes:
+        """A place for what a fetch will tell of itself."""
+        notes = self.notes[index] = Notes()
+        return notes
+
+    def hold(self, name: str, took_s: float) -> None:
+        """A node held the loop."""
+        self.blocked[name] = self.blocked.get(name, 0.0) + took_s
+
+    def loss(self, index: int) -> tuple[int, Status, BaseException | None, int | str]:
+        """What became of a node that was handed in without a value."""
+        return index, self.lost[index], self.reasons.get(index), self.roots.get(index, index)
+
+    def _name(self, node: int | str | None) -> str | None:
+        return self.plan.steps[node].name if isinstance(node, int) else node
 
     def spans(self) -> list[Span]:
         """Times of the nodes that began."""
         rows = zip(self.plan.steps, self.started, self.ended, self.status, strict=True)
         return [
-            Span(step.name, start - self.began_s, end - self.began_s, status)
+            Span(
+                step.name,
+                start - self.began_s,
+                end - self.began_s,
+                status,
+                self.notes.get(step.index, NOTHING),
+            )
             for step, start, end, status in rows
             if start is not None and end is not None and status is not None
         ]

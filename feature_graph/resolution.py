@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from feature_graph import waterfall
 from feature_graph.errors import NoValue, ResolutionError
 from feature_graph.node import Branch, FirstOf, Node, edges_of
 from feature_graph.outcome import Outcome, Status
 
+NOTHING: Final[Mapping[str, Any]] = {}
 _NOT_NEEDED: Outcome[object] = Outcome(Status.NOT_NEEDED)
 
 
@@ -20,6 +21,8 @@ class Span(NamedTuple):
     start_s: float
     end_s: float
     status: Status
+    notes: Mapping[str, object] = NOTHING
+    """What the fetch told of itself: attempts, hedge, batch, …"""
 
 
 class Resolution:
@@ -30,9 +33,11 @@ class Resolution:
         outcomes: name to :class:`Outcome`, for every node of the graph and every input that was read.
         timeline: a span for every node that began, in the order in which they did.
         abandoned: fetches that resisted their cancellation beyond the grace and may still be running.
+        blocked: node to the seconds for which it held the event loop and everything else waited: more than
+            10 ms at a time is more than a derived node or a step of a fetch may take.
     """
 
-    __slots__ = ("_nodes", "_spans", "abandoned", "goals", "outcomes")
+    __slots__ = ("_nodes", "_spans", "abandoned", "blocked", "goals", "outcomes")
 
     def __init__(
         self,
@@ -41,7 +46,9 @@ class Resolution:
         outcomes: Mapping[str, Outcome[object]],
         spans: Callable[[], Iterable[Span]],
         abandoned: tuple[str, ...] = (),
+        blocked: Mapping[str, float] = NOTHING,
     ) -> None:
+        self.blocked = blocked
         self.goals = goals
         self.outcomes = outcomes
         self.abandoned = abandoned
@@ -74,6 +81,15 @@ class Resolution:
     def statuses(self) -> dict[str, str]:
         """Goal to how it was had (``ok``, ``fallback``, …): what a decision log keeps."""
         return {goal: self.outcomes[goal].status.value for goal in self.goals}
+
+    @property
+    def settled(self) -> dict[str, Outcome[object]]:
+        """What became of every node that came to an end; a second run that is given it goes on from there."""
+        return {
+            name: outcome
+            for name, outcome in self.outcomes.items()
+            if name in self._nodes and (outcome.has_value or outcome.error is not None)
+        }
 
     @property
     def timeline(self) -> list[Span]:

@@ -6,6 +6,7 @@ All of it is optional and does nothing outside a run, so that a fetch stays an o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,18 +30,21 @@ class Scope:
 
     adopted: list[tuple[str, asyncio.Task[Any]]] = field(default_factory=list)
     """Tasks that fetches started for themselves; the run sees them ended before it answers."""
-    batches: dict[object, Any] = field(default_factory=dict)
-    """Batches that gather keys, by source."""
+    batches: Any = None
+    """What :mod:`feature_graph.batching` gathers for it."""
+    tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    """Its fetches that have not ended."""
+
+    def can_move(self) -> bool:
+        """True if a task of the run will be stepped without anything coming from outside."""
+        adopted = (task for _, task in self.adopted)
+        return any(map(_is_runnable, self.tasks.values())) or any(map(_is_runnable, adopted))
 
 
 class Notes(dict[str, object]):
     """Facts about one fetch, as it tells them; kept in :attr:`feature_graph.Outcome.notes`."""
 
-    __slots__ = ("stand_in",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stand_in: StandIn | None = None
+    stand_in: StandIn | Callable[[BaseException | None], StandIn] | None = None
 
 
 current_scope: ContextVar[Scope | None] = ContextVar("feature_graph_scope", default=None)
@@ -54,8 +58,11 @@ def note(**facts: object) -> None:
         notes.update(facts)
 
 
-def stand_by(stand_in: StandIn) -> None:
-    """Have a value ready in case this fetch fails or times out; it goes before the declared fallback."""
+def stand_by(stand_in: StandIn | Callable[[BaseException | None], StandIn]) -> None:
+    """Have a value ready, or a function of the error that makes it, in case this fetch fails or times out.
+
+    It goes before the declared fallback.
+    """
     notes = current_notes.get()
     if notes is not None:
         notes.stand_in = stand_in
@@ -66,3 +73,10 @@ def adopt(name: str, task: asyncio.Task[Any]) -> None:
     scope = current_scope.get()
     if scope is not None:
         scope.adopted.append((name, task))
+
+
+def _is_runnable(task: asyncio.Task[Any]) -> bool:
+    # What a task waits for is told by CPython's own attribute and by no public one; a task class without it
+    # always looks as if it could move, and then only patience ends the gathering of a batch.
+    waits_for = getattr(task, "_fut_waiter", None)
+    return not task.done() and (waits_for is None or waits_for.done())

@@ -8,19 +8,23 @@ quick.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from dataclasses import replace
 from inspect import isawaitable, iscoroutine
 from typing import Any
 
 from feature_graph.deadline import current_deadline, deadline_in
+from feature_graph.each import element_failed, sequence_of
 from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
-from feature_graph.node import MISSING, Branch, Derived, Fetch, FirstOf, Node
+from feature_graph.node import MISSING, Branch, Derived, Each, Fetch, FirstOf, Lookup, Node
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
 from feature_graph.resolution import Outcomes, Resolution, Span, check_required
+from feature_graph.scope import Notes, StandIn, current_notes
 
 _Outcome = Outcome[object]
+Stand = Callable[[BaseException | None], StandIn]
 
 
 async def resolve(
@@ -41,7 +45,7 @@ async def resolve(
 
 class _Run:
     def __init__(self, plan: Plan, given: Mapping[str, object], left_s: float | None) -> None:
-        self.outcomes = {name: _Outcome(Status.GIVEN, given[name]) for name in plan.given}
+        self.outcomes = {name: _given(given[name]) for name in plan.given}
         self.spans: list[Span] = []
         self._started: dict[str, float] = {}
         self._plan = plan
@@ -66,12 +70,12 @@ class _Run:
         arguments: list[Any] = []
         by_keyword: dict[str, Any] = {}
         for parameter in node.parameters:
-            if parameter.name in self._plan.absent:
+            if parameter.node in self._plan.absent:
                 value = parameter.default
             else:
-                outcome = await self.outcome_of(parameter.name)
+                outcome = await self.outcome_of(parameter.node)
                 if not outcome.has_value and parameter.hard:
-                    return _fallen_back(node, _upstream(parameter.name, outcome))
+                    return _fallen_back(node, _upstream(parameter.node, outcome))
                 value = parameter.default if not outcome.has_value else outcome.value
                 value = outcome if parameter.wants_outcome else value
             if parameter.keyword_only:
@@ -81,7 +85,45 @@ class _Run:
         self._started[node.name] = self._clock()
         if isinstance(node, Derived):
             return _derived(node, arguments, by_keyword)
-        return _fallen_back(node, await self._fetched(node, arguments, by_keyword))
+        if isinstance(node, Each):
+            return await self._each(node, arguments, by_keyword)
+        return await self._fetched(node, node.call, arguments, by_keyword)
+
+    async def _each(self, node: Each, arguments: list[Any], by_keyword: dict[str, Any]) -> _Outcome:
+        values, reasons = [], []
+        try:
+            elements = sequence_of(node, arguments[0])
+        except TypeError as error:
+            return _Outcome(Status.FAILED, error=error, root=node.name)
+        for position, element in enumerate(elements):
+            outcome = await self._element(node.body, node.element, element, arguments[1:], by_keyword)
+            if not outcome.has_value:
+                failure = element_failed(node.name, position, outcome.error)
+                return _Outcome(Status.FAILED, error=failure, root=node.name)
+            values.append(outcome.value)
+            if outcome.status is Status.FALLBACK:
+                reasons.append(outcome.error)
+        if not reasons:
+            return _Outcome(Status.OK, values)
+        return _Outcome(Status.FALLBACK, values, reasons[0], node.name)
+
+    async def _element(
+        self,
+        body: Fetch | Lookup | Derived,
+        parameter: str,
+        element: Any,
+        others: list[Any],
+        kw: dict[str, Any],
+    ) -> _Outcome:
+        names = [each.name for each in body.parameters if not each.keyword_only]
+        if parameter in names:
+            at = names.index(parameter)
+            arguments = [*others[:at], element, *others[at:]]
+        else:
+            arguments, kw = others, {**kw, parameter: element}
+        if isinstance(body, Derived):
+            return _derived(body, arguments, kw)
+        return await self._fetched(body, body.call, arguments, kw)
 
     async def _branch(self, node: Branch) -> _Outcome:
         condition = await self.outcome_of(node.condition)
@@ -105,17 +147,24 @@ class _Run:
                 return _passed_on(outcome, choice)
         return _upstream(node.choices[0], await self.outcome_of(node.choices[0]))
 
-    async def _fetched(self, node: Fetch, arguments: list[Any], by_keyword: dict[str, Any]) -> _Outcome:
+    async def _fetched(
+        self,
+        node: Fetch | Lookup,
+        function: Callable[..., Any],
+        arguments: list[Any],
+        by_keyword: dict[str, Any],
+    ) -> _Outcome:
         now = self._clock()
         left_s = None if self._at_s is None else self._at_s - now
         if left_s is not None and left_s <= 0:
-            return _timed_out(node, by_deadline=True)
+            return _fallen_back(node, _timed_out(node, by_deadline=True))
         waits_s = min((each for each in (left_s, node.timeout_s) if each is not None), default=None)
-        context = copy_context()
+        context, notes = copy_context(), Notes()
         context.run(current_deadline.set, None if waits_s is None else (self._clock, now + waits_s))
+        context.run(current_notes.set, notes)
 
         async def call() -> object:
-            return await node.function(*arguments, **by_keyword)
+            return await function(*arguments, **by_keyword)
 
         task = asyncio.get_running_loop().create_task(call(), context=context)
         try:
@@ -125,14 +174,25 @@ class _Run:
             if not task.done():
                 task.cancel()
                 await asyncio.wait((task,))
-        if late:
-            return _timed_out(node, by_deadline=waits_s == left_s)
-        if task.cancelled():
-            error = FetchCancelled(f"{node.name!r} was cancelled from inside or from elsewhere")
-            return _Outcome(Status.CANCELLED, error=error, root=node.name)
-        if failure := task.exception():
-            return _Outcome(Status.FAILED, error=failure, root=node.name)
-        return _Outcome(Status.OK, task.result())
+        outcome = _timed_out(node, by_deadline=waits_s == left_s) if late else _ended(node, task)
+        return replace(_fallen_back(node, outcome, notes.stand_in), notes=notes)
+
+
+def _ended(node: Fetch | Lookup, task: asyncio.Task[object]) -> _Outcome:
+    if task.cancelled():
+        error = FetchCancelled(f"{node.name!r} was cancelled from inside or from elsewhere")
+        return _Outcome(Status.CANCELLED, error=error, root=node.name)
+    if failure := task.exception():
+        return _Outcome(Status.FAILED, error=failure, root=node.name)
+    value = task.result()
+    if isinstance(value, StandIn):
+        return _Outcome(Status.FALLBACK, value.value, value.reason, node.name)
+    return _Outcome(Status.OK, value)
+
+
+def _given(value: object) -> _Outcome:
+    """An outcome is taken over as it is."""
+    return value if isinstance(value, Outcome) else _Outcome(Status.GIVEN, value)
 
 
 def _derived(node: Derived, arguments: list[Any], by_keyword: dict[str, Any]) -> _Outcome:
@@ -150,14 +210,17 @@ def _derived(node: Derived, arguments: list[Any], by_keyword: dict[str, Any]) ->
     return _Outcome(Status.OK, value)
 
 
-def _fallen_back(node: Fetch | Derived, outcome: _Outcome) -> _Outcome:
-    """The declared fallback, for whatever reason there is no value."""
-    if outcome.has_value or isinstance(node, Derived) or node.fallback is MISSING:
+def _fallen_back(
+    node: Fetch | Lookup | Derived | Each, outcome: _Outcome, ready: StandIn | Stand | None = None
+) -> _Outcome:
+    """What stands by, else the declared fallback, for whatever reason there is no value."""
+    if outcome.has_value or isinstance(node, Derived | Each) or (ready is None and node.fallback is MISSING):
         return outcome
-    if not node.fallback_calls:
-        return _Outcome(Status.FALLBACK, node.fallback, outcome.error, outcome.root)
     try:
-        value = node.fallback(outcome.error)  # type: ignore[operator]
+        if ready is not None:
+            value = (ready if isinstance(ready, StandIn) else ready(outcome.error)).value
+        else:
+            value = node.fallback(outcome.error) if node.fallback_calls else node.fallback  # type: ignore[operator]
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as second:
@@ -166,7 +229,7 @@ def _fallen_back(node: Fetch | Derived, outcome: _Outcome) -> _Outcome:
     return _Outcome(Status.FALLBACK, value, outcome.error, outcome.root)
 
 
-def _timed_out(node: Fetch, *, by_deadline: bool) -> _Outcome:
+def _timed_out(node: Fetch | Lookup, *, by_deadline: bool) -> _Outcome:
     error = (
         DeadlinePassed(f"the run's deadline passed before {node.name!r} had a value")
         if by_deadline

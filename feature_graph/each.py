@@ -1,0 +1,217 @@
+"""One call an element, a list in the order of the elements; what has no value takes the body's fallback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any
+
+from feature_graph.batching import wanting
+from feature_graph.deadline import current_deadline
+from feature_graph.errors import ElementFailed, FetchCancelled, FetchTimedOut
+from feature_graph.node import MISSING, Derived, Each, Fetch, Lookup
+from feature_graph.scope import StandIn, adopt, note, stand_by
+
+Call = Callable[..., Any]
+
+
+def each_call(node: Each) -> Call:
+    """What a run calls: ``call(elements, *others)``; async unless the body is derived."""
+    if isinstance(node.body, Derived):
+        return _over_derived(node, node.body)
+    return _over_lookup(node, node.body) if isinstance(node.body, Lookup) else _over_fetch(node, node.body)
+
+
+def _over_derived(node: Each, body: Derived) -> Call:
+    call = _with_element(node, body.function)
+
+    def every(elements: object, *others: object, **by_keyword: object) -> list[object]:
+        values: list[object] = []
+        for element in sequence_of(node, elements):
+            try:
+                values.append(call(element, others, by_keyword))
+            except Exception as error:
+                raise element_failed(node.name, len(values), error) from error
+        return values
+
+    return every
+
+
+def _over_fetch(node: Each, body: Fetch) -> Call:
+    call = _with_element(node, body.call)
+
+    async def every(elements: object, *others: object, **by_keyword: object) -> object:
+        wanted = sequence_of(node, elements)
+        answers = Answers(node.name, body, len(wanted))
+        todo = enumerate(wanted)
+
+        async def work() -> None:
+            for position, element in todo:
+                try:
+                    answers.give(position, await _in_time(body, call(element, others, by_keyword)))
+                except Exception as error:
+                    answers.fail(position, error)
+
+        await _together(node.name, [work() for _ in range(min(node.max_in_flight, len(wanted)))])
+        return answers.all()
+
+    return every
+
+
+def _over_lookup(node: Each, body: Lookup) -> Call:
+    want = wanting(body)
+
+    async def every(keys: object, *others: object, **by_keyword: object) -> object:
+        loop = asyncio.get_running_loop()
+        wanted = want(sequence_of(node, keys), others, by_keyword)
+        answers = Answers(node.name, body, len(wanted.waiters))
+        timer = None if body.timeout_s is None else loop.call_later(body.timeout_s, wanted.leave)
+        try:
+            for position, waiter in enumerate(wanted.waiters):
+                if not waiter.done():
+                    await asyncio.wait((waiter,))
+                try:
+                    answers.give(position, _late(body) if waiter.cancelled() else waiter.result().read())
+                except Exception as error:
+                    answers.fail(position, error)
+        finally:
+            wanted.leave()
+            if timer is not None:
+                timer.cancel()
+        return answers.all()
+
+    return every
+
+
+class Answers:
+    """The elements' values as they come."""
+
+    def __init__(self, name: str, body: Fetch | Lookup, count: int) -> None:
+        self._name = name
+        self._body = body
+        self._values: list[object] = [MISSING] * count
+        self._reasons: dict[int, BaseException | None] = {}
+        note(elements=count)
+        if body.fallback is not MISSING:
+            stand_by(self.with_fallbacks)
+
+    def give(self, position: int, value: object) -> None:
+        """An element has its value."""
+        if isinstance(value, StandIn):
+            self._reasons[position] = value.reason
+            value = value.value
+        self._values[position] = value
+
+    def fail(self, position: int, error: BaseException) -> None:
+        """An element has none: the body's fallback, or :class:`ElementFailed`."""
+        if self._body.fallback is MISSING:
+            raise element_failed(self._name, position, error) from error
+        self._values[position] = self._fallback(error)
+        self._reasons[position] = error
+
+    def all(self) -> object:
+        """The list, as a stand-in if some of it is."""
+        if not self._reasons:
+            return self._values
+        note(fallbacks=len(self._reasons))
+        return StandIn(self._values, self._reasons[min(self._reasons)])
+
+    def with_fallbacks(self, error: BaseException | None) -> StandIn:
+        """What is there now, and fallbacks for the rest."""
+        late = error or FetchTimedOut(f"{self._name!r} was not complete")
+        missing = [position for position, value in enumerate(self._values) if value is MISSING]
+        for position in missing:
+            self.fail(position, late)
+        note(fallbacks=len(self._reasons))
+        return StandIn(list(self._values), error)
+
+    def _fallback(self, error: BaseException) -> object:
+        fallback: Any = self._body.fallback
+        return fallback(error) if self._body.fallback_calls else fallback
+
+
+def sequence_of(node: Each, elements: object) -> list[object]:
+    """The elements, or a :class:`TypeError` that says what is legal."""
+    if isinstance(elements, str | bytes) or not isinstance(elements, Iterable):
+        over = node.parameters[0].node
+        raise TypeError(f"{node.name!r} goes over {over!r}, a {type(elements).__name__}; legal: a sequence")
+    return list(elements)
+
+
+def element_failed(name: str, position: int, error: BaseException | None) -> ElementFailed:
+    """The failure of a list by one of its elements."""
+    failed = ElementFailed(f"element {position} of {name!r}: {type(error).__name__}: {error}", position)
+    failed.__cause__ = error
+    return failed
+
+
+def _with_element(
+    node: Each, function: Call
+) -> Callable[[object, tuple[object, ...], dict[str, object]], Any]:
+    """The function called with an element and the other arguments, each where it belongs."""
+    by_position = [each.name for each in _in_order(node) if not each.keyword_only]
+    if node.element not in by_position:
+        return lambda element, others, by_keyword: function(*others, **{node.element: element}, **by_keyword)
+    at = by_position.index(node.element)
+    return lambda element, others, by_keyword: function(*others[:at], element, *others[at:], **by_keyword)
+
+
+def _in_order(node: Each) -> Iterator[Any]:
+    return iter(node.body.parameters)
+
+
+async def _in_time(body: Fetch, call: Awaitable[object]) -> object:
+    """One element inside the body's own timeout."""
+    if body.timeout_s is None:
+        return await _own(call)
+    clock = asyncio.get_running_loop().time
+    outer = current_deadline.get()
+    until_s = clock() + body.timeout_s
+    token = current_deadline.set(outer if outer is not None and outer[1] < until_s else (clock, until_s))
+    limit = asyncio.timeout(body.timeout_s)
+    try:
+        async with limit:
+            return await _own(call)
+    except TimeoutError as error:
+        if limit.expired():
+            raise FetchTimedOut(f"{body.name!r} took longer than {body.timeout_s} s") from error
+        raise
+    finally:
+        current_deadline.reset(token)
+
+
+async def _own(call: Awaitable[object]) -> object:
+    """A fetch that cancels itself has failed; a cancellation from outside goes on."""
+    try:
+        return await call
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise FetchCancelled("an element cancelled itself") from cancelled
+
+
+async def _together(name: str, work: list[Any]) -> None:
+    """Run all to their end; the first that fails ends the others and is raised."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    for task in tasks:
+        task.add_done_callback(_retrieved)
+        adopt(name, task)
+    try:
+        if tasks:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()):
+            raise error
+
+
+def _retrieved(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _late(body: Lookup) -> object:
+    raise FetchTimedOut(f"{body.name!r} took longer than {body.timeout_s} s")
