@@ -5,6 +5,8 @@
     FeatureGraphError
     ├── BadGraph             the graph is wrong: raised by ``Graph(...)``, every problem in one message
     ├── BadRun               ``resolve`` was asked for what this graph cannot answer (goal, input, deadline)
+    ├── BadRecording         a recording that cannot be written or read back
+    ├── CannotMeet           a goal may take longer than the deadline that it is to meet
     ├── NoValue              a goal that has no value was read from a resolution
     ├── ResolutionError      a required goal has no value; carries the partial resolution
     └── FetchError           why a fetch has no value; found in ``Outcome.error``, never raised at the caller
@@ -17,6 +19,8 @@
         ├── KeyMissing       a batch gave no value for the key (also a ``KeyError``)
         ├── BadBatch         a batch gave something that is no mapping, or its key cannot be one
         ├── ElementFailed    an element of an ``each`` has no value; ``__cause__`` says why
+        ├── NotRecorded      a replay needs what its recording does not hold
+        ├── Recorded         an error that was recorded, of a type that is not ours nor Python's
         ├── SwitchedOff      the source was switched off, for a test or an experiment
         └── NotAValue        a derived node gave an awaitable: it should be ``async def``
 
@@ -52,6 +56,14 @@ class BadGraph(FeatureGraphError, ValueError):
 
 class BadRun(FeatureGraphError, ValueError):
     """A goal, an input or a deadline that this graph cannot work with."""
+
+
+class BadRecording(FeatureGraphError, ValueError):
+    """A value that JSON has no form for, or text that is no recording."""
+
+
+class CannotMeet(FeatureGraphError):
+    """Goals may take longer than the deadline that they are to meet; the message names the paths."""
 
 
 class NoValue(FeatureGraphError, KeyError):
@@ -123,6 +135,22 @@ class ElementFailed(FetchError):
 
     def __init__(self, message: str, position: int) -> None:
         self.position = position
+        super().__init__(message)
+
+
+class NotRecorded(FetchError):
+    """A replay fetches nothing, and its recording does not say what this node gave."""
+
+
+class Recorded(FetchError):
+    """Stands for an error whose type cannot be made again.
+
+    Attributes:
+        kind: the type's name with its module.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        self.kind = kind
         super().__init__(message)
 
 
