@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextvars import copy_context
+from time import monotonic
 from types import CoroutineType
 
 from feature_graph.alarm import Alarm
 from feature_graph.deadline import current_deadline, deadline_in
-from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
+from feature_graph.errors import BadRun, DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
 from feature_graph.node import MISSING
 from feature_graph.outcome import Status
 from feature_graph.plan import DEMANDED_BELOW, Kind, Plan, Step
@@ -54,10 +55,46 @@ async def resolve(
     finally:
         record, stopped = run.close()
         abandoned = await wait_for_quiet(stopped, grace_s, loop) if stopped else ()
-    resolution = Resolution(
-        plan.goals, plan.nodes, Outcomes(plan.nodes, record), record.spans, abandoned, record.blocked
-    )
+    resolution = _resolution(plan, record, abandoned, run.left_s)
     return check_required(resolution, required) if required else resolution
+
+
+def resolve_at_once(plan: Plan, given: Mapping[str, object]) -> Resolution:
+    """Run a plan that fetches nothing: it needs no event loop and may be called inside or outside of one.
+
+    Raises:
+        BadRun: it came upon a fetch.
+    """
+    run = _Run(plan, given, _NoLoop(), None, frozenset())  # type: ignore[arg-type]  # only its clock is used
+    run.advance()
+    record, _ = run.close()
+    return _resolution(plan, record, (), None)
+
+
+def _resolution(
+    plan: Plan, record: Record, abandoned: tuple[str, ...], deadline_s: float | None
+) -> Resolution:
+    outcomes = Outcomes(plan.nodes, record)
+    return Resolution(
+        plan.goals,
+        plan.nodes,
+        outcomes,
+        record.spans,
+        abandoned,
+        record.blocked,
+        plan.given,
+        deadline_s,
+    )
+
+
+class _NoLoop:
+    """As much of a loop as derived nodes need."""
+
+    time = staticmethod(monotonic)
+
+    def create_task(self, call: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        call.close()
+        raise BadRun("a run without an event loop came upon a fetch")
 
 
 class _Run:
@@ -91,6 +128,7 @@ class _Run:
         "_via",
         "_waiting",
         "left",
+        "left_s",
     )
 
     def __init__(
@@ -103,6 +141,7 @@ class _Run:
     ) -> None:
         now = loop.time()
         self.left = plan.unsettled_goals
+        self.left_s = left_s
         self._stopped: list[tuple[str, asyncio.Task[None]]] = []
         self._record = record = Record(plan, given, now)
         self._values, self._status = record.values_at, record.status

@@ -35,9 +35,12 @@ class Resolution:
         abandoned: fetches that resisted their cancellation beyond the grace and may still be running.
         blocked: node to the seconds for which it held the event loop and everything else waited: more than
             10 ms at a time is more than a derived node or a step of a fetch may take.
+        nodes: the graph that was run.
+        given: names whose value or outcome the caller handed in, as far as they were read.
+        deadline_s: seconds that the run had; None if it had for ever.
     """
 
-    __slots__ = ("_nodes", "_spans", "abandoned", "blocked", "goals", "outcomes")
+    __slots__ = ("_spans", "abandoned", "blocked", "deadline_s", "given", "goals", "nodes", "outcomes")
 
     def __init__(
         self,
@@ -47,12 +50,16 @@ class Resolution:
         spans: Callable[[], Iterable[Span]],
         abandoned: tuple[str, ...] = (),
         blocked: Mapping[str, float] = NOTHING,
+        given: tuple[str, ...] = (),
+        deadline_s: float | None = None,
     ) -> None:
         self.blocked = blocked
+        self.given = given
+        self.deadline_s = deadline_s
         self.goals = goals
         self.outcomes = outcomes
         self.abandoned = abandoned
-        self._nodes = nodes
+        self.nodes = nodes
         self._spans = spans
 
     def __getitem__(self, name: str) -> object:
@@ -88,7 +95,7 @@ class Resolution:
         return {
             name: outcome
             for name, outcome in self.outcomes.items()
-            if name in self._nodes and (outcome.has_value or outcome.error is not None)
+            if name in self.nodes and (outcome.has_value or outcome.error is not None)
         }
 
     @property
@@ -111,7 +118,7 @@ class Resolution:
             if each in seen or outcome.status is Status.GIVEN:
                 continue
             seen.add(each)
-            node = self._nodes[each]
+            node = self.nodes[each]
             if not isinstance(node, Branch) and self._stands_in(node, outcome):
                 found[each] = None
             if outcome.status in (Status.OK, Status.FALLBACK):

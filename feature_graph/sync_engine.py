@@ -34,12 +34,16 @@ async def resolve(
     required: frozenset[str] = frozenset(),
 ) -> Resolution:
     """Run a plan in sequence; see :meth:`feature_graph.graph.Graph.resolve_in_order`."""
-    run = _Run(plan, given, deadline_in(deadline_s))
+    left_s = deadline_in(deadline_s)
+    run = _Run(plan, given, left_s)
     for goal in plan.goals:
         outcome = await run.outcome_of(goal)
         if goal in required and not outcome.has_value:
             break
-    resolution = Resolution(plan.goals, plan.nodes, Outcomes(plan.nodes, run.outcomes), lambda: run.spans)
+    outcomes = Outcomes(plan.nodes, run.outcomes)
+    resolution = Resolution(
+        plan.goals, plan.nodes, outcomes, lambda: run.spans, given=plan.given, deadline_s=left_s
+    )
     return check_required(resolution, required)
 
 
