@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from sidecar.contracts.application import Arm, Catalogue, Exploration, Features
+from sidecar.contracts.arm_features import Columns, Levels, with_features
 from sidecar.contracts.errors import BadEvent
 
 Source = Literal["model", "pre_policy", "fallback", "import"]
@@ -43,7 +44,8 @@ class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     context: Features
     """Context features as scored, the graph's included."""
     outcomes: dict[str, str]
-    """Context feature to how it was had: ``given``, ``ok``, ``fallback``, …"""
+    """Context feature, or node of per-arm features or of exclusions, to how it was had: ``given``, ``ok``,
+    ``fallback``, …"""
     arms: tuple[str, ...]
     """Eligible arms, in the order of ``scores``; empty means the whole catalogue in its order."""
     given_arms: dict[str, Features]
@@ -73,6 +75,11 @@ class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     """Arms that were not eligible, with the reason."""
     cold: bool = False
     """No weights had been published yet: all scores are zero."""
+    arm_features: Columns = {}
+    """Features fetched for single arms, merged over the catalogue's and ``given_arms``. Where the request
+    gave an arm's feature itself, the column has none for that arm."""
+    arm_outcomes: dict[str, Levels] = {}
+    """For nodes of per-arm features: how each arm's was had, where that is not what ``outcomes`` says."""
 
 
 _decode = msgspec.msgpack.Decoder(DecisionEvent).decode
@@ -98,6 +105,15 @@ def decode_decision(data: bytes) -> DecisionEvent:
 
 def arms_of(event: DecisionEvent, catalogue: Catalogue) -> tuple[Arm, ...]:
     """The eligible arms with the features that they were scored with, in the order of the scores.
+
+    Raises:
+        BadEvent: the catalogue is not the one that the event names, or a column is broken.
+    """
+    return with_features(own_arms_of(event, catalogue), event.arm_features)
+
+
+def own_arms_of(event: DecisionEvent, catalogue: Catalogue) -> tuple[Arm, ...]:
+    """The eligible arms with the catalogue's features and the request's, without what was fetched.
 
     Raises:
         BadEvent: the catalogue is not the one that the event names.

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from sidecar.contracts.application import Arm, Exploration, Features
+from sidecar.contracts.arm_features import Columns
 from sidecar.contracts.errors import BadEvent
 
 SCORE_PATH = "/v1/score"
@@ -28,6 +29,8 @@ class ScoreRow(Struct, frozen=True, array_like=True):
     """Arms with features of their own: when there are any they are the eligible set, in this order."""
     exploration: int = 0
     """Place in the request's ``explorations``."""
+    arm_features: Columns = {}
+    """Features of single arms, over those that the arms have: a column for each, in the order of the arms."""
 
 
 class ScoreRequest(Struct, frozen=True, array_like=True):

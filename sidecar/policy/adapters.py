@@ -7,7 +7,7 @@ dictionary can change a bit of a score.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -17,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.contracts.application import Arm, Catalogue, Features
+from sidecar.contracts.arm_features import Column, Levels, codes_of, numbers_of
 from sidecar.contracts.errors import BadEvent, NothingToScore, UnknownCatalogue
-from sidecar.contracts.hashing import ARM_SEED, CONTEXT_SEED, category_hash, feature_hash
+from sidecar.contracts.hashing import ARM_SEED, CONTEXT_SEED, category_hash, feature_hash, name_hash
 from sidecar.contracts.wire import ScoredRow, ScoreRow
 
 MAGNITUDE_LIMIT = 1e9
 """Largest feature: the square of a product of two still fits a float32, in which the trainer computes."""
 ARM_ID_FEATURE = "id"
+_LAYOUTS_KEPT = 64
+"""A decision's columns have the same names as the last one's, unless one of its nodes failed."""
 
 HashArray = npt.NDArray[np.int64]
 """32-bit hashes, held as the integer type with which numpy looks things up."""
@@ -45,6 +48,25 @@ class ArmTable:
     ids: tuple[str, ...]
     hashes: HashArray
     values: Magnitudes
+    names: tuple[tuple[str, ...], ...] = ()
+    """Of each arm's features, in the order of its cells after the first, which is its id's."""
+    origin: tuple[ArmTable, npt.NDArray[np.intp]] | None = None
+    """The table of which these are some rows, and their places there."""
+
+    @cached_property
+    def _layouts(self) -> dict[tuple[str, ...], Layout]:
+        return {}
+
+    def layout(self, added: tuple[str, ...]) -> Layout:
+        """Where cells of features ``added`` (sorted) go among the arms' own; worked out once a catalogue."""
+        if self.origin is not None:
+            table, places = self.origin
+            return table.layout(added).at(places)
+        if added not in self._layouts:
+            if len(self._layouts) >= _LAYOUTS_KEPT:
+                self._layouts.clear()
+            self._layouts[added] = _layout(self, added)
+        return self._layouts[added]
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -61,7 +83,42 @@ class ArmTable:
             raise BadEvent(f"arm places {min(places)} to {max(places)}: legal are 0 to {len(self.ids) - 1}")
         chosen = np.array(places, np.intp)
         ids = tuple([self.ids[place] for place in places])
-        return ArmTable(ids, self.hashes.take(chosen, 0), self.values.take(chosen, 0))
+        names = tuple([self.names[place] for place in places])
+        origin = (self, chosen)
+        return ArmTable(ids, self.hashes.take(chosen, 0), self.values.take(chosen, 0), names, origin)
+
+
+class Layout(NamedTuple):
+    """The cells of some arms with new ones between them: first all new ones, then the arms' own."""
+
+    order: npt.NDArray[np.intp]
+    """``(n_arms, n_cells)``: which cell comes first, second, …: the id, then by name, then padding."""
+    covered: dict[str, npt.NDArray[np.intp]]
+    """Names that arms have of their own, to their cell ``(n_arms,)``; 0, the place of no such cell, where an
+    arm has none."""
+
+    def at(self, places: npt.NDArray[np.intp]) -> Layout:
+        """The same of some of the arms."""
+        return Layout(
+            self.order.take(places, 0), {name: cells.take(places) for name, cells in self.covered.items()}
+        )
+
+
+def _layout(table: ArmTable, added: tuple[str, ...]) -> Layout:
+    n_arms, width = table.hashes.shape
+    ranks = {name: rank for rank, name in enumerate(sorted({*added, *chain.from_iterable(table.names)}))}
+    rank = np.full((n_arms, len(added) + width), len(ranks), np.intp)
+    rank[:, : len(added)] = [ranks[name] for name in added]
+    rank[:, len(added)] = -1
+    start = len(added) + 1
+    for row, names in enumerate(table.names):
+        rank[row, start : start + len(names)] = [ranks[name] for name in names]
+    covered = {}
+    for name in added:
+        is_own = rank[:, len(added) :] == ranks[name]
+        if is_own.any():
+            covered[name] = np.where(is_own.any(axis=1), is_own.argmax(axis=1) + len(added), 0)
+    return Layout(np.argsort(rank, axis=1, kind="stable"), covered)
 
 
 class RowInput(NamedTuple):
@@ -108,7 +165,58 @@ def compile_arms(arms: Sequence[Arm]) -> ArmTable:
     hashes, values = np.zeros(used.shape, np.int64), np.zeros(used.shape, np.float64)
     hashes[used] = [place for place, _ in flat]
     values[used] = np.array([value for _, value in flat], np.float32)
-    return ArmTable(tuple([arm.id for arm in arms]), hashes, values)
+    names = tuple([tuple(sorted(arm.features)) for arm in arms])
+    return ArmTable(tuple([arm.id for arm in arms]), hashes, values, names)
+
+
+def with_columns(table: ArmTable, columns: Mapping[str, Column]) -> ArmTable:
+    """Arms with a decision's own features over theirs.
+
+    Every cell goes where its name puts it, for in a product of two features of an arm their order counts; an
+    own one that is covered becomes padding. The bits of a score do not depend on how the table came to be.
+
+    Raises:
+        BadEvent: a column is for another number of arms, or broken, or holds a number outside its range.
+    """
+    if not columns:
+        return table
+    names = tuple(sorted(columns))
+    compiled = [_compile_column(name, columns[name], len(table.ids)) for name in names]
+    layout, n_added = table.layout(names), len(names)
+    shape = (len(table.ids), n_added + table.hashes.shape[1])
+    hashes, values = np.empty(shape, np.int64), np.empty(shape, np.float64)
+    hashes[:, n_added:], values[:, n_added:] = table.hashes, table.values
+    for place, column in enumerate(compiled):
+        hashes[:, place], values[:, place] = column.hashes, column.values
+        if names[place] in layout.covered:
+            own = layout.covered[names[place]]
+            rows = np.flatnonzero(column.known & (own > 0))
+            hashes[rows, own[rows]], values[rows, own[rows]] = 0, 0.0
+    cells = layout.order + np.arange(0, hashes.size, shape[1], dtype=np.intp)[:, None]
+    return ArmTable(table.ids, hashes.take(cells), values.take(cells))
+
+
+class _CompiledColumn(NamedTuple):
+    """All of shape ``(n_arms,)``."""
+
+    hashes: HashArray
+    values: Magnitudes
+    known: npt.NDArray[np.bool_]
+
+
+def _compile_column(name: str, column: Column, n_arms: int) -> _CompiledColumn:
+    if isinstance(column, Levels):
+        codes = codes_of(column, n_arms)
+        pairs = [(0, 0.0), *[feature_pairs({name: level}, ARM_SEED)[0] for level in column.levels]]
+        hashes = np.array([place for place, _ in pairs], np.int64)
+        values = np.array([value for _, value in pairs], np.float32).astype(np.float64)
+        return _CompiledColumn(hashes[codes], values[codes], codes > 0)
+    numbers = numbers_of(column, n_arms).astype(np.float64)
+    known = ~np.isnan(numbers)
+    numbers = np.where(known, numbers, 0.0)
+    if n_arms and not np.abs(numbers).max() <= MAGNITUDE_LIMIT:
+        raise BadEvent(f"feature {name!r} of an arm is beyond {MAGNITUDE_LIMIT:g}")
+    return _CompiledColumn(np.where(known, name_hash(name, ARM_SEED), 0), numbers, known)
 
 
 def feature_pairs(features: Features, seed: int) -> list[tuple[int, float]]:
@@ -178,18 +286,21 @@ def adapt_in(row: ScoreRow, table: ArmTable | None) -> RowInput:
     Raises:
         NothingToScore: the row names no arm.
         UnknownCatalogue: the row points into a catalogue, and there is none.
-        BadEvent: a place outside the catalogue, or a number outside its range.
+        BadEvent: a place outside the catalogue, a broken column, or a number outside its range.
     """
-    context = compile_context(row.context)
+    return RowInput(compile_context(row.context), with_columns(_own_arms(row, table), row.arm_features))
+
+
+def _own_arms(row: ScoreRow, table: ArmTable | None) -> ArmTable:
     if row.given_arms:
-        return RowInput(context, compile_arms(row.given_arms))
+        return compile_arms(row.given_arms)
     if table is None:
         raise UnknownCatalogue("a row points into a catalogue that the request does not name")
     if row.arms is None:
-        return RowInput(context, table)
+        return table
     if not row.arms:
         raise NothingToScore("no arm is eligible: at least one is needed")
-    return RowInput(context, table.at(row.arms))
+    return table.at(row.arms)
 
 
 def adapt_out(scores: npt.NDArray[np.float32], pmf: npt.NDArray[np.float64]) -> ScoredRow:

@@ -54,7 +54,9 @@ def _in_blocks(row: RowInput, scorer: _Scorer, shared: Float64s) -> Float64s:
         width = int(widths[order[start]])
         places = order[start : start + max(1, _BLOCK_TERMS // scorer.terms(row.context, width))]
         hashes, values = arms.hashes[places, :width], arms.values[places, :width]
-        block = RowInput(row.context, ArmTable(tuple([arms.ids[place] for place in places]), hashes, values))
+        block = RowInput(
+            row.context, ArmTable(tuple([arms.ids[place] for place in places]), hashes, values, ())
+        )
         scores[places] = shared + scorer.own(block.arms) + scorer.between(block)
         start += len(places)
     return scores

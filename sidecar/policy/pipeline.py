@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
-from sidecar.contracts.events import DecisionEvent, arms_of
+from sidecar.contracts.events import DecisionEvent, own_arms_of
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoredRow, ScoreRequest, ScoreResponse, ScoreRow
 from sidecar.policy.adapters import (
@@ -23,6 +23,7 @@ from sidecar.policy.adapters import (
     adapt_out,
     compile_arms,
     compile_context,
+    with_columns,
 )
 from sidecar.policy.exploration import Pmf, Scores, pmf_of
 from sidecar.policy.model import scores_of
@@ -96,14 +97,23 @@ def exploration_for(row: ScoreRow, request: ScoreRequest) -> Exploration:
 
 
 def eligible_table(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables) -> ArmTable:
-    """The eligible arms of a logged decision, from the compiled catalogue where that has them all."""
+    """The eligible arms of a logged decision, with what was fetched for them.
+
+    Raises:
+        BadEvent: ``catalogue`` is not the one that the event names, or a column is broken.
+    """
+    return with_columns(_own_table(event, catalogue, tables), event.arm_features)
+
+
+def _own_table(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables) -> ArmTable:
+    """From the compiled catalogue where that has them all."""
     if not event.given_arms and event.catalogue == catalogue.version:
         table = tables.of(catalogue)
         if not event.arms:
             return table
         if table.places.keys() >= set(event.arms):
             return table.at([table.places[arm_id] for arm_id in event.arms])
-    return compile_arms(arms_of(event, catalogue))
+    return compile_arms(own_arms_of(event, catalogue))
 
 
 def response_of(rows: tuple[ScoredRow, ...], weights: Weights | None) -> ScoreResponse:

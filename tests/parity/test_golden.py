@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from sidecar.contracts.application import Arm, Exploration, catalogue_of, decode_arms, encode_arms
+from sidecar.contracts.arm_features import Levels, column_of
 from sidecar.contracts.events import DecisionEvent, decode_decision, encode_decision
 from sidecar.contracts.weights import WeightsHeader, decode_weights, encode_weights, weights_of
 from sidecar.policy.adapters import ArmTables
@@ -54,6 +56,18 @@ FULL = DecisionEvent(
     excluded={"10042": "out of stock"},
     cold=False,
 )
+WITH_ARM_FEATURES = msgspec.structs.replace(
+    FULL,
+    arms=("two words", "sku-1", "10042"),
+    scores=np.array([0.25, -1.5, 0.0], "<f4").tobytes(),
+    outcomes={"device": "given", "hour": "ok", "price": "fallback", "scarce": "ok", "sold_out": "ok"},
+    arm_features={
+        "price": column_of([0.1, None, -3.0]),
+        "scarce": Levels(("größe", True, 2.5), b"\x01\x02\x00"),
+    },
+    arm_outcomes={"price": Levels(("ok", "fallback"), b"\x01\x01\x02")},
+)
+"""What the second form of the event added."""
 PLAIN = DecisionEvent(
     decision_id="0-18bcfe568000000000000000001",
     session_id="s",
@@ -93,6 +107,14 @@ def _weights(fill: float):
 
 
 @pytest.mark.parametrize(("name", "event"), [("decision-1-full", FULL), ("decision-1-plain", PLAIN)])
+def test_decision_events_of_the_first_form(name, event):
+    """They know nothing of features of single arms, and decode to an event without."""
+    assert decode_decision((GOLDEN / f"{name}.bin").read_bytes()) == event
+
+
+@pytest.mark.parametrize(
+    ("name", "event"), [("decision-2-full", WITH_ARM_FEATURES), ("decision-2-plain", PLAIN)]
+)
 def test_decision_events(name, event):
     """A stored decision decodes to the same event, which encodes to the same bytes."""
     stored = (GOLDEN / f"{name}.bin").read_bytes()
@@ -123,3 +145,11 @@ def test_scores_and_pmf():
     event = decode_decision((GOLDEN / "decision-1-full.bin").read_bytes())
     scores, pmf = score_event(event, CATALOGUE, weights, ArmTables())
     assert scores.tobytes() + pmf.tobytes() == (GOLDEN / "scores-1.bin").read_bytes()
+
+
+def test_scores_and_pmf_with_features_of_single_arms():
+    """The same with an event of the second form."""
+    weights = decode_weights((GOLDEN / "weights-1-dense.bin").read_bytes())
+    event = decode_decision((GOLDEN / "decision-2-full.bin").read_bytes())
+    scores, pmf = score_event(event, CATALOGUE, weights, ArmTables())
+    assert scores.tobytes() + pmf.tobytes() == (GOLDEN / "scores-2.bin").read_bytes()

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.arm_features import Levels, column_of
 from sidecar.contracts.errors import BadEvent, BadExploration, NothingToScore, UnknownCatalogue
+from sidecar.contracts.events import arms_of
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.adapters import ArmTables, read_pmf, read_scores
@@ -130,6 +132,45 @@ def test_a_logged_event_scores_again_to_the_same_bits(given, subset):
     assert np.array_equal(pmf, read_pmf(served.pmf))
 
 
+@pytest.mark.parametrize("interactions", [(), ("ca",), ("ca", "aa", "cc")], ids="+".join)
+@pytest.mark.parametrize("given", [False, True], ids=["catalogue", "given"])
+@pytest.mark.parametrize("subset", [False, True], ids=["all", "subset"])
+def test_features_of_single_arms_score_as_if_the_arms_had_them(interactions, given, subset):
+    """New names and covered ones, values and gaps: served and replayed bit for bit, and rightly."""
+    rng = random.Random(8)
+    catalogue, weights, tables = _catalogue(rng), _weights(interactions), ArmTables()
+    context = features(rng, AWKWARD_NAMES)
+    places = rng.sample(range(30), 7) if subset else list(range(30))
+    extra = {catalogue.arms[places[0]].id: {"fresh": 3.3}} if given else {}
+    columns = {
+        name: column_of([None if rng.random() < 0.3 else value(rng) for _ in places])
+        for name, value in {
+            AWKWARD_NAMES[0]: lambda rng: rng.uniform(-5.0, 5.0),
+            AWKWARD_NAMES[1]: lambda rng: rng.choice(("red", "blue")),
+            "fresh": lambda rng: rng.choice((True, False)),
+            "zero": lambda _: 0.0,
+        }.items()
+    }
+    event = msgspec.structs.replace(
+        decision(rng, context, catalogue.arms),
+        arms=tuple(catalogue.arms[place].id for place in places) if subset else (),
+        given_arms=extra,
+        arm_features=columns,
+        exploration=EXPLORATIONS[0],
+    )
+    own = arms_of(msgspec.structs.replace(event, arm_features={}), catalogue)
+    row = ScoreRow(context, tuple(places) if subset else None, own if given else (), arm_features=columns)
+
+    served, beside = _ask([row, ScoreRow(context)], catalogue, weights)
+    merged = _ask([ScoreRow(context, None, arms_of(event, catalogue))], catalogue, weights)[0]
+    scores, pmf = score_event(event, catalogue, weights, tables)
+
+    assert np.array_equal(scores, read_scores(served.scores))
+    assert np.array_equal(pmf, read_pmf(served.pmf))
+    assert read_scores(served.scores) == pytest.approx(read_scores(merged.scores), rel=1e-5, abs=1e-5)
+    assert beside == _ask([ScoreRow(context)], catalogue, weights)[0]
+
+
 def test_without_weights_every_arm_is_alike_and_the_answer_says_so():
     """Cold: scores zero, pmf uniform, version 0."""
     catalogue = _catalogue(random.Random(1), 4)
@@ -186,6 +227,10 @@ def test_given_arms_need_no_catalogue():
         (ScoreRow({"hour": float("inf")}), BadEvent, "'hour' is inf"),
         (ScoreRow({"hour": 1e10}), BadEvent, r"legal are -1e\+09 to 1e\+09"),
         (ScoreRow({}, None, (Arm("x", {"price": float("nan")}),)), BadEvent, "'price' is nan"),
+        (ScoreRow({}, (1,), arm_features={"x": b"12345678"}), BadEvent, "8 bytes for 1 arms"),
+        (ScoreRow({}, (1,), arm_features={"x": Levels((), b"\1")}), BadEvent, "legal are 0 to 0"),
+        (ScoreRow({}, (1,), arm_features={"x": column_of([1e10])}), BadEvent, "'x' of an arm is beyond 1e"),
+        (ScoreRow({}, (1,), arm_features={"x": Levels((1e10,), b"\1")}), BadEvent, "'x' is 1"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(row, error, complaint):
