@@ -21,6 +21,9 @@ key                 type    life                    content
 ``c``               hash    –                       exact counters, and the clock guard
 ``skew``            string  tests only              milliseconds that the scripts add to the store's time
 ==================  ======  ======================  ====================================================
+
+A table of features has keys of its own, see :class:`FeatureKeys`: nothing else is ever in one step with them,
+so their tags, ``{app.f.table}`` and ``{app.f.table.slot}``, spread tables and their parts over a cluster.
 """
 
 from __future__ import annotations
@@ -98,6 +101,37 @@ class Keys(NamedTuple):
 
     def _key(self, name: str) -> str:
         return f"{{{self.app}.{self.partition}}}:{name}"
+
+
+class FeatureKeys(NamedTuple):
+    """The keys of one table of features of one application.
+
+    ===================  ======  =====================  ====================================================
+    key                  type    life                   content
+    ===================  ======  =====================  ====================================================
+    ``record``           string  the table's ttl        which generation is read: ``feature_table.py``
+    ``loading``          hash    while a load goes on   its generation, what it loads, and how far it came
+    ``rows:<generation>`` hash   the table's ttl; a     a row's key to its bytes, one hash a slot
+                                 minute when replaced
+    ===================  ======  =====================  ====================================================
+    """
+
+    app: str
+    table: str
+
+    @property
+    def record(self) -> str:
+        """Replaced as a whole when a generation is complete: that is the step from old to new."""
+        return f"{{{self.app}.f.{self.table}}}:record"
+
+    @property
+    def loading(self) -> str:
+        """On the slot of ``record``, so that both change in one transaction."""
+        return f"{{{self.app}.f.{self.table}}}:loading"
+
+    def rows(self, generation: str, slot: int) -> str:
+        """The rows of one slot of one generation."""
+        return f"{{{self.app}.f.{self.table}.{slot}}}:rows:{generation}"
 
 
 def weights(app: str) -> str:

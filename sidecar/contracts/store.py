@@ -119,6 +119,13 @@ class Scripts:
         return self.by_name[call.script](keys=call.keys, args=call.args)
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether asking again may help: no connection, or a store that is starting or changing its master."""
+    passing = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, OSError)
+    # Wrong credentials come as a kind of connection error, and stay wrong.
+    return isinstance(error, passing) and not isinstance(error, redis.AuthenticationError)
+
+
 def take_epoch(client: redis.Redis, app: str) -> int:
     """Become the learner: publications under earlier epochs are refused from now on.
 
