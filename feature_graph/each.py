@@ -113,7 +113,7 @@ class Answers:
         """The list, as a stand-in if some of it is."""
         if not self._reasons:
             return self._values
-        note(fallbacks=len(self._reasons))
+        self._tell()
         return StandIn(self._values, self._reasons[min(self._reasons)])
 
     def with_fallbacks(self, error: BaseException | None) -> StandIn:
@@ -122,8 +122,12 @@ class Answers:
         missing = [position for position, value in enumerate(self._values) if value is MISSING]
         for position in missing:
             self.fail(position, late)
-        note(fallbacks=len(self._reasons))
+        self._tell()
         return StandIn(list(self._values), error)
+
+    def _tell(self) -> None:
+        """How many elements fell back, and which: not all of the list is a stand-in."""
+        note(fallbacks=len(self._reasons), fallback_at=tuple(sorted(self._reasons)))
 
     def _fallback(self, error: BaseException) -> object:
         fallback: Any = self._body.fallback
