@@ -20,7 +20,7 @@ from feature_graph.errors import BadGraph, BadRun
 from feature_graph.guards.attempt import Call
 from feature_graph.guards.clock import Clock, loop_time
 from feature_graph.guards.flight import Flight
-from feature_graph.scope import StandIn, current_notes, note, stand_by
+from feature_graph.scope import StandIn, note, notes_here, stand_by
 
 Key = tuple[object, ...]
 
@@ -189,7 +189,7 @@ class Caching:
         self, entry: Entry, key: Key, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> object:
         note(cache="expired")
-        stale = partial(self._stand_in, entry, current_notes.get())
+        stale = partial(self._stand_in, entry, notes_here())
         stand_by(stale)
         try:
             return await self._cache.flight(self._name, key, self._call, args, kwargs).wait()

@@ -16,7 +16,7 @@ from types import TracebackType
 from feature_graph.deadline import current_deadline, remaining
 from feature_graph.guards.attempt import Call
 from feature_graph.guards.ending import end_all
-from feature_graph.scope import Notes, Scope, adopt, current_notes, current_scope, note
+from feature_graph.scope import Scope, adopt, current_scope, current_teller, note
 
 A_DAY_S = 86_400.0
 """Time left for a fetch that one consumer would wait for without end; a loop's timer takes no infinity."""
@@ -31,7 +31,6 @@ class Flight:
         "_landed",
         "_loop",
         "_name",
-        "_notes",
         "_scope",
         "_task",
         "_traceback",
@@ -46,7 +45,7 @@ class Flight:
         self._landed: Landed | None = landed
         self._loop = asyncio.get_running_loop()
         self._waiters: dict[asyncio.Future[None], float] = {}
-        self._scope, self._notes = Scope(), Notes()
+        self._scope = Scope()
         self._task: asyncio.Task[object] | None = None
         self.value: object = None
         self.error: BaseException | None = None
@@ -76,7 +75,7 @@ class Flight:
 
     def _settle_in(self) -> None:
         current_scope.set(self._scope)
-        current_notes.set(self._notes)
+        current_teller.set(0)
         if current_deadline.get() is not None:
             current_deadline.set((self._overdue_s, 0.0))
 
@@ -120,7 +119,7 @@ class Flight:
         for name, task in self._scope.adopted:  # the run of each consumer sees them ended
             if not task.done():
                 adopt(name, task)
-        note(**self._notes)
+        note(**self._scope.notes.get(0, {}))
         if self.error is not None:
             # Every consumer raises the same error: what the others' frames added to it is taken off.
             raise self.error.with_traceback(self._traceback)
