@@ -346,7 +346,7 @@ def test_the_outcome_annotation_is_read_without_evaluating_it():
     def as_object(profile) -> str:
         return profile.status.value
 
-    as_object.__annotations__["profile"] = Outcome[int]
+    as_object.__annotations__["profile"] = Outcome[dict[str, int]]
     found = resolve(Graph(Given, profile, as_text, as_object), ["as_text", "as_object"], {"user": "u"})
     assert found.values == {"as_text": "ok", "as_object": "ok"}
 
