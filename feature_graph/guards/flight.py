@@ -21,6 +21,9 @@ from feature_graph.scope import Scope, adopt, current_scope, current_teller, not
 A_DAY_S = 86_400.0
 """Time left for a fetch that one consumer would wait for without end; a loop's timer takes no infinity."""
 
+_TELLER = 0
+"""Under which the fetch tells what it tells, in a scope of its own: its consumers come and go."""
+
 Landed = Callable[["Flight"], None]
 
 
@@ -75,7 +78,7 @@ class Flight:
 
     def _settle_in(self) -> None:
         current_scope.set(self._scope)
-        current_teller.set(0)
+        current_teller.set(_TELLER)
         if current_deadline.get() is not None:
             current_deadline.set((self._overdue_s, 0.0))
 
@@ -119,7 +122,7 @@ class Flight:
         for name, task in self._scope.adopted:  # the run of each consumer sees them ended
             if not task.done():
                 adopt(name, task)
-        note(**self._scope.notes.get(0, {}))
+        note(**self._scope.notes.get(_TELLER, {}))
         if self.error is not None:
             # Every consumer raises the same error: what the others' frames added to it is taken off.
             raise self.error.with_traceback(self._traceback)
