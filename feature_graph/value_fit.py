@@ -40,7 +40,7 @@ def value_fits(fit: Fit, value: object, wanted: object, deep: int = 0) -> bool:
     if isinstance(value, type):
         return fit.fits(type[value], wanted)
     cls, arguments = class_and_arguments(wanted)
-    if not fit.fits(type(value), wanted if cls is None else cls):
+    if not fit.fits(type(value), wanted):
         return False
     if cls is None or not arguments:
         return True
@@ -78,5 +78,3 @@ def _elements(value: object, cls: type, arguments: tuple[object, ...]) -> Iterat
     elif isinstance(value, list | tuple | set | frozenset):
         if cls is tuple or arguments_as(list, (int,), cls):
             yield from ((each, arguments[0]) for each in islice(value, _LOOKED_AT))
-    elif isinstance(value, str | bytes | bytearray | range) and arguments_as(type(value), None, cls):
-        yield from ((each, arguments[0]) for each in islice(value, 1))

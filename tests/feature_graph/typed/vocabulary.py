@@ -1,3 +1,4 @@
+# ruff: noqa: F401, UP007 - what is imported is used by the texts in TYPES
 """Types of many kinds, as annotations write them: each is held against each, by the graph and by mypy."""
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ class File:
 class Loose(Any): ...
 
 
-TYPES = """
+_TYPES = """
 None int bool float complex str bytes bytearray object Any Decimal date datetime timedelta Path PurePath
 Animal Dog Segment Level Only Profile Point Row LongRow Names OtherRow UserId StaffId Score Loose File
 type[Animal] type[Dog] type[int] type
@@ -174,4 +175,5 @@ Floats ByName[int] ByName[str]
 Closes Named Gives[int] Gives[str] SupportsFloat IO[str] StringIO
 Callable[[int],str] Callable[...,Any] Callable[[],int] Generator[int,str,None] Generator[str,None,None]
 Awaitable[int]
-""".split()
+"""
+TYPES = _TYPES.split()
