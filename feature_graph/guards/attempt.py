@@ -96,7 +96,7 @@ class Timed:
             if not limit.expired() or not isinstance(error.__cause__, asyncio.CancelledError):
                 raise  # the function's own
             raise AttemptTimedOut(
-                f"an attempt at {self._name!r} took longer than {self._timeout_s} s"
+                f"an attempt at {self._name!r} took longer than {self._timeout_s:g} s"
             ) from None
         finally:
             current_deadline.reset(before)

@@ -101,7 +101,7 @@ def _bad_hedge(options: FetchOptions, who: str) -> list[str]:
             problems.append(f"{who} has hedge={hedge!r}; legal: {LEGAL}")
         elif options.timeout_s is not None and delay_s >= options.timeout_s:
             problems.append(
-                f"{who} hedges after {delay_s} s, but its timeout of {options.timeout_s} s comes first"
+                f"{who} hedges after {delay_s:g} s, but its timeout of {options.timeout_s:g} s comes first"
             )
     if not options.idempotent:
         problems.append(
@@ -135,7 +135,7 @@ def _bad_retry(options: FetchOptions, who: str) -> list[str]:
     if retry.attempt_timeout_s < timeout_s:
         return []
     return [
-        f"{who} gives an attempt {retry.attempt_timeout_s} s, and all of them together {timeout_s} s; "
+        f"{who} gives an attempt {retry.attempt_timeout_s:g} s, and all of them together {timeout_s:g} s; "
         "legal: less for an attempt"
     ]
 
