@@ -36,6 +36,9 @@ Forms = Mapping[str, Form]
 """By the name that stands in the text: it is read back for ever, so do not rename it."""
 
 
+NO_FORMS: Final[Forms] = {}
+
+
 def _seconds(value: timedelta) -> list[int]:
     return [value.days, value.seconds, value.microseconds]
 
@@ -57,52 +60,58 @@ _OWN: Final[Forms] = {
 _OWN_BY_TYPE: Final = {form.type: (tag, form) for tag, form in _OWN.items()}
 
 
-def to_plain(value: object, forms: Forms = _OWN) -> Any:
-    """The value in what JSON has.
+def to_plain(value: object, forms: Forms = NO_FORMS) -> object:
+    """The value in what JSON has; subtypes of its types (a ``StrEnum``) are types of their own.
 
     Raises:
         BadRecording: a type without a form.
     """
     kind = type(value)
-    if value is None or kind is bool or kind is int or kind is str:
+    if value is None or kind in (bool, int, str) or (isinstance(value, float) and _is_a_number(value)):
         return value
-    if kind is float and isfinite(value):  # type: ignore[arg-type]
-        return value
-    if kind is list:
-        return [to_plain(each, forms) for each in value]  # type: ignore[attr-defined]
-    if kind is dict and all(type(key) is str for key in value) and _MARK not in value:  # type: ignore[attr-defined,operator]
-        return {key: to_plain(each, forms) for key, each in value.items()}  # type: ignore[attr-defined]
+    if isinstance(value, list) and kind is list:
+        return [to_plain(each, forms) for each in value]
+    if isinstance(value, dict) and kind is dict and _has_text_keys(value):
+        return {key: to_plain(each, forms) for key, each in value.items()}
     tag, form = _form_of(kind, forms)
     return {_MARK: tag, _IS: to_plain(form.encode(value), forms)}
 
 
-def from_plain(told: Any, forms: Forms = _OWN) -> Any:
+def from_plain(told: object, forms: Forms = NO_FORMS) -> object:
     """The value again.
 
     Raises:
         BadRecording: it was written under a form that is not known here.
     """
-    if type(told) is list:
+    if isinstance(told, list):
         return [from_plain(each, forms) for each in told]
-    if type(told) is not dict:
+    if not isinstance(told, dict):
         return told
     if _MARK not in told:
         return {key: from_plain(each, forms) for key, each in told.items()}
     tag = told[_MARK]
-    form = _OWN.get(tag) or forms.get(tag)
+    form = forms.get(tag) or _OWN.get(tag)
     if form is None:
         known = ", ".join(sorted({*_OWN, *forms}))
         raise BadRecording(f"a value was written under the form {tag!r}; known here: {known}")
     return form.decode(from_plain(told[_IS], forms))
 
 
-def is_plain(value: object, forms: Forms = _OWN) -> bool:
+def is_plain(value: object, forms: Forms = NO_FORMS) -> bool:
     """True if the value can be written."""
     try:
         to_plain(value, forms)
     except (BadRecording, RecursionError):
         return False
     return True
+
+
+def _is_a_number(value: float) -> bool:
+    return type(value) is float and isfinite(value)
+
+
+def _has_text_keys(value: dict[object, object]) -> bool:
+    return _MARK not in value and all(type(key) is str for key in value)
 
 
 def _form_of(kind: type, forms: Forms) -> tuple[str, Form]:
