@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
 from time import monotonic
 from types import CoroutineType
@@ -23,7 +23,7 @@ from feature_graph.plan import DEMANDED_BELOW, Kind, Plan, Step
 from feature_graph.quiet import GRACE_S, wait_for_quiet
 from feature_graph.record import Record
 from feature_graph.resolution import Outcomes, Resolution, check_required
-from feature_graph.scope import Notes, Scope, StandIn, current_notes, current_scope
+from feature_graph.scope import Notes, Scope, StandIn, current_scope, current_teller
 from feature_graph.watch import BLOCKED_S, watched
 
 # Bound once: reading a member through its enum class costs more than the comparison.
@@ -33,6 +33,9 @@ _CANCELLED, _NOT_NEEDED = Status.CANCELLED, Status.NOT_NEEDED
 _DERIVED, _FETCH, _BRANCH = int(Kind.DERIVED), int(Kind.FETCH), int(Kind.BRANCH)
 _LOST = int(Kind.LOST)
 _AWAITABLES = frozenset((CoroutineType, asyncio.Future, asyncio.Task))
+
+_UNUSED = Scope()
+"""Of runs without a fetch."""
 
 _Failure = tuple[int, Status, BaseException | None, int | str]
 """Node, what became of it, why, and the node where that began."""
@@ -44,10 +47,11 @@ async def resolve(
     deadline_s: float | None = None,
     required: frozenset[str] = frozenset(),
     grace_s: float = GRACE_S,
+    watching: bool = True,
 ) -> Resolution:
-    """Run a plan; see :meth:`feature_graph.graph.Graph.resolve`."""
+    """Run a plan; see :meth:`feature_graph.graph.Graph.resolve`. ``watching`` times each step of a fetch."""
     loop = asyncio.get_running_loop()
-    run = _Run(plan, given, loop, deadline_in(deadline_s), required)
+    run = _Run(plan, given, loop, deadline_in(deadline_s), required, watching)
     try:
         run.advance()
         if run.left > 0:
@@ -127,6 +131,7 @@ class _Run:
         "_values",
         "_via",
         "_waiting",
+        "_watching",
         "left",
         "left_s",
     )
@@ -138,8 +143,10 @@ class _Run:
         loop: asyncio.AbstractEventLoop,
         left_s: float | None,
         required: frozenset[str],
+        watching: bool = False,
     ) -> None:
-        now = loop.time()
+        self._clock = clock = _clock_of(loop)
+        now = clock()
         self.left = plan.unsettled_goals
         self.left_s = left_s
         self._stopped: list[tuple[str, asyncio.Task[None]]] = []
@@ -153,17 +160,18 @@ class _Run:
         self._required = required
         self._position: dict[int, int] = {}
         self._waiting: dict[int, list[int]] = {}
-        self._scope = Scope()
+        self._scope = Scope(record.notes) if plan.fetches else _UNUSED
         self._tasks = self._scope.tasks
+        self._watching = watching
         self._loop = loop
-        self._clock = loop.time
         self._at_s = None if left_s is None else now + left_s
-        self._alarm = Alarm(loop, self._at_s, self._ring)
+        self._alarm: Alarm | None = None
         self._expired = left_s is not None and left_s <= 0.0
         self._finished: asyncio.Future[None] | None = None
         self._draining = self._closed = False
         self._context = copy_context()
-        self._context.run(current_scope.set, self._scope)
+        if plan.fetches:
+            self._context.run(current_scope.set, self._scope)
         if self._at_s is not None:
             self._context.run(current_deadline.set, (self._clock, self._at_s))
 
@@ -173,7 +181,7 @@ class _Run:
         """Done when every goal is settled; at the deadline at the latest."""
         self._finished = self._loop.create_future()
         if self._at_s is not None:
-            self._alarm.arm(self._at_s)
+            self._armed().arm(self._at_s)
         return self._finished
 
     def close(self) -> tuple[Record, list[tuple[str, asyncio.Task[None]]]]:
@@ -184,14 +192,16 @@ class _Run:
         """
         self.left, self._closed = 0, True
         self._ready.clear()
-        self._alarm.off()
+        if self._alarm is not None:
+            self._alarm.off()
         for index in list(self._tasks):
             self._stop(index)
             self._status[index] = _CANCELLED
             self._ended[index] = self._clock()
         for name, task in self._scope.adopted:
             if not task.done():
-                task.cancel()
+                if not task.cancelling():  # again would break into its cleaning up
+                    task.cancel()
                 self._stopped.append((name, task))
         record = self._record
         del self._record, self._values, self._status, self._reasons, self._roots, self._via
@@ -217,50 +227,48 @@ class _Run:
 
     def _drain(self) -> None:
         self._draining = True
-        ready, steps, status, clock = self._ready, self._steps, self._status, self._clock
-        now = clock()
+        ready, status, started = self._ready, self._status, self._started
+        now = self._clock()
         while ready and self.left > 0:
             index = ready.popleft()
             if status[index] is not None:
                 continue
-            step = steps[index]
+            step = self._steps[index]
             kind = step.kind
             if kind == _DERIVED:
-                self._started[index] = began = now
-                self._derive(step)
-                self._ended[index] = now = clock()
+                started[index] = began = now
+                pick = step.pick
+                try:
+                    value = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
+                except BaseException as error:
+                    self._raised(step, error)
+                else:
+                    if type(value) in _AWAITABLES:
+                        self._raised(step, _not_a_value(step.name, value))
+                    else:
+                        self._give(step, _OK, value)
+                self._ended[index] = now = self._clock()
                 if now - began > BLOCKED_S:
                     self._record.hold(step.name, now - began)
                 continue
-            if self._started[index] is None:  # a branch comes by twice
-                self._started[index] = now
+            if started[index] is None:  # a branch comes by twice
+                started[index] = now
             if kind == _FETCH:
                 self._start(step, now)
             elif kind == _BRANCH:
                 self._decide(step)
             elif kind == _LOST:
-                self._started[index] = None
+                started[index] = None
                 self._fail((self._record.loss(index),))
             else:
                 self._choose(step)
         self._draining = False
 
-    def _derive(self, step: Step) -> None:
-        failure: BaseException
-        try:
-            pick = step.pick
-            value = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            failure = _without_our_frames(error)
-        else:
-            if type(value) not in _AWAITABLES:
-                self._give(step, _OK, value)
-                return
-            failure = _not_a_value(step.name, value)
-        self._fail(((step.index, _FAILED, failure, step.index),))
-        del failure  # its traceback holds this frame
+    def _raised(self, step: Step, error: BaseException) -> None:
+        """A derived node gave no value."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+        self._fail(((step.index, _FAILED, _without_our_frames(error), step.index),))
 
     def _call(self, step: Step) -> object:
         """Call with defaults for what has no value, outcomes where they are asked for, and keywords."""
@@ -298,7 +306,7 @@ class _Run:
             return
         self._tasks[index] = task
         if until_s is not None:
-            self._alarm.set(until_s, index)
+            (self._alarm or self._armed()).set(until_s, index)
 
     async def _fetch(self, step: Step, until_s: float | None) -> None:
         failure: BaseException | None = None
@@ -307,9 +315,9 @@ class _Run:
         try:
             if until_s is not None:
                 current_deadline.set((self._clock, until_s))
-            current_notes.set(self._record.notes_of(index))
+            current_teller.set(index)
             call = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
-            value = await watched(call, self._clock, self._record.hold, step.name)
+            value = await (watched(call, self._record.hold, step.name) if self._watching else call)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
@@ -320,19 +328,19 @@ class _Run:
             return  # it timed out, or nobody wants it any more: what it says now is too late
         self._tasks.pop(index, None)
         self._ended[index] = self._clock()
-        if failure is None:
-            self._took(step, value)
+        if failure is None and type(value) is not StandIn:
+            self._give(step, _OK, value)
+        elif failure is None:
+            self._take_stand_in(step, value)
         elif isinstance(failure, asyncio.CancelledError):
             self._fail(((index, _CANCELLED, _cancelled(step.name, failure), index),))
         else:
             self._fail(((index, _FAILED, failure, index),))
         failure = None  # the error's traceback may hold this frame
-        self.advance()
+        if self._ready or self.left <= 0:
+            self.advance()
 
-    def _took(self, step: Step, value: object) -> None:
-        if type(value) is not StandIn:
-            self._give(step, _OK, value)
-            return
+    def _take_stand_in(self, step: Step, value: StandIn) -> None:
         self._reasons[step.index], self._roots[step.index] = value.reason, step.index
         self._give(step, _FALLBACK, value.value)
 
@@ -343,13 +351,19 @@ class _Run:
 
     # ------------------------------------------------------------------ time
 
+    def _armed(self) -> Alarm:
+        """Made when something can be late."""
+        if self._alarm is None:
+            self._alarm = Alarm(self._loop, self._at_s, self._ring)
+        return self._alarm
+
     def _ring(self, due_s: float) -> None:
         """Time out what is due."""
         if self._at_s is not None and due_s >= self._at_s:
             self._expired = True
             self._end_late({index: _deadline_passed(self._steps[index].name) for index in self._tasks})
         else:
-            due = self._alarm.due(due_s, self._tasks)
+            due = self._armed().due(due_s, self._tasks)
             self._end_late({index: _too_slow(self._steps[index]) for index in due})
         self.advance()
 
@@ -556,6 +570,11 @@ class _Run:
         return side in step.sides[self._position.get(user, 0) :]
 
 
+def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's clock; where that is nothing but a wrapper of the standard one, the standard one itself."""
+    return monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
+
+
 def _without_our_frames(error: BaseException) -> BaseException:
     """Let the traceback begin in the node's code; our frames would also tie the error to the whole run."""
     traceback = error.__traceback__
@@ -595,5 +614,5 @@ def _not_a_value(name: str, value: object) -> NotAValue:
 
 _OUR_CODE = frozenset(
     function.__code__
-    for function in (_Run._fetch, _Run._derive, _Run._call, _Run._decide, _Run._fall_back, watched)
+    for function in (_Run._fetch, _Run._drain, _Run._call, _Run._decide, _Run._fall_back, watched)
 )

@@ -18,7 +18,7 @@ from feature_graph.deadline import Deadline, current_deadline
 from feature_graph.errors import BadBatch, KeyMissing
 from feature_graph.guards import guarded
 from feature_graph.node import Lookup
-from feature_graph.scope import Notes, Scope, current_notes, current_scope, note
+from feature_graph.scope import Scope, current_scope, current_teller, note
 
 PATIENCE_TURNS = 32
 """Turns of the loop that keys wait for a fetch that is always about to move, such as one that spins."""
@@ -209,14 +209,13 @@ class Gathering:
             call = _Call(chunk, [])
             for entry in chunk:
                 entry.call = call
-            run = self._run(chunk, deadline)
+            run = self._run(chunk, deadline, -1 - len(self._batches.scope.adopted))
             task = self._batches.loop.create_task(run, context=context and context.copy())
             call.task.append(task)
             self._batches.scope.adopted.append((self._ask.name, task))
 
-    async def _run(self, chunk: list[_Key], deadline: Deadline | None) -> None:
-        notes = Notes()
-        current_notes.set(notes)
+    async def _run(self, chunk: list[_Key], deadline: Deadline | None, teller: int) -> None:
+        current_teller.set(teller)  # what the batch tells, it tells for each of its keys
         current_deadline.set(deadline)
         try:
             found = await self._ask.call(
@@ -226,7 +225,7 @@ class Gathering:
             raise
         except BaseException as error:
             found = error
-        notes["batch"] = len(chunk)
+        notes = {**self._batches.scope.notes.get(teller, {}), "batch": len(chunk)}
         for entry in chunk:
             self._settle(entry, _answer(self._ask.name, entry.key, found, notes))
         del found  # an error holds this frame

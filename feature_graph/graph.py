@@ -13,6 +13,7 @@ from feature_graph.bounds import worst_case_s
 from feature_graph.cycles import find_cycle
 from feature_graph.deadline import seconds_of
 from feature_graph.declared import node_of
+from feature_graph.edge_types import type_problems
 from feature_graph.errors import BadGraph
 from feature_graph.node import Declared, Node, edges_of
 from feature_graph.outcome import Outcome
@@ -20,6 +21,10 @@ from feature_graph.plan import Plan, compile_plan
 from feature_graph.reading import Unreadable
 from feature_graph.resolution import Resolution
 
+_NONE: frozenset[tuple[str, bool]] = frozenset()
+WATCH_EVERY = 16
+"""One run in so many, the first included, times every step of its fetches: what that costs would be a third of
+the scheduler, and whoever blocks the loop does so again."""
 _PLANS_KEPT = 256
 """Plans per graph: one per set of goals and given names, of which a service has a handful."""
 
@@ -45,18 +50,20 @@ class Graph:
                 ``wire(...)`` under the keyword's name.
 
         Raises:
-            BadGraph: all problems at once: unknown or doubled names, cycles, functions that cannot be nodes.
+            BadGraph: all problems at once: unknown or doubled names, cycles, functions that cannot be nodes,
+                values and fallbacks of a type that their reader does not take.
         """
         self._declared = (given, nodes, named)
         self.inputs = _inputs(given)
         found, problems = _read_all(given, self.inputs, nodes, named)
         problems += _unknown_names(found, self.inputs, given)
         if not problems:
-            problems += _cycle(found)
+            problems += _cycle(found) + type_problems(found, given)
         if problems:
             raise BadGraph(tuple(problems))
         self.nodes: Mapping[str, Node] = MappingProxyType(found)
-        self._plans: dict[tuple[tuple[str, ...], frozenset[str], frozenset[str]], Plan] = {}
+        self._runs = 0
+        self._plans: dict[tuple[tuple[str, ...], frozenset[str], frozenset[tuple[str, bool]]], Plan] = {}
 
     async def resolve(
         self,
@@ -87,8 +94,13 @@ class Graph:
             asyncio.CancelledError: the caller was cancelled; every fetch of the run is cancelled first.
         """
         plan = self.plan(goals, given)
+        self._runs += 1
         return await async_engine.resolve(
-            plan, given, seconds_of(deadline, "deadline"), _names(required, plan)
+            plan,
+            given,
+            seconds_of(deadline, "deadline"),
+            _names(required, plan),
+            watching=self._runs % WATCH_EVERY == 1,
         )
 
     async def resolve_in_order(
@@ -113,7 +125,8 @@ class Graph:
         Raises:
             BadRun: an unknown goal, or an input that is missing or unknown.
         """
-        key = ((goals,) if isinstance(goals, str) else tuple(goals), frozenset(given), _lost(given))
+        as_outcomes = _outcomes(given) if Outcome in map(type, getattr(given, "values", tuple)()) else _NONE
+        key = ((goals,) if isinstance(goals, str) else tuple(goals), frozenset(given), as_outcomes)
         plan = self._plans.get(key)
         if plan is None:
             plan = compile_plan(self.nodes, self.inputs, *key)
@@ -234,10 +247,7 @@ def _names(required: bool | Iterable[str], plan: Plan) -> frozenset[str]:
     return plan.check_required((required,) if isinstance(required, str) else required)
 
 
-def _lost(given: Iterable[str]) -> frozenset[str]:
-    """Names that were given as outcomes without a value."""
-    if not isinstance(given, Mapping):
-        return frozenset()
-    return frozenset(
-        name for name, value in given.items() if isinstance(value, Outcome) and not value.has_value
-    )
+def _outcomes(given: Iterable[str]) -> frozenset[tuple[str, bool]]:
+    """Names that were given as outcomes, each with whether it has a value."""
+    assert isinstance(given, Mapping)
+    return frozenset((name, value.has_value) for name, value in given.items() if isinstance(value, Outcome))

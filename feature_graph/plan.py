@@ -100,6 +100,10 @@ class Plan:
     unsettled_goals: int
     absent: frozenset[str]
     """Inputs that were not given; every parameter that names one has a default."""
+    outcomes: tuple[int, ...]
+    """Which of the given ones are outcomes."""
+    fetches: bool
+    """False: no run of it can ever wait."""
 
     def check_required(self, names: Iterable[str]) -> frozenset[str]:
         """The names as a set, if all of them are goals; else :class:`BadRun`."""
@@ -115,9 +119,16 @@ def compile_plan(
     inputs: frozenset[str],
     goals: tuple[str, ...],
     given: frozenset[str],
-    lost: frozenset[str] = frozenset(),
+    as_outcomes: frozenset[tuple[str, bool]] = frozenset(),
 ) -> Plan:
-    """Find what the goals may need, and lay it out; ``lost`` are given names that have no value.
+    """Find what the goals may need, and lay it out.
+
+    Args:
+        nodes: the graph.
+        inputs: its inputs.
+        goals: what is wanted.
+        given: names that are handed in.
+        as_outcomes: those of them that are handed in as an outcome, each with whether it has a value.
 
     Raises:
         BadRun: a goal or a given name that does not exist, or an input that is needed and not given.
@@ -130,6 +141,7 @@ def compile_plan(
     handed_in = tuple(name for name in reached if name in given)
     names = (*handed_in, *(name for name in reached if name not in given and name not in absent))
     index = {name: place for place, name in enumerate(names)}
+    lost = frozenset(name for name, has_value in as_outcomes if not has_value)
     steps = tuple(
         _given_step(place, name, lost) if name in given else _step(place, nodes[name], index)
         for name, place in index.items()
@@ -138,7 +150,11 @@ def compile_plan(
     pending, ready = _initial_demand(steps, [index[goal] for goal in goals])
     status = tuple(Status.GIVEN if step.kind == Kind.GIVEN else None for step in steps)
     unsettled = len({goal for goal in goals if goal not in given or goal in lost})
-    return Plan(goals, handed_in, nodes, index, steps, status, pending, ready, unsettled, absent)
+    outcomes = tuple(index[name] for name, _ in as_outcomes if name in index)
+    fetches = any(step.kind == Kind.FETCH for step in steps)
+    return Plan(
+        goals, handed_in, nodes, index, steps, status, pending, ready, unsettled, absent, outcomes, fetches
+    )
 
 
 def _refuse_strangers(

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
 from feature_graph.resolution import NOTHING, Span
-from feature_graph.scope import Notes
 
 
 class Record(Mapping[str, Outcome[object]]):
@@ -49,9 +48,8 @@ class Record(Mapping[str, Outcome[object]]):
         """What became of nodes that were handed in without a value."""
         self.notes: dict[int, Mapping[str, object]] = {}
         self.blocked: dict[str, float] = {}
-        for index in range(len(plan.given)):
-            if isinstance(self.values_at[index], Outcome):
-                self._take_over(index, self.values_at[index])
+        for index in plan.outcomes:
+            self._take_over(index, self.values_at[index])
 
     def _take_over(self, index: int, outcome: object) -> None:
         """A given outcome is what became of that node; one without a value is still to be made known."""
@@ -78,11 +76,6 @@ class Record(Mapping[str, Outcome[object]]):
             self._name(self.via.get(index)),
             self.notes.get(index, NOTHING),
         )
-
-    def notes_of(self, index: int) -> Notes:
-        """A place for what a fetch will tell of itself."""
-        notes = self.notes[index] = Notes()
-        return notes
 
     def hold(self, name: str, took_s: float) -> None:
         """A node held the loop."""

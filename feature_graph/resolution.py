@@ -34,7 +34,8 @@ class Resolution:
         timeline: a span for every node that began, in the order in which they did.
         abandoned: fetches that resisted their cancellation beyond the grace and may still be running.
         blocked: node to the seconds for which it held the event loop and everything else waited: more than
-            10 ms at a time is more than a derived node or a step of a fetch may take.
+            10 ms at a time is more than a derived node or a step of a fetch may take. Derived nodes are
+            always timed, the steps of fetches in a graph's first run and in every 16th after it.
         nodes: the graph that was run.
         given: names whose value or outcome the caller handed in, as far as they were read.
         deadline_s: seconds that the run had; None if it had for ever.

@@ -6,9 +6,9 @@ All of it is optional and does nothing outside a run, so that a fetch stays an o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -24,16 +24,29 @@ class StandIn:
     """Why the real value is not there."""
 
 
-@dataclass(slots=True)
-class Scope:
-    """The part of a run that its fetches can reach."""
+class Notes(dict[str, object]):
+    """Facts about one fetch, as it tells them; kept in :attr:`feature_graph.Outcome.notes`."""
 
-    adopted: list[tuple[str, asyncio.Task[Any]]] = field(default_factory=list)
-    """Tasks that fetches started for themselves; the run sees them ended before it answers."""
-    batches: Any = None
-    """What :mod:`feature_graph.batching` gathers for it."""
-    tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
-    """Its fetches that have not ended."""
+    stand_in: StandIn | Callable[[BaseException | None], StandIn] | None = None
+
+
+class Scope:
+    """The part of a run that its fetches can reach.
+
+    Attributes:
+        notes: what each teller told; a fetch tells under its index in the plan.
+        adopted: tasks that fetches started for themselves; the run sees them ended before it answers.
+        tasks: its fetches that have not ended.
+        batches: what :mod:`feature_graph.batching` gathers for it.
+    """
+
+    __slots__ = ("adopted", "batches", "notes", "tasks")
+
+    def __init__(self, notes: dict[int, Mapping[str, object]] | None = None) -> None:
+        self.notes = {} if notes is None else notes
+        self.adopted: list[tuple[str, asyncio.Task[Any]]] = []
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.batches: Any = None
 
     def can_move(self) -> bool:
         """True if a task of the run will be stepped without anything coming from outside."""
@@ -41,19 +54,13 @@ class Scope:
         return any(map(_is_runnable, self.tasks.values())) or any(map(_is_runnable, adopted))
 
 
-class Notes(dict[str, object]):
-    """Facts about one fetch, as it tells them; kept in :attr:`feature_graph.Outcome.notes`."""
-
-    stand_in: StandIn | Callable[[BaseException | None], StandIn] | None = None
-
-
 current_scope: ContextVar[Scope | None] = ContextVar("feature_graph_scope", default=None)
-current_notes: ContextVar[Notes | None] = ContextVar("feature_graph_notes", default=None)
+current_teller: ContextVar[int] = ContextVar("feature_graph_teller", default=0)
 
 
 def note(**facts: object) -> None:
     """Add facts to the outcome of the fetch that asks: attempts made, rows read, age of a cached value."""
-    notes = current_notes.get()
+    notes = notes_here()
     if notes is not None:
         notes.update(facts)
 
@@ -63,9 +70,24 @@ def stand_by(stand_in: StandIn | Callable[[BaseException | None], StandIn]) -> N
 
     It goes before the declared fallback.
     """
-    notes = current_notes.get()
+    notes = notes_here()
     if notes is not None:
         notes.stand_in = stand_in
+
+
+def notes_here() -> Notes | None:
+    """Where the fetch that asks tells what it has to tell; None outside a run.
+
+    Made when it is asked for: most fetches tell nothing.
+    """
+    scope = current_scope.get()
+    if scope is None:
+        return None
+    teller = current_teller.get()
+    notes = scope.notes.get(teller)
+    if not isinstance(notes, Notes):
+        notes = scope.notes[teller] = Notes()
+    return notes
 
 
 def adopt(name: str, task: asyncio.Task[Any]) -> None:

@@ -21,7 +21,7 @@ from feature_graph.node import MISSING, Branch, Derived, Each, Fetch, FirstOf, L
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
 from feature_graph.resolution import Outcomes, Resolution, Span, check_required
-from feature_graph.scope import Notes, StandIn, current_notes
+from feature_graph.scope import Notes, Scope, StandIn, current_scope, current_teller
 
 _Outcome = Outcome[object]
 Stand = Callable[[BaseException | None], StandIn]
@@ -163,9 +163,10 @@ class _Run:
         if left_s is not None and left_s <= 0:
             return _fallen_back(node, _timed_out(node, by_deadline=True))
         waits_s = min((each for each in (left_s, node.timeout_s) if each is not None), default=None)
-        context, notes = copy_context(), Notes()
+        context, scope = copy_context(), Scope()
         context.run(current_deadline.set, None if waits_s is None else (self._clock, now + waits_s))
-        context.run(current_notes.set, notes)
+        context.run(current_scope.set, scope)
+        context.run(current_teller.set, 0)
 
         async def call() -> object:
             return await function(*arguments, **by_keyword)
@@ -179,7 +180,9 @@ class _Run:
                 task.cancel()
                 await asyncio.wait((task,))
         outcome = _timed_out(node, by_deadline=waits_s == left_s) if late else _ended(node, task)
-        return replace(_fallen_back(node, outcome, notes.stand_in), notes=notes)
+        notes = scope.notes.get(0, {})
+        stand_in = notes.stand_in if isinstance(notes, Notes) else None
+        return replace(_fallen_back(node, outcome, stand_in), notes=notes)
 
 
 def _ended(node: Fetch | Lookup, task: asyncio.Task[object]) -> _Outcome:

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
+from time import monotonic
 from types import coroutine
 from typing import Any, Final
 
 BLOCKED_S: Final = 0.01
 """A step that takes longer holds up every other request of the process."""
 
-Hold = Callable[[str, float], None]
-
 
 @coroutine
 def watched(
-    call: Awaitable[Any], clock: Callable[[], float], hold: Hold, name: str
-) -> Generator[Any, Any, object]:
-    """Await ``call`` and tell ``hold(name, seconds)`` of every step that took longer than ``BLOCKED_S``."""
-    steps: Any = call.__await__()
-    send = steps.send
-    sent: Any = None
-    throw: BaseException | None = None
-    while True:
-        began_s = clock()
-        try:
-            waits_for = send(sent) if throw is None else steps.throw(throw)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            throw = None  # its traceback may hold this frame
-            took_s = clock() - began_s
-            if took_s > BLOCKED_S:
-                hold(name, took_s)
-        try:
-            sent = yield waits_for
-        except BaseException as error:
-            throw = error
+    call: Coroutine[Any, Any, Any], hold: Callable[[str, float], None], name: str
+) -> Generator[Any, Any, Any]:
+    """Await ``call`` and tell ``hold(name, seconds)`` of every step that took longer than ``BLOCKED_S``.
+
+    Seconds of the real clock, whatever the loop's is: it is the processor that is held.
+    """
+    step, sent = call.send, None
+    began_s = monotonic()
+    try:
+        while True:
+            waits_for = step(sent)
+            if monotonic() - began_s > BLOCKED_S:
+                hold(name, monotonic() - began_s)
+            try:
+                step, sent = call.send, (yield waits_for)
+            except BaseException as error:
+                step, sent = call.throw, error
+            began_s = monotonic()
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        sent = None  # an error's traceback may hold this frame
+        if monotonic() - began_s > BLOCKED_S:
+            hold(name, monotonic() - began_s)
