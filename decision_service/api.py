@@ -147,6 +147,10 @@ class ArmView(Struct, frozen=True, kw_only=True):
     probability: float | None
     """null where only the chosen arm's propensity is known (imports)."""
     score: float | None
+    features: Features = {}
+    """Those that the request gave or that were fetched for this arm, over the catalogue's."""
+    outcomes: dict[str, str] = {}
+    """How its features were had, where that is not what the decision's ``outcomes`` say."""
 
 
 class DecisionView(Struct, frozen=True, kw_only=True):
@@ -170,7 +174,7 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     exploration: dict[str, str | float]
     context: Features
     outcomes: dict[str, str]
-    """How each context feature was had."""
+    """How each context feature was had; and, under the name of their node, those of arms and exclusions."""
     arms: list[ArmView]
     """The eligible arms with the whole pmf, in the order of scoring."""
     excluded: dict[str, str]

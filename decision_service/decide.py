@@ -1,8 +1,8 @@
 """One decision, stage by stage: the story of this process.
 
-Prepare, fetch features, score, make probabilities of the scores, draw, log, answer. Whatever fails between
-the request and the draw, an answer comes: the backstop is a policy like any other, with a true probability.
-What cannot be logged is not answered.
+Prepare, ask the application's rules who is eligible, fetch features, score, make probabilities of the scores,
+draw, log, answer. Whatever fails between the request and the draw, an answer comes: the backstop is a policy
+like any other, with a true probability. What cannot be logged is not answered.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from decision_service.api import AnswerSource, RankedArm, Recommendation, Recomm
 from decision_service.catalogues import Catalogues
 from decision_service.errors import BadRequest, FieldError, KeyReused, SidecarFailed
 from decision_service.event_log import EventLog
-from decision_service.features import FeatureSource, Resolved
+from decision_service.features import FeatureSource, FirstLook, Resolved
 from decision_service.ids import is_ours
-from decision_service.prepolicy import Eligible, Shelf, eligible
+from decision_service.prepolicy import Eligible, Shelf, eligible, without
 from decision_service.scoring import Scorer
 from decision_service.telemetry import Telemetry
 from decision_service.times import utc
@@ -71,7 +71,9 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
         StoreAway: the decision could not be logged.
     """
     plan = prepare(decider, request)
-    found = await decider.features.resolve(request, plan.deadline_at)
+    first = await decider.features.first_look(request, plan.eligible, plan.deadline_at)
+    plan = pre_policy(decider, plan, first)
+    found = await decider.features.resolve(request, plan.eligible, plan.deadline_at, first)
     scored = await score(decider, plan, found)
     pmf = pmf_of(scored.values, scored.exploration)
     choice = choose(decider, plan, pmf)
@@ -81,7 +83,7 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
 
 
 class Plan(Struct, frozen=True):
-    """What is known before anything was fetched."""
+    """What is known before features are fetched."""
 
     decision_id: str
     decided_at_ms: int
@@ -112,6 +114,17 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
     )
 
 
+def pre_policy(decider: Decider, plan: Plan, first: FirstLook | None) -> Plan:
+    """Take out what the application's rules exclude.
+
+    Raises:
+        NothingEligible: they exclude every arm.
+    """
+    if first is None or not first.excluded:
+        return plan
+    return msgspec.structs.replace(plan, eligible=without(plan.eligible, first.excluded, decider.shelf))
+
+
 Scores = npt.NDArray[np.float32]
 
 
@@ -130,7 +143,7 @@ class Scored(Struct, frozen=True):
 async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
     """The model's scores, or the backstop's when none come in time."""
     arms = plan.eligible
-    row = ScoreRow(found.context, arms.places, arms.arms)
+    row = ScoreRow(found.context, arms.places, arms.arms, arm_features=found.arm_features)
     try:
         scores = await decider.scorer.score(row, plan.deadline_at - decider.loop_time())
         values = np.frombuffer(scores.scores, dtype="<f4")
@@ -193,6 +206,8 @@ def event_of(
         limit=len(arms.ids) if request.limit == "all" else request.limit,
         excluded=arms.excluded,
         cold=scored.cold,
+        arm_features=found.arm_features,
+        arm_outcomes=found.arm_outcomes,
     )
 
 

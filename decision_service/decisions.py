@@ -15,6 +15,7 @@ from decision_service.event_log import patiently
 from decision_service.times import utc
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application
+from sidecar.contracts.arm_features import features_by_arm
 from sidecar.contracts.errors import BadId
 from sidecar.contracts.events import DecisionEvent, RewardRecord, decode_decision
 from sidecar.contracts.ids import partition_of_decision
@@ -103,12 +104,21 @@ def _view(
 
 def _arms(event: DecisionEvent, ids: tuple[str, ...]) -> list[ArmView]:
     """Scores as served, probabilities made of them again; imports know neither."""
-    if not event.scores:
-        return [ArmView(arm=arm_id, probability=None, score=None) for arm_id in ids]
     scores = np.frombuffer(event.scores, dtype="<f4")
-    pmf = pmf_of(scores, event.exploration)
-    rows = zip(ids, pmf.tolist(), scores.tolist(), strict=True)
-    return [ArmView(arm=arm_id, probability=probability, score=score) for arm_id, probability, score in rows]
+    pmf = pmf_of(scores, event.exploration).tolist() if event.scores else [None] * len(ids)
+    told = scores.tolist() if event.scores else [None] * len(ids)
+    fetched = features_by_arm(event.arm_features, len(ids))
+    outcomes = features_by_arm(dict(event.arm_outcomes), len(ids))
+    return [
+        ArmView(
+            arm=arm_id,
+            probability=probability,
+            score=score,
+            features={**event.given_arms.get(arm_id, {}), **features},
+            outcomes={node: str(word) for node, word in words.items()},
+        )
+        for arm_id, probability, score, features, words in zip(ids, pmf, told, fetched, outcomes, strict=True)
+    ]
 
 
 def _reward(record: RewardRecord) -> RewardView:

@@ -1,177 +1,227 @@
-"""Context features: what the request gives, and what the application's graph fetches under the deadline.
+"""Features: what the request gives, and what the application's graph fetches under the deadline.
 
 An application that names ``features = "features.py"`` in its ``app.toml`` defines there:
 
-- ``graph``: a ``feature_graph.Graph``. Its inputs may be ``session_id``, ``unit_id``, ``context`` (the
-  request's features as a mapping) and whatever ``clients`` yields; any other input is the feature of that
-  name in the request's context, or None.
+- ``graph``: a ``feature_graph.Graph``. Its inputs may be
+
+  - ``session_id``, ``unit_id``, and ``context``: the request's features as a mapping;
+  - ``candidates``: ids of the arms that the request allows, in their order;
+  - ``arms``: ids of those that are still eligible after the first look (without one: the candidates);
+  - ``arm_features``: arm id to the features that the catalogue and the request give it, as a mapping;
+  - whatever ``clients`` yields. Any other input is the feature of that name in the request's context, or
+    None.
 - ``goals``: names of the nodes that become context features. A value is text, a number or a boolean; None is
   no feature.
-- ``clients`` (optional): an asynchronous context manager, entered once at the start of the process, that
-  yields a mapping of names to what fetches need: connections, tables.
+- ``arm_goals``: names of the nodes that become features of single arms. A value is a list with an entry for
+  each of ``arms``, in their order, as ``each(..., over="arms")`` makes it: text, a number or a boolean, which
+  becomes the feature of the node's name; or a mapping of names to those; or None for no feature. They lie
+  over the catalogue's features and under those that the request gives an arm.
+- ``first_look``: names of nodes that say which candidates must not be chosen: a mapping of arms to reasons,
+  or a list or set of arms, whose reason is then the node's name. The graph is asked for them first, what they
+  exclude is logged with its reason, and the second look goes on from there: nothing is fetched twice. They
+  may need cheap nodes only: one that may take more than a fifth of ``deadline_ms`` is refused at the start.
+  A rule without a value excludes nothing: one that must hold whatever happens needs a fallback that excludes.
+- ``clients``: an asynchronous context manager, entered once at the start of the process, that yields a
+  mapping of names to what fetches need: connections, tables.
 
-A feature that the request itself gives is not fetched. A node that fails leaves its feature out; what became
-of each is logged with the decision, since a default must never pass for an observation.
+``graph`` and one of the two kinds of goals are needed, the rest is optional. ``examples/shop`` uses it all.
+
+A feature that the request itself gives is not fetched, and nodes that need it get the request's. A node that
+fails leaves its feature out; one that says what cannot be a feature is ``unusable``; what became of each is
+logged with the decision, since a default must never pass for an observation.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 
 from msgspec import Struct
 
-from decision_service.api import MAX_MAGNITUDE, RecommendationRequest
-from feature_graph import Graph, Resolution, Status
-from sidecar.contracts.application import Features, FeatureValue
-from sidecar.contracts.errors import BadApplication
+from decision_service.api import RecommendationRequest
+from decision_service.feature_module import (
+    ARMS,
+    FETCH_SHARE,
+    FIRST_LOOK_SHARE,
+    Declared,
+    clients_of,
+    load_features,
+)
+from decision_service.feature_values import GIVEN, Found, arm_features, feature, reasons
+from decision_service.prepolicy import Eligible, Shelf
+from sidecar.contracts.application import Features
+from sidecar.contracts.arm_features import Columns, Levels
 
-GIVEN = "given"
-UNUSABLE = "unusable"
-"""Outcome of a node whose value cannot be a feature."""
 
-FETCH_SHARE = 0.6
-"""Share of the deadline that fetching may use; the rest is for scores."""
+class FirstLook(Struct, frozen=True):
+    """What the rules say, and what was found out on the way."""
 
-_MAX_TEXT = 1024
+    excluded: dict[str, str]
+    """Arm to reason."""
+    outcomes: dict[str, str]
+    """How each rule was had."""
+    given: dict[str, object]
+    """The graph's inputs."""
+    found: Found
+    fetch_until: float
+    """On the loop's clock: what fetching has for both looks."""
 
 
 class Resolved(Struct, frozen=True):
-    """The context as scored."""
+    """All features as scored."""
 
     context: Features
     outcomes: dict[str, str]
-    """How each feature was had."""
+    """How each feature was had; those of arms under the name of their node, and rules under theirs."""
+    arm_features: Columns = {}
+    arm_outcomes: dict[str, Levels] = {}
+    """Node of per-arm features to how each arm's was had, where not all were had alike."""
 
 
 class FeatureSource:
-    """Makes contexts. Without a graph the request's features are all there are."""
+    """Makes features of requests. Without a graph the request's are all there are.
+
+    Args:
+        declared: what the application's file defines, if it has one.
+        clients: values of the graph's inputs.
+        shelf: the arms.
+        loop_time: the clock of the deadlines, in seconds.
+    """
 
     def __init__(
         self,
-        graph: Graph | None,
-        goals: tuple[str, ...],
+        declared: Declared | None,
         clients: Mapping[str, object],
+        shelf: Shelf,
         loop_time: Callable[[], float],
     ) -> None:
-        self._graph = graph
-        self._goals = goals
+        self._declared = declared
         self._clients = clients
+        self._shelf = shelf
         self._loop_time = loop_time
 
-    async def resolve(self, request: RecommendationRequest, deadline_at: float) -> Resolved:
-        """The context of ``request``, with what could be fetched by the deadline (on the loop's clock)."""
+    async def first_look(
+        self, request: RecommendationRequest, candidates: Eligible, deadline_at: float
+    ) -> FirstLook | None:
+        """Ask the application's rules, which get a small share of the time until ``deadline_at``.
+
+        None where there are no rules: everything is found out in one look then.
+        """
+        declared, now = self._declared, self._loop_time()
+        if declared is None or not declared.first_look:
+            return None
+        left_s = max(deadline_at - now, 0.0)
+        given = self._given(declared, request, candidates)
+        found = Found(
+            await declared.graph.resolve(declared.first_look, given=given, deadline=left_s * FIRST_LOOK_SHARE)
+        )
+        excluded: dict[str, str] = {}
+        outcomes: dict[str, str] = {}
+        for rule in declared.first_look:
+            outcomes[rule], why = reasons(found, rule)
+            excluded = {**why, **excluded}
+        return FirstLook(excluded, outcomes, given, found, now + left_s * FETCH_SHARE)
+
+    async def resolve(
+        self,
+        request: RecommendationRequest,
+        arms: Eligible,
+        deadline_at: float,
+        first: FirstLook | None = None,
+    ) -> Resolved:
+        """The features of ``request`` and ``arms``, with what can be fetched by the deadline.
+
+        Args:
+            request: what was asked.
+            arms: what may be chosen.
+            deadline_at: on the loop's clock; fetching gets a share of what is left.
+            first: the first look at the same request, if there was one.
+        """
+        declared = self._declared
         outcomes = dict.fromkeys(request.context, GIVEN)
-        goals = [goal for goal in self._goals if goal not in request.context]
-        if self._graph is None or not goals:
+        if first is not None:
+            outcomes.update(first.outcomes)
+        if declared is None:
             return Resolved(request.context, outcomes)
-        left_s = max((deadline_at - self._loop_time()) * FETCH_SHARE, 0.0)
-        found = await self._graph.resolve(goals, given=self._given(self._graph, request), deadline=left_s)
+        goals = [goal for goal in declared.goals if goal not in request.context]
+        if not goals and not declared.arm_goals:
+            return Resolved(request.context, outcomes)
+        found = await self._look(declared, goals, request, arms, deadline_at, first)
         context: Features = dict(request.context)
         for goal in goals:
-            outcomes[goal], value = _feature(found, goal)
+            outcomes[goal], value = feature(found, goal)
             if value is not None:
                 context[goal] = value
-        return Resolved(context, outcomes)
+        fetched = arm_features(found, declared.arm_goals, arms)
+        outcomes.update(fetched.outcomes)
+        return Resolved(context, outcomes, fetched.columns, fetched.by_arm)
 
-    def _given(self, graph: Graph, request: RecommendationRequest) -> dict[str, object]:
-        own = {
+    async def _look(
+        self,
+        declared: Declared,
+        goals: list[str],
+        request: RecommendationRequest,
+        arms: Eligible,
+        deadline_at: float,
+        first: FirstLook | None,
+    ) -> Found:
+        """The only look, or the second, which goes on from the first."""
+        now = self._loop_time()
+        if first is None:
+            given = self._given(declared, request, arms)
+            left_s = (deadline_at - now) * FETCH_SHARE
+        else:
+            given = {**first.given, **first.found.settled}
+            left_s = first.fetch_until - now
+        if ARMS in declared.graph.inputs:
+            given[ARMS] = arms.ids
+        found = await declared.graph.resolve(
+            [*goals, *declared.arm_goals], given=given, deadline=max(left_s, 0.0)
+        )
+        return Found(found, first.found if first is not None else None)
+
+    def _given(
+        self, declared: Declared, request: RecommendationRequest, candidates: Eligible
+    ) -> dict[str, object]:
+        """The graph's inputs but ``arms``, and the request's features in place of nodes."""
+        context = request.context
+        own: dict[str, object] = {
             "session_id": request.session_id,
             "unit_id": request.unit_id or request.session_id,
-            "context": request.context,
+            "context": context,
+            "candidates": candidates.ids,
         }
-        return {
-            name: own[name] if name in own else self._clients.get(name, request.context.get(name))
-            for name in graph.inputs
-        }
+        given: dict[str, object] = {goal: context[goal] for goal in declared.goals if goal in context}
+        for name in declared.inputs:
+            if name == "arm_features":
+                given[name] = candidates.known(self._shelf)
+            elif name in own:
+                given[name] = own[name]
+            else:
+                given[name] = self._clients.get(name, context.get(name))
+        return given
 
 
 @asynccontextmanager
 async def open_features(
-    folder: Path, file: str | None, loop_time: Callable[[], float]
+    folder: Path, file: str | None, shelf: Shelf, deadline_s: float, loop_time: Callable[[], float]
 ) -> AsyncIterator[FeatureSource]:
     """The features of the application in ``folder``, with its clients open.
 
     Args:
         folder: the application's.
         file: name of the Python file that defines them; None for an application without.
+        shelf: its arms.
+        deadline_s: of a request that names none: the graph is checked against it.
         loop_time: the clock of the deadlines, in seconds.
 
     Raises:
         BadApplication: the file is not there, cannot be imported, or defines no such graph.
     """
     if file is None:
-        yield FeatureSource(None, (), {}, loop_time)
+        yield FeatureSource(None, {}, shelf, loop_time)
         return
-    module = _load(folder / file)
-    graph, goals = _graph_and_goals(module, folder / file)
-    async with _clients(module) as clients:
-        yield FeatureSource(graph, goals, clients, loop_time)
-
-
-def _load(path: Path) -> ModuleType:
-    name = f"sidearm_application_{path.parent.name.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise BadApplication(f"{path} does not exist: `features` in app.toml names a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and type hints look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's module may raise, they see which file and why
-        raise BadApplication(f"{path}: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _graph_and_goals(module: ModuleType, path: Path) -> tuple[Graph, tuple[str, ...]]:
-    graph, goals = getattr(module, "graph", None), getattr(module, "goals", None)
-    if not isinstance(graph, Graph):
-        raise BadApplication(f"{path} defines no `graph`: a feature_graph.Graph")
-    if not isinstance(goals, tuple | list) or not goals:
-        raise BadApplication(f"{path} defines no `goals`: names of nodes that become context features")
-    if unknown := [goal for goal in goals if goal not in graph]:
-        raise BadApplication(f"{path}: goals {unknown} are no nodes; legal: {', '.join(sorted(graph.nodes))}")
-    return graph, tuple(goals)
-
-
-def _clients(module: ModuleType) -> AbstractAsyncContextManager[Mapping[str, object]]:
-    clients = getattr(module, "clients", None)
-    return clients() if clients is not None else nullcontext({})
-
-
-def _feature(found: Resolution, goal: str) -> tuple[str, FeatureValue | None]:
-    """How a node's value was had, and the value; None if there is none, or none that can be a feature.
-
-    What was derived from a fallback is one too: it must not pass for an observation.
-    """
-    outcome = found.outcomes[goal]
-    value = outcome.value if outcome.has_value else None
-    if value is None:
-        return outcome.status.value, None
-    feature = _usable(value)
-    if feature is None:
-        return UNUSABLE, None
-    return (Status.FALLBACK if found.degraded(goal) else outcome.status).value, feature
-
-
-def _usable(value: object) -> FeatureValue | None:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(str.__str__(value)) if len(value) <= _MAX_TEXT else None
-    if isinstance(value, int | float) and -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
-        return float(value)
-    return None
-
-
-def _text(value: str) -> str | None:
-    """Text of the plain type; None if UTF-8 has no form for it: it would fail its whole score call."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return None
-    return value
+    module, declared = load_features(folder / file, deadline_s)
+    async with clients_of(module) as clients:
+        yield FeatureSource(declared, clients, shelf, loop_time)

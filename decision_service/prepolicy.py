@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from msgspec import Struct
 
 from decision_service.api import GivenArm, RecommendationRequest
@@ -9,6 +13,10 @@ from decision_service.errors import BadRequest, FieldError, NothingEligible
 from sidecar.contracts.application import Arm, Catalogue, Features
 
 EXCLUDED_BY_REQUEST = "excluded by the request"
+_REASONS_TOLD = 5
+
+KnownFeatures = Mapping[str, Mapping[str, str | float | bool]]
+"""Arm to its features before anything was fetched."""
 
 
 class Shelf:
@@ -18,6 +26,9 @@ class Shelf:
         self.catalogue = catalogue
         self.ids = tuple(arm.id for arm in catalogue.arms)
         self.place = {arm_id: index for index, arm_id in enumerate(self.ids)}
+        self.features: KnownFeatures = MappingProxyType(
+            {arm.id: MappingProxyType(arm.features) for arm in catalogue.arms}
+        )
 
 
 class Eligible(Struct, frozen=True):
@@ -35,6 +46,10 @@ class Eligible(Struct, frozen=True):
     """Features that the request gave, by arm."""
     excluded: dict[str, str]
     """Arm to reason."""
+
+    def known(self, shelf: Shelf) -> KnownFeatures:
+        """Features of at least these arms, before anything was fetched."""
+        return {arm.id: arm.features for arm in self.arms} if self.arms else shelf.features
 
 
 def eligible(request: RecommendationRequest, shelf: Shelf) -> Eligible:
@@ -58,6 +73,37 @@ def eligible(request: RecommendationRequest, shelf: Shelf) -> Eligible:
     if given or -1 in places:
         return Eligible(ids, None, _as_scored(ids, places, given, shelf), ids, given, excluded)
     return Eligible(ids, places, (), ids, given, excluded)
+
+
+def without(candidates: Eligible, excluded: Mapping[str, str], shelf: Shelf) -> Eligible:
+    """The candidates less those that the application's own rules exclude.
+
+    Args:
+        candidates: what the request allows.
+        excluded: arm to reason; arms that are no candidates do not matter.
+        shelf: where the arms come from.
+
+    Raises:
+        NothingEligible: none is left; the message tells the reasons.
+    """
+    reasons = {arm_id: excluded[arm_id] for arm_id in candidates.ids if arm_id in excluded}
+    if not reasons:
+        return candidates
+    ids = tuple(arm_id for arm_id in candidates.ids if arm_id not in reasons)
+    if not ids:
+        raise NothingEligible(f"none of {len(candidates.ids)} candidates is eligible: {_told(reasons)}")
+    given = {arm_id: features for arm_id, features in candidates.given.items() if arm_id not in reasons}
+    why = {**candidates.excluded, **reasons}
+    if candidates.arms:
+        arms = tuple(arm for arm in candidates.arms if arm.id not in reasons)
+        return Eligible(ids, None, arms, ids, given, why)
+    return Eligible(ids, tuple(shelf.place[arm_id] for arm_id in ids), (), ids, given, why)
+
+
+def _told(reasons: Mapping[str, str]) -> str:
+    most = Counter(reasons.values()).most_common()
+    told = ", ".join(f"{reason} ({count})" for reason, count in most[:_REASONS_TOLD])
+    return told if len(most) <= _REASONS_TOLD else f"{told}, …"
 
 
 def _candidates(arms: list[str | GivenArm]) -> tuple[str, ...]:

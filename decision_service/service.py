@@ -98,7 +98,10 @@ async def open_service(
     secret = draw_secret(settings, data)
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
-        features = await stack.enter_async_context(open_features(folder, application.features, loop.time))
+        shelf, deadline_s = Shelf(catalogue), settings.deadline_ms / 1000
+        features = await stack.enter_async_context(
+            open_features(folder, application.features, shelf, deadline_s, loop.time)
+        )
         client = connect_async(
             store_url,
             timeout_s=settings.store_timeout_ms / 1000,
@@ -119,7 +122,7 @@ async def open_service(
             Keyring(load_keys(data.keys)),
             Telemetry(CollectorRegistry()),
         )
-        service.decider = _decider(service, Shelf(catalogue), features, sidecar, secret)
+        service.decider = _decider(service, shelf, features, sidecar, secret)
         service.rewarder = Rewarder(
             scripts, application, service.telemetry, lambda: secrets.token_hex(16), settings.log_batch
         )

@@ -6,7 +6,7 @@ import pytest
 
 from decision_service.api import GivenArm, RecommendationRequest
 from decision_service.errors import BadRequest, NothingEligible
-from decision_service.prepolicy import EXCLUDED_BY_REQUEST, Shelf, eligible
+from decision_service.prepolicy import EXCLUDED_BY_REQUEST, Shelf, eligible, without
 from sidecar.contracts.application import Arm, catalogue_of
 
 SHELF = Shelf(catalogue_of((Arm("a", {"price": 1.0}), Arm("b", {"price": 2.0}), Arm("c"))))
@@ -60,3 +60,33 @@ def test_nothing_left_is_refused(fields):
     """There is no arm to choose, so there is no decision."""
     with pytest.raises(NothingEligible, match="exclude fewer"):
         eligible(ask(**fields), SHELF)
+
+
+def test_rules_take_arms_out_with_their_reason():
+    """What is left travels as places in the catalogue, or as the arms themselves with the request's features."""
+    whole = without(eligible(ask(), SHELF), {"b": "sold out", "unheard of": "x"}, SHELF)
+    some = without(
+        eligible(ask(arms=["b", GivenArm("a", {"sale": True}), "new"], exclude=["new"]), SHELF),
+        {"b": "sold out"},
+        SHELF,
+    )
+
+    assert (whole.ids, whole.places, whole.arms, whole.logged) == (("a", "c"), (0, 2), (), ("a", "c"))
+    assert whole.excluded == {"b": "sold out"}
+    assert some.arms == (Arm("a", {"price": 1.0, "sale": True}),)
+    assert (some.logged, some.given) == (("a",), {"a": {"sale": True}})
+    assert some.excluded == {"b": "sold out", "new": EXCLUDED_BY_REQUEST}
+
+
+def test_rules_that_exclude_nothing_change_nothing():
+    """Not even how the arms travel."""
+    candidates = eligible(ask(), SHELF)
+
+    assert without(candidates, {"unheard of": "x"}, SHELF) is candidates
+
+
+def test_rules_that_leave_nothing_are_told():
+    """With their reasons, the most frequent first."""
+    reasons = {"a": "sold out", "b": "under age", "c": "sold out"}
+    with pytest.raises(NothingEligible, match=r"none of 3 .*: sold out \(2\), under age \(1\)"):
+        without(eligible(ask(), SHELF), reasons, SHELF)

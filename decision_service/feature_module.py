@@ -1,0 +1,136 @@
+"""The application's own file of features: imported, and checked before the first request comes."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+from types import ModuleType
+
+from msgspec import Struct
+
+from feature_graph import BadRun, Graph
+from sidecar.contracts.errors import BadApplication
+
+log = logging.getLogger("sidearm.decision_service")
+
+FETCH_SHARE = 0.6
+"""Share of the deadline that fetching may use, both looks together; the rest is for scores."""
+FIRST_LOOK_SHARE = 0.2
+"""Share of the deadline that the first look may use of that."""
+ARMS = "arms"
+"""The input that is not known before the first look is over."""
+
+
+class Declared(Struct, frozen=True):
+    """What an application's file defines."""
+
+    graph: Graph
+    goals: tuple[str, ...] = ()
+    arm_goals: tuple[str, ...] = ()
+    first_look: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The graph's inputs that are known from the start."""
+        return tuple(sorted(self.graph.inputs - {ARMS}))
+
+
+def load_features(path: Path, deadline_s: float) -> tuple[ModuleType, Declared]:
+    """Import the file at ``path`` and read what it defines.
+
+    Raises:
+        BadApplication: it is not there, cannot be imported, or defines no graph with goals; a rule of the
+            first look needs what is not known then, or may take too long.
+    """
+    module = _load(path)
+    declared = _declared(module, path)
+    _check_first_look(declared, path, deadline_s * FIRST_LOOK_SHARE)
+    _warn_of_late_goals(declared, path, deadline_s * FETCH_SHARE)
+    return module, declared
+
+
+def clients_of(module: ModuleType) -> AbstractAsyncContextManager[Mapping[str, object]]:
+    """What the file's ``clients`` makes, to be entered; without one nothing."""
+    clients = getattr(module, "clients", None)
+    return clients() if clients is not None else nullcontext({})
+
+
+def _load(path: Path) -> ModuleType:
+    name = f"sidearm_application_{path.parent.name.replace('-', '_')}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise BadApplication(f"{path} does not exist: `features` in app.toml names a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and type hints look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's module may raise, they see which file and why
+        raise BadApplication(f"{path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _declared(module: ModuleType, path: Path) -> Declared:
+    graph = getattr(module, "graph", None)
+    if not isinstance(graph, Graph):
+        raise BadApplication(f"{path} defines no `graph`: a feature_graph.Graph")
+    lists = {name: _names(module, name, graph, path) for name in ("goals", "arm_goals", "first_look")}
+    if not lists["goals"] and not lists["arm_goals"]:
+        raise BadApplication(
+            f"{path} defines no `goals` and no `arm_goals`: names of nodes that become features"
+        )
+    everything = [name for names in lists.values() for name in names]
+    if twice := next((name for name in everything if everything.count(name) > 1), None):
+        raise BadApplication(
+            f"{path}: {twice!r} stands twice in `goals`, `arm_goals` and `first_look`; legal: once in one"
+        )
+    return Declared(graph, **lists)
+
+
+def _names(module: ModuleType, what: str, graph: Graph, path: Path) -> tuple[str, ...]:
+    names = getattr(module, what, ())
+    if not isinstance(names, tuple | list):
+        raise BadApplication(
+            f"{path}: `{what}` is a {type(names).__name__}; legal: a tuple of names of nodes"
+        )
+    if unknown := [name for name in names if name not in graph]:
+        raise BadApplication(
+            f"{path}: {what} {unknown} are no nodes; legal: {', '.join(sorted(graph.nodes))}"
+        )
+    return tuple(names)
+
+
+def _check_first_look(declared: Declared, path: Path, share_s: float) -> None:
+    """Every rule can be asked before the arms are known, and is sure to answer in time."""
+    for rule in declared.first_look:
+        try:
+            declared.graph.plan([rule], declared.inputs)
+        except BadRun as error:
+            raise BadApplication(
+                f"{path}: first_look: {error}; before the first look is over the arms are `candidates`"
+            ) from error
+        worst_s = declared.graph.worst_case(rule)
+        if worst_s > share_s:
+            raise BadApplication(
+                f"{path}: first_look: {rule!r} may take {worst_s:g} s; legal: at most {share_s:g} s, "
+                f"{FIRST_LOOK_SHARE:.0%} of deadline_ms. Shorten its fetches' timeouts, or raise deadline_ms"
+            )
+
+
+def _warn_of_late_goals(declared: Declared, path: Path, share_s: float) -> None:
+    late = [
+        f"{goal!r} ({worst_s:g} s)"
+        for goal in (*declared.goals, *declared.arm_goals)
+        if (worst_s := declared.graph.worst_case(goal)) > share_s
+    ]
+    if late:
+        log.warning(
+            "%s: %s may take longer than the %g s that deadline_ms leaves for fetching: they will be missing "
+            "whenever they do; give their fetches timeouts that fit, or raise deadline_ms",
+            path,
+            ", ".join(late),
+            share_s,
+        )

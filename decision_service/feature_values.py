@@ -1,0 +1,229 @@
+"""From what nodes say to what is scored and logged: features, features of arms, exclusions.
+
+Nodes are an application's own code and may say anything: what cannot be used is ``unusable``, and harms
+neither the decision nor those beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from msgspec import Struct
+
+from decision_service.api import MAX_FEATURES, MAX_MAGNITUDE
+from decision_service.prepolicy import Eligible
+from feature_graph import Outcome, Resolution, Status
+from sidecar.contracts.application import FeatureValue
+from sidecar.contracts.arm_features import Columns, Levels, column_of, levels_of
+
+GIVEN = Status.GIVEN.value
+OK = Status.OK.value
+FALLBACK = Status.FALLBACK.value
+UNUSABLE = "unusable"
+"""Outcome of a node whose value cannot be a feature."""
+
+_MAX_TEXT = 1024
+_MAX_NAME = 256
+
+
+class Found:
+    """What a look at the graph found.
+
+    Args:
+        resolution: the run's.
+        first: the look that it went on from.
+    """
+
+    def __init__(self, resolution: Resolution, first: Found | None = None) -> None:
+        self._resolution = resolution
+        self._first = first
+
+    @cached_property
+    def settled(self) -> dict[str, Outcome[object]]:
+        """What a next look need not find out again."""
+        return self._resolution.settled
+
+    def outcome(self, node: str) -> Outcome[object]:
+        """What became of a node."""
+        return self._resolution.outcomes[node]
+
+    def degraded(self, node: str) -> list[str]:
+        """The nodes behind ``node`` that did not give their own value.
+
+        A second look does not see behind what it was handed: there the first one knows.
+        """
+        behind = self._resolution.degraded(node)
+        first = self._first
+        if first is None:
+            return list(behind)
+        return [one for one in behind if one not in first.settled or first.degraded(one)]
+
+    def word(self, node: str) -> str:
+        """How a node's value was had. What was derived from a fallback is one too: no observation."""
+        outcome = self.outcome(node)
+        if outcome.has_value and self.degraded(node):
+            return FALLBACK
+        return outcome.status.value
+
+
+def feature(found: Found, node: str) -> tuple[str, FeatureValue | None]:
+    """How the value of a context feature was had, and the value; None if there is none that can be one."""
+    outcome = found.outcome(node)
+    if not outcome.has_value or outcome.value is None:
+        return outcome.status.value, None
+    value = _usable(outcome.value)
+    return (UNUSABLE, None) if value is None else (found.word(node), value)
+
+
+def reasons(found: Found, rule: str) -> tuple[str, dict[str, str]]:
+    """How a rule's value was had, and which arms it excludes why."""
+    outcome = found.outcome(rule)
+    if not outcome.has_value or outcome.value is None:
+        return outcome.status.value, {}
+    try:
+        why = _reasons(outcome.value, rule)
+    except Exception:  # an application's own type may raise anything
+        why = None
+    return (UNUSABLE, {}) if why is None else (found.word(rule), why)
+
+
+def _reasons(value: object, rule: str) -> dict[str, str] | None:
+    if isinstance(value, Mapping):
+        told = {arm: _usable(reason) for arm, reason in value.items() if isinstance(arm, str)}
+        return {arm: reason if isinstance(reason, str) and reason else rule for arm, reason in told.items()}
+    if isinstance(value, set | frozenset | list | tuple):
+        return {arm: rule for arm in value if isinstance(arm, str)}
+    return None
+
+
+class ArmFeatures(Struct, frozen=True):
+    """Features of single arms, and how they were had."""
+
+    columns: Columns
+    outcomes: dict[str, str]
+    """Node to how its values were had: ``unusable`` or ``fallback`` if some of them were had so."""
+    by_arm: dict[str, Levels]
+    """Node to how each arm's was had, where not all were had alike."""
+
+
+NO_ARM_FEATURES = ArmFeatures({}, {}, {})
+
+
+def arm_features(found: Found, nodes: Sequence[str], arms: Eligible) -> ArmFeatures:
+    """The features of single arms that ``nodes`` give, but for those that the request gives itself."""
+    if not nodes:
+        return NO_ARM_FEATURES
+    table = _Table(len(arms.ids))
+    outcomes: dict[str, str] = {}
+    by_arm: dict[str, Levels] = {}
+    for node in nodes:
+        words = _fill(table, found, node)
+        outcomes[node] = next((bad for bad in (UNUSABLE, FALLBACK) if bad in words), words[0])
+        if len(set(words)) > 1:
+            by_arm[node] = levels_of(words)
+    for place, arm_id in enumerate(arms.ids) if arms.given else ():
+        table.leave_out(place, arms.given.get(arm_id, {}))
+    columns = {name: column_of(values) for name, values in table.values.items()}
+    return ArmFeatures({name: column for name, column in columns.items() if column}, outcomes, by_arm)
+
+
+class _Table:
+    """Feature name to a value for each arm."""
+
+    def __init__(self, n_arms: int) -> None:
+        self.n_arms = n_arms
+        self.values: dict[str, list[FeatureValue | None]] = {}
+
+    def put(self, name: str, place: int, value: object) -> bool:
+        """Set one value; False if it cannot be a feature."""
+        usable = _usable(value)
+        if usable is None:
+            return False
+        if name not in self.values:
+            if len(self.values) >= MAX_FEATURES:
+                return False
+            self.values[name] = [None] * self.n_arms
+        self.values[name][place] = usable
+        return True
+
+    def put_all(self, place: int, value: Mapping[object, object]) -> bool:
+        """Set the values of a mapping; False if one of them cannot be a feature."""
+        usable = True
+        for name, one in value.items():
+            fits = isinstance(name, str) and 0 < len(name) <= _MAX_NAME and _text(name) is not None
+            if not fits or (one is not None and not self.put(str.__str__(name), place, one)):
+                usable = False
+        return usable
+
+    def leave_out(self, place: int, names: Mapping[str, object]) -> None:
+        """Take back an arm's features of these names."""
+        for name in names:
+            if name in self.values:
+                self.values[name][place] = None
+
+
+def _fill(table: _Table, found: Found, node: str) -> list[str]:
+    """Put what a node says into the table; how each arm's value was had."""
+    outcome = found.outcome(node)
+    if not outcome.has_value:
+        return [outcome.status.value] * table.n_arms
+    values = _elements(outcome.value, table.n_arms)
+    if values is None:
+        return [UNUSABLE] * table.n_arms
+    words = _words(found, node, table.n_arms)
+    for place, value in enumerate(values):
+        if value is not None and not _put(table, node, place, value):
+            words[place] = UNUSABLE
+    return words
+
+
+def _put(table: _Table, node: str, place: int, value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return table.put(node, place, value)
+    try:
+        return table.put_all(place, value)
+    except Exception:  # an application's own type may raise anything
+        return False
+
+
+def _elements(value: object, n_arms: int) -> Sequence[object] | None:
+    """A value for each arm; None if that is not what it is."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return value if isinstance(value, list | tuple) and len(value) == n_arms else None
+
+
+def _words(found: Found, node: str, n_arms: int) -> list[str]:
+    """How each arm's value was had, as the graph knows: an ``each`` tells which of its elements fell back."""
+    outcome = found.outcome(node)
+    fallen = outcome.notes.get("fallback_at")
+    if isinstance(fallen, tuple) and found.degraded(node) == [node]:
+        words = [OK] * n_arms
+        for place in fallen:
+            words[place] = FALLBACK
+        return words
+    return [found.word(node)] * n_arms
+
+
+def _usable(value: object) -> FeatureValue | None:
+    try:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _text(str.__str__(value)) if len(value) <= _MAX_TEXT else None
+        if isinstance(value, int | float) and -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
+            return float(value)
+    except Exception:  # an application's own type may raise anything
+        return None
+    return None
+
+
+def _text(value: str) -> str | None:
+    """Text of the plain type; None if UTF-8 has no form for it: it would fail its whole score call."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
