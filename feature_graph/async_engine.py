@@ -191,6 +191,7 @@ class _Run:
         still knew would be kept until the garbage collector came by.
         """
         self.left, self._closed = 0, True
+        self._scope.closed = True
         self._ready.clear()
         if self._alarm is not None:
             self._alarm.off()

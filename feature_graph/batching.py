@@ -122,6 +122,8 @@ class Batches:
             self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        if self.scope.closed:
+            return
         if self._turns < PATIENCE_TURNS and self.scope.can_move():
             self._turns += 1
             self.loop.call_soon(self._flush)

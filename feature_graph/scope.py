@@ -38,15 +38,17 @@ class Scope:
         adopted: tasks that fetches started for themselves; the run sees them ended before it answers.
         tasks: its fetches that have not ended.
         batches: what :mod:`feature_graph.batching` gathers for it.
+        closed: the run is over, and nothing new may begin.
     """
 
-    __slots__ = ("adopted", "batches", "notes", "tasks")
+    __slots__ = ("adopted", "batches", "closed", "notes", "tasks")
 
     def __init__(self, notes: dict[int, Mapping[str, object]] | None = None) -> None:
         self.notes = {} if notes is None else notes
         self.adopted: list[tuple[str, asyncio.Task[Any]]] = []
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.batches: Any = None
+        self.closed = False
 
     def can_move(self) -> bool:
         """True if a task of the run will be stepped without anything coming from outside."""

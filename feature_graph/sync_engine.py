@@ -176,13 +176,20 @@ class _Run:
             await asyncio.wait((task,), timeout=waits_s)
             late = not task.done()
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait((task,))
+            await _end([task])
+            await _end([task for _, task in scope.adopted])
         outcome = _timed_out(node, by_deadline=waits_s == left_s) if late else _ended(node, task)
         notes = scope.notes.get(0, {})
         stand_in = notes.stand_in if isinstance(notes, Notes) else None
         return replace(_fallen_back(node, outcome, stand_in), notes=notes)
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    alive = [task for task in tasks if not task.done()]
+    for task in alive:
+        task.cancel()
+    if alive:
+        await asyncio.wait(alive)
 
 
 def _ended(node: Fetch | Lookup, task: asyncio.Task[object]) -> _Outcome:
