@@ -8,11 +8,11 @@ replayed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, NamedTuple, TypeVar, overload
 
 from feature_graph.deadline import seconds_of
 from feature_graph.errors import BadGraph, BadRun
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from feature_graph.guards import Cache, Retry, Source
 
 F = TypeVar("F", bound=Callable[..., Any])
+Async = TypeVar("Async", bound=Callable[..., Awaitable[Any]])
+BatchFunction = Callable[Concatenate[list[Any], ...], Awaitable[Mapping[Any, Any]]]
+"""First parameter the keys, which come as a list; awaited, a mapping of them to values."""
+Batch = TypeVar("Batch", bound=BatchFunction)
 
 
 class _Missing(Enum):
@@ -208,6 +212,30 @@ def edges_of(node: Node) -> tuple[Edge, ...]:
     return tuple(Edge(each.node, wanted_by_default=each.default is not MISSING) for each in node.parameters)
 
 
+@overload
+def fetch(
+    *,
+    timeout: float | timedelta | None = None,
+    fallback: object = MISSING,
+    source: Source | None = None,
+    retry: Retry | None = None,
+    hedge: float | timedelta | str | None = None,
+    idempotent: bool = False,
+    cache: Cache | None = None,
+    blocking: Literal[False] = False,
+) -> Callable[[Async], Async]: ...
+@overload
+def fetch(
+    *,
+    timeout: float | timedelta | None = None,
+    fallback: object = MISSING,
+    source: Source | None = None,
+    retry: Retry | None = None,
+    hedge: float | timedelta | str | None = None,
+    idempotent: bool = False,
+    cache: Cache | None = None,
+    blocking: Literal[True],
+) -> Callable[[F], F]: ...
 def fetch(
     *,
     timeout: float | timedelta | None = None,
@@ -218,7 +246,7 @@ def fetch(
     idempotent: bool = False,
     cache: Cache | None = None,
     blocking: bool = False,
-) -> Callable[[F], F]:
+) -> Callable[[Any], Any]:
     """Say how an ``async def`` is fetched; the function itself stays as it is, for tests and type checkers.
 
     Args:
@@ -226,6 +254,8 @@ def fetch(
             the run's deadline.
         fallback: the value to use when there is none (it timed out, raised, or what it needs has no value),
             or a plain function that makes it from the error. It is shared by all runs: do not change it.
+            Its type is held against what the function returns when the graph is built; a type checker cannot
+            do it, because a function that returns ``float`` is also one that returns ``float | str``.
         source: what it asks, with the limits that all who ask it share (bulkhead, breaker, budgets).
         retry: which errors are worth another attempt, and how many.
         hedge: send a second copy after that many seconds, or after an observed percentile such as ``"p95"``.
@@ -251,7 +281,7 @@ def batch(
     fallback: object = MISSING,
     source: Source | None = None,
     retry: Retry | None = None,
-) -> Callable[[F], F]:
+) -> Callable[[Batch], Batch]:
     """Say that an ``async def`` answers many keys in one call: ``f(keys, …) -> Mapping[key, value]``.
 
     Its first parameter is the sequence of keys, none twice; the others are edges. A key that the mapping
@@ -324,7 +354,7 @@ Declared = Branch | FirstOf | Lookups | Elements | Wired
 """What stands behind a keyword of ``Graph`` where it is no function."""
 
 
-def lookup(batch: Callable[..., Any], *, key: str) -> Lookups:
+def lookup(batch: BatchFunction, *, key: str) -> Lookups:
     """Look one key up in a ``@batch`` function; ``key`` is the node that gives it."""
     return Lookups(batch, key, place_of_caller())
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from feature_graph import waterfall
-from feature_graph.errors import NoValue, ResolutionError
-from feature_graph.node import Branch, FirstOf, Node, edges_of
+from feature_graph.errors import BadRun, NoValue, ResolutionError
+from feature_graph.node import Branch, Derived, Fetch, FirstOf, Node, edges_of
 from feature_graph.outcome import Outcome, Status
 
+T = TypeVar("T")
 NOTHING: Final[Mapping[str, Any]] = {}
 _NOT_NEEDED: Outcome[object] = Outcome(Status.NOT_NEEDED)
 
@@ -73,6 +74,26 @@ class Resolution:
         if not outcome.has_value:
             raise NoValue(f"{name!r} has no value: {outcome.describe()}") from outcome.error
         return outcome.value
+
+    @overload
+    def value_of(self, function: Callable[..., Awaitable[T]]) -> T: ...
+    @overload
+    def value_of(self, function: Callable[..., T]) -> T: ...
+    def value_of(self, function: Callable[..., Any]) -> Any:
+        """The value of the node that ``function`` is, with the type that a checker knows it to have.
+
+        Raises:
+            BadRun: no node of the graph is this function, or several are.
+            NoValue: it has none; the message says why.
+        """
+        name = getattr(function, "__name__", "")
+        if not _is(self.nodes.get(name), function):
+            names = [each for each, node in self.nodes.items() if _is(node, function)]
+            if len(names) != 1:
+                what = f"it is {', '.join(map(repr, names))}" if names else "no node of this graph is it"
+                raise BadRun(f"{function!r} does not name one node: {what}; legal: found[name]")
+            name = names[0]
+        return self[name]
 
     def get(self, name: str, default: object = None) -> object:
         """The value, or ``default`` where there is none."""
@@ -149,6 +170,10 @@ class Resolution:
         if isinstance(node, FirstOf):
             return [outcome.via] if outcome.via else []
         return [] if outcome.status is Status.FALLBACK else [edge.to for edge in edges_of(node)]
+
+
+def _is(node: Node | None, function: Callable[..., Any]) -> bool:
+    return isinstance(node, Fetch | Derived) and node.function == function
 
 
 class Outcomes(Mapping[str, Outcome[object]]):

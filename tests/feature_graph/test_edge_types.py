@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 import sys
@@ -12,7 +13,20 @@ from typing import TYPE_CHECKING, Any, Generic, NewType, ParamSpec, Protocol, Ty
 
 import pytest
 
-from feature_graph import BadGraph, Graph, Outcome, batch, branch, each, fetch, first_of, lookup, wire
+from feature_graph import (
+    BadGraph,
+    BadRun,
+    Graph,
+    NoValue,
+    Outcome,
+    batch,
+    branch,
+    each,
+    fetch,
+    first_of,
+    lookup,
+    wire,
+)
 from feature_graph.edge_types import type_problems
 
 if TYPE_CHECKING:
@@ -551,3 +565,37 @@ def test_a_chain_of_ten_thousand_branches_is_read_without_recursion():
         nodes[f"b{place}"] = branch("user", then=f"b{place - 1}", otherwise="age")
     (told_so,) = problems_of(text, f=node("b9999", int), **nodes)
     assert "may give str, from 'text'" in told_so
+
+
+# ---------------------------------------------------------------------- values with their types
+
+
+def test_a_value_is_read_by_its_function():
+    """Under its own name, under another one; what is no node or several is refused; no value says why."""
+
+    def one(user: str) -> int:
+        return 1
+
+    def two(user: str) -> int:
+        return 2
+
+    def fails(user: str) -> int:
+        raise ValueError(user)
+
+    graph = Graph(
+        Given,
+        one,
+        fails,
+        other=two,
+        a=wire(score, user="user"),
+        b=wire(score, user="maybe_not"),
+        maybe_not=text,
+    )
+    found = asyncio.run(graph.resolve(list(graph), given={"user": "u"}))
+    assert (found.value_of(one), found.value_of(two)) == (1, 2)
+    with pytest.raises(NoValue, match="'fails' has no value"):
+        found.value_of(fails)
+    with pytest.raises(BadRun, match="no node of this graph is it"):
+        found.value_of(user_id)
+    with pytest.raises(BadRun, match="it is 'a', 'b'"):
+        found.value_of(score)
