@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from hypothesis import strategies as st
 
-from feature_graph import Graph, Outcome, branch, fetch, first_of
+from feature_graph import Graph, Outcome, batch, branch, each, fetch, first_of, lookup
 from tests.feature_graph.virtual_time import never
 
 
@@ -61,10 +61,7 @@ def _function(name, parameters, behaviour, latency_s, calls, is_async):
         calls[name] += 1
         if latency_s:
             await asyncio.sleep(latency_s)
-        if behaviour == "hang":
-            await never()
-        if behaviour == "cancel":
-            raise asyncio.CancelledError
+        await _trouble(behaviour, name)
         return answer(arguments)
 
     def derived(*arguments):
@@ -92,6 +89,63 @@ def _fallback(draw, name):
     return {"fallback": fall_back}
 
 
+def _batch(draw, bad):
+    """Answers all keys but those that leave the drawn remainder; or is in trouble as a whole."""
+    behaviour = draw(st.sampled_from(["ok"] * 3 + bad))
+    latency_s, missing = draw(st.integers(0, 6)), draw(st.integers(0, 9)) if bad else -1
+
+    @batch(max=draw(st.integers(1, 3)), timeout=draw(st.integers(0 if bad else 7, 8)) + 0.5)
+    async def stock(keys):
+        if latency_s:
+            await asyncio.sleep(latency_s)
+        await _trouble(behaviour, "stock")
+        return {key: _fingerprint("stock", [key]) for key in keys if _fingerprint("", [key]) % 5 != missing}
+
+    return stock
+
+
+def _elements(source):
+    """A node that makes a list of what another one gave, an empty one too."""
+
+    def elements(value):
+        return [_fingerprint("element", [value, place]) for place in range(_fingerprint("", [value]) % 4)]
+
+    elements.__signature__ = _signature([(source, "hard")])
+    return elements
+
+
+def _body(draw, name, bad, stock):
+    kind = draw(st.sampled_from(["fetch", "derived", "lookup"]))
+    if kind == "lookup":
+        return lookup(stock, key="element")
+    behaviour = draw(st.sampled_from(["ok"] * 3 + [b for b in bad if kind == "fetch" or b == "raise"]))
+    every, latency_s = draw(st.integers(1, 3)), draw(st.integers(0, 6))
+
+    def derived(element):
+        if behaviour == "raise" and element % every == 0:
+            raise ValueError(name)
+        return _fingerprint(name, [element])
+
+    async def fetched(element):
+        if latency_s:
+            await asyncio.sleep(latency_s)
+        if element % every == 0:
+            await _trouble(behaviour, name)
+        return _fingerprint(name, [element])
+
+    timeout_s = draw(st.integers(0 if bad else 7, 8)) + 0.5
+    return derived if kind == "derived" else fetch(timeout=timeout_s, **_fallback(draw, name))(fetched)
+
+
+async def _trouble(behaviour, name):
+    if behaviour == "raise":
+        raise ValueError(name)
+    if behaviour == "hang":
+        await never()
+    if behaviour == "cancel":
+        raise asyncio.CancelledError
+
+
 @st.composite
 def cases(draw, *, trouble: bool = True):
     """A graph of up to sixteen nodes over two inputs, some goals, and some nodes handed in."""
@@ -99,7 +153,8 @@ def cases(draw, *, trouble: bool = True):
     known = ["i0", "i1"]
     nodes: dict[str, Any] = {}
     bad = ["raise", "hang", "cancel"] if trouble else []
-    kinds = ["fetch"] * 4 + ["derived"] * 3 + ["branch"] * 2 + ["first_of"]
+    kinds = ["fetch"] * 4 + ["derived"] * 3 + ["branch"] * 2 + ["first_of", "lookup", "each"]
+    stock = _batch(draw, bad)
     for number in range(draw(st.integers(2, 16))):
         name = f"n{number}"
         kind = draw(st.sampled_from(kinds))
@@ -110,6 +165,11 @@ def cases(draw, *, trouble: bool = True):
             nodes[name] = branch(condition, then=then, otherwise=otherwise)
         elif kind == "first_of":
             nodes[name] = first_of(*(draw(some) or ["i0"]))
+        elif kind == "lookup":
+            nodes[name] = lookup(stock, key=draw(near))
+        elif kind == "each":
+            nodes[f"{name}s"] = _elements(draw(near))
+            nodes[name] = each(_body(draw, name, bad, stock), over=f"{name}s")
         else:
             modes = st.sampled_from(["hard"] * 5 + ["default", "outcome"])
             parameters = [(source, draw(modes)) for source in draw(some)]
