@@ -45,8 +45,8 @@ def replay(
     known = _known(graph, recording, given or {})
     absent = (graph.inputs - known.keys()) | set(recording.left_out).difference(given or ())
     nodes = {name: node if name in known else _silent(node, absent) for name, node in graph.nodes.items()}
-    lost = frozenset(n for n, value in known.items() if isinstance(value, Outcome) and not value.has_value)
-    plan = compile_plan(nodes, graph.inputs, wanted, frozenset(known), lost)
+    outcomes = frozenset((name, o.has_value) for name, o in known.items() if isinstance(o, Outcome))
+    plan = compile_plan(nodes, graph.inputs, wanted, frozenset(known), outcomes)
     return async_engine.resolve_at_once(plan, known)
 
 
