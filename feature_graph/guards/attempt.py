@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from feature_graph.deadline import current_deadline, remaining
 from feature_graph.errors import FetchTimedOut
-from feature_graph.guards.ending import without_frame
+from feature_graph.guards.ending import without_our_frames
 from feature_graph.guards.source import Source, Verdict
 
 Call = Callable[..., Awaitable[object]]
@@ -48,7 +48,7 @@ class Attempt:
         try:
             value = await self._call(*args, **kwargs)
         except BaseException as error:
-            without_frame(error)
+            without_our_frames(error)
             source.settle(self._verdict(error), source.clock() - began_s, error, probe)
             raise
         else:

@@ -19,6 +19,7 @@ from feature_graph.deadline import seconds_of
 from feature_graph.errors import BadGraph, BadRun
 from feature_graph.guards.attempt import Call
 from feature_graph.guards.clock import Clock, loop_time
+from feature_graph.guards.ending import without_our_frames
 from feature_graph.guards.flight import Flight
 from feature_graph.scope import StandIn, note, notes_here, stand_by
 
@@ -183,7 +184,11 @@ class Caching:
         if entry is not None:
             return await self._fetch_or_stale(entry, key, args, kwargs)
         note(cache="miss")
-        return await self._cache.flight(self._name, key, self._call, args, kwargs).wait()
+        try:
+            return await self._cache.flight(self._name, key, self._call, args, kwargs).wait()
+        except BaseException as error:
+            without_our_frames(error)
+            raise
 
     async def _fetch_or_stale(
         self, entry: Entry, key: Key, args: tuple[object, ...], kwargs: dict[str, object]
@@ -194,6 +199,7 @@ class Caching:
         try:
             return await self._cache.flight(self._name, key, self._call, args, kwargs).wait()
         except Exception as error:
+            without_our_frames(error)
             return stale(error)
 
     def _stand_in(

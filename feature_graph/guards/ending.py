@@ -34,13 +34,16 @@ async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
         await asyncio.wait(alive)
 
 
-def without_frame(error: BaseException) -> None:
-    """Take the catching frame off the traceback, so that it begins in the user's code.
+def without_our_frames(error: BaseException) -> None:
+    """Let the traceback begin in the user's code, for an ``except`` clause that ends with a bare ``raise``.
 
-    For an ``except`` clause that goes on with a bare ``raise``, which does not put it back.
+    A person does not look for his mistake in here; and a frame that knows the error it raised makes a circle,
+    which only the garbage collector would break.
     """
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next
+    inner = error.__traceback__
+    while inner is not None and str(inner.tb_frame.f_globals.get("__name__")).startswith(f"{__package__}."):
+        inner = inner.tb_next
+    error.__traceback__ = inner
 
 
 def _gone(task: asyncio.Task[Any]) -> None:

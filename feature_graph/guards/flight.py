@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from math import inf
 from types import TracebackType
+from typing import Any
 
 from feature_graph.deadline import current_deadline, remaining
 from feature_graph.guards.attempt import Call
@@ -32,6 +33,7 @@ class Flight:
 
     __slots__ = (
         "_landed",
+        "_leaving",
         "_loop",
         "_name",
         "_scope",
@@ -49,6 +51,7 @@ class Flight:
         self._loop = asyncio.get_running_loop()
         self._waiters: dict[asyncio.Future[None], float] = {}
         self._scope = Scope()
+        self._leaving: list[tuple[str, asyncio.Task[Any]]] = []
         self._task: asyncio.Task[object] | None = None
         self.value: object = None
         self.error: BaseException | None = None
@@ -111,6 +114,8 @@ class Flight:
         else:
             self.value = task.result()
         self._task = None
+        self._leaving = [(name, other) for name, other in self._scope.adopted if not other.done()]
+        self._scope.adopted.clear()  # a task knows its context, and that the scope
         landed, self._landed = self._landed, None
         landed(self)
         waiters, self._waiters = self._waiters, {}
@@ -119,7 +124,7 @@ class Flight:
                 waiter.set_result(None)
 
     def _answer(self) -> object:
-        for name, task in self._scope.adopted:  # the run of each consumer sees them ended
+        for name, task in self._leaving:  # the run of each consumer sees them ended
             if not task.done():
                 adopt(name, task)
         note(**self._scope.notes.get(_TELLER, {}))

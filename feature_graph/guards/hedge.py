@@ -14,7 +14,7 @@ from datetime import timedelta
 from feature_graph.deadline import seconds_of
 from feature_graph.errors import BreakerOpen, Overloaded
 from feature_graph.guards.attempt import Attempt
-from feature_graph.guards.ending import end_all, stop
+from feature_graph.guards.ending import end_all, stop, without_our_frames
 from feature_graph.guards.source import Source
 from feature_graph.scope import adopt, note
 
@@ -56,7 +56,11 @@ class Hedging:
         except BaseException:
             await end_all(copies)
             raise
-        return self._conclude(copies)
+        try:
+            return self._conclude(copies)
+        except BaseException as error:
+            without_our_frames(error)
+            raise
 
     def _send(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Copy:
         copy = asyncio.get_running_loop().create_task(self._attempt(*args, **kwargs))
@@ -77,18 +81,15 @@ class Hedging:
     def _conclude(self, copies: list[Copy]) -> object:
         """The answer, the losers cancelled, and what is worth a note."""
         winner = next((copy for copy in copies if _is_good(copy)), None)
-        try:
-            for copy in copies:
-                stop(copy)
-            if len(copies) > 1:
-                note(hedge="failed" if winner is None else "won" if winner is copies[1] else "lost")
-            if winner is None:
-                raise _first_error(copies)
-            if winner is not copies[0]:
-                self._source.hedge_won()
-            return winner.result()
-        finally:
-            copies.clear()  # an error holds the frames that it passed, and they would hold the error
+        for copy in copies:
+            stop(copy)
+        if len(copies) > 1:
+            note(hedge="failed" if winner is None else "won" if winner is copies[1] else "lost")
+        if winner is None:
+            raise _first_error(copies)
+        if winner is not copies[0]:
+            self._source.hedge_won()
+        return winner.result()
 
 
 async def _until_one_is_good(copies: list[Copy]) -> None:

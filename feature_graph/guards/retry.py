@@ -10,7 +10,7 @@ from feature_graph.deadline import seconds_of
 from feature_graph.errors import BadGraph, BadRun, TransientError
 from feature_graph.guards.attempt import AttemptTimedOut, Call
 from feature_graph.guards.clock import is_number
-from feature_graph.guards.ending import without_frame
+from feature_graph.guards.ending import without_our_frames
 from feature_graph.guards.source import Source
 from feature_graph.scope import note
 
@@ -84,13 +84,13 @@ class Retrying:
             try:
                 value = await self._attempt(*args, **kwargs)
             except self._on as error:
-                without_frame(error)
+                without_our_frames(error)
                 pause_s = self._pause_s(made)
                 if pause_s is None:
                     raise
                 error.__traceback__ = None  # it is dropped, and so is what its frames hold
             except BaseException as error:
-                without_frame(error)
+                without_our_frames(error)
                 note(attempts=made)
                 raise
             else:

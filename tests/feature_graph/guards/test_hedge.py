@@ -243,7 +243,10 @@ async def asked(x):
         ({"hedge": "95%", "idempotent": True}, "hedge='95%'; legal"),
         ({"hedge": 0, "idempotent": True}, "hedge=0; legal"),
         ({"hedge": True, "idempotent": True}, "hedge=True; legal"),
-        ({"hedge": timedelta(seconds=3), "idempotent": True, "timeout": 2}, "hedges after 3 s, .* of 2 s comes"),
+        (
+            {"hedge": timedelta(seconds=3), "idempotent": True, "timeout": 2},
+            "hedges after 3 s, .* of 2 s comes",
+        ),
     ],
 )
 def test_a_hedge_that_makes_no_sense_is_refused_when_the_graph_is_built(options, says):
@@ -271,7 +274,11 @@ def model(first, second, delay_s, deadline_s):
         return (None, first_s, "first") if first_s < deadline_s else (None, deadline_s, "late")
     sent_s = min(first_s, delay_s)
     second_s, second_good = sent_s + second[0], second[1] == "value"
-    good = [(at_s, who) for at_s, ok, who in ((first_s, first_good, "first"), (second_s, second_good, "second")) if ok]
+    good = [
+        (at_s, who)
+        for at_s, ok, who in ((first_s, first_good, "first"), (second_s, second_good, "second"))
+        if ok
+    ]
     ended_s, who = min(good) if good else (max(first_s, second_s), "error")
     if sent_s >= deadline_s:
         return None, deadline_s, "late"
@@ -287,7 +294,9 @@ def test_random_races_end_as_the_sequential_model_says(first, second, delay_s, d
     outcome, took_s, _ = hedged(script, hedge=delay_s, deadline=deadline_s)
     sent_s, ended_s, who = model(first, second, delay_s, deadline_s)
     assert took_s == pytest.approx(ended_s)
-    assert [began_s - 1000 for began_s in script.began[1:]] == ([] if sent_s is None else [pytest.approx(sent_s)])
+    assert [began_s - 1000 for began_s in script.began[1:]] == (
+        [] if sent_s is None else [pytest.approx(sent_s)]
+    )
     values = {"first": (Status.OK, "first"), "second": (Status.OK, "value"), "error": (Status.FAILED, None)}
     assert (outcome.status, outcome.value) == values.get(who, (Status.TIMED_OUT, None))
     assert "under way" not in script.ended

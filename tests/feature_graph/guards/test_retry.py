@@ -105,7 +105,9 @@ def test_no_attempt_when_the_pause_alone_would_pass_the_deadline():
     """(46) The error comes at once instead of a timeout later."""
     script = Script([(1, Transient("why"))])
     source = Source("s", random=lambda: 1.0)
-    outcome = outcome_of(script, deadline=3, source=source, retry=Retry(on=Transient, backoff=2, max_backoff=9))
+    outcome = outcome_of(
+        script, deadline=3, source=source, retry=Retry(on=Transient, backoff=2, max_backoff=9)
+    )
     assert (script.calls, str(outcome.error), outcome.notes["gave_up"]) == (1, "why", "time")
 
 
@@ -238,7 +240,13 @@ def model(script, attempts, tokens, ratio, deadline):
 
 
 @settings(max_examples=300, deadline=None)
-@given(SCRIPTS, st.integers(2, 5), st.integers(1, 6), st.sampled_from([0.1, 0.5]), st.sampled_from([2.5, 4.5, 99.5]))
+@given(
+    SCRIPTS,
+    st.integers(2, 5),
+    st.integers(1, 6),
+    st.sampled_from([0.1, 0.5]),
+    st.sampled_from([2.5, 4.5, 99.5]),
+)
 def test_random_scripts_end_as_the_sequential_model_says(entries, attempts, tokens, ratio, deadline):
     script = Script(list(entries))
     source = Source("s", retry_budget=RetryBudget(tokens, ratio))
