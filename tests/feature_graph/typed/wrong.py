@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from feature_graph import Graph, batch, branch, each, fetch, lookup, wire
 
@@ -12,6 +12,7 @@ class Given(TypedDict):
     """All that a caller hands in."""
 
     customer_id: str
+    factor: NotRequired[int]
 
 
 @fetch(timeout=0.05, fallback=0.0)
@@ -34,40 +35,37 @@ async def prices(ids: Sequence[str]) -> Mapping[str, float]:
 graph = Graph(Given, score, risk)
 
 
-@fetch(timeout=0.05)  # wrong: a plain def is a fetch only if it is said to block
-def plain(customer_id: str) -> float:
-    """Not async."""
-    return 0.5
+if TYPE_CHECKING:  # it would be refused at run time too
 
+    @fetch(timeout=0.05)  # wrong: a plain def is a fetch only if it is said to block
+    def plain(customer_id: str) -> float:
+        """Not async."""
+        return 0.5
 
-@fetch(timeout="50ms")  # wrong: seconds
-async def text_timeout(customer_id: str) -> float:
-    """Not a number."""
-    return 0.5
+    @fetch(timeout="50ms")  # wrong: seconds
+    async def text_timeout(customer_id: str) -> float:
+        """Not a number."""
+        return 0.5
 
+    @fetch(time_out=0.05)  # wrong: no such option
+    async def misspelt(customer_id: str) -> float:
+        """Not an option."""
+        return 0.5
 
-@fetch(time_out=0.05)  # wrong: no such option
-async def misspelt(customer_id: str) -> float:
-    """Not an option."""
-    return 0.5
+    @batch(max=10)  # wrong: no mapping
+    async def listed(ids: Sequence[str]) -> list[float]:
+        """Not by key."""
+        return [1.0 for _ in ids]
 
+    @batch(max=10)  # wrong: no sequence of keys
+    async def one_by_one(key: str) -> Mapping[str, float]:
+        """Not a batch."""
+        return {key: 1.0}
 
-@batch(max=10)  # wrong: no mapping
-async def listed(ids: Sequence[str]) -> list[float]:
-    """Not by key."""
-    return [1.0 for _ in ids]
-
-
-@batch(max=10)  # wrong: no sequence of keys
-async def one_by_one(key: str) -> Mapping[str, float]:
-    """Not a batch."""
-    return {key: 1.0}
-
-
-lookups = lookup(score, key="customer_id")  # wrong: no batch
-branches = branch("risk", then="score")  # wrong: two sides
-eaches = each(risk, over=["a"])  # wrong: the name of a node
-wired = wire(risk, score=0.5)  # wrong: the name of a node
+    lookups = lookup(score, key="customer_id")  # wrong: no batch
+    branches = branch("risk", then="score")  # wrong: two sides
+    eaches = each(risk, over=["a"])  # wrong: the name of a node
+    wired = wire(risk, score=0.5)  # wrong: the name of a node
 
 
 async def ask() -> None:
