@@ -39,6 +39,7 @@ class Flight:
         "_scope",
         "_task",
         "_traceback",
+        "_until_s",
         "_waiters",
         "error",
         "value",
@@ -50,6 +51,7 @@ class Flight:
         self._landed: Landed | None = landed
         self._loop = asyncio.get_running_loop()
         self._waiters: dict[asyncio.Future[None], float] = {}
+        self._until_s = inf
         self._scope = Scope()
         self._leaving: list[tuple[str, asyncio.Task[Any]]] = []
         self._task: asyncio.Task[object] | None = None
@@ -87,14 +89,15 @@ class Flight:
 
     def _overdue_s(self) -> float:
         """A clock that stands at minus what the most patient consumer has left."""
-        if not self._waiters:
-            return 0.0
-        return -min(A_DAY_S, max(self._waiters.values()) - self._loop.time())
+        until_s = max(self._waiters.values()) if self._waiters else self._until_s
+        return -min(A_DAY_S, until_s - self._loop.time())
 
     def _leave(self, waiter: asyncio.Future[None]) -> bool:
         """Off the list; True if this was the last, so that the fetch is given up."""
-        if self._waiters.pop(waiter, None) is None or self._waiters or self._landed is None:
+        until_s = self._waiters.pop(waiter, None)
+        if until_s is None or self._waiters or self._landed is None:
             return False
+        self._until_s = until_s  # whether his time was up tells whose fault it is
         landed, self._landed = self._landed, None
         self.error = asyncio.CancelledError()
         landed(self)
@@ -103,6 +106,8 @@ class Flight:
         return True
 
     def _land(self, task: asyncio.Task[object]) -> None:
+        self._leaving = [(name, other) for name, other in self._scope.adopted if not other.done()]
+        self._scope.adopted.clear()  # a task knows its context, and that the scope
         if self._landed is None:  # given up: nobody wants to know
             if not task.cancelled():
                 task.exception()
@@ -114,8 +119,6 @@ class Flight:
         else:
             self.value = task.result()
         self._task = None
-        self._leaving = [(name, other) for name, other in self._scope.adopted if not other.done()]
-        self._scope.adopted.clear()  # a task knows its context, and that the scope
         landed, self._landed = self._landed, None
         landed(self)
         waiters, self._waiters = self._waiters, {}

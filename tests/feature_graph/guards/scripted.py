@@ -19,7 +19,7 @@ class Fatal(Exception):
 
 @dataclass
 class Script:
-    """The n-th call takes the n-th entry: seconds, and a value or an error; the last entry goes on for ever."""
+    """The n-th call takes the n-th entry: seconds, and a value or an error; the last goes on for ever."""
 
     entries: list
     began: list = field(default_factory=list)

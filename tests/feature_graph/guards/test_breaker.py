@@ -9,7 +9,7 @@ import pytest
 
 from feature_graph import BadGraph, Graph, Status, fetch
 from feature_graph.errors import BreakerOpen
-from feature_graph.guards import Breaker, BreakerState, Source
+from feature_graph.guards import Breaker, BreakerState, Cache, Source
 from tests.feature_graph.guards.scripted import Fatal, Script, guard, now, settle
 from tests.feature_graph.virtual_time import run
 
@@ -38,7 +38,7 @@ def test_half_of_twenty_calls_in_ten_seconds_open_it():
         assert source.state().breaker is CLOSED
         await times(1, call)
         assert source.state().breaker is OPEN
-        kind, error = await settle(call())
+        _, error = await settle(call())
         assert isinstance(error, BreakerOpen)
         assert str(error) == "source 'bureau' failed too often and is left alone for 5 s more"
         assert (script.calls, source.state().refused) == (20, 1)
@@ -140,6 +140,27 @@ def test_a_source_that_hangs_opens_it_by_the_timeouts_of_those_who_ask():
         assert outcome.notes["breaker"] == "open"
 
     run(main)
+
+
+def test_shared_calls_count_as_late_only_if_their_last_consumer_ran_out_of_time():
+    """Through a cache too, what nobody wants any more says nothing, and what hangs does."""
+    for leaves, state in (("its time is up", OPEN), ("no longer wanted", CLOSED)):
+        source = source_with()
+
+        async def node(x):
+            await asyncio.sleep(99)
+
+        graph = Graph(Given, fetch(source=source, timeout=0.1, cache=Cache(1, key="x"))(node))
+
+        async def main(graph=graph, leaves=leaves):
+            for _ in range(20):
+                run = asyncio.create_task(graph.resolve("node", given={"x": 1}))
+                await asyncio.sleep(0.2 if leaves == "its time is up" else 0.05)
+                run.cancel()
+                await asyncio.wait([run])
+
+        run(main)
+        assert source.state().breaker is state
 
 
 def test_calls_that_were_begun_too_late_to_end_do_not_count_against_it():

@@ -63,7 +63,7 @@ def test_consumers_in_many_runs_share_one_fetch_and_what_it_notes():
 
 
 def test_an_impatient_consumer_detaches_and_the_patient_one_has_the_value():
-    """(40) Section 9's hazard: the first who wanted it gives up; neither the fetch nor the key is poisoned."""
+    """(40) The first who wanted it gives up; neither the fetch nor the key is poisoned."""
     script, cache = Script([(3, "value")]), Cache(10, key="x")
     graph = graph_of(script, cache)
 

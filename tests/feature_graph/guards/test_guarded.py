@@ -10,6 +10,7 @@ import gc
 import pickle
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypedDict
 
 import pytest
@@ -75,7 +76,7 @@ def test_cancelled_at_any_turn_it_leaves_no_task_no_place_and_no_unseen_error(
     for turns in range(200):
         script = Script(entries, cleaning_s=cleaning_s)
         options = COMBINATIONS[combination]()
-        if not run(lambda: cancelled_after(turns, script, options, consumers)):
+        if not run(functools.partial(cancelled_after, turns, script, options, consumers)):
             break
     else:
         raise AssertionError("200 turns were not enough")
@@ -116,10 +117,11 @@ def test_an_outer_timeout_counts_its_own_cancellation_and_no_other():
     async def main():
         for make in COMBINATIONS.values():
             task = asyncio.current_task()
-            with pytest.raises(TimeoutError):
+            failing, late = (guard(Script([(3, Transient()), (99, 0)]), **make()) for _ in range(2))
+            with pytest.raises(TimeoutError):  # noqa: PT012 - the timeout is what is looked at
                 async with asyncio.timeout(3.5):
-                    await settle(guard(Script([(3, Transient()), (99, "late")]), **make())(1))
-                    await guard(Script([(99, "late")]), **make())(2)
+                    await settle(failing(1))
+                    await late(2)
             assert task.cancelling() == 0
 
     run(main)
@@ -258,23 +260,22 @@ def test_a_thread_keeps_its_place_until_it_has_ended():
 
 def test_a_blocking_call_that_no_thread_has_begun_is_never_begun():
     """The executor's queue is longer than the patience of who waits."""
-    go, ran = threading.Event(), []
+    go, began, ran = threading.Event(), threading.Event(), []
     source = Source("s")
 
     def node(x):
         ran.append(x)
+        began.set()
         go.wait(20)
 
     call = guard(node, blocking=True, source=source)
 
     async def main():
-        from concurrent.futures import ThreadPoolExecutor
-
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         first = asyncio.create_task(call(1))
         second = asyncio.create_task(call(2))
-        while not ran:
-            await asyncio.sleep(0)
+        with ThreadPoolExecutor(1) as other:
+            await asyncio.get_running_loop().run_in_executor(other, began.wait, 20)
         second.cancel()
         await asyncio.wait([second])
         assert source.state().in_flight == 1

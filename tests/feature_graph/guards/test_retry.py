@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from itertools import pairwise
 from typing import TypedDict
 
 import pytest
@@ -69,13 +70,13 @@ def test_pauses_are_drawn_from_nothing_to_a_bound_that_doubles():
 
     async def main():
         await settle(call(1))
-        return [later - earlier for earlier, later in zip(script.began, script.began[1:])]
+        return [later - earlier for earlier, later in pairwise(script.began)]
 
     assert run(main) == pytest.approx([1, 1, 4, 4])
 
 
 def test_no_attempt_when_the_budget_of_the_source_is_spent():
-    """(45) A failure costs a token; at half nobody retries, whichever fetch he makes; successes earn it back."""
+    """(45) A failure costs a token; at half nobody retries; successes, of any fetch, earn it back."""
     source = Source("s", retry_budget=RetryBudget(tokens=4, ratio=0.5))
     broken, fine = Script([(0, Transient())]), Script([(0, "fine")])
     first = guard(broken, retry=Retry(on=Transient, attempts=9, backoff=0), source=source)
@@ -223,7 +224,7 @@ SCRIPTS = st.lists(st.tuples(st.integers(0, 3), OUTCOMES), min_size=1, max_size=
 
 def model(script, attempts, tokens, ratio, deadline):
     """What one call does, in sequence: its end, how long it takes, the calls it made, the tokens left."""
-    time_s, most, made, durations = 0, tokens, 0, []
+    time_s, most, made = 0, tokens, 0
     while True:
         seconds, outcome = script[min(made, len(script) - 1)]
         made += 1
