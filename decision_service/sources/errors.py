@@ -18,7 +18,7 @@ Messages name the source and the table, never the customer whose key it was.
 
 from __future__ import annotations
 
-from feature_graph.errors import KeyMissing, TransientError
+from feature_graph import KeyMissing, TransientError
 from sidecar.contracts.errors import BadSettings, SidearmError
 
 

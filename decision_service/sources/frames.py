@@ -57,7 +57,7 @@ def table_of(data: bytes, path: Path, key: Sequence[str]) -> pl.DataFrame:
         raise BadSource("a table in a file needs polars: pip install 'sidearm[tables]'") from None
     try:
         frame = pl.read_parquet(data) if path.suffix == ".parquet" else pl.read_ipc(data)
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise BadTable(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     _check_columns(frame, key, path)
     frame = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))

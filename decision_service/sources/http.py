@@ -23,6 +23,9 @@ What a request of ours does, and what not:
   out of it.
 - An answer is read up to ``max_bytes`` and decoded into the type that was asked for.
 
+It stands on httpx's transport, without httpx's client: what a client adds (cookies, redirects, environment)
+is what is not wanted here, and a quarter of a call's processor time.
+
 It speaks HTTP/1.1. A pool of kept connections has as many requests in flight as HTTP/2 on one, a lost
 packet holds up one of them, not all, and a cancelled request (a hedge that lost) costs its connection only.
 HTTP/2 pays off where connections are dear, as over the internet: ``http2=True``, with the package ``h2``.
@@ -36,7 +39,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -52,6 +54,7 @@ from decision_service.sources.errors import (
     SourceAway,
     SourceRefused,
 )
+from decision_service.sources.lines import Lines
 from decision_service.sources.rows import KeyPart, key_text
 from feature_graph import remaining
 
@@ -69,6 +72,9 @@ _LATER = frozenset({408, 425, 429})
 _FOR_GOOD = frozenset({501, 505})
 """5xx that no repetition helps."""
 _SLACK_S = 0.05
+_UNTIMED = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"))}
+"""One timer for the whole request stands around it; httpx's own are for a single read each."""
+_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "sidearm"}
 _HOLE = re.compile(r"\{(\w*)\}")
 
 
@@ -76,10 +82,16 @@ class HttpService:
     """One HTTP service; made by :func:`open_http`."""
 
     def __init__(
-        self, client: httpx.AsyncClient, name: str, timeout_s: float, max_bytes: int, headers: Headers | None
+        self,
+        lines: Lines,
+        base_url: httpx.URL,
+        timeout_s: float,
+        max_bytes: int,
+        headers: Headers | None,
     ) -> None:
-        self._client = client
-        self._name = name
+        self._lines = lines
+        self._base_url = str(base_url).rstrip("/")
+        self._name = base_url.host
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._headers = headers
@@ -133,14 +145,14 @@ class HttpService:
         waits_s = self._timeout_s if left_s is None else min(self._timeout_s, left_s)
         if waits_s <= 0.0:
             raise SourceAway(f"{what}: no time was left to ask")
-        target, headers = filled(path, parts), self._request_headers(waits_s, content)
+        url, headers = self._base_url + filled(path, parts), self._request_headers(waits_s, content)
         try:
+            request = httpx.Request(
+                method, url, params=query, headers=headers, content=content, extensions=_UNTIMED
+            )
             # Where the run's own time is shorter, the run ends this fetch: it knows whose time it was.
             limit_s = self._timeout_s if left_s is None else min(self._timeout_s, left_s + _SLACK_S)
             async with asyncio.timeout(limit_s):
-                request = self._client.build_request(
-                    method, target, params=query, headers=headers, content=content
-                )
                 status, body = await self._exchange(request, what)
         except TimeoutError:
             raise SourceAway(f"{what}: no answer within {self._timeout_s:g} s") from None
@@ -152,18 +164,17 @@ class HttpService:
         return self._decoded(body if status != 204 else b"null", kind, what)
 
     def _request_headers(self, waits_s: float, content: bytes | None) -> dict[str, str]:
-        headers = {} if self._headers is None else dict(self._headers())
-        headers[DEADLINE_HEADER] = str(max(1, int(waits_s * 1000)))
-        if content is not None:
-            headers["content-type"] = "application/json"
-        return headers
+        headers = _HEADERS if self._headers is None else _HEADERS | dict(self._headers())
+        headers = headers | {DEADLINE_HEADER: str(max(1, int(waits_s * 1000)))}
+        return headers if content is None else headers | {"content-type": "application/json"}
 
     async def _exchange(self, request: httpx.Request, what: str) -> tuple[int, bytes]:
-        response = await self._client.send(request, stream=True)
-        try:
-            return response.status_code, await self._body(response, what)
-        finally:
-            await response.aclose()
+        async with self._lines.line() as line:
+            response = await line.handle_async_request(request)
+            try:
+                return response.status_code, await self._body(response, what)
+            finally:
+                await response.aclose()
 
     async def _body(self, response: httpx.Response, what: str) -> bytes:
         """All of it, so that the connection can be used again; counted as it comes, whatever it said."""
@@ -224,24 +235,22 @@ async def open_http(
         raise BadSource(f"{base_url}: timeout_s, max_connections and max_bytes must be above 0")
     if http2 and find_spec("h2") is None:
         raise BadSource(f"{base_url}: http2=True needs the package h2: pip install 'httpx[http2]'")
-    client = httpx.AsyncClient(
-        base_url=url,
-        http1=not http2 or url.scheme == "https",  # without TLS nothing is negotiated
-        http2=http2,
-        verify=tls or True,
-        timeout=None,  # noqa: S113 - one timer for the whole request, in _ask: httpx's are a read each
-        limits=httpx.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=KEEP_ALIVE_S,
-        ),
-        headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "sidearm"},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        follow_redirects=False,
-        trust_env=False,
-    )
-    async with client:
-        yield HttpService(client, url.host, timeout_s, max_bytes, headers)
+    context = tls or httpx.create_ssl_context(trust_env=False)
+
+    def line() -> httpx.AsyncBaseTransport:
+        return httpx.AsyncHTTPTransport(
+            verify=context,
+            http1=not http2 or url.scheme == "https",  # without TLS nothing is negotiated
+            http2=http2,
+            limits=httpx.Limits(max_connections=None if http2 else 1, keepalive_expiry=KEEP_ALIVE_S),
+            trust_env=False,
+        )
+
+    lines = Lines(line, max_connections, shared=http2)
+    try:
+        yield HttpService(lines, url, timeout_s, max_bytes, headers)
+    finally:
+        await lines.close()
 
 
 def filled(path: str, parts: Mapping[str, KeyPart]) -> str:

@@ -50,7 +50,7 @@ from decision_service.sources.errors import (
     TableNotLoaded,
 )
 from decision_service.sources.rows import Key, check_parts, key_text, typed
-from feature_graph.scope import note
+from feature_graph import note
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.feature_table import TableName, TableRecord, decode_record, decode_row, slot_of
 from sidecar.contracts.keys import FeatureKeys

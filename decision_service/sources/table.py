@@ -18,7 +18,7 @@ For what fits into memory and changes a few times a day. A look-up costs 5 µs a
 columns, sorted by key, and are found by bisection: an index of a million keys would be another 200 MB.
 While the file is read anew, in a thread, the old and the new rows are there at once. Whoever writes the
 file writes another one and renames it over this one; a file that cannot be read leaves the rows as they
-were, and says so.
+were, and says so. While serving, a child process reads a new file first: a damaged one may end its reader.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from decision_service.sources.errors import BadSource, BadTable, RowMissing
 from decision_service.sources.frames import KEY, read_bytes, table_of
 from decision_service.sources.rows import Key, check_parts, key_text, typed
+from decision_service.sources.trial import survive
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,7 +123,7 @@ class FileTable(Generic[T]):
             self._refused = version
             return False
         try:
-            self._held = await asyncio.to_thread(self._read)
+            self._held = await asyncio.to_thread(self._read, first_by_another=True)
         except BadSource as error:
             self._refused = version
             log.warning("%s; the %s rows read before stay", error, self.rows)
@@ -131,13 +132,16 @@ class FileTable(Generic[T]):
         log.info("%s: %s rows, %s bytes", self._path, self.rows, self.size_bytes)
         return True
 
-    def _read(self) -> _Held:
+    def _read(self, *, first_by_another: bool = False) -> _Held:
         """All of it, or an error; the version is taken first, so that a later change is never missed."""
         try:
             version = _version(self._path)
         except OSError as error:
             raise BadTable(f"{self._path}: {error.strerror}") from error
-        frame = table_of(read_bytes(self._path), self._path, self._key)
+        data = read_bytes(self._path)
+        if first_by_another:
+            survive(data, self._path)
+        frame = table_of(data, self._path, self._key)
         size_bytes = int(frame.estimated_size())
         if size_bytes > self._max_bytes:
             raise BadTable(
