@@ -1,0 +1,111 @@
+"""Nothing is kept: not tasks, not errors with their frames, not memory. (51) of the list of edge cases."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import pytest
+
+from feature_graph import Graph, batch, each, fetch, first_of, lookup
+
+
+class Given(TypedDict):
+    x: int
+
+
+class Value:
+    """Something that a weak reference can see go."""
+
+
+@fetch(timeout=30)
+async def makes(x: int) -> Value:
+    await asyncio.sleep(0)
+    return Value()
+
+
+@fetch(timeout=30, fallback=0)
+async def fails(makes: Value) -> int:
+    await asyncio.sleep(0)
+    raise ValueError(makes)
+
+
+@batch(timeout=30)
+async def rows(keys: Sequence[int]) -> Mapping[int, int]:
+    await asyncio.sleep(0)
+    return {key: key for key in keys if key}
+
+
+async def late(x: int) -> int:
+    await asyncio.sleep(3600)
+    return x
+
+
+def elements(makes: Value) -> list[int]:
+    return [1, 2, 3]
+
+
+def sums(found: list[int], row: int, fails: int) -> int:
+    return sum(found) + row + fails
+
+
+GRAPH = Graph(
+    Given,
+    makes,
+    fails,
+    late,
+    elements,
+    sums,
+    found=each(lookup(rows, key="key"), over="elements"),
+    row=lookup(rows, key="x"),
+    missing=lookup(rows, key="fails"),
+    best=first_of("missing", "sums"),
+)
+
+
+@pytest.mark.parametrize("goals", ["makes", "fails", "best", "missing", "late", "best,late"])
+def test_a_resolution_that_is_let_go_takes_its_values_with_it(goals):
+    """Without the garbage collector: no cycle ties a value to a run, a task or a traceback."""
+
+    async def main():
+        found = await GRAPH.resolve([*goals.split(","), "makes"], given={"x": 1}, deadline=0.01)
+        value = weakref.ref(found["makes"])
+        await asyncio.sleep(0)
+        gc.collect()
+        gc.disable()
+        del found
+        return value
+
+    try:
+        assert asyncio.run(main())() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs_leave_the_memory_as_it_was():
+    """(51) A hundred at once, a hundred times over; what grows by a byte a run would show."""
+
+    async def hundred():
+        await asyncio.gather(*(GRAPH.resolve("best", given={"x": 1}, deadline=30) for _ in range(100)))
+
+    async def held_after(hundreds):
+        for _ in range(hundreds):
+            await hundred()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    async def main():
+        tracemalloc.start()
+        before = await held_after(10)  # the last hundred is held by its own task
+        after = await held_after(100)
+        tracemalloc.stop()
+        return after - before, len(asyncio.all_tasks())
+
+    grown_bytes, tasks = asyncio.run(main())
+    assert tasks == 1
+    assert grown_bytes < 10_000
