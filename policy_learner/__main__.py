@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from policy_learner.errors import Fenced, LearnerError
+from policy_learner.failpoints import arm_from
 from policy_learner.run import run
 from policy_learner.settings import learner_settings
 from policy_learner.state import Deps
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        arm_from(environ)
         if not arguments.app:
             raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
         deps = _deps(Path(arguments.app), DataFolder(Path(arguments.data)), environ)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from policy_learner.arrow_schema import compression_of
 from policy_learner.errors import BrokenChain
+from policy_learner.failpoints import reached
 from policy_learner.positions import START, date_of, order
 
 _TEMPORARY = ".writing-"
@@ -106,10 +107,12 @@ def append(folder: Path, lane: int, day: date, first: str, covers: Span, table: 
     final = where / f"{lane}-{first}.parquet"
     try:
         _write(temporary, table.replace_schema_metadata(_footer(covers)))
+        reached("file written")
         try:
             os.link(temporary, final)
         except (FileExistsError, FileNotFoundError):  # taken, or our temporary file was swept by a successor
             return None
+        reached("linked")
     finally:
         temporary.unlink(missing_ok=True)
     _flush_folder(where)

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from policy_learner.errors import BadCheckpoint
+from policy_learner.failpoints import reached
 
 _MAGIC = b"SDCK1"
 _DIGEST_BYTES = 32
@@ -53,7 +54,9 @@ def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     body = msgspec.msgpack.encode(checkpoint)
     _write(folder / f"weights-{checkpoint.version}.bin", record)
+    reached("record written")
     path = _write(folder / _name(checkpoint.version), _MAGIC + hashlib.sha256(body).digest() + body)
+    reached("checkpoint saved")
     for old in _versions(folder)[:-KEPT]:
         (folder / _name(old)).unlink(missing_ok=True)
         (folder / f"weights-{old}.bin").unlink(missing_ok=True)
@@ -106,6 +109,7 @@ def _write(path: Path, data: bytes) -> Path:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    reached("checkpoint written")
     temporary.replace(path)
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

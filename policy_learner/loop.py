@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from policy_learner import publish as publishing
 from policy_learner.checkpoint import Checkpoint, save
+from policy_learner.failpoints import reached
 from policy_learner.gate import judge_parity, judge_values
 from policy_learner.positions import START, order
 from policy_learner.source import Chunk, close_due, find_due, read_chunks
@@ -72,6 +73,7 @@ def learn(learner: Learner, chunks: Sequence[Chunk]) -> None:
         refused = [(chunk.lessons[place].entry, reason) for place, reason in trained.refused]
         in_order = sorted([*refused, *chunk.undecoded], key=lambda one: order(one[0][0]))
         progress.refused += [(chunk.partition, entry, reason) for entry, reason in in_order]
+    reached("learnt")
     bury(learner)
 
 
@@ -83,6 +85,7 @@ def bury(learner: Learner) -> None:
         partition, entry, reason = refused[0]
         learner.dead_letters.bury(learner.partitions[partition], entry, reason)
         refused.pop(0)
+        reached("buried")
 
 
 def publish_is_due(learner: Learner) -> bool:
@@ -102,6 +105,7 @@ def gate(learner: Learner) -> Record | None:
         sample = training.latest[-settings.gate_sample :]
         verdict = judge_parity(verdict, record.weights, training.trainer, sample, settings.gate_tolerance)
         if verdict.passed:
+            reached("gated")
             return record
     learner.progress.judged = learner.progress.since
     learner.figures.gate_refusals += 1
@@ -123,6 +127,7 @@ def resend(learner: Learner) -> None:
     if publication is None:
         return
     publishing.publish(learner.deps.scripts, learner.deps.application.name, publication)
+    reached("published")
     _stands(learner, publication)
 
 
@@ -163,6 +168,7 @@ def trim(learner: Learner, now: bool = False) -> None:
     if now or learner.timers.trim.due:
         learner.timers.trim.restart()
         trim_behind(learner)
+        reached("trimmed")
 
 
 def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
@@ -187,6 +193,7 @@ def _write(learner: Learner) -> None:
     figures = learner.figures
     try:
         figures.archived_rows += learner.archive.write()
+        reached("archived")
     except OSError as error:
         figures.archive_error = f"{type(error).__name__}: {error}"
         raise

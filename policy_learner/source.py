@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 
 import redis
 
+from policy_learner.failpoints import reached
 from policy_learner.streams import Entry, Wanted, read_all_after
 from sidecar.contracts.application import Application, RewardConfig
 from sidecar.contracts.errors import BadEvent, BadId
@@ -68,8 +69,10 @@ def close_due(scripts: Scripts, waiting: Waiting, batch: int, tombstone_ms: int)
     """Finalise the due decisions of a partition and give up its orphans; how many ids were handed in."""
     for ids in _batches(waiting.due, batch):
         scripts.run(finalise_call(waiting.keys, ids, tombstone_ms=tombstone_ms))
+        reached("finalised")
     for ids in _batches(waiting.orphans, batch):
         scripts.run(orphan_call(waiting.keys, ids))
+        reached("orphans given up")
     return len(waiting.due) + len(waiting.orphans)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from policy_learner.catalogues import Catalogues, read_from_store
 from policy_learner.dead_letters import DeadLetters
+from policy_learner.failpoints import reached
 from policy_learner.parquet_sink import Archive
 from policy_learner.rebuild import Past, resume
 from policy_learner.settings import LearnerSettings
@@ -130,11 +131,13 @@ def open_learner(deps: Deps) -> Learner:
     application, settings, clock = deps.application, deps.settings, deps.clock
     client, folder = deps.scripts.client, deps.data.log(application.name)
     epoch = take_epoch(client, application.name)
+    reached("epoch taken")
     catalogues = Catalogues(read_from_store(client, application.name, folder))
     partitions = [Keys(application.name, partition) for partition in range(application.partitions)]
     dead_letters = DeadLetters(client, partitions)
     past = Past(client, application, deps.data, catalogues, dead_letters)
     resumed = resume(past, settings.cold_start)
+    reached("resumed")
     training, saved = resumed.training, resumed.checkpoint
     archive = Archive(
         client,
