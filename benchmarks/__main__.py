@@ -16,6 +16,7 @@ from rich.table import Table
 from benchmarks import learning, serving
 from benchmarks.feature_graph import suite as feature_graph
 from benchmarks.feature_graph.gates import MODULES as GATES
+from benchmarks.feature_graph_http import http_figures
 from benchmarks.figures import Figure, Row, write
 
 OUT = Path("build/bench.json")
@@ -24,6 +25,7 @@ SUITES: dict[str, Suite] = {
     "serving": lambda gates, tell: serving.figures(Path("build/bench-data")),
     "learner": lambda gates, tell: learning.figures(),
     "feature_graph": feature_graph.rows,
+    "feature_graph_http": lambda gates, tell: http_figures(),
 }
 
 

@@ -7,6 +7,7 @@ its own.
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,6 +27,7 @@ DEADLINE_S = 2.0
 AT_MOST_BARE = 1.02
 AT_MOST_MS = 460.0
 ROUNDS = 15
+TRIES = 2
 
 
 class Given(TypedDict):
@@ -43,8 +45,11 @@ class Answer(TypedDict):
 def http_figures(rounds: int = ROUNDS) -> list[Figure]:
     """The wall time of a resolve beside bare httpx, and what it may be; a missed gate is tried again."""
     with upstream() as base_url:
-        figures = asyncio.run(_measured(base_url, rounds))
-        return figures if all(one.passed for one in figures) else asyncio.run(_measured(base_url, rounds))
+        for _ in range(TRIES):
+            figures = asyncio.run(_measured(base_url, rounds))
+            if all(one.passed for one in figures):
+                break
+    return figures
 
 
 async def _measured(base_url: str, rounds: int) -> list[Figure]:
@@ -54,14 +59,16 @@ async def _measured(base_url: str, rounds: int) -> list[Figure]:
     ):
         sides = {"ours": resolving(service), "bare": by_rounds(client)}
         seen = await in_turns(sides, rounds, runs=1)
+    facts = {"load_1m": round(os.getloadavg()[0], 1)}  # the wall time is the machine's, too
     ours, bare = seen["ours"].times(1000.0), seen["bare"].times(1000.0)
     name = "feature_graph.http_g32"
-    return [
+    figures = [
         figure(
             name, ours, "ms", bare, "the same requests by bare httpx in four rounds", at_most=AT_MOST_BARE
         ),
         figure(f"{name}_wall", ours, "ms", fixed(AT_MOST_MS), "ms that it may take", at_most=1.0),
     ]
+    return [one._replace(facts=facts) for one in figures]
 
 
 def resolving(service: HttpService) -> Run:

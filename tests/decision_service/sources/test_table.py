@@ -107,7 +107,7 @@ async def test_a_file_that_cannot_be_read_leaves_the_rows_and_is_told_once(tmp_p
 
 
 async def test_a_damaged_file_does_not_end_the_service(tmp_path, caplog):
-    """Polars aborts the process that reads some; what can be read is another table, and not for us to judge."""
+    """Polars aborts the process that reads some; what can be read is not for us to judge."""
     path = write(tmp_path / "p.parquet", products(50))
     good = path.read_bytes()
     rng = random.Random(1)
