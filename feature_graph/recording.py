@@ -25,8 +25,8 @@ class RecordedError:
     kind: str
     """Module and name of its type."""
     message: str
-    arguments: tuple[object, ...] = ()
-    """What it was made from, as far as that is plain."""
+    arguments: tuple[object, ...] | None = None
+    """What it was made from, as far as that is plain; None: its message and nothing else."""
     state: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -90,8 +90,9 @@ def _recorded(outcome: Outcome[object], forms: Forms) -> RecordedOutcome:
 def _recorded_error(error: BaseException, forms: Forms) -> RecordedError:
     kind = type(error)
     state = {key: value for key, value in vars(error).items() if is_plain(value, forms)}
-    arguments = tuple(error.args) if is_plain(tuple(error.args), forms) else ()
-    return RecordedError(f"{kind.__module__}.{kind.__qualname__}", message_of(error), arguments, state)
+    message, arguments = message_of(error), tuple(error.args)
+    told = None if arguments == (message,) or not is_plain(arguments, forms) else arguments
+    return RecordedError(f"{kind.__module__}.{kind.__qualname__}", message, told, state)
 
 
 def message_of(error: BaseException) -> str:

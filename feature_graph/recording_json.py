@@ -83,7 +83,8 @@ def _outcome_told(name: str, outcome: RecordedOutcome, forms: Forms) -> _Json:
 
 def _error_told(name: str, error: RecordedError, forms: Forms) -> _Json:
     told: _Json = {"kind": error.kind, "message": error.message}
-    told |= {"arguments": _told(name, list(error.arguments), forms)} if error.arguments else {}
+    if error.arguments is not None:
+        told["arguments"] = _told(name, list(error.arguments), forms)
     return told | ({"state": _told(name, dict(error.state), forms)} if error.state else {})
 
 
@@ -121,11 +122,9 @@ def _outcome_read(told: _Json, forms: Forms) -> RecordedOutcome:
 
 
 def _error_read(told: _Json, forms: Forms) -> RecordedError:
-    arguments = from_plain(told.get("arguments", []), forms)
-    assert isinstance(arguments, list)
-    return RecordedError(
-        told["kind"], told["message"], tuple(arguments), _mapping(told.get("state", {}), forms)
-    )
+    arguments = from_plain(told["arguments"], forms) if "arguments" in told else None
+    made_from = tuple(arguments) if isinstance(arguments, list) else None
+    return RecordedError(told["kind"], told["message"], made_from, _mapping(told.get("state", {}), forms))
 
 
 def _span_read(told: _Json, forms: Forms) -> Span:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from feature_graph import async_engine, errors
 from feature_graph.errors import NotRecorded, Recorded
 from feature_graph.node import Derived, Each, Fetch, Lookup, Node
 from feature_graph.outcome import Outcome, Status
-from feature_graph.plan import compile_plan
+from feature_graph.plan import Kind, Plan, compile_plan
 from feature_graph.recording import RecordedError, RecordedOutcome, Recording, fetches, message_of
 from feature_graph.resolution import Resolution
 
@@ -47,7 +48,18 @@ def replay(
     nodes = {name: node if name in known else _silent(node, absent) for name, node in graph.nodes.items()}
     outcomes = frozenset((name, o.has_value) for name, o in known.items() if isinstance(o, Outcome))
     plan = compile_plan(nodes, graph.inputs, wanted, frozenset(known), outcomes)
-    return async_engine.resolve_at_once(plan, known)
+    return async_engine.resolve_at_once(_in_order(plan, recording), known)
+
+
+def _in_order(plan: Plan, recording: Recording) -> Plan:
+    """Let what failed fail in the order in which it did: a node that lost two is told of the first."""
+    ended_s = {span.name: span.end_s for span in recording.timeline if span.status is not Status.CANCELLED}
+
+    def time_of(index: int) -> float:
+        step = plan.steps[index]
+        return ended_s.get(step.name, inf) if step.kind == Kind.LOST else -1.0
+
+    return replace(plan, ready=tuple(sorted(plan.ready, key=time_of)))
 
 
 def _known(graph: Graph, recording: Recording, given: Mapping[str, object]) -> dict[str, object]:
@@ -92,7 +104,7 @@ def _error_of(told: RecordedError) -> BaseException:
     kind = getattr(home, name, None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         try:
-            error = kind.__new__(kind, *told.arguments)
+            error = kind.__new__(kind, *((told.message,) if told.arguments is None else told.arguments))
             vars(error).update(told.state)
         except TypeError:
             pass

@@ -59,9 +59,7 @@ def test_the_critical_path_is_the_chain_that_made_the_run_that_long():
     assert [leg.name for leg in path] == ["profile", "bureau", "risk"]
     assert path[0].start_s == 0
     assert path[-1].end_s == pytest.approx(0.1)
-    assert all(
-        before.end_s == pytest.approx(after.start_s) for before, after in zip(path, path[1:], strict=False)
-    )
+    assert all(before.end_s == pytest.approx(after.start_s) for before, after in pairwise(path))
 
 
 def test_a_node_on_the_path_made_quicker_wins_until_another_path_is_the_longest():
