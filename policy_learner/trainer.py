@@ -179,7 +179,10 @@ class Trainer:
         return [self._parsed.get(arm) for arm in arms]
 
     def _checked(self, example: Example) -> ExampleText:
-        self._parsed_sets.get(example.arms)  # refuses features outside their range, and arms that stand twice
+        if example.arms not in self._parsed_sets:
+            check_arms(example.arms)
+            for arm in example.arms:
+                self._lines.get(arm)  # refuses features outside their range; parsed when it is learnt from
         return text_of(example)
 
     def _learn_one(self, text: ExampleText) -> float:
@@ -238,6 +241,9 @@ class _KeptByIdentity(Generic[Key, Made]):
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def __contains__(self, key: Key) -> bool:
+        return id(key) in self._kept
 
     def clear(self) -> None:
         self._kept.clear()

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from policy_learner.arm_sets import ArmSets
 from policy_learner.catalogues import Catalogues
 from policy_learner.errors import TrainerPoisoned
 from policy_learner.positions import START, ms_of
@@ -17,7 +18,7 @@ from policy_learner.rows import is_learnt
 from policy_learner.trainer import Example, Trainer
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
-from sidecar.contracts.events import DecisionEvent, arms_of
+from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.scripts.publish import Batch
 from sidecar.contracts.weights import Weights, WeightsHeader, encode_weights, weights_of
 
@@ -67,7 +68,7 @@ class Training:
         trained: Sequence[str] = (),
         examples: int = 0,
     ) -> None:
-        self._model, self._catalogues = application.model, catalogues
+        self._model, self._arms = application.model, ArmSets(catalogues)
         self.trainer = trainer or Trainer(application.model)
         self.trained = list(trained) or [START] * application.partitions
         self.examples = examples
@@ -83,7 +84,7 @@ class Training:
             if not is_learnt(event):
                 continue
             try:
-                arms = arms_of(event, self._catalogues.get(event.catalogue))
+                arms = self._arms.of(event)
             except (BadEvent, UnknownCatalogue) as error:
                 refused.append(Refused(place, str(error)))
                 continue
