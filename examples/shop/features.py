@@ -1,38 +1,138 @@
-"""The shop's feature graph: who the shopper is (a fetch with a fallback), and the part of the day."""
+"""The shop's features: who the shopper is, which products may be shown, and what is so of each just now.
+
+The sign-in names a customer, who has a profile (a key is fetched to fetch a value with it); one whom nobody
+knows is a guest, and nothing more is fetched. Prices and stock of all products come in one call. What is sold
+out, or nothing for children, is taken out before anything dear is fetched.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import msgspec
 
-from feature_graph import Graph, fetch
+from decision_service.sources.constant import Fixed
+from decision_service.sources.rows import Key, Rows
+from feature_graph import Graph, KeyMissing, batch, branch, each, fetch, lookup
 
 BANDS = ("night", "morning", "afternoon", "evening")
+SCARCE_BELOW = 5
+"""Pieces in stock."""
+NOT_FOR_CHILDREN = "garden"
+FOLDER = Path(__file__).parent
 
-Profile = dict[str, str]
+T = TypeVar("T")
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Who signed in."""
+
+    customer: str
+    child: bool = False
+    """The account of somebody under age."""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What is known of a customer."""
+
+    segment: str
+    budget: float | None = None
+    """What they like to spend on one thing, in euros."""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What is so of a product just now."""
+
+    price: float
+    stock: int
+
+
+GUEST = Profile("guest")
 
 
 class Given(TypedDict):
-    """What the service hands in: the unit, the request's own ``hour`` or None, and the table of profiles."""
+    """What the service hands in: parts of the request, its arms, and the tables that ``clients`` opens."""
 
     unit_id: str
     hour: float | None
-    profiles: Mapping[str, Profile]
+    candidates: tuple[str, ...]
+    arms: tuple[str, ...]
+    arm_features: Mapping[str, Mapping[str, str | float | bool]]
+    logins: Rows[Login]
+    customers: Rows[Profile]
+    stockroom: Rows[Offer]
 
 
-@fetch(timeout=0.02, fallback={"segment": "guest"})
-async def profile(unit_id: str, profiles: Mapping[str, Profile]) -> Profile:
-    """What is known of the shopper. An unknown one is a KeyError, and so falls back to a guest."""
-    return profiles[unit_id]
+@fetch(timeout=0.02, fallback=None)
+async def login(unit_id: str, logins: Rows[Login]) -> Login | None:
+    """Who this is; None: nobody whom the shop knows."""
+    try:
+        return await logins.get(unit_id)
+    except KeyMissing:
+        return None
+
+
+@batch(max=500, timeout=0.02, fallback=None)
+async def offers(arms: Sequence[str], stockroom: Rows[Offer]) -> Mapping[Key, Offer | None]:
+    """Price and stock of many products in one call; one that the stockroom does not know has none."""
+    return await stockroom.many(arms)
+
+
+def offer_of(candidates: tuple[str, ...], all_offers: list[Offer | None]) -> dict[str, Offer]:
+    """Product to offer."""
+    return {arm: offer for arm, offer in zip(candidates, all_offers, strict=True) if offer is not None}
+
+
+def sold_out(offer_of: dict[str, Offer]) -> dict[str, str]:
+    """First look: products of which none is left."""
+    return {arm: "sold out" for arm, offer in offer_of.items() if offer.stock == 0}
+
+
+def not_for_children(
+    login: Login | None,
+    candidates: tuple[str, ...],
+    arm_features: Mapping[str, Mapping[str, str | float | bool]],
+) -> dict[str, str]:
+    """First look: products that a child is not shown."""
+    if login is None or not login.child:
+        return {}
+    barred = [arm for arm in candidates if arm_features[arm].get("category") == NOT_FOR_CHILDREN]
+    return dict.fromkeys(barred, "not for children")
+
+
+def is_guest(login: Login | None) -> bool:
+    """Whether there is nothing more to know of the shopper."""
+    return login is None
+
+
+def customer_id(login: Login | None) -> str:
+    """The key of the profile. Of customers only: the graph asks for it behind ``is_guest``."""
+    assert login is not None
+    return login.customer
+
+
+@fetch(timeout=0.02, fallback=GUEST)
+async def customer(customer_id: str, customers: Rows[Profile]) -> Profile:
+    """What is known of the customer; if that cannot be had in time, they are treated as a guest."""
+    return await customers.get(customer_id)
+
+
+def guest() -> Profile:
+    """What is known of a guest."""
+    return GUEST
 
 
 def segment(profile: Profile) -> str:
     """Which kind of shopper."""
-    return profile["segment"]
+    return profile.segment
+
+
+def budget(profile: Profile) -> float | None:
+    """What they like to spend, if that is known."""
+    return profile.budget
 
 
 def hour_band(hour: float | None) -> str | None:
@@ -42,12 +142,54 @@ def hour_band(hour: float | None) -> str | None:
     return BANDS[int(hour) // 6]
 
 
+def is_scarce(arm: str, offer_of: dict[str, Offer]) -> bool | None:
+    """Whether a product will soon be gone."""
+    return offer_of[arm].stock < SCARCE_BELOW if arm in offer_of else None
+
+
+def fits_budget(arm: str, offer_of: dict[str, Offer], budget: float | None) -> bool | None:
+    """Whether a product costs no more than the shopper likes to spend."""
+    return offer_of[arm].price <= budget if arm in offer_of and budget is not None else None
+
+
 @asynccontextmanager
 async def clients() -> AsyncIterator[dict[str, object]]:
-    """The profiles, read once. In place of this table a real shop has a client of its customer database."""
-    table = (Path(__file__).parent / "profiles.json").read_bytes()
-    yield {"profiles": msgspec.json.decode(table, type=dict[str, Profile])}
+    """The tables, read once. A real shop opens ``decision_service.sources.http`` or ``.store`` here."""
+    yield {
+        "logins": read_table("logins.json", Login),
+        "customers": read_table("customers.json", Profile),
+        "stockroom": read_table("offers.json", Offer),
+    }
 
 
-graph = Graph(Given, profile, segment, hour_band)
+def read_table(name: str, kind: type[T]) -> Fixed[T]:
+    """A table of the shop's folder."""
+    return Fixed(read_rows(name, kind))
+
+
+def read_rows(name: str, kind: type[T]) -> dict[str, T]:
+    """Its rows by key."""
+    return msgspec.json.decode((FOLDER / name).read_bytes(), type=dict[str, kind])  # type: ignore[valid-type]
+
+
+graph = Graph(
+    Given,
+    login,
+    offer_of,
+    sold_out,
+    not_for_children,
+    is_guest,
+    customer_id,
+    customer,
+    guest,
+    segment,
+    budget,
+    hour_band,
+    all_offers=each(lookup(offers, key="arm"), over="candidates"),
+    profile=branch("is_guest", then="guest", otherwise="customer"),
+    scarce=each(is_scarce, over="arms"),
+    in_budget=each(fits_budget, over="arms"),
+)
+first_look = ("sold_out", "not_for_children")
 goals = ("segment", "hour_band")
+arm_goals = ("scarce", "in_budget")

@@ -36,7 +36,19 @@ BY_SESSION_SHARE = 0.1
 BANDS = ("night", "morning", "afternoon", "evening")
 """Six hours each, from midnight."""
 
-Profile = dict[str, str]
+
+class Profile(msgspec.Struct, frozen=True):
+    """What the world needs to know of a customer."""
+
+    segment: str
+    budget: float
+
+
+class _Login(msgspec.Struct, frozen=True):
+    customer: str
+    child: bool = False
+
+
 T = TypeVar("T")
 
 
@@ -74,8 +86,10 @@ class Session:
 
 
 def load_profiles(folder: Path = FOLDER) -> dict[str, Profile]:
-    """The table of known shoppers: unit id to what is known of them."""
-    return msgspec.json.decode((folder / "profiles.json").read_bytes(), type=dict[str, Profile])
+    """Those who come, but for guests: unit id to what is known of them. Children come by hand only."""
+    logins = msgspec.json.decode((folder / "logins.json").read_bytes(), type=dict[str, _Login])
+    customers = msgspec.json.decode((folder / "customers.json").read_bytes(), type=dict[str, Profile])
+    return {unit: customers[login.customer] for unit, login in logins.items() if not login.child}
 
 
 def load_arms(folder: Path = FOLDER) -> tuple[Arm, ...]:
@@ -98,7 +112,7 @@ def _session(seed: int, number: int, units: Sequence[str], known: dict[str, Prof
     guest = rng.random() < likes.GUESTS
     unit = f"guest-{seed}-{number}" if guest else rng.choice(units)
     shopper = Shopper(
-        segment="guest" if guest else known[unit]["segment"],
+        segment="guest" if guest else known[unit].segment,
         hour=_one_of(rng, dict(enumerate(likes.HOURS))),
         device=_one_of(rng, likes.DEVICES),
         returning=_one_of(rng, likes.RETURNING),
@@ -156,7 +170,7 @@ def buys(session: Session, arm: Arm) -> bool:
 def shoppers(profiles: dict[str, Profile] | None = None) -> list[tuple[Shopper, float]]:
     """Every shopper that can come, with the share of the sessions; the shares sum to one."""
     known = profiles if profiles is not None else load_profiles()
-    found = [profile["segment"] for profile in known.values()]
+    found = [profile.segment for profile in known.values()]
     segments = {name: (1.0 - likes.GUESTS) * found.count(name) / len(found) for name in sorted(set(found))}
     return [
         (Shopper(segment, hour, device, returning), of_segment * of_hour * of_device * of_returning)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from examples.shop.features import GUEST, Offer, Profile, fits_budget, is_scarce, read_rows
 from examples.shop.simulator import BANDS, Shopper, best_value, policy_value, uniform_value
 from sidecar.contracts.application import Catalogue, Exploration, Features
+from sidecar.contracts.arm_features import Columns, column_of
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.adapters import ArmTables
@@ -45,6 +48,25 @@ def scored_context(shopper: Shopper) -> Features:
     }
 
 
+@cache
+def scored_arms(segment: str, arms: tuple[str, ...]) -> Columns:
+    """The features of products that the model sees, as the graph makes them for a shopper of a segment.
+
+    Raises:
+        ValueError: customers of the segment have different budgets, so that they are not all alike.
+    """
+    offers = read_rows("offers.json", Offer)
+    budgets = {one.budget for one in read_rows("customers.json", Profile).values() if one.segment == segment}
+    if len(budgets) > 1:
+        raise ValueError(f"customers of segment {segment!r} have budgets {sorted(map(str, budgets))}")
+    (budget,) = budgets or {GUEST.budget}
+    columns = {
+        "scarce": column_of([is_scarce(arm, offers) for arm in arms]),
+        "in_budget": column_of([fits_budget(arm, offers, budget) for arm in arms]),
+    }
+    return {name: column for name, column in columns.items() if column is not None}
+
+
 def worth_of(weights: Weights | None, catalogue: Catalogue) -> Worth:
     """The greedy policy on ``weights``, beside the uniform and the best one; equal scores share."""
     tables = ArmTables()
@@ -62,7 +84,8 @@ def best_arm(shopper: Shopper, weights: Weights, catalogue: Catalogue) -> str:
 def _greedy(
     shopper: Shopper, weights: Weights | None, catalogue: Catalogue, tables: ArmTables
 ) -> Sequence[float]:
-    row = ScoreRow(scored_context(shopper))
+    ids = tuple(arm.id for arm in catalogue.arms)
+    row = ScoreRow(scored_context(shopper), arm_features=scored_arms(shopper.segment, ids))
     request = ScoreRequest((row,), (_GREEDY,), catalogue.version, catalogue.arms)
     answer: list[float] = np.frombuffer(score(request, weights, tables).rows[0].pmf, "<f8").tolist()
     return answer

@@ -63,7 +63,7 @@ def test_nothing_left_is_refused(fields):
 
 
 def test_rules_take_arms_out_with_their_reason():
-    """What is left travels as places in the catalogue, or as the arms themselves with the request's features."""
+    """What is left travels as places in the catalogue, or as arms with the features of the request."""
     whole = without(eligible(ask(), SHELF), {"b": "sold out", "unheard of": "x"}, SHELF)
     some = without(
         eligible(ask(arms=["b", GivenArm("a", {"sale": True}), "new"], exclude=["new"]), SHELF),

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from examples.shop.simulator import FOLDER, HORIZON_S, buys, sessions
-from examples.shop.truth import scored_context, worth_of
+from examples.shop.truth import scored_arms, scored_context, worth_of
+from policy_learner.arm_sets import ArmSets
+from policy_learner.catalogues import Catalogues
 from policy_learner.trainer import Example, Trainer
-from sidecar.contracts.application import Exploration, load_application, load_catalogue
+from sidecar.contracts.application import Exploration, encode_arms, load_application, load_catalogue
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import WeightsHeader, weights_of
 from sidecar.policy.adapters import ArmTables
@@ -21,6 +23,8 @@ from sidecar.policy.sampling import draw
 
 APPLICATION = load_application(FOLDER)
 CATALOGUE = load_catalogue(FOLDER, APPLICATION)
+ARM_IDS = tuple(arm.id for arm in CATALOGUE.arms)
+ARM_SETS = ArmSets(Catalogues(lambda _: encode_arms(CATALOGUE.arms)))
 CHOSEN = APPLICATION.exploration
 EXPLORATION = Exploration(CHOSEN.scheme, CHOSEN.epsilon, CHOSEN.control_share)
 SESSIONS, PER_SECOND, PUBLISH_EVERY = 6_000, 300, 150
@@ -60,6 +64,7 @@ def decision(session, seed: int) -> DecisionEvent:
         arm_index=0,
         propensity=1.0,
         seed=str(seed),
+        arm_features=scored_arms(session.shopper.segment, ARM_IDS),
     )
 
 
@@ -79,7 +84,7 @@ def learn_live(seed: int):
         _, pmf = score_event(event, CATALOGUE, weights, tables)
         place = draw(pmf, int(event.seed))
         heard = buys(session, CATALOGUE.arms[place]) and session.delay_s < HORIZON_S
-        waiting.append(Example(shown(event, place, float(pmf[place])), CATALOGUE.arms, float(heard)))
+        waiting.append(Example(shown(event, place, float(pmf[place])), ARM_SETS.of(event), float(heard)))
         if session.number % PUBLISH_EVERY == 0 and len(waiting) > PER_SECOND * HORIZON_S:
             due = [waiting.popleft() for _ in range(len(waiting) - int(PER_SECOND * HORIZON_S))]
             trainer.learn(due)

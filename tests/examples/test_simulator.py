@@ -6,6 +6,7 @@ from itertools import islice
 
 import pytest
 
+from decision_service.sources.constant import Fixed
 from examples.shop import features
 from examples.shop.simulator import (
     BANDS,
@@ -23,7 +24,9 @@ from examples.shop.simulator import (
     shoppers,
     uniform_value,
 )
+from examples.shop.truth import scored_arms
 from sidecar.contracts.application import load_application
+from sidecar.contracts.arm_features import column_of
 
 ARMS = load_arms()
 WORLD = list(sessions(seed=3, first=0, count=20_000))
@@ -100,20 +103,78 @@ def test_the_horizon_is_that_of_the_application():
     assert load_application(FOLDER).reward.horizon_s == HORIZON_S
 
 
+IDS = tuple(arm.id for arm in ARMS)
+
+
+def asked(unit_id: str, hour: object, clients: dict[str, object], candidates: tuple[str, ...] = IDS):
+    """What the service hands into the graph."""
+    known = {arm.id: arm.features for arm in ARMS}
+    arms = {
+        "candidates": candidates,
+        "arms": candidates,
+        "arm_features": {**{arm: {} for arm in candidates}, **known},
+    }
+    return {"unit_id": unit_id, "hour": hour, **arms, **clients}
+
+
 async def test_the_graph_finds_what_the_simulator_knows():
-    """Segment and band as fetched and derived equal those that the purchase depends on."""
+    """Segment and band equal those that the purchase depends on; features of products those of the truth."""
+    goals = (*features.first_look, *features.goals, *features.arm_goals)
     async with features.clients() as clients:
         for session in WORLD[:300]:
-            given = {"unit_id": session.unit_id, "hour": float(session.shopper.hour), **clients}
-            found = await features.graph.resolve(features.goals, given=given, deadline=5.0)
+            given = asked(session.unit_id, float(session.shopper.hour), clients)
+            found = await features.graph.resolve(goals, given=given, deadline=5.0)
             assert found["segment"] == session.shopper.segment
             assert found["hour_band"] == BANDS[session.shopper.hour // 6]
+            assert (found["sold_out"], found["not_for_children"]) == ({}, {})
+            columns = {goal: column_of(found[goal]) for goal in features.arm_goals}
+            expected = scored_arms(session.shopper.segment, IDS)
+            assert {goal: column for goal, column in columns.items() if column} == expected
+
+
+async def test_a_guest_costs_no_look_at_customers():
+    """The side of the branch that is not taken is not fetched, nor is the key it would be fetched with."""
+    async with features.clients() as clients:
+        found = await features.graph.resolve(
+            features.goals, given=asked("nobody", 12.0, clients), deadline=5.0
+        )
+        known = await features.graph.resolve(
+            features.goals, given=asked("u-001", 12.0, clients), deadline=5.0
+        )
+    statuses = [found.outcomes[node].status for node in ("login", "customer_id", "customer")]
+    assert statuses == ["ok", "not_needed", "not_needed"]
+    assert [known.outcomes[node].status for node in ("customer_id", "customer", "guest")] == [
+        "ok",
+        "ok",
+        "not_needed",
+    ]
+
+
+async def test_what_a_customer_is_cannot_be_had_makes_a_guest_that_is_told_as_a_fallback():
+    """The shop sells on without its customer database, and the log does not claim to have seen a guest."""
+    async with features.clients() as clients:
+        given = {**asked("u-001", 12.0, clients), "customers": Fixed({})}
+        found = await features.graph.resolve(("segment", "in_budget"), given=given, deadline=5.0)
+    assert (found["segment"], found["in_budget"]) == ("guest", [None] * len(ARMS))
+    assert found.degraded("segment") == ("customer",)
+
+
+async def test_the_first_look_takes_out_what_cannot_be_sold():
+    """A product that is sold out; for a child, all of the garden. What the stockroom does not know stays."""
+    candidates = (*IDS, "skates-acme-high", "unheard of")
+    async with features.clients() as clients:
+        given = asked("u-child", 12.0, clients, candidates)
+        found = await features.graph.resolve(features.first_look, given=given, deadline=5.0)
+    assert found["sold_out"] == {"skates-acme-high": "sold out"}
+    garden = [arm for arm in IDS if arm.startswith("garden")]
+    assert found["not_for_children"] == dict.fromkeys(garden, "not for children")
+    assert found.outcomes["all_offers"].notes["fallback_at"] == (len(candidates) - 1,)
 
 
 async def test_an_unknown_hour_gives_no_band():
     """A context without an hour of the day loses a feature, not the answer."""
     async with features.clients() as clients:
         for hour in (None, 24.0, -1.0, "late"):
-            given = {"unit_id": "nobody", "hour": hour, **clients}
+            given = asked("nobody", hour, clients)
             found = await features.graph.resolve(features.goals, given=given, deadline=5.0)
             assert (found["segment"], found["hour_band"]) == ("guest", None)
