@@ -146,12 +146,14 @@ def test_errors_are_not_kept_alive_by_the_frames_they_passed(combination):
         raise watched()
 
     call = guard(fails, **COMBINATIONS[combination]())
+    graph = Graph(Given, fails=fetch(idempotent=True, **COMBINATIONS[combination]())(fails))
 
     async def main():
         for _ in range(3):
             kind, error = await settle(call(1))
             assert kind == "error"
             del error
+            await graph.resolve("fails", given={"x": 1})
             await asyncio.sleep(20)
 
     gc.collect()
@@ -368,3 +370,26 @@ def test_asyncios_debug_mode_has_nothing_to_complain_of(debug):
     for make in COMBINATIONS.values():
         call = guard(Script([(1, Transient()), (9, "late"), (1, "value")]), **make())
         run(lambda call=call: asyncio.wait_for(settle(call(1)), 30), loop)
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS)
+def test_on_uvloop_it_is_the_same(combination):
+    """(57) Real time, on the other loop: a late call, an error, a value, and a deadline."""
+    uvloop = pytest.importorskip("uvloop")
+    options = COMBINATIONS[combination]()
+    script = Script([(0, Transient()), (0.001, "value"), (9, "late")])
+
+    async def node(x):
+        return await script(x)
+
+    graph = Graph(Given, node=fetch(idempotent=True, **options)(node))
+
+    async def main():
+        for x in range(4):
+            found = await graph.resolve("node", given={"x": x}, deadline=0.01)
+            assert found.outcomes["node"].status in (Status.OK, Status.FAILED, Status.TIMED_OUT)
+        assert len(asyncio.all_tasks()) == 1
+        assert script.under_way == 0
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
