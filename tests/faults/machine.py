@@ -1,0 +1,172 @@
+"""All scripts on a real store, over several partitions, beside models of them; compared after each step.
+
+``tests/sidecar/contracts/join_machine.py`` looks at one partition in every detail. Here are many, what the
+learner itself does to close decisions, publishing by several learners, and the gauge of the books.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from policy_learner.source import close_due, find_due
+from sidecar.contracts import keys as app_keys
+from sidecar.contracts.events import encode_reward_tail
+from sidecar.contracts.ids import new_decision_id, partition_of_session
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.decide import DecideEntry, decide_call, parse_decide
+from sidecar.contracts.scripts.finalise import decode_rewards
+from sidecar.contracts.scripts.orphan import decode_late
+from sidecar.contracts.scripts.publish import Publication, parse_publish, publish_call
+from sidecar.contracts.scripts.reward import RewardEntry, RewardLimits, parse_reward, reward_call
+from sidecar.contracts.store import take_epoch
+from sidecar.contracts.upkeep import read_books
+from tests.faults.publish_model import PublishModel
+from tests.sidecar.contracts.join_model import CAP, EARLY, HORIZON, MOST, MOST_AWAITED, Model
+
+JUMP_MS = 60_000
+HORIZON_MS = HORIZON * JUMP_MS - JUMP_MS // 2  # between two jumps: the test's own time decides nothing
+EARLY_MS = EARLY * JUMP_MS - JUMP_MS // 2
+TOMBSTONE_MS = 86_400_000
+LIMITS = RewardLimits(EARLY_MS, TOMBSTONE_MS, MOST, MOST_AWAITED)
+SESSIONS = tuple(f"s-{n}" for n in range(5))
+
+apps = itertools.count()
+places = st.integers(0, 9)
+values = st.sampled_from((1.0, -2.5))
+keys_of_rewards = st.sampled_from(("k1", "k2", "k3", "k4"))
+
+
+class PartitionsMachine(RuleBasedStateMachine):
+    def __init__(self, scripts, partitions):
+        super().__init__()
+        self.scripts, self.client, self.app = scripts, scripts.client, f"m{next(apps)}"
+        self.partitions = [Keys(self.app, p) for p in range(partitions)]
+        self.models = [Model() for _ in self.partitions]
+        self.published, self.epochs = PublishModel(), []
+        self.of_session = {s: partition_of_session(s, partitions) for s in SESSIONS}
+        self.sessions = [SESSIONS[n % len(SESSIONS)] for n in range(10)]
+        self.ids = [
+            new_decision_id(self.of_session[s], 1_700_000_000_000 + n, n) for n, s in enumerate(self.sessions)
+        ]
+        self.used = sorted(set(self.of_session.values()))
+
+    @rule(place=places, client_key=st.sampled_from(("", "a")), digest=st.sampled_from("xxy"))
+    def decide(self, place, client_key, digest):
+        decision_id, session = self.ids[place], self.sessions[place]
+        partition = self.of_session[session]
+        entry = DecideEntry(decision_id, session, "arm", HORIZON_MS, b"\xff payload", client_key, digest)
+        call = decide_call(self.partitions[partition], [entry], max_pending=CAP, tombstone_ms=TOMBSTONE_MS)
+        self.models[partition].tick()
+        (answer,) = parse_decide(self.scripts.run(call))
+        want = self.models[partition].decide(decision_id, session, client_key, digest, entry.payload)
+        assert (answer.status, answer.decision_id) == want
+
+    @rule(place=places, key=keys_of_rewards, value=values, sent=st.integers(1, 2))
+    def reward(self, place, key, value, sent):
+        partition = self.of_session[self.sessions[place]]
+        entry = RewardEntry(self.ids[place], key, encode_reward_tail(value, 0, "purchase", ""))
+        for _ in range(sent):
+            self.models[partition].tick()
+            call = reward_call(self.partitions[partition], [entry], LIMITS)
+            (answer,) = parse_reward(self.scripts.run(call))
+            assert answer.status == self.models[partition].reward(entry.decision_id, key, value)
+
+    @rule(jumps=st.sampled_from((1, 1, 2, 3, -1)), place=places)
+    def jump(self, jumps, place):
+        """The clock of one partition's store, of which there may be several, forwards or backwards."""
+        partition = self.of_session[self.sessions[place]]
+        self.models[partition].raw += jumps
+        self.client.set(self.partitions[partition].skew, self.models[partition].raw * JUMP_MS)
+
+    @rule()
+    def close(self):
+        """As the learner does it."""
+        for waiting in find_due(self.client, self.partitions, 100):
+            model = self.models[waiting.keys.partition]
+            now = max(model.seen, model.raw)
+            assert set(waiting.due) == {i for i, at in model.due.items() if at <= now}
+            assert set(waiting.orphans) == {i for i, at in model.orphans.items() if at <= now}
+            close_due(self.scripts, waiting, 2, TOMBSTONE_MS)
+            if waiting.due or waiting.orphans:
+                model.tick()
+            model.finalise(waiting.due)
+            model.give_up(waiting.orphans)
+
+    @rule()
+    def another_learner(self):
+        self.epochs.append(take_epoch(self.client, self.app))
+        assert self.epochs[-1] == self.published.take_epoch()
+
+    @rule(which=st.integers(-3, -1), ahead=st.integers(-1, 2), checksum=st.sampled_from("ab"))
+    def publish(self, which, ahead, checksum):
+        if len(self.epochs) < -which:
+            return
+        epoch, stands = self.epochs[which], self.published.stands
+        version = max(1, (stands.version if stands else 0) + ahead)
+        publication = Publication(
+            epoch=epoch,
+            version=version,
+            record=checksum.encode(),
+            positions=("0-0",) * len(self.partitions),
+            examples=version,
+            batches=(),
+            checksum=checksum,
+        )
+        answer = parse_publish(self.scripts.run(publish_call(self.app, publication)))
+        assert answer == self.published.publish(epoch, version, checksum)
+
+    @invariant()
+    def the_books_are_zero(self):
+        for partition in self.used:
+            assert read_books(self.scripts, self.partitions[partition], count_rewards=True) == (0, 0)
+
+    @invariant()
+    def streams_hold_what_the_models_hold(self):
+        pipe = self.client.pipeline(transaction=True)
+        for partition in self.used:
+            pipe.xrange(self.partitions[partition].examples)
+            pipe.xrange(self.partitions[partition].late)
+        replies = iter(pipe.execute())
+        for partition in self.used:
+            examples, late, model = next(replies), next(replies), self.models[partition]
+            assert len(examples) == len(model.examples)
+            assert {
+                fields[b"i"].decode(): (fields[b"d"], {r.key: r.value for r in decode_rewards(fields[b"r"])})
+                for _, fields in examples
+            } == model.examples
+            kept = [decode_late(partition, *entry) for entry in late]
+            assert Counter((k.kind, k.name, k.reward.key, k.reward.value) for k in kept) == model.late
+
+    @invariant()
+    def what_is_published_never_falls(self):
+        stands = self.published.stands
+        found = self.client.hmget(app_keys.weights(self.app), "epoch", "version", "checksum", "record")
+        log = self.client.xrange(app_keys.weights_log(self.app))
+        assert [int(fields[b"version"]) for _, fields in log] == self.published.history
+        assert self.published.history == sorted(set(self.published.history))
+        if stands is None:
+            assert found == [None] * 4
+        else:
+            checksum = stands.checksum.encode()
+            assert found == [b"%d" % stands.epoch, b"%d" % stands.version, checksum, checksum]
+
+
+def explore(scripts, partitions, max_examples):
+    """Random walks of up to 40 steps, the same ones each time."""
+    run_state_machine_as_test(
+        lambda: PartitionsMachine(scripts, partitions),
+        settings=settings(
+            max_examples=max_examples,
+            stateful_step_count=40,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),  # the store is shared with whatever else runs here
+        ),
+    )
