@@ -14,7 +14,7 @@ In an application's ``features.py``::
         async with open_table(Path("products.parquet"), key="sku", kind=Product) as products:
             yield {"products": products}
 
-For what fits into memory and changes a few times a day. A look-up costs 5 µs and no network; rows stay in
+For what fits into memory and changes a few times a day. A look-up costs 10 µs and no network; rows stay in
 columns, sorted by key, and are found by bisection: an index of a million keys would be another 200 MB.
 While the file is read anew, in a thread, the old and the new rows are there at once. Whoever writes the
 file writes another one and renames it over this one; a file that cannot be read leaves the rows as they
