@@ -192,7 +192,7 @@ def _hidden_names(qualname: str, module: Mapping[str, object]) -> frozenset[str]
     outer = module.get(path[0])
     for name in path[1:first]:
         outer = getattr(outer, name, None)
-    code = getattr(inspect.unwrap(outer) if callable(outer) else outer, "__code__", None)
+    code = getattr(_annotated(outer), "__code__", None)
     if not isinstance(code, types.CodeType) or code.co_name != path[first - 1]:
         return None
     around, names = [code], set(_locals_of(code))

@@ -61,7 +61,7 @@ class Fit:
         offered = members_of(given)
         if len(offered) > 1:
             return all(self._fits(each, wanted, deep + 1) for each in offered)
-        if given in (Never, NoReturn) or wanted in (Never, NoReturn):
+        if any(form is never for form in (given, wanted) for never in (Never, NoReturn)):
             return True
         accepted = members_of(wanted)
         if len(accepted) > 1:

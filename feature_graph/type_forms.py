@@ -14,6 +14,7 @@ Arguments = tuple[object, ...] | None
 
 _QUALIFIERS = frozenset(("Required", "NotRequired", "ReadOnly", "Final", "ClassVar"))
 _VARIABLES = frozenset(("TypeVar", "ParamSpec", "ParamSpecArgs", "ParamSpecKwargs", "TypeVarTuple"))
+_TYPING = frozenset(("typing", "types", "typing_extensions", "collections.abc"))
 _ALIASES_DEEP = 16
 _OF_ONE: frozenset[type] = frozenset(
     {list, set, frozenset, collections.deque, abc.Iterable, abc.Iterator, abc.Collection, abc.Container}
@@ -34,6 +35,8 @@ def plain(form: object) -> object:
     for _ in range(_ALIASES_DEEP):
         if form is None:
             return types.NoneType
+        if not isinstance(form, type) and type(form).__module__ not in _TYPING:
+            return Any  # Python lets anything be an annotation
         origin = get_origin(form)
         name = getattr(origin or form, "_name", None)
         if origin is Annotated:
@@ -76,11 +79,11 @@ def substituted(form: object, bound: typing.Mapping[object, object]) -> object:
 
 def is_unknown(form: object) -> bool:
     """True for what says nothing that could be held against anybody."""
-    if form is Any or form is inspect.Parameter.empty or isinstance(form, str | ForwardRef | list | tuple):
-        return True
+    if form is None or form is Any or form is inspect.Parameter.empty or isinstance(form, ForwardRef):
+        return form is not None
     if isinstance(form, type):
         return Any in form.__mro__ or form.__module__.startswith("unittest.mock")
-    return type(form).__name__ in _VARIABLES
+    return type(form).__name__ in _VARIABLES or type(form).__module__ not in _TYPING
 
 
 def members_of(form: object) -> tuple[object, ...]:

@@ -75,6 +75,7 @@ def _elements(value: object, cls: type, arguments: tuple[object, ...]) -> Iterat
             for side, form in zip(sides, arguments, strict=True):
                 inside = value.values() if side == "values" else value
                 yield from ((each, form) for each in islice(inside, _LOOKED_AT))
-    elif isinstance(value, list | tuple | set | frozenset):
-        if cls is tuple or arguments_as(list, (int,), cls):
-            yield from ((each, arguments[0]) for each in islice(value, _LOOKED_AT))
+    elif isinstance(value, list | tuple | set | frozenset) and (
+        cls is tuple or arguments_as(list, (int,), cls)
+    ):
+        yield from ((each, arguments[0]) for each in islice(value, _LOOKED_AT))

@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 import time
+import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NewType, ParamSpec, Protocol, TypedDict, TypeVar
 
@@ -176,6 +177,58 @@ def test_a_name_for_checkers_only_hides_no_more_than_itself():
         return 1
 
     assert len(problems_of(hidden, rows, takes)) == 2
+
+
+class Odd:
+    """An annotation that answers nothing that it is asked."""
+
+    def __eq__(self, other):
+        raise ValueError("which of them?")
+
+    __hash__ = None
+    __len__ = __bool__ = __eq__
+
+    def __getattr__(self, name):
+        return self
+
+
+ODD = [
+    3,
+    "",
+    "1/0",
+    "lambda: 1",
+    (int, str),
+    [int],
+    {},
+    len,
+    Odd(),
+    Odd,
+    NotImplemented,
+    ...,
+    functools,
+    type,
+]
+ODD += [Generic, Generic[T], Protocol, P, P.args, dict[str, 3], Callable, Callable[P, R], type[Any], type[T]]
+ODD += [Sequence[Odd], list[Odd()], tuple[Odd(), ...], dict[str, list[Odd()]], types.GenericAlias(Odd, (3,))]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_an_annotation_may_be_anything(odd):
+    """(5) Python does not mind what stands there; the graph is built all the same."""
+    named = {"source": node("user", Any, odd), "reader": node("source", odd)}
+    assert problems_of(**named) == []
+    problems_of(node("user", odd, odd), node("made", int), left=node("made", odd), fetched=fetched(odd))
+
+
+def fetched(odd):
+    """A fetch whose fallback is to be what is annotated."""
+
+    @fetch(fallback=[1, {"a": (2, "b")}, None])
+    async def live(user: str):
+        return 1
+
+    live.__annotations__["return"] = odd
+    return live
 
 
 def test_a_local_name_is_not_taken_for_the_modules():
