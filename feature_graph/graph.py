@@ -8,13 +8,13 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, is_typeddict
 
-from feature_graph import async_engine, picture, sync_engine
-from feature_graph.bounds import worst_case_s
+from feature_graph import async_engine, bounds, picture, sync_engine
 from feature_graph.cycles import find_cycle
 from feature_graph.deadline import seconds_of
 from feature_graph.declared import node_of
 from feature_graph.edge_types import type_problems
 from feature_graph.errors import BadGraph
+from feature_graph.impact import Impact, without
 from feature_graph.node import Declared, Node, edges_of
 from feature_graph.outcome import Outcome
 from feature_graph.plan import Plan, compile_plan
@@ -23,8 +23,8 @@ from feature_graph.resolution import Resolution
 
 _NONE: frozenset[tuple[str, bool]] = frozenset()
 WATCH_EVERY = 16
-"""One run in so many, the first included, times every step of its fetches: what that costs would be a third of
-the scheduler, and whoever blocks the loop does so again."""
+"""One run in so many, the first included, times every step of its fetches: what that costs would be a third
+of the scheduler, and whoever blocks the loop does so again."""
 _PLANS_KEPT = 256
 """Plans per graph: one per set of goals and given names, of which a service has a handful."""
 
@@ -143,7 +143,33 @@ class Graph:
         Raises:
             BadRun: the goal is neither a node nor an input.
         """
-        return worst_case_s(self.nodes, self.inputs, goal)
+        return bounds.worst_case_s(self.nodes, self.inputs, goal)
+
+    def worst_path(self, goal: str) -> tuple[bounds.Wait, ...]:
+        """What :meth:`worst_case` is made of: node and seconds, first to last.
+
+        Raises:
+            BadRun: the goal is neither a node nor an input.
+        """
+        return bounds.worst_path(self.nodes, self.inputs, goal)
+
+    def check_deadline(self, goals: str | Iterable[str], deadline: float | timedelta) -> None:
+        """Call it when a service starts: the timeouts behind every goal fit into the deadline.
+
+        Raises:
+            CannotMeet: some do not; the message names the goals and the waits that make them late.
+            BadRun: an unknown goal, or a deadline that is no number.
+        """
+        wanted = (goals,) if isinstance(goals, str) else tuple(goals)
+        bounds.check_deadline(self.nodes, self.inputs, wanted, seconds_of(deadline, "deadline") or 0.0)
+
+    def without(self, name: str) -> Impact:
+        """Which nodes degrade, and to what, if a node, a source or a client is down; and a graph where it is.
+
+        Raises:
+            BadRun: ``name`` is none of these.
+        """
+        return without(self, name)
 
     def mermaid(self, goals: str | Iterable[str] | None = None) -> str:
         """The graph, or what some goals may need of it, as a Mermaid flowchart."""
