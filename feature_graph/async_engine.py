@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
+from functools import partial
 from time import monotonic
 from types import CoroutineType
 
@@ -127,9 +128,9 @@ class _Run:
         "_status",
         "_steps",
         "_stopped",
+        "_taken",
         "_tasks",
         "_values",
-        "_via",
         "_waiting",
         "_watching",
         "left",
@@ -153,7 +154,7 @@ class _Run:
         self._record = record = Record(plan, given, now)
         self._values, self._status = record.values_at, record.status
         self._started, self._ended = record.started, record.ended
-        self._reasons, self._roots, self._via = record.reasons, record.roots, record.via
+        self._reasons, self._roots, self._taken = record.reasons, record.roots, record.taken
         self._steps = plan.steps
         self._pending = list(plan.pending)
         self._ready = deque(plan.ready)
@@ -204,8 +205,9 @@ class _Run:
                 if not task.cancelling():  # again would break into its cleaning up
                     task.cancel()
                 self._stopped.append((name, task))
+        self._scope.adopted.clear()  # a task knows its context, and that this scope
         record = self._record
-        del self._record, self._values, self._status, self._reasons, self._roots, self._via
+        del self._record, self._values, self._status, self._reasons, self._roots, self._taken
         return record, [(name, task) for name, task in self._stopped if not task.done()]
 
     # ------------------------------------------------------------------ the queue
@@ -297,6 +299,10 @@ class _Run:
         index, at_s = step.index, self._at_s
         if self._expired or (at_s is not None and now >= at_s):
             self._started[index] = None
+            if step.late is not None:
+                ready = partial(step.late, elements=self._values[step.dependencies[0]])
+                notes = self._record.notes[index] = Notes()
+                notes.stand_in = ready
             self._fail(((index, _TIMED_OUT, _deadline_passed(step.name), index),))
             return
         until_s = None if step.timeout_s is None else now + step.timeout_s
@@ -318,7 +324,7 @@ class _Run:
                 current_deadline.set((self._clock, until_s))
             current_teller.set(index)
             call = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
-            value = await (watched(call, self._record.hold, step.name) if self._watching else call)
+            value = await (watched(call, self._record.hold, step.name) if self._watching else call)  # type: ignore[arg-type,misc]
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
@@ -329,10 +335,11 @@ class _Run:
             return  # it timed out, or nobody wants it any more: what it says now is too late
         self._tasks.pop(index, None)
         self._ended[index] = self._clock()
-        if failure is None and type(value) is not StandIn:
-            self._give(step, _OK, value)
-        elif failure is None:
-            self._take_stand_in(step, value)
+        if failure is None:
+            if type(value) is StandIn:
+                self._take_stand_in(step, value)
+            else:
+                self._give(step, _OK, value)
         elif isinstance(failure, asyncio.CancelledError):
             self._fail(((index, _CANCELLED, _cancelled(step.name, failure), index),))
         else:
@@ -343,6 +350,7 @@ class _Run:
 
     def _take_stand_in(self, step: Step, value: StandIn) -> None:
         self._reasons[step.index], self._roots[step.index] = value.reason, step.index
+        self._record.tell(step.index, value.notes)
         self._give(step, _FALLBACK, value.value)
 
     def _stop(self, index: int) -> None:
@@ -376,7 +384,7 @@ class _Run:
     # ------------------------------------------------------------------ branches
 
     def _decide(self, step: Step) -> None:
-        side = self._via.get(step.index)
+        side = self._taken.get(step.index)
         if side is None:
             try:
                 taken = bool(self._values[step.dependencies[0]])
@@ -385,7 +393,7 @@ class _Run:
             except BaseException as error:
                 failure = _without_our_frames(error)
             else:
-                side = self._via[step.index] = step.sides[0 if taken else 1]
+                side = self._taken[step.index] = step.sides[0 if taken else 1]
                 self._let_go((step.sides[1 if taken else 0],))
         if side is None:
             self._fail(((step.index, _FAILED, failure, step.index),))
@@ -405,7 +413,7 @@ class _Run:
                 self._wait_for(side, step)
                 return
             if self._has_value(side):
-                self._via[step.index] = side
+                self._taken[step.index] = side
                 self._pass_on(step, side)
                 return
         first = step.sides[0]
@@ -514,7 +522,9 @@ class _Run:
             return False
         try:
             if ready is not None:
-                value = (ready if isinstance(ready, StandIn) else ready(error)).value
+                stand_in = ready if isinstance(ready, StandIn) else ready(error)
+                value = stand_in.value
+                self._record.tell(index, stand_in.notes)
             else:
                 value = step.fallback(error) if step.fallback_calls else step.fallback  # type: ignore[operator]
         except (KeyboardInterrupt, SystemExit):
@@ -567,7 +577,7 @@ class _Run:
     def _may_take(self, user: int, side: int) -> bool:
         step = self._steps[user]
         if step.kind == _BRANCH:
-            return self._via.get(user, side) == side
+            return self._taken.get(user, side) == side
         return side in step.sides[self._position.get(user, 0) :]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from feature_graph.batching import lookup_call
-from feature_graph.each import each_call
+from feature_graph.each import each_call, each_late
 from feature_graph.guards import check
 from feature_graph.node import (
     Branch,
@@ -105,7 +105,7 @@ def _each(entry: Elements, name: str) -> Each:
     others = tuple(each for each in body.parameters if each is not element)
     over = Parameter(entry.over, entry.over)
     node = Each(name, body, (over, *others), element.name, entry.place, entry.max_in_flight, entry.timeout_s)
-    return replace(node, call=each_call(node))
+    return replace(node, call=each_call(node), late=each_late(node))
 
 
 def _element(entry: Elements, body: Fetch | Lookup | Derived) -> Parameter:

@@ -22,6 +22,18 @@ def each_call(node: Each) -> Call:
     return _over_lookup(node, node.body) if isinstance(node.body, Lookup) else _over_fetch(node, node.body)
 
 
+def each_late(node: Each) -> Callable[..., StandIn] | None:
+    """``late(error, elements)``: the list of a run that has no time left to begin; None if there is none."""
+    body = node.body
+    if isinstance(body, Derived) or body.fallback is MISSING:
+        return None
+
+    def late(error: BaseException, elements: object) -> StandIn:
+        return Answers(node.name, body, len(sequence_of(node, elements))).with_fallbacks(error)
+
+    return late
+
+
 def _over_derived(node: Each, body: Derived) -> Call:
     call = _with_element(node, body.function)
 
@@ -42,7 +54,7 @@ def _over_fetch(node: Each, body: Fetch) -> Call:
 
     async def every(elements: object, *others: object, **by_keyword: object) -> object:
         wanted = sequence_of(node, elements)
-        answers = Answers(node.name, body, len(wanted))
+        answers = _answers(node, body, len(wanted))
         todo = enumerate(wanted)
 
         async def work() -> None:
@@ -64,7 +76,7 @@ def _over_lookup(node: Each, body: Lookup) -> Call:
     async def every(keys: object, *others: object, **by_keyword: object) -> object:
         loop = asyncio.get_running_loop()
         wanted = want(sequence_of(node, keys), others, by_keyword)
-        answers = Answers(node.name, body, len(wanted.waiters))
+        answers = _answers(node, body, len(wanted.waiters))
         timer = None if body.timeout_s is None else loop.call_later(body.timeout_s, wanted.leave)
         try:
             for position, waiter in enumerate(wanted.waiters):
@@ -83,6 +95,15 @@ def _over_lookup(node: Each, body: Lookup) -> Call:
     return every
 
 
+def _answers(node: Each, body: Fetch | Lookup, count: int) -> Answers:
+    """Where the values go; what has come when the time is up is used, if the body has a fallback."""
+    answers = Answers(node.name, body, count)
+    note(elements=count)
+    if body.fallback is not MISSING:
+        stand_by(answers.with_fallbacks)
+    return answers
+
+
 class Answers:
     """The elements' values as they come."""
 
@@ -91,9 +112,6 @@ class Answers:
         self._body = body
         self._values: list[object] = [MISSING] * count
         self._reasons: dict[int, BaseException | None] = {}
-        note(elements=count)
-        if body.fallback is not MISSING:
-            stand_by(self.with_fallbacks)
 
     def give(self, position: int, value: object) -> None:
         """An element has its value."""
@@ -113,8 +131,7 @@ class Answers:
         """The list, as a stand-in if some of it is."""
         if not self._reasons:
             return self._values
-        self._tell()
-        return StandIn(self._values, self._reasons[min(self._reasons)])
+        return StandIn(self._values, self._reasons[min(self._reasons)], self._told())
 
     def with_fallbacks(self, error: BaseException | None) -> StandIn:
         """What is there now, and fallbacks for the rest."""
@@ -122,12 +139,15 @@ class Answers:
         missing = [position for position, value in enumerate(self._values) if value is MISSING]
         for position in missing:
             self.fail(position, late)
-        self._tell()
-        return StandIn(list(self._values), error)
+        return StandIn(list(self._values), error, self._told())
 
-    def _tell(self) -> None:
+    def _told(self) -> dict[str, object]:
         """How many elements fell back, and which: not all of the list is a stand-in."""
-        note(fallbacks=len(self._reasons), fallback_at=tuple(sorted(self._reasons)))
+        return {
+            "elements": len(self._values),
+            "fallbacks": len(self._reasons),
+            "fallback_at": tuple(sorted(self._reasons)),
+        }
 
     def _fallback(self, error: BaseException) -> object:
         fallback: Any = self._body.fallback

@@ -23,8 +23,8 @@ from feature_graph.resolution import Resolution
 
 _NONE: frozenset[tuple[str, bool]] = frozenset()
 WATCH_EVERY = 16
-"""One run in so many, the first included, times every step of its fetches: what that costs would be a third
-of the scheduler, and whoever blocks the loop does so again."""
+"""One run in so many, the first included, times every step of its fetches: always to do so would cost a fifth
+of a fetch, and whoever blocks the loop does so again."""
 _PLANS_KEPT = 256
 """Plans per graph: one per set of goals and given names, of which a service has a handful."""
 
@@ -171,10 +171,10 @@ class Graph:
         """
         return without(self, name)
 
-    def mermaid(self, goals: str | Iterable[str] | None = None) -> str:
-        """The graph, or what some goals may need of it, as a Mermaid flowchart."""
+    def mermaid(self, goals: str | Iterable[str] | None = None, *, run: Resolution | None = None) -> str:
+        """The graph, or what some goals may need of it, as a Mermaid flowchart; with the times of a run on it."""
         wanted = None if goals is None else (goals,) if isinstance(goals, str) else tuple(goals)
-        return picture.mermaid(self.nodes, self.inputs, wanted)
+        return picture.mermaid(self.nodes, self.inputs, wanted, run)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.nodes)

@@ -153,6 +153,8 @@ class Each:
     timeout_s: float | None = None
     """Seconds for all elements together; the body's own timeout is for one."""
     call: Callable[..., Any] = field(default=lambda: None, repr=False, compare=False)
+    late: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    """What a run that has no time left calls instead, if the body has a fallback."""
 
     @property
     def derived(self) -> bool:

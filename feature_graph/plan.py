@@ -69,6 +69,8 @@ class Step:
     timeout_s: float | None = None
     fallback: object = MISSING
     fallback_calls: bool = False
+    late: Callable[..., Any] | None = None
+    """Of an ``each``: its fallbacks, for when there is no time left to begin."""
     dependencies: tuple[int, ...] = ()
     """Demanded together with the node."""
     hard: frozenset[int] = frozenset()
@@ -218,7 +220,9 @@ def _step(place: int, node: Node, index: Mapping[str, int]) -> Step:
     if isinstance(node, Each) and node.derived:
         return step
     step.kind, step.timeout_s = int(Kind.FETCH), node.timeout_s
-    if not isinstance(node, Each):  # there the elements fall back, one by one
+    if isinstance(node, Each):  # the elements fall back, one by one
+        step.late = node.late
+    else:
         step.fallback, step.fallback_calls = node.fallback, node.fallback_calls
     return step
 

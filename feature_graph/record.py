@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
 from feature_graph.resolution import NOTHING, Span
+from feature_graph.scope import Notes
 
 
 class Record(Mapping[str, Outcome[object]]):
@@ -27,6 +28,7 @@ class Record(Mapping[str, Outcome[object]]):
         "roots",
         "started",
         "status",
+        "taken",
         "values_at",
         "via",
     )
@@ -43,7 +45,10 @@ class Record(Mapping[str, Outcome[object]]):
         self.reasons: dict[int, BaseException | None] = {}
         self.roots: dict[int, int | str] = {}
         """Index of a node of the plan, or the name of one that an earlier run knew."""
-        self.via: dict[int, int | str] = {}
+        self.taken: dict[int, int] = {}
+        """Side of a branch, choice of a first_of."""
+        self.via: dict[int, str] = {}
+        """The same, of an earlier run."""
         self.lost: dict[int, Status] = {}
         """What became of nodes that were handed in without a value."""
         self.notes: dict[int, Mapping[str, object]] = {}
@@ -73,9 +78,18 @@ class Record(Mapping[str, Outcome[object]]):
             self.values_at[index],
             self.reasons.get(index),
             self._name(self.roots.get(index)),
-            self._name(self.via.get(index)),
+            self._name(self.taken.get(index, self.via.get(index))),
             self.notes.get(index, NOTHING),
         )
+
+    def tell(self, index: int, notes: Mapping[str, object]) -> None:
+        """Add to what a node tells."""
+        if notes:
+            told = self.notes.get(index)
+            if isinstance(told, Notes):
+                told.update(notes)
+            else:
+                self.notes[index] = Notes(notes)
 
     def hold(self, name: str, took_s: float) -> None:
         """A node held the loop."""

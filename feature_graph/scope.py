@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -22,6 +22,8 @@ class StandIn:
     value: object
     reason: BaseException | None = None
     """Why the real value is not there."""
+    notes: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """To be told with it."""
 
 
 class Notes(dict[str, object]):

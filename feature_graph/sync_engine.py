@@ -11,7 +11,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from inspect import isawaitable, iscoroutine
+from math import inf
 from typing import Any
 
 from feature_graph.deadline import current_deadline, deadline_in
@@ -94,6 +96,9 @@ class _Run:
         return await self._fetched(node, node.call, arguments, by_keyword)
 
     async def _each(self, node: Each, arguments: list[Any], by_keyword: dict[str, Any]) -> _Outcome:
+        if not node.derived and self._left_s() <= 0:
+            ready = partial(node.late, elements=arguments[0]) if node.late else None
+            return _fallen_back(node, _timed_out(node, by_deadline=True), ready)
         values, reasons = [], []
         try:
             elements = sequence_of(node, arguments[0])
@@ -115,7 +120,7 @@ class _Run:
         self,
         body: Fetch | Lookup | Derived,
         parameter: str,
-        element: Any,
+        element: object,
         others: list[Any],
         kw: dict[str, Any],
     ) -> _Outcome:
@@ -128,6 +133,9 @@ class _Run:
         if isinstance(body, Derived):
             return _derived(body, arguments, kw)
         return await self._fetched(body, body.call, arguments, kw)
+
+    def _left_s(self) -> float:
+        return inf if self._at_s is None else self._at_s - self._clock()
 
     async def _branch(self, node: Branch) -> _Outcome:
         condition = await self.outcome_of(node.condition)
@@ -158,11 +166,11 @@ class _Run:
         arguments: list[Any],
         by_keyword: dict[str, Any],
     ) -> _Outcome:
-        now = self._clock()
-        left_s = None if self._at_s is None else self._at_s - now
-        if left_s is not None and left_s <= 0:
+        now, left_s = self._clock(), self._left_s()
+        if left_s <= 0:
             return _fallen_back(node, _timed_out(node, by_deadline=True))
-        waits_s = min((each for each in (left_s, node.timeout_s) if each is not None), default=None)
+        waits_s: float | None = min(left_s, inf if node.timeout_s is None else node.timeout_s)
+        waits_s = None if waits_s == inf else waits_s
         context, scope = copy_context(), Scope()
         context.run(current_deadline.set, None if waits_s is None else (self._clock, now + waits_s))
         context.run(current_scope.set, scope)
@@ -224,17 +232,17 @@ def _derived(node: Derived, arguments: list[Any], by_keyword: dict[str, Any]) ->
     return _Outcome(Status.OK, value)
 
 
-def _fallen_back(
-    node: Fetch | Lookup | Derived | Each, outcome: _Outcome, ready: StandIn | Stand | None = None
-) -> _Outcome:
+def _fallen_back(node: Node, outcome: _Outcome, ready: StandIn | Stand | None = None) -> _Outcome:
     """What stands by, else the declared fallback, for whatever reason there is no value."""
-    if outcome.has_value or isinstance(node, Derived | Each) or (ready is None and node.fallback is MISSING):
+    if outcome.has_value:
         return outcome
     try:
         if ready is not None:
             value = (ready if isinstance(ready, StandIn) else ready(outcome.error)).value
-        else:
+        elif isinstance(node, Fetch | Lookup) and node.fallback is not MISSING:
             value = node.fallback(outcome.error) if node.fallback_calls else node.fallback  # type: ignore[operator]
+        else:
+            return outcome
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as second:
@@ -243,7 +251,7 @@ def _fallen_back(
     return _Outcome(Status.FALLBACK, value, outcome.error, outcome.root)
 
 
-def _timed_out(node: Fetch | Lookup, *, by_deadline: bool) -> _Outcome:
+def _timed_out(node: Fetch | Lookup | Each, *, by_deadline: bool) -> _Outcome:
     error = (
         DeadlinePassed(f"the run's deadline passed before {node.name!r} had a value")
         if by_deadline
