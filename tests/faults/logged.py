@@ -1,0 +1,46 @@
+"""What the log holds at the end, read once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from policy_learner import chain
+from policy_learner.archive_reader import versions
+from policy_learner.chain import dataset_folder
+from policy_learner.rows import VersionEntry
+
+_DECISIONS = ["decision_id", "partition", "position", "reward", "reward_source_n", "learn"]
+_LATE = ["decision_id", "kind", "reward_key", "value", "partition"]
+
+
+@dataclass(frozen=True)
+class Log:
+    rows: list[dict]
+    late: Counter
+    """(kind, name, key, value) to how often."""
+    versions: list[VersionEntry]
+    strays: list[Path]
+    """Half-written files."""
+
+
+def read_log(folder: Path, app: str, partitions: int) -> Log:
+    """Raises BrokenChain when a file does not begin where the one before it ended."""
+    lanes = [("decisions", p) for p in range(partitions)] + [("late", p) for p in range(partitions)]
+    for dataset, lane in [*lanes, ("versions", 0)]:
+        chain.verify(dataset_folder(folder, dataset, app), lane)
+    late = _rows(folder, "late", app, _LATE)
+    return Log(
+        _rows(folder, "decisions", app, _DECISIONS),
+        Counter((row["kind"], row["decision_id"], row["reward_key"], row["value"]) for row in late),
+        list(versions(folder, app)),
+        list(folder.rglob(".writing-*")),
+    )
+
+
+def _rows(folder: Path, dataset: str, app: str, columns: list[str]) -> list[dict]:
+    files = sorted(dataset_folder(folder, dataset, app).glob("dt=*/*.parquet"))
+    return [row for f in files for row in pq.ParquetFile(f).read(columns).to_pylist()]

@@ -1,0 +1,247 @@
+"""One seed: everybody takes turns on the real store and the real disk, and everything that can fail does.
+
+The scripts, the learner and its archive are the product's own; its trainer is a fold, save in every tenth
+seed. Time is the seed's. So is who goes on when, and for how long: between any two commands to the store, and
+at every named moment, a learner may be paused, may die, or may find the disk full. A learner that is paused
+comes back later, when others have taken over. At the end everything comes to rest, and the checker looks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from types import MappingProxyType
+from unittest import mock
+
+import msgspec
+from redis import Redis
+
+from policy_learner import failpoints, loop, rebuild, training
+from policy_learner.errors import Fenced
+from policy_learner.run import run
+from policy_learner.settings import LearnerSettings
+from policy_learner.state import Deps
+from policy_learner.trainer import Trainer
+from sidecar.contracts import keys as app_keys
+from sidecar.contracts.application import (
+    Application,
+    Arm,
+    ModelConfig,
+    RewardConfig,
+    catalogue_of,
+    encode_arms,
+)
+from sidecar.contracts.ids import partition_of_decision, partition_of_session
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.store import Scripts
+from tests.faults.actor import Actor
+from tests.faults.checker import check_at_rest
+from tests.faults.customer import Customer, Violation
+from tests.faults.fold import FoldTrainer
+from tests.faults.follower import Follower
+from tests.faults.wire import LossyRedis, VirtualTime, Wire
+
+APP = "sim"
+ARMS = (Arm("sku-0", {"price": 1.0}), Arm("sku-1", {"price": 2.0}))
+NOON_MS = 1_700_049_600_000
+MIDNIGHT_MS = 1_700_092_800_000
+ALL = 10**9
+MOST_TURNS = 60
+"""Turns within which a lone, undisturbed learner must come to rest."""
+
+
+class Simulation:
+    BYSTANDER = "{somebody.0}:else"
+    bystander = MappingProxyType({b"dec": b"1"})
+
+    def __init__(self, seed: int, client: Redis, folder: DataFolder):
+        self.seed, self.rng, self.client, self.data = seed, random.Random(seed), client, folder
+        rng = self.rng
+        self.real_trainer = seed % 10 == 0
+        self.application = Application(
+            name=APP,
+            partitions=rng.choice((1, 1, 1, 2, 4)),
+            reward=RewardConfig(
+                horizon_s=60.0, early_window_s=rng.choice((30.0, 90.0)), max_per_decision=rng.choice((2, 64))
+            ),
+            model=ModelConfig(bits=8, max_pending=rng.choice((3, 1000, 1000))),
+        )
+        self.settings = LearnerSettings(
+            publish_every_s=rng.choice((0.5, 20.0)),
+            publish_every_examples=rng.choice((1, 3, 1000)),
+            finalise_batch=rng.choice((1, 3, 64)),
+            read_batch=rng.choice((1, 3, 256)),
+            archive_every_s=rng.choice((0.5, 20.0)),
+            archive_rows=rng.choice((2, 1000)),
+            checkpoint_every_s=rng.choice((0.5, 20.0)),
+            trim_every_s=rng.choice((0.5, 5.0)),
+            status_every_s=86_400.0,
+        )
+        self.horizon_ms, self.tombstone_ms = 60_000, 86_400_000
+        self.early_ms = round(self.application.reward.early_window_s * 1000)
+        self.most_awaited = rng.choice((1, 1000))
+        self.catalogue = catalogue_of(ARMS)
+        self.partitions = [Keys(APP, p) for p in range(self.application.partitions)]
+        client.flushall()
+        client.hset(self.BYSTANDER, mapping=self.bystander)
+        client.hset(app_keys.catalogues(APP), self.catalogue.version, encode_arms(ARMS))
+        skews = [*(keys.skew for keys in self.partitions), app_keys.app_skew(APP)]
+        start_ms = MIDNIGHT_MS - 90_000 if rng.random() < 0.2 else NOON_MS
+        self.time = VirtualTime(client, APP, self.partitions, skews, start_ms)
+        self.now_s = 0.0
+        self.wire = Wire(rng.random, rng.choice((0.0, 0.02, 0.1)), self._step)
+        self.disk_full = rng.choice((0.0, 0.0, 0.1))
+        self.scripts = Scripts.on(LossyRedis.over(self.wire, client))
+        self.running: Actor | None = None
+        self.learners: list[Actor] = []
+        self.customer, self.follower = Customer(self), Follower(client, APP)
+        self.faults = dict.fromkeys(("paused", "killed", "disk full", "fenced", "started"), 0)
+
+    def keys_of(self, session: str) -> Keys:
+        return self.partitions[partition_of_session(session, len(self.partitions))]
+
+    def keys_of_decision(self, decision_id: str) -> Keys:
+        return self.partitions[partition_of_decision(decision_id, len(self.partitions))]
+
+    def play(self) -> None:
+        """The whole seed.
+
+        Raises:
+            Violation: an invariant is broken.
+        """
+        with self._armed():
+            try:
+                self._start_learner()
+                for _ in range(self.rng.randrange(20, 45)):
+                    self._turn()
+                self._come_to_rest()
+                check_at_rest(self)
+            finally:
+                self._bury()
+
+    def _turn(self) -> None:
+        customer, rng = self.customer, self.rng
+        action = rng.choices(
+            (
+                customer.ask,
+                customer.ask_again,
+                customer.reward,
+                customer.reward_session,
+                customer.reward_stale,
+                self._pass_time,
+                self._run_learner,
+                self._start_learner,
+                self._kill_learner,
+            ),
+            (22, 5, 18, 5, 2, 12, 26, 4, 4),
+        )[0]
+        action()
+
+    def _pass_time(self) -> None:
+        ms = self.rng.choice((1, 1000, 20_000, 20_000, 61_000))
+        self.time.advance(ms)
+        self.now_s += ms / 1000
+
+    def _start_learner(self) -> None:
+        """Whoever runs already is a zombie from now on, and does not know it."""
+        self.faults["started"] += 1
+        deps = Deps(self.application, self.settings, self.data, self.scripts, lambda: self.now_s)
+        self.learners.append(Actor(lambda actor: run(deps, actor)))
+        self._go_on(self.learners[-1], self._budget())
+
+    def _run_learner(self) -> None:
+        """Mostly the latest; now and then one that was paused comes back."""
+        alive = [learner for learner in self.learners if not (learner.ended or learner.killed)]
+        if alive:
+            learner = alive[-1] if self.rng.random() < 0.75 else self.rng.choice(alive)
+            self._go_on(learner, self._budget())
+        else:
+            self._start_learner()
+
+    def _kill_learner(self) -> None:
+        alive = [learner for learner in self.learners if not (learner.ended or learner.killed)]
+        if alive:
+            self.rng.choice(alive).kill()
+            self.faults["killed"] += 1
+
+    def _budget(self) -> int:
+        return ALL if self.rng.random() < 0.5 else int(self.rng.expovariate(1 / 15)) + 1
+
+    def _go_on(self, learner: Actor, budget: int) -> None:
+        before = self.follower.look()
+        self.running = learner
+        learner.run(budget)
+        self.running = None
+        self.follower.judge(before)
+        if learner.failure is None:
+            self.faults["paused"] += budget != ALL
+        elif isinstance(learner.failure, Fenced):
+            self.faults["fenced"] += 1
+            learner.failure = None
+        else:
+            raise Violation(f"a learner ended with {learner.failure!r}") from learner.failure
+
+    def _step(self, moment: str) -> None:
+        """Somebody is at a moment at which they may be stopped."""
+        if self.running is None:
+            return
+        if moment.endswith("written") and self.rng.random() < self.disk_full:
+            self.faults["disk full"] += 1
+            raise OSError(28, "No space left on device")
+        self.running.passing()
+
+    def _come_to_rest(self) -> None:
+        """No more faults; zombies come back, time runs out for all that waits, one learner does the rest."""
+        self.wire.lost = self.disk_full = 0.0
+        for learner in self.learners:
+            if self.rng.random() < 0.5:
+                learner.kill()
+            else:
+                self._finish(learner)
+        self.time.advance(200_000)
+        self.now_s += 200.0
+        self._start_learner()
+        self._finish(self.learners[-1])
+
+    def _finish(self, learner: Actor) -> None:
+        learner.stopping = True
+        for _ in range(MOST_TURNS):
+            if learner.ended or learner.killed:
+                return
+            self._go_on(learner, ALL)
+        raise Violation("a learner that nobody disturbs does not come to rest")
+
+    def _bury(self) -> None:
+        for learner in self.learners:
+            learner.bury()
+
+    @contextlib.contextmanager
+    def _armed(self):
+        with contextlib.ExitStack() as stack:
+            failpoints.arm(self._step)
+            stack.callback(failpoints.arm, None)
+            if not self.real_trainer:
+                stack.enter_context(mock.patch.object(training, "Trainer", FoldTrainer))
+                stack.enter_context(mock.patch.object(rebuild, "Trainer", FoldTrainer))
+                stack.enter_context(mock.patch.object(loop, "judge_parity", lambda before, *rest: before))
+            yield
+
+    def trainer(self) -> type:
+        """What trains in this seed."""
+        return Trainer if self.real_trainer else FoldTrainer
+
+    def summary(self) -> dict[str, int]:
+        """What happened, for the report."""
+        told = self.customer.memory
+        return {
+            "decisions": sum(bool(asked.accepted) for asked in told.asked),
+            "rewards": sum(bool(t.status) for attempts in told.told.values() for t in attempts),
+            "lost on the wire": self.wire.losses,
+            **self.faults,
+        }
+
+
+def described(sim: Simulation) -> str:
+    """The seed's settings, for whoever looks into it."""
+    return f"{msgspec.json.encode(sim.settings).decode()} partitions={sim.application.partitions}"
