@@ -6,8 +6,7 @@ A timer a fetch would double the fetch's cost; one a run rings for the earliest 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container
-from heapq import heappop, heappush
+from collections.abc import Callable
 from math import inf
 
 LATE_S = 0.002
@@ -17,58 +16,35 @@ _TURNS = 2
 
 
 class Alarm:
-    """Rings ``ring(due_s)`` at the earliest instant that was set; belongs to one run."""
+    """Rings ``ring(due_s)`` at the earliest instant that it was armed for; belongs to one run."""
 
-    __slots__ = ("_at_s", "_clock", "_due", "_loop", "_ring", "_timer", "deadline_s")
+    __slots__ = ("_clock", "_loop", "_ring", "_timer", "at_s")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, deadline_s: float | None, ring: Callable[[float], None]
-    ) -> None:
-        self.deadline_s = inf if deadline_s is None else deadline_s
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[float], None]) -> None:
         self._loop = loop
         self._clock = loop.time
         self._ring = ring
-        self._due: list[tuple[float, int]] = []
         self._timer: asyncio.Handle | None = None
-        self._at_s = inf
-
-    def set(self, at_s: float, index: int) -> None:
-        """Have ``index`` come up in :meth:`due` at ``at_s``."""
-        heappush(self._due, (at_s, index))
-        self.arm(at_s)
+        self.at_s = inf
 
     def arm(self, at_s: float) -> None:
         """Ring at ``at_s`` at the latest."""
-        if at_s < self._at_s:
+        if at_s < self.at_s:
             if self._timer is not None:
                 self._timer.cancel()
-            self._at_s = at_s
+            self.at_s = at_s
             self._timer = self._loop.call_at(at_s, self._rings)
 
     def _rings(self, turn: int = 0) -> None:
-        if turn < _TURNS and (turn or self._clock() - self._at_s > LATE_S):
+        if turn < _TURNS and (turn or self._clock() - self.at_s > LATE_S):
             self._timer = self._loop.call_soon(self._rings, turn + 1)
             return
         # By the alarm's own time: some loops ring a little early.
-        due_s, self._timer, self._at_s = self._at_s, None, inf
+        due_s, self._timer, self.at_s = self.at_s, None, inf
         self._ring(due_s)
-
-    def due(self, due_s: float, running: Container[int]) -> list[int]:
-        """Take those whose time is up, and forget those that do not run any more; arm for the next."""
-        due = []
-        while self._due and (self._due[0][0] <= due_s or self._due[0][1] not in running):
-            _, index = heappop(self._due)
-            if index in running:
-                due.append(index)
-        if self._due:
-            self.arm(self._due[0][0])
-        if self.deadline_s < inf:
-            self.arm(self.deadline_s)
-        return due
 
     def off(self) -> None:
         """Never ring again."""
-        self._due = []
         self._ring = _nobody  # the run is told of no more, and not kept by its alarm
         if self._timer is not None:
             self._timer.cancel()

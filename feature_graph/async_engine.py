@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
 from functools import partial
+from math import inf
 from time import monotonic
 from types import CoroutineType
 
@@ -31,7 +32,7 @@ from feature_graph.watch import BLOCKED_S, watched
 _OK, _FALLBACK, _GIVEN = Status.OK, Status.FALLBACK, Status.GIVEN
 _FAILED, _TIMED_OUT, _UPSTREAM = Status.FAILED, Status.TIMED_OUT, Status.UPSTREAM_FAILED
 _CANCELLED, _NOT_NEEDED = Status.CANCELLED, Status.NOT_NEEDED
-_DERIVED, _FETCH, _BRANCH = int(Kind.DERIVED), int(Kind.FETCH), int(Kind.BRANCH)
+_FETCH, _BRANCH = int(Kind.FETCH), int(Kind.BRANCH)
 _LOST = int(Kind.LOST)
 _AWAITABLES = frozenset((CoroutineType, asyncio.Future, asyncio.Task))
 
@@ -115,6 +116,7 @@ class _Run:
         "_ended",
         "_expired",
         "_finished",
+        "_lanes",
         "_loop",
         "_pending",
         "_position",
@@ -156,8 +158,12 @@ class _Run:
         self._started, self._ended = record.started, record.ended
         self._reasons, self._roots, self._taken = record.reasons, record.roots, record.taken
         self._steps = plan.steps
-        self._pending = list(plan.pending)
-        self._ready = deque(plan.ready)
+        self._pending = pending = list(plan.pending)
+        self._ready = ready = list(plan.ready)
+        # What the queue's loop reads, at one go: a run of fetches comes by there for every one of them.
+        self._lanes = (
+            ready, plan.rows, record.status, record.values_at, record.started, record.ended, pending, clock,
+        )  # fmt: skip
         self._required = required
         self._position: dict[int, int] = {}
         self._waiting: dict[int, list[int]] = {}
@@ -207,7 +213,7 @@ class _Run:
                 self._stopped.append((name, task))
         self._scope.adopted.clear()  # a task knows its context, and that this scope
         record = self._record
-        del self._record, self._values, self._status, self._reasons, self._roots, self._taken
+        del self._record, self._lanes, self._values, self._status, self._reasons, self._roots, self._taken
         return record, [(name, task) for name, task in self._stopped if not task.done()]
 
     # ------------------------------------------------------------------ the queue
@@ -220,6 +226,7 @@ class _Run:
             self._context.run(self._drain)
         except BaseException as error:
             self._draining = False
+            self._ready.clear()
             if self._finished is None or isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             if not self._finished.done():
@@ -229,43 +236,63 @@ class _Run:
             self._finished.set_result(None)
 
     def _drain(self) -> None:
+        """Work the queue off. What a derived node takes is written out here: calls would double its cost."""
         self._draining = True
-        ready, status, started = self._ready, self._status, self._started
-        now = self._clock()
-        while ready and self.left > 0:
-            index = ready.popleft()
+        ready, rows, status, values, started, ended, pending, clock = self._lanes
+        now = clock()
+        for index in ready:  # which grows meanwhile
             if status[index] is not None:
                 continue
-            step = self._steps[index]
-            kind = step.kind
-            if kind == _DERIVED:
-                started[index] = began = now
-                pick = step.pick
-                try:
-                    value = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
-                except BaseException as error:
-                    self._raised(step, error)
+            function, arity, first, second, pick, consumers, waited_for, step = rows[index]
+            if function is None:
+                if step.kind == _FETCH:
+                    self._start(step, now)
                 else:
-                    if type(value) in _AWAITABLES:
-                        self._raised(step, _not_a_value(step.name, value))
-                    else:
-                        self._give(step, _OK, value)
-                self._ended[index] = now = self._clock()
-                if now - began > BLOCKED_S:
-                    self._record.hold(step.name, now - began)
+                    self._begin(step, now)
+                if self.left <= 0:
+                    break
                 continue
-            if started[index] is None:  # a branch comes by twice
-                started[index] = now
-            if kind == _FETCH:
-                self._start(step, now)
-            elif kind == _BRANCH:
-                self._decide(step)
-            elif kind == _LOST:
-                started[index] = None
-                self._fail((self._record.loss(index),))
+            started[index] = began = now
+            try:
+                if arity == 1:
+                    value = function(values[first])
+                elif arity == 2:
+                    value = function(values[first], values[second])
+                else:
+                    value = self._call(step) if pick is None else function(*pick(values))
+                if type(value) in _AWAITABLES:
+                    raise _not_a_value(step.name, value)
+            except BaseException as error:
+                self._raised(step, error)
+                waited_for = True
             else:
-                self._choose(step)
+                values[index] = value
+                status[index] = _OK
+                for consumer in consumers:
+                    pending[consumer] = missing = pending[consumer] - 1
+                    if not missing:
+                        ready.append(consumer)
+                if waited_for:
+                    self._tell(step)
+            ended[index] = now = clock()
+            if now - began > BLOCKED_S:
+                self._record.hold(step.name, now - began)
+            if waited_for and self.left <= 0:
+                break
+        ready.clear()
         self._draining = False
+
+    def _begin(self, step: Step, now: float) -> None:
+        """A branch, a first_of, or what was handed in without a value."""
+        if step.kind == _LOST:
+            self._fail((self._record.loss(step.index),))
+            return
+        if self._started[step.index] is None:  # a branch comes by twice
+            self._started[step.index] = now
+        if step.kind == _BRANCH:
+            self._decide(step)
+        else:
+            self._choose(step)
 
     def _raised(self, step: Step, error: BaseException) -> None:
         """A derived node gave no value."""
@@ -298,13 +325,13 @@ class _Run:
     def _start(self, step: Step, now: float) -> None:
         index, at_s = step.index, self._at_s
         if self._expired or (at_s is not None and now >= at_s):
-            self._started[index] = None
             if step.late is not None:
                 ready = partial(step.late, elements=self._values[step.dependencies[0]])
                 notes = self._record.notes[index] = Notes()
                 notes.stand_in = ready
             self._fail(((index, _TIMED_OUT, _deadline_passed(step.name), index),))
             return
+        self._started[index] = now
         until_s = None if step.timeout_s is None else now + step.timeout_s
         if until_s is not None and at_s is not None and at_s <= until_s:
             until_s = None  # the run's deadline comes first
@@ -313,7 +340,9 @@ class _Run:
             return
         self._tasks[index] = task
         if until_s is not None:
-            (self._alarm or self._armed()).set(until_s, index)
+            alarm = self._alarm or self._armed()
+            if until_s < alarm.at_s:
+                alarm.arm(until_s)
 
     async def _fetch(self, step: Step, until_s: float | None) -> None:
         failure: BaseException | None = None
@@ -363,7 +392,7 @@ class _Run:
     def _armed(self) -> Alarm:
         """Made when something can be late."""
         if self._alarm is None:
-            self._alarm = Alarm(self._loop, self._at_s, self._ring)
+            self._alarm = Alarm(self._loop, self._ring)
         return self._alarm
 
     def _ring(self, due_s: float) -> None:
@@ -372,9 +401,26 @@ class _Run:
             self._expired = True
             self._end_late({index: _deadline_passed(self._steps[index].name) for index in self._tasks})
         else:
-            due = self._armed().due(due_s, self._tasks)
-            self._end_late({index: _too_slow(self._steps[index]) for index in due})
+            self._end_late({index: _too_slow(self._steps[index]) for index in self._due(due_s)})
         self.advance()
+
+    def _due(self, due_s: float) -> list[int]:
+        """Fetches whose time is up; the alarm is armed for the next.
+
+        All that run are looked at: an alarm is rare, and a queue of timeouts would cost every fetch.
+        """
+        due, next_s = [], inf if self._at_s is None else self._at_s
+        for index in self._tasks:
+            began_s, timeout_s = self._started[index], self._steps[index].timeout_s
+            if began_s is None or timeout_s is None:
+                continue
+            if began_s + timeout_s <= due_s:
+                due.append(index)
+            else:
+                next_s = min(next_s, began_s + timeout_s)
+        if next_s < inf:
+            self._armed().arm(next_s)
+        return due
 
     def _end_late(self, late: Mapping[int, FetchTimedOut]) -> None:
         for index in late:
@@ -464,8 +510,13 @@ class _Run:
             pending[consumer] -= 1
             if not pending[consumer]:
                 self._ready.append(consumer)
-        if step.users and index in self._waiting:
-            self._ready.extend(self._waiting.pop(index))
+        if step.users or step.is_goal:
+            self._tell(step)
+
+    def _tell(self, step: Step) -> None:
+        """Whoever waits for this very node: branches and first_ofs, and the caller."""
+        if step.users and step.index in self._waiting:
+            self._ready.extend(self._waiting.pop(step.index))
         if step.is_goal:
             self.left -= 1
 
@@ -582,8 +633,11 @@ class _Run:
 
 
 def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The loop's clock; where that is nothing but a wrapper of the standard one, the standard one itself."""
-    return monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
+    """The loop's clock: asyncio's is the monotonic one behind a call, uvloop's the same in whole ms."""
+    kind = type(loop)
+    if kind.time is asyncio.BaseEventLoop.time or kind.__module__.partition(".")[0] == "uvloop":
+        return monotonic
+    return loop.time
 
 
 def _without_our_frames(error: BaseException) -> BaseException:

@@ -84,6 +84,21 @@ class Step:
     is_goal: bool = False
 
 
+Row = tuple[
+    Callable[..., Any] | None,
+    int,
+    int,
+    int,
+    Callable[[list[object]], Iterable[object]] | None,
+    tuple[int, ...],
+    bool,
+    Step,
+]
+"""What the queue reads of a step: function (of a derived node only); 1 or 2 for as many plain arguments and
+where they are, else 0 and pick; consumers; whether anybody but its consumers waits for it; and the step.
+Unpacking it costs less than reading eight attributes."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """A graph seen from some goals, with some names given."""
@@ -95,6 +110,7 @@ class Plan:
     """The whole graph."""
     index: Mapping[str, int]
     steps: tuple[Step, ...]
+    rows: tuple[Row, ...]
     status: tuple[Status | None, ...]
     pending: tuple[int, ...]
     """How many dependencies each node waits for; ``UNDEMANDED`` for those that only a run can call for."""
@@ -153,9 +169,22 @@ def compile_plan(
     status = tuple(Status.GIVEN if step.kind == Kind.GIVEN else None for step in steps)
     unsettled = len({goal for goal in goals if goal not in given or goal in lost})
     outcomes = tuple(index[name] for name, _ in as_outcomes if name in index)
+    rows = tuple(_row(step) for step in steps)
     fetches = any(step.kind == Kind.FETCH for step in steps)
     return Plan(
-        goals, handed_in, nodes, index, steps, status, pending, ready, unsettled, absent, outcomes, fetches
+        goals,
+        handed_in,
+        nodes,
+        index,
+        steps,
+        rows,
+        status,
+        pending,
+        ready,
+        unsettled,
+        absent,
+        outcomes,
+        fetches,
     )
 
 
@@ -273,6 +302,15 @@ def _link(steps: tuple[Step, ...], goals: set[int]) -> None:
     for step in steps:
         step.consumers, step.users = tuple(consumers[step.index]), tuple(users[step.index])
         step.is_goal = step.index in goals
+
+
+def _row(step: Step) -> Row:
+    function = step.function if step.kind == Kind.DERIVED else None
+    sources = [argument.source for argument in step.arguments] if step.pick is not None else []
+    arity = len(sources) if len(sources) in (1, 2) else 0
+    first, second = (sources * 2)[:2] if arity else (0, 0)
+    waited_for = step.is_goal or bool(step.users)
+    return function, arity, first, second, step.pick, step.consumers, waited_for, step
 
 
 def _initial_demand(steps: tuple[Step, ...], goals: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:

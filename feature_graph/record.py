@@ -7,6 +7,7 @@ asks about. It refers neither to tasks nor to the loop, so that keeping a resolu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
@@ -34,14 +35,14 @@ class Record(Mapping[str, Outcome[object]]):
     )
 
     def __init__(self, plan: Plan, given: Mapping[str, object], began_s: float) -> None:
-        size = len(plan.steps)
+        nothing: list[Any] = [None] * len(plan.steps)
+        handed_in = [*map(given.__getitem__, plan.given)]
         self.plan = plan
         self.began_s = began_s
-        self.values_at: list[object] = [given[name] for name in plan.given]
-        self.values_at.extend([None] * (size - len(plan.given)))
+        self.values_at: list[object] = [*handed_in, *nothing[len(handed_in) :]]
         self.status: list[Status | None] = list(plan.status)
-        self.started: list[float | None] = [None] * size
-        self.ended: list[float | None] = [None] * size
+        self.started: list[float | None] = nothing
+        self.ended: list[float | None] = nothing[:]
         self.reasons: dict[int, BaseException | None] = {}
         self.roots: dict[int, int | str] = {}
         """Index of a node of the plan, or the name of one that an earlier run knew."""
