@@ -13,6 +13,7 @@ from types import ModuleType
 from msgspec import Struct
 
 from feature_graph import BadRun, Graph
+from feature_graph.errors import CannotMeet
 from sidecar.contracts.errors import BadApplication
 
 log = logging.getLogger("sidearm.decision_service")
@@ -105,32 +106,32 @@ def _names(module: ModuleType, what: str, graph: Graph, path: Path) -> tuple[str
 
 def _check_first_look(declared: Declared, path: Path, share_s: float) -> None:
     """Every rule can be asked before the arms are known, and is sure to answer in time."""
-    for rule in declared.first_look:
-        try:
-            declared.graph.plan([rule], declared.inputs)
-        except BadRun as error:
-            raise BadApplication(
-                f"{path}: first_look: {error}; before the first look is over the arms are `candidates`"
-            ) from error
-        worst_s = declared.graph.worst_case(rule)
-        if worst_s > share_s:
-            raise BadApplication(
-                f"{path}: first_look: {rule!r} may take {worst_s:g} s; legal: at most {share_s:g} s, "
-                f"{FIRST_LOOK_SHARE:.0%} of deadline_ms. Shorten its fetches' timeouts, or raise deadline_ms"
-            )
+    try:
+        declared.graph.plan(declared.first_look, declared.inputs)
+        declared.graph.check_deadline(declared.first_look, share_s)
+    except BadRun as error:
+        raise BadApplication(
+            f"{path}: first_look: {error}; before the first look is over the arms are `candidates`"
+        ) from error
+    except CannotMeet as error:
+        raise BadApplication(
+            f"{path}: first_look: {_line(error)}. That is {FIRST_LOOK_SHARE:.0%} of deadline_ms: shorten the "
+            "timeouts of fetches, or raise it"
+        ) from error
 
 
 def _warn_of_late_goals(declared: Declared, path: Path, share_s: float) -> None:
-    late = [
-        f"{goal!r} ({worst_s:g} s)"
-        for goal in (*declared.goals, *declared.arm_goals)
-        if (worst_s := declared.graph.worst_case(goal)) > share_s
-    ]
-    if late:
+    try:
+        declared.graph.check_deadline((*declared.goals, *declared.arm_goals), share_s)
+    except CannotMeet as error:
         log.warning(
-            "%s: %s may take longer than the %g s that deadline_ms leaves for fetching: they will be missing "
-            "whenever they do; give their fetches timeouts that fit, or raise deadline_ms",
+            "%s: %s. That is %.0f%% of deadline_ms: features that come later are missing; shorten the "
+            "timeouts of fetches, or raise it",
             path,
-            ", ".join(late),
-            share_s,
+            _line(error),
+            FETCH_SHARE * 100,
         )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from msgspec import Struct
@@ -26,6 +27,9 @@ UNUSABLE = "unusable"
 
 _MAX_TEXT = 1024
 _MAX_NAME = 256
+_PLAIN = frozenset((bool, None.__class__))
+"""Classes of values that are features as they are."""
+_OWN = frozenset((Status.OK, Status.GIVEN, Status.NOT_NEEDED))
 
 
 class Found:
@@ -39,23 +43,32 @@ class Found:
     def __init__(self, resolution: Resolution, first: Found | None = None) -> None:
         self._resolution = resolution
         self._first = first
+        self._outcomes = dict(resolution.outcomes)  # made where they are looked at: once is enough
+        self._all_own = all(outcome.status in _OWN for outcome in self._outcomes.values())
 
     @cached_property
     def settled(self) -> dict[str, Outcome[object]]:
         """What a next look need not find out again."""
-        return self._resolution.settled
+        nodes = self._resolution.nodes
+        return {
+            name: outcome
+            for name, outcome in self._outcomes.items()
+            if name in nodes and (outcome.has_value or outcome.error is not None)
+        }
 
     def outcome(self, node: str) -> Outcome[object]:
         """What became of a node."""
-        return self._resolution.outcomes[node]
+        return self._outcomes[node]
 
     def degraded(self, node: str) -> list[str]:
         """The nodes behind ``node`` that did not give their own value.
 
         A second look does not see behind what it was handed: there the first one knows.
         """
-        behind = self._resolution.degraded(node)
         first = self._first
+        if self._all_own and (first is None or first._all_own):
+            return []
+        behind = self._resolution.degraded(node)
         if first is None:
             return list(behind)
         return [one for one in behind if one not in first.settled or first.degraded(one)]
@@ -119,10 +132,10 @@ def arm_features(found: Found, nodes: Sequence[str], arms: Eligible) -> ArmFeatu
     outcomes: dict[str, str] = {}
     by_arm: dict[str, Levels] = {}
     for node in nodes:
-        words = _fill(table, found, node)
-        outcomes[node] = next((bad for bad in (UNUSABLE, FALLBACK) if bad in words), words[0])
-        if len(set(words)) > 1:
-            by_arm[node] = levels_of(words)
+        word, others = _fill(table, found, node)
+        outcomes[node] = next((bad for bad in (UNUSABLE, FALLBACK) if bad in others.values()), word)
+        if others:
+            by_arm[node] = levels_of([others.get(place, word) for place in range(table.n_arms)])
     for place, arm_id in enumerate(arms.ids) if arms.given else ():
         table.leave_out(place, arms.given.get(arm_id, {}))
     columns = {name: column_of(values) for name, values in table.values.items()}
@@ -135,6 +148,11 @@ class _Table:
     def __init__(self, n_arms: int) -> None:
         self.n_arms = n_arms
         self.values: dict[str, list[FeatureValue | None]] = {}
+
+    def put_column(self, name: str, values: Sequence[object]) -> None:
+        """Set the values of all arms, each of which can be a feature or is None."""
+        if len(self.values) < MAX_FEATURES:
+            self.values[name] = list(cast("Sequence[FeatureValue | None]", values))
 
     def put(self, name: str, place: int, value: object) -> bool:
         """Set one value; False if it cannot be a feature."""
@@ -164,19 +182,26 @@ class _Table:
                 self.values[name][place] = None
 
 
-def _fill(table: _Table, found: Found, node: str) -> list[str]:
-    """Put what a node says into the table; how each arm's value was had."""
+def _fill(table: _Table, found: Found, node: str) -> tuple[str, dict[int, str]]:
+    """Put what a node says into the table; how its values were had, and where one was had otherwise."""
     outcome = found.outcome(node)
     if not outcome.has_value:
-        return [outcome.status.value] * table.n_arms
+        return outcome.status.value, {}
     values = _elements(outcome.value, table.n_arms)
     if values is None:
-        return [UNUSABLE] * table.n_arms
-    words = _words(found, node, table.n_arms)
+        return UNUSABLE, {}
+    word, others = _words(found, node)
+    if {value.__class__ for value in values} <= _PLAIN and node not in table.values:
+        table.put_column(node, values)
+        return word, others
     for place, value in enumerate(values):
         if value is not None and not _put(table, node, place, value):
-            words[place] = UNUSABLE
-    return words
+            others[place] = UNUSABLE
+    return (
+        (UNUSABLE, {})
+        if len(others) == table.n_arms and set(others.values()) == {UNUSABLE}
+        else (word, others)
+    )
 
 
 def _put(table: _Table, node: str, place: int, value: object) -> bool:
@@ -195,16 +220,12 @@ def _elements(value: object, n_arms: int) -> Sequence[object] | None:
     return value if isinstance(value, list | tuple) and len(value) == n_arms else None
 
 
-def _words(found: Found, node: str, n_arms: int) -> list[str]:
-    """How each arm's value was had, as the graph knows: an ``each`` tells which of its elements fell back."""
-    outcome = found.outcome(node)
-    fallen = outcome.notes.get("fallback_at")
+def _words(found: Found, node: str) -> tuple[str, dict[int, str]]:
+    """How values were had, as the graph knows: an ``each`` tells which of its elements fell back."""
+    fallen = found.outcome(node).notes.get("fallback_at")
     if isinstance(fallen, tuple) and found.degraded(node) == [node]:
-        words = [OK] * n_arms
-        for place in fallen:
-            words[place] = FALLBACK
-        return words
-    return [found.word(node)] * n_arms
+        return OK, dict.fromkeys(fallen, FALLBACK)
+    return found.word(node), {}
 
 
 def _usable(value: object) -> FeatureValue | None:

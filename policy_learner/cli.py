@@ -126,10 +126,15 @@ def _print_decision(console: Console, logged: Logged) -> None:
 def _print_arms(console: Console, logged: Logged, lists: dict[str, object]) -> None:
     from rich.table import Table
 
+    from sidecar.contracts.arm_features import features_by_arm
+
     arms, scores, pmf = (value if isinstance(value, list) else [] for value in lists.values())
-    table = Table("arm", "score", "probability", box=None, pad_edge=False)
+    own = features_by_arm(logged.event.arm_features, len(arms))
+    table = Table("arm", "score", "probability", "fetched", box=None, pad_edge=False)
     for place, arm in enumerate(arms):
         score = f"{scores[place]:.6g}" if place < len(scores) else ""
         probability = f"{pmf[place]:.6g}" if place < len(pmf) else ""
-        table.add_row(arm, score, probability, style="bold" if place == logged.row["arm_index"] else None)
+        fetched = " ".join(f"{name}={value}" for name, value in own[place].items())
+        style = "bold" if place == logged.row["arm_index"] else None
+        table.add_row(arm, score, probability, fetched, style=style)
     console.print(table)

@@ -343,8 +343,11 @@ goals = ("slow",)
         ("goals = 'slow'", "`goals` is a str; legal: a tuple"),
         ("arm_goals = ('slwo',)", "arm_goals .'slwo'. are no nodes; legal: endless, of_arms"),
         ("arm_goals = ('slow',)", "'slow' stands twice"),
-        ("first_look = ('endless',)", "'endless' may take inf s; legal: at most 0.01 s, 20% of deadline_ms"),
-        ("goals = ('endless',); first_look = ('slow',)", "'slow' may take 0.02 s"),
+        ("first_look = ('endless',)", "longer than 10 ms: - 'endless': for ever .* 20% of deadline_ms"),
+        (
+            "goals = ('endless',); first_look = ('slow',)",
+            "'slow': 20 ms = slow 20 ms. That is 20% of deadline_ms",
+        ),
         ("first_look = ('of_arms',)", "before the first look is over the arms are `candidates`"),
         ("graph = 1", "defines no `graph`"),
         ("1 / 0", "ZeroDivisionError"),
@@ -367,5 +370,5 @@ def test_goals_that_may_come_too_late_are_told_at_the_start(tmp_path, caplog):
     _, declared = load_features(path, 0.05)
 
     assert declared.first_look == ("of_candidates",)
-    assert "'endless' (inf s) may take longer than the 0.03 s" in caplog.text
+    assert "may take longer than 30 ms: - 'endless': for ever" in caplog.text
     assert "'slow'" not in caplog.text
