@@ -172,7 +172,7 @@ class Graph:
         return without(self, name)
 
     def mermaid(self, goals: str | Iterable[str] | None = None, *, run: Resolution | None = None) -> str:
-        """The graph, or what some goals may need of it, as a Mermaid flowchart; with the times of a run on it."""
+        """The graph, or what some goals may need of it, as a Mermaid flowchart; with a run's times on it."""
         wanted = None if goals is None else (goals,) if isinstance(goals, str) else tuple(goals)
         return picture.mermaid(self.nodes, self.inputs, wanted, run)
 

@@ -9,6 +9,7 @@ from feature_graph import waterfall
 from feature_graph.errors import BadRun, NoValue, ResolutionError
 from feature_graph.node import Branch, Derived, Fetch, FirstOf, Node, edges_of
 from feature_graph.outcome import Outcome, Status
+from feature_graph.what_if import critical_path
 
 T = TypeVar("T")
 NOTHING: Final[Mapping[str, Any]] = {}
@@ -149,9 +150,15 @@ class Resolution:
                 )
         return tuple(found)
 
-    def waterfall(self, width: int = 60) -> str:
-        """The timeline drawn for a terminal, a line a node."""
-        return waterfall.draw(self.timeline, width)
+    def waterfall(self, width: int | None = None, *, columns: int = 80, colour: bool = False) -> str:
+        """The timeline drawn for a terminal, a line a node; see :func:`feature_graph.waterfall.draw`."""
+        critical = frozenset(leg.name for leg in critical_path(self))
+        spans = self.timeline
+        waiting = frozenset(
+            span.name for span in spans if isinstance(self.nodes.get(span.name), Branch | FirstOf)
+        )
+        marks = waterfall.Marks(critical, waiting, self.blocked, self.deadline_s)
+        return waterfall.draw(spans, width, columns=columns, marks=marks, colour=colour)
 
     def __repr__(self) -> str:
         told = ", ".join(f"{goal}={status}" for goal, status in self.statuses.items())
