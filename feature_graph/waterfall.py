@@ -75,7 +75,7 @@ def draw(
 
 
 def _bar(span: Span, whole_s: float, width: int, glyph: str, deadline: int | None, colour: str | None) -> str:
-    first = min(int(span.start_s / whole_s * width), width - 1)
+    first = min(int(span.start_s / whole_s * width + 1e-6), width - 1)  # 0.3 is not 3 * 0.1
     last = min(max(first + 1, round(span.end_s / whole_s * width)), width)
     cells = [" "] * width
     if deadline is not None and deadline <= width:

@@ -44,8 +44,8 @@ def test_it_tells_what_the_run_waited_for_what_waited_and_where_the_deadline_was
 
     assert found.waterfall(columns=73).splitlines() == [
         "visits  |████████                       ┊|    20.00 ms  ok",
-        "score   |        ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄|    60.00 ms  fallback",
         "profile |        ████████████████       ┊|    40.00 ms  ok  ×3, hedge won",
+        "score   |        ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄|    60.00 ms  fallback",
         "bureau  |                        ████████|    20.00 ms  fallback",
     ]
 
