@@ -8,6 +8,8 @@ KEPT = 256
 """Answers that are remembered: enough for a p99, few enough to forget yesterday and to sort in 20 µs."""
 ENOUGH = 20
 """Answers below which no percentile is told."""
+A_FEW = 5
+"""Answers below which there is no telling what is typical."""
 _SORT_EVERY = 32
 
 
@@ -40,8 +42,8 @@ class Latencies:
             self.add(took_s)
 
     def typical(self) -> float:
-        """The median; 0 when nothing is known."""
-        return self._at(0.5) if self._ring else 0.0
+        """The median; 0 while too little is known to hold anybody back."""
+        return self._at(0.5) if len(self._ring) >= A_FEW else 0.0
 
     def percentile(self, share: float) -> float | None:
         """The duration that ``share`` of the calls do not exceed; None while too few were seen to tell."""

@@ -8,6 +8,7 @@ from typing import TypedDict
 import pytest
 
 from feature_graph import BadGraph, Graph, Status, fetch
+from feature_graph.deadline import current_deadline
 from feature_graph.errors import BreakerOpen
 from feature_graph.guards import Breaker, BreakerState, Cache, Source
 from tests.feature_graph.guards.scripted import Fatal, Script, guard, now, settle
@@ -244,3 +245,32 @@ def test_who_would_stand_in_line_for_an_open_source_is_refused_at_once():
 def test_settings_that_make_no_sense_are_refused(settings, says):
     with pytest.raises(BadGraph, match=says):
         Breaker(**settings)
+
+
+def test_failures_from_before_the_probe_are_forgotten_with_it():
+    """One failure after it closed is one failure."""
+    source = source_with()
+    call = guard(Script([(0, Fatal())] * 20 + [(0, "back"), (0, Fatal())]), source=source)
+
+    async def main():
+        await times(20, call)
+        await asyncio.sleep(5)
+        assert await times(2, call) == ["value", "error"]
+        assert source.state().breaker is CLOSED
+
+    run(main)
+
+
+def test_a_timer_that_rings_a_little_early_is_still_a_timeout():
+    """(27) Some loops do; a call cut off with half a millisecond left was late."""
+    source = source_with(at_least=1)
+
+    async def main():
+        current_deadline.set((now, now() + 1.0))
+        task = asyncio.create_task(guard(Script([(9, "late")]), source=source)())
+        await asyncio.sleep(0.9995)
+        task.cancel()
+        await asyncio.wait([task])
+        assert source.state().breaker is OPEN
+
+    run(main)

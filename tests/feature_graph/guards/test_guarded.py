@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from feature_graph import BadGraph, Graph, Status, fetch
 from feature_graph.guards import Breaker, Cache, Retry, Source, check, guarded
+from feature_graph.guards.thread import _Work
 from feature_graph.node import FetchOptions
 from tests.feature_graph.guards.scripted import Fatal, Script, Transient, guard, settle
 from tests.feature_graph.virtual_time import VirtualLoop, run
@@ -286,6 +287,15 @@ def test_a_blocking_call_that_no_thread_has_begun_is_never_begun():
 
     asyncio.run(main())
     assert (ran, source.state().in_flight) == ([1], 0)
+
+
+def test_a_thread_that_comes_too_late_does_nothing():
+    """Dropped between the executor's decision to begin and the first step; its place is given back once."""
+    ran, left = [], []
+    work = _Work(lambda: ran.append(1), lambda: left.append(1))
+    work.drop()
+    work.run()
+    assert (ran, left) == ([], [1])
 
 
 def test_a_blocking_function_that_raises_what_no_future_takes():

@@ -314,3 +314,33 @@ def test_outside_a_run_it_is_an_ordinary_async_function():
         assert script.ended == ["cancelled", "ended"]
 
     run(main)
+
+
+def test_copies_that_the_run_gives_up_on_are_cancelled_once():
+    """(41) The run and the hedge both stop them; a second cancellation would break into their clean-up."""
+    script = Script([(9, "first"), (9, "second")], cleaning_s=0.003)
+    outcome, took_s, found = hedged(script, deadline=4)
+    assert (outcome.status, script.ended) == (Status.TIMED_OUT, ["cancelled", "cancelled"])
+    assert (took_s, found.abandoned) == (pytest.approx(4.003), ())
+
+
+def test_a_loser_that_fails_while_it_ends_is_heard_and_ignored():
+    """(37) Nothing is left unretrieved."""
+    calls = []
+
+    async def node(x):
+        calls.append(x)
+        if len(calls) == 2:
+            return "second"
+        try:
+            await asyncio.sleep(9)
+        finally:
+            raise A
+
+    graph = Graph(Given, fetch(hedge=2, idempotent=True)(node))
+
+    async def main():
+        assert (await graph.resolve("node", given={"x": 1}))["node"] == "second"
+        await asyncio.sleep(0)
+
+    run(main)

@@ -154,6 +154,19 @@ def test_an_attempt_that_takes_too_long_is_cut_off_and_tried_again():
     assert told == pytest.approx([2, 2])
 
 
+def test_an_attempt_is_told_of_the_fetchs_own_time_when_that_is_shorter():
+    """remaining() is the smaller of the two."""
+    told = []
+
+    async def node(x):
+        told.append(remaining())
+        await asyncio.sleep(99)
+
+    graph = Graph(Given, fetch(timeout=10, retry=Retry(backoff=0, attempt_timeout=6))(node))
+    outcome = run(lambda: graph.resolve("node", given={"x": 1})).outcomes["node"]
+    assert (outcome.status, told) == (Status.TIMED_OUT, pytest.approx([6, 4]))
+
+
 def test_the_last_attempt_that_was_cut_off_says_so():
     script = Script([(9, "late")])
     call = guard(script, retry=Retry(attempts=2, backoff=0, attempt_timeout=2))
