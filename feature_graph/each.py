@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
-from feature_graph.batching import wanting
+from feature_graph.batching import Answer, wanting
 from feature_graph.deadline import current_deadline
 from feature_graph.errors import ElementFailed, FetchCancelled, FetchTimedOut
 from feature_graph.node import MISSING, Derived, Each, Fetch, Lookup
@@ -83,7 +83,7 @@ def _over_lookup(node: Each, body: Lookup) -> Call:
                 if not waiter.done():
                     await asyncio.wait((waiter,))
                 try:
-                    answers.give(position, _late(body) if waiter.cancelled() else waiter.result().read())
+                    answers.give(position, _late(body) if waiter.cancelled() else _read(waiter.result()))
                 except Exception as error:
                     answers.fail(position, error)
         finally:
@@ -235,6 +235,13 @@ async def _together(name: str, work: list[Any]) -> None:
 def _retrieved(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         task.exception()
+
+
+def _read(answer: Answer) -> object:
+    """The value; a batch that cancelled itself has failed its elements, and cancels nobody."""
+    if isinstance(answer.error, asyncio.CancelledError):
+        raise FetchCancelled("the batch cancelled itself") from answer.error
+    return answer.read()
 
 
 def _late(body: Lookup) -> object:

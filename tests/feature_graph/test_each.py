@@ -295,6 +295,18 @@ def test_an_element_that_cancels_itself_has_failed(resolve):
     assert resolve(Graph(Given, all=each(cancels, over="arms")), "all", {"arms": [1]})["all"] == [0]
 
 
+def test_a_batch_that_cancels_itself_has_failed_its_elements(resolve):
+    """(42)"""
+
+    @batch()
+    async def stock(arms: Sequence[int]) -> Mapping[int, int]:
+        raise asyncio.CancelledError
+
+    graph = Graph(Given, all=each(lookup(stock, key="arm"), over="arms"))
+    outcome = resolve(graph, "all", {"arms": [1]}).outcomes["all"]
+    assert (outcome.status, type(outcome.error)) == (Status.FAILED, ElementFailed)
+
+
 def test_several_elements_that_fail_at_once_are_one_failure():
     """(35, 37) The first in order is told, and no other exception is left unread."""
 
