@@ -16,6 +16,11 @@ the edges; what a caller hands in is declared. Every goal gets a value or a reas
 >>> found = asyncio.run(graph.resolve(["is_new", "visits"], given={"user": "bob"}, deadline=0.2))
 >>> found.values, found.statuses, found.outcomes["visits"].error, found.degraded("is_new")
 ({'is_new': True, 'visits': 0}, {'is_new': 'ok', 'visits': 'fallback'}, KeyError('bob'), ('visits',))
+
+What stands here is all that a graph and its runs need. Retry, hedge, limits and caches are in ``guards``; the
+critical path and what might have been in ``what_if``; ``recording``, ``recording_json`` and ``replay`` run a
+run again without a fetch; ``otel`` makes OpenTelemetry spans of it and is the only module that needs more
+than the standard library. ``docs/feature_graph.md`` is the tutorial.
 """
 
 from feature_graph.deadline import remaining

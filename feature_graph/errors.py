@@ -11,7 +11,8 @@
     ├── ResolutionError      a required goal has no value; carries the partial resolution
     └── FetchError           why a fetch has no value; found in ``Outcome.error``, never raised at the caller
         ├── FetchTimedOut    the fetch's own timeout passed (also a ``TimeoutError``)
-        │   └── DeadlinePassed   the run's deadline passed first
+        │   ├── DeadlinePassed   the run's deadline passed first
+        │   └── AttemptTimedOut  one attempt took longer than it may (in ``guards``)
         ├── FetchCancelled   the fetch ended by a cancellation that was not ours
         ├── TransientError   raised by a fetch to say that trying again may help
         ├── Overloaded       its source has as many calls under way and waiting as it may

@@ -86,7 +86,8 @@ class Graph:
 
         Returns:
             A value or a reason for every goal, at the deadline at the latest (and a few ms of grace if a
-            fetch resists cancellation). No task of the run is alive after it.
+            fetch resists cancellation). No task of the run is alive after it, but those that resist and are
+            named in :attr:`Resolution.abandoned`.
 
         Raises:
             BadRun: an unknown goal, an input that is missing or unknown, a deadline that is no number.

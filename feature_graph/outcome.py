@@ -16,7 +16,8 @@ class Status(StrEnum):
     OK = "ok"
     """The node ran and gave a value."""
     FALLBACK = "fallback"
-    """The fetch gave none; its declared fallback stands in. ``error`` says why."""
+    """The fetch gave none, or some of its elements did not: what was declared for that, or an expired value,
+    stands in. ``error`` says why."""
     GIVEN = "given"
     """The caller handed the value in."""
     FAILED = "failed"

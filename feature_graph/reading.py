@@ -32,7 +32,10 @@ def read(function: Callable[..., Any], name: str | None) -> Fetch | Derived:
     """
     place = place_of(function)
     if not callable(function):
-        raise Unreadable(f"{function!r} is no node; legal: a function, branch(...) or first_of(...)")
+        raise Unreadable(
+            f"{function!r} is no node; legal: a function, branch(...), first_of(...), "
+            "lookup(...), each(...) or wire(...)"
+        )
     own_name = getattr(function, "__name__", "")
     if name is None and not own_name.isidentifier():
         raise Unreadable(f"{_called(function)} at {place} has no name; hand it over as name=function")
