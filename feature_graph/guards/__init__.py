@@ -16,10 +16,11 @@ All of it is outside the scheduler: an async function goes in, an async function
 from feature_graph.guards.attempt import AttemptTimedOut
 from feature_graph.guards.breaker import Breaker, BreakerState
 from feature_graph.guards.budget import RetryBudget
-from feature_graph.guards.cache import Cache, CacheState
+from feature_graph.guards.cache import Cache
 from feature_graph.guards.guarded import check, guarded
 from feature_graph.guards.retry import Retry
-from feature_graph.guards.source import Source, SourceState
+from feature_graph.guards.source import Source
+from feature_graph.guards.state import CacheState, SourceState
 
 __all__ = [
     "AttemptTimedOut",

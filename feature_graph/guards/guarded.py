@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 from feature_graph.deadline import seconds_of
 from feature_graph.errors import BadRun, TransientError
 from feature_graph.guards.attempt import Attempt, Call, Timed
-from feature_graph.guards.cache import Cache, Caching
+from feature_graph.guards.cache import Cache
+from feature_graph.guards.caching import Caching
 from feature_graph.guards.hedge import LEGAL, Hedging, percentile_of
 from feature_graph.guards.retry import Retry, Retrying
 from feature_graph.guards.source import Source

@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from feature_graph.deadline import remaining
 from feature_graph.errors import BadGraph, BreakerOpen
-from feature_graph.guards.breaker import Breaker, BreakerState, Tripping
+from feature_graph.guards.breaker import Breaker, Tripping
 from feature_graph.guards.budget import HedgeTokens, RetryBudget, RetryTokens
 from feature_graph.guards.bulkhead import Bulkhead
 from feature_graph.guards.clock import Clock, Random, chance, is_number, loop_time
 from feature_graph.guards.latency import Latencies
+from feature_graph.guards.state import SourceState
 from feature_graph.scope import note
 
 
@@ -35,33 +35,6 @@ class Verdict(Enum):
     """It was cut off because its time was up."""
     STOPPED = 5
     """It was cut off for reasons that are not the source's."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """A source at one moment, for a person or for metrics. Counts are since the start."""
-
-    name: str
-    in_flight: int
-    waiting: int
-    calls: int
-    """Attempts and copies, each for itself."""
-    failures: int
-    """Calls that raised or were cut off by their time."""
-    refused: int
-    """Calls that were not made: overloaded, or the breaker was open."""
-    retries: int
-    hedges: int
-    hedges_won: int
-    retry_tokens: float | None
-    """None: retries are not limited."""
-    hedge_tokens: float
-    breaker: BreakerState | None
-    """None: it has none."""
-    p50_s: float | None
-    p95_s: float | None
-    p99_s: float | None
-    """None while too few calls were seen."""
 
 
 class Source:
