@@ -56,7 +56,7 @@ def story_of(resolution: Resolution) -> Story:
     """The story that a resolution tells."""
     spans = {span.name: span for span in resolution.timeline}
     given = frozenset(resolution.given)
-    return Story(resolution.goals, given, resolution.nodes, resolution.outcomes, spans)
+    return Story(resolution.goals, given, resolution.nodes, dict(resolution.outcomes), spans)
 
 
 @dataclass(slots=True)

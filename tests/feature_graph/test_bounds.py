@@ -158,7 +158,7 @@ def test_the_bound_is_reached_when_everything_hangs():
     assert run(lambda: timed("bureau")) == pytest.approx(graph.worst_case("bureau"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(case=cases(), goal=st.integers(0, 3))
 def test_no_run_is_later_than_its_worst_case_and_its_path_adds_up(case, goal):
     """On random graphs of every kind of node, with every kind of trouble."""

@@ -305,7 +305,7 @@ def test_values_come_back_as_they_went(value):
     assert type(back) is type(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -411,7 +411,7 @@ def test_deep_graphs_do_not_recurse():
     assert replay(graph, recording)["n2999"] == 2_999
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(case=cases(), deadline=st.sampled_from([None, None, None, 0, 3]))
 def test_any_run_is_replayed_word_for_word(case, deadline):
     """Failures, timeouts, fallbacks, branches, handed-in nodes: through JSON, with nothing called."""

@@ -96,7 +96,7 @@ def test_nothing_to_draw():
     assert draw([]) == "nothing ran"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.lists(
         st.tuples(

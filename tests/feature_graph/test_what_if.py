@@ -247,7 +247,7 @@ def took(graph, goals):
     return run(timed)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(case=timed_graphs(), data=st.data())
 def test_the_answer_is_the_time_that_the_run_takes_with_other_latencies(case, data):
     """Exact, to the instant: the same graph is run again on a clock that jumps, with what was asked for."""
@@ -271,7 +271,7 @@ def test_the_answer_is_the_time_that_the_run_takes_with_other_latencies(case, da
     assert answer.would_take_s == pytest.approx(would_take_s)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(case=cases())
 def test_the_path_is_a_chain_from_the_start_to_the_end_whatever_happens(case):
     """Failures, timeouts, fallbacks, handed-in nodes: each leg begins where the one before it ended."""
@@ -289,7 +289,7 @@ def test_the_path_is_a_chain_from_the_start_to_the_end_whatever_happens(case):
     assert at_s == pytest.approx(took_s)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(case=cases(), data=st.data())
 def test_within_its_slack_a_node_makes_no_run_later(case, data):
     """And the run is never later by more than what was added."""
