@@ -17,7 +17,7 @@ from time import monotonic
 from types import CoroutineType
 
 from feature_graph.alarm import Alarm
-from feature_graph.deadline import current_deadline, deadline_in
+from feature_graph.deadline import current_call, deadline_in
 from feature_graph.errors import BadRun, DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
 from feature_graph.node import MISSING
 from feature_graph.outcome import Status
@@ -25,7 +25,7 @@ from feature_graph.plan import DEMANDED_BELOW, Kind, Plan, Step
 from feature_graph.quiet import GRACE_S, wait_for_quiet
 from feature_graph.record import Record
 from feature_graph.resolution import Outcomes, Resolution, check_required
-from feature_graph.scope import Notes, Scope, StandIn, current_scope, current_teller
+from feature_graph.scope import Notes, Scope, StandIn, current_scope
 from feature_graph.watch import BLOCKED_S, watched
 
 # Bound once: reading a member through its enum class costs more than the comparison.
@@ -112,9 +112,9 @@ class _Run:
         "_clock",
         "_closed",
         "_context",
+        "_create_task",
         "_draining",
         "_ended",
-        "_expired",
         "_finished",
         "_lanes",
         "_loop",
@@ -124,9 +124,11 @@ class _Run:
         "_reasons",
         "_record",
         "_required",
+        "_rings_at_s",
         "_roots",
         "_scope",
         "_started",
+        "_starts_until_s",
         "_status",
         "_steps",
         "_stopped",
@@ -171,24 +173,26 @@ class _Run:
         self._tasks = self._scope.tasks
         self._watching = watching
         self._loop = loop
-        self._at_s = None if left_s is None else now + left_s
+        self._create_task = loop.create_task
+        self._at_s = inf if left_s is None else now + left_s
+        self._starts_until_s = -inf if left_s is not None and left_s <= 0.0 else self._at_s
         self._alarm: Alarm | None = None
-        self._expired = left_s is not None and left_s <= 0.0
+        self._rings_at_s = inf
         self._finished: asyncio.Future[None] | None = None
         self._draining = self._closed = False
         self._context = copy_context()
         if plan.fetches:
             self._context.run(current_scope.set, self._scope)
-        if self._at_s is not None:
-            self._context.run(current_deadline.set, (self._clock, self._at_s))
+        if left_s is not None or plan.fetches:
+            self._context.run(current_call.set, (clock, self._at_s, 0))
 
     # ------------------------------------------------------------------ the outside
 
     def finished(self) -> asyncio.Future[None]:
         """Done when every goal is settled; at the deadline at the latest."""
         self._finished = self._loop.create_future()
-        if self._at_s is not None:
-            self._armed().arm(self._at_s)
+        if self._at_s < inf:
+            self._arm(self._at_s)
         return self._finished
 
     def close(self) -> tuple[Record, list[tuple[str, asyncio.Task[None]]]]:
@@ -323,8 +327,8 @@ class _Run:
     # ------------------------------------------------------------------ fetches
 
     def _start(self, step: Step, now: float) -> None:
-        index, at_s = step.index, self._at_s
-        if self._expired or (at_s is not None and now >= at_s):
+        index, until_s = step.index, now + step.timeout_s
+        if now >= self._starts_until_s:
             if step.late is not None:
                 ready = partial(step.late, elements=self._values[step.dependencies[0]])
                 notes = self._record.notes[index] = Notes()
@@ -332,26 +336,20 @@ class _Run:
             self._fail(((index, _TIMED_OUT, _deadline_passed(step.name), index),))
             return
         self._started[index] = now
-        until_s = None if step.timeout_s is None else now + step.timeout_s
-        if until_s is not None and at_s is not None and at_s <= until_s:
-            until_s = None  # the run's deadline comes first
-        task = self._loop.create_task(self._fetch(step, until_s))
+        if until_s > self._at_s:
+            until_s = self._at_s
+        task = self._create_task(self._fetch(step, until_s))
         if self._status[index] is not None:  # started eagerly, and done already
             return
         self._tasks[index] = task
-        if until_s is not None:
-            alarm = self._alarm or self._armed()
-            if until_s < alarm.at_s:
-                alarm.arm(until_s)
+        if until_s < self._rings_at_s:
+            self._arm(until_s)
 
-    async def _fetch(self, step: Step, until_s: float | None) -> None:
+    async def _fetch(self, step: Step, until_s: float) -> None:
         failure: BaseException | None = None
-        value: object = None
         index, pick = step.index, step.pick
+        current_call.set((self._clock, until_s, index))
         try:
-            if until_s is not None:
-                current_deadline.set((self._clock, until_s))
-            current_teller.set(index)
             call = self._call(step) if pick is None else step.function(*pick(self._values))  # type: ignore[misc]
             value = await (watched(call, self._record.hold, step.name) if self._watching else call)  # type: ignore[arg-type,misc]
         except (KeyboardInterrupt, SystemExit):
@@ -389,16 +387,18 @@ class _Run:
 
     # ------------------------------------------------------------------ time
 
-    def _armed(self) -> Alarm:
-        """Made when something can be late."""
+    def _arm(self, at_s: float) -> None:
+        """Be woken at ``at_s`` at the latest; the alarm is made when something can be late."""
         if self._alarm is None:
             self._alarm = Alarm(self._loop, self._ring)
-        return self._alarm
+        self._alarm.arm(at_s)
+        self._rings_at_s = self._alarm.at_s
 
     def _ring(self, due_s: float) -> None:
         """Time out what is due."""
-        if self._at_s is not None and due_s >= self._at_s:
-            self._expired = True
+        self._rings_at_s = inf
+        if due_s >= self._at_s:
+            self._starts_until_s = -inf
             self._end_late({index: _deadline_passed(self._steps[index].name) for index in self._tasks})
         else:
             self._end_late({index: _too_slow(self._steps[index]) for index in self._due(due_s)})
@@ -409,17 +409,17 @@ class _Run:
 
         All that run are looked at: an alarm is rare, and a queue of timeouts would cost every fetch.
         """
-        due, next_s = [], inf if self._at_s is None else self._at_s
+        due, next_s = [], self._at_s
         for index in self._tasks:
             began_s, timeout_s = self._started[index], self._steps[index].timeout_s
-            if began_s is None or timeout_s is None:
+            if began_s is None:
                 continue
             if began_s + timeout_s <= due_s:
                 due.append(index)
             else:
                 next_s = min(next_s, began_s + timeout_s)
         if next_s < inf:
-            self._armed().arm(next_s)
+            self._arm(next_s)
         return due
 
     def _end_late(self, late: Mapping[int, FetchTimedOut]) -> None:
@@ -507,10 +507,10 @@ class _Run:
         self._status[index] = status
         pending = self._pending
         for consumer in step.consumers:
-            pending[consumer] -= 1
-            if not pending[consumer]:
+            pending[consumer] = missing = pending[consumer] - 1
+            if not missing:
                 self._ready.append(consumer)
-        if step.users or step.is_goal:
+        if step.waited_for:
             self._tell(step)
 
     def _tell(self, step: Step) -> None:

@@ -11,14 +11,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import Context, copy_context
 from itertools import islice
+from math import inf
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from feature_graph.deadline import Deadline, current_deadline
+from feature_graph.deadline import Deadline, current_call, deadline_here
 from feature_graph.errors import BadBatch, KeyMissing
 from feature_graph.guards import guarded
 from feature_graph.node import Lookup
-from feature_graph.scope import Scope, current_scope, current_teller, note
+from feature_graph.scope import Scope, current_scope, note
 
 PATIENCE_TURNS = 32
 """Turns of the loop that keys wait for a fetch that is always about to move, such as one that spins."""
@@ -173,7 +174,7 @@ class Gathering:
             return waiter
         if entry is None:
             entry = self._known[key] = self._pending[key] = _Key(key)
-            self._deadlines.append(current_deadline.get())
+            self._deadlines.append(deadline_here())
             self._context = self._context or copy_context()
             self._batches.schedule()
         if entry.answer is not None:
@@ -217,8 +218,8 @@ class Gathering:
             self._batches.scope.adopted.append((self._ask.name, task))
 
     async def _run(self, chunk: list[_Key], deadline: Deadline | None, teller: int) -> None:
-        current_teller.set(teller)  # what the batch tells, it tells for each of its keys
-        current_deadline.set(deadline)
+        clock, at_s = deadline or (self._batches.loop.time, inf)
+        current_call.set((clock, at_s, teller))  # what the batch tells, it tells for each of its keys
         try:
             found = await self._ask.call(
                 [entry.key for entry in chunk], *self._ask.others, **self._ask.by_keyword

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import timedelta
-from math import isnan
+from math import inf, isnan
 
 from feature_graph.errors import BadRun
 
@@ -14,9 +14,12 @@ Clock = Callable[[], float]
 
 
 Deadline = tuple[Clock, float]
-"""An instant on a clock. A plain tuple: one is made for every fetch with a timeout."""
+"""An instant on a clock."""
+Call = tuple[Clock, float, int]
+"""What a call of a run knows of itself: a clock, the instant on it by which it has to be done (inf: at
+leisure), and the number under which it tells its notes. One variable, a plain tuple: every fetch sets it."""
 
-current_deadline: ContextVar[Deadline | None] = ContextVar("feature_graph_deadline", default=None)
+current_call: ContextVar[Call | None] = ContextVar("feature_graph_call", default=None)
 
 
 def remaining() -> float | None:
@@ -25,11 +28,20 @@ def remaining() -> float | None:
     It is the smaller of the fetch's own timeout and what the run has left, never below zero: hand it to the
     service that is asked, as gRPC does.
     """
-    deadline = current_deadline.get()
-    if deadline is None:
-        return None
-    clock, at_s = deadline
-    return max(0.0, at_s - clock())
+    deadline = deadline_here()
+    return None if deadline is None else max(0.0, deadline[1] - deadline[0]())
+
+
+def deadline_here() -> Deadline | None:
+    """The instant by which whoever asks has to be done."""
+    call = current_call.get()
+    return None if call is None or call[1] == inf else call[:2]
+
+
+def hurry(clock: Clock, at_s: float) -> Token[Call | None]:
+    """Have it done by ``at_s``; undone with ``current_call.reset``."""
+    call = current_call.get()
+    return current_call.set((clock, at_s, 0 if call is None else call[2]))
 
 
 def deadline_in(duration_s: float | None) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from feature_graph.batching import Answer, wanting
-from feature_graph.deadline import current_deadline
+from feature_graph.deadline import current_call, hurry, remaining
 from feature_graph.errors import ElementFailed, FetchCancelled, FetchTimedOut
 from feature_graph.node import MISSING, Derived, Each, Fetch, Lookup
 from feature_graph.scope import StandIn, adopt, note, stand_by
@@ -188,10 +188,8 @@ async def _in_time(body: Fetch, call: Awaitable[object]) -> object:
     """One element inside the body's own timeout."""
     if body.timeout_s is None:
         return await _own(call)
-    clock = asyncio.get_running_loop().time
-    outer = current_deadline.get()
-    until_s = clock() + body.timeout_s
-    token = current_deadline.set(outer if outer is not None and outer[1] < until_s else (clock, until_s))
+    clock, left_s = asyncio.get_running_loop().time, remaining()
+    token = hurry(clock, clock() + (body.timeout_s if left_s is None else min(body.timeout_s, left_s)))
     limit = asyncio.timeout(body.timeout_s)
     try:
         async with limit:
@@ -201,7 +199,7 @@ async def _in_time(body: Fetch, call: Awaitable[object]) -> object:
             raise FetchTimedOut(f"{body.name!r} took longer than {body.timeout_s} s") from error
         raise
     finally:
-        current_deadline.reset(token)
+        current_call.reset(token)
 
 
 async def _own(call: Awaitable[object]) -> object:

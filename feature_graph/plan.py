@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
+from math import inf
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -66,7 +67,7 @@ class Step:
     pick: Callable[[list[object]], Iterable[object]] | None = None
     """Values to positional arguments; None if that needs more thought (``arguments``)."""
     arguments: tuple[Argument, ...] = ()
-    timeout_s: float | None = None
+    timeout_s: float = inf
     fallback: object = MISSING
     fallback_calls: bool = False
     late: Callable[..., Any] | None = None
@@ -82,6 +83,8 @@ class Step:
     users: tuple[int, ...] = ()
     """Branches and first_ofs that have it as a side."""
     is_goal: bool = False
+    waited_for: bool = False
+    """By somebody besides its consumers: a goal, or a side."""
 
 
 Row = tuple[
@@ -248,7 +251,7 @@ def _step(place: int, node: Node, index: Mapping[str, int]) -> Step:
     step = _call_step(place, node, node.call, index)
     if isinstance(node, Each) and node.derived:
         return step
-    step.kind, step.timeout_s = int(Kind.FETCH), node.timeout_s
+    step.kind, step.timeout_s = int(Kind.FETCH), inf if node.timeout_s is None else node.timeout_s
     if isinstance(node, Each):  # the elements fall back, one by one
         step.late = node.late
     else:
@@ -302,6 +305,7 @@ def _link(steps: tuple[Step, ...], goals: set[int]) -> None:
     for step in steps:
         step.consumers, step.users = tuple(consumers[step.index]), tuple(users[step.index])
         step.is_goal = step.index in goals
+        step.waited_for = step.is_goal or bool(step.users)
 
 
 def _row(step: Step) -> Row:
@@ -309,8 +313,7 @@ def _row(step: Step) -> Row:
     sources = [argument.source for argument in step.arguments] if step.pick is not None else []
     arity = len(sources) if len(sources) in (1, 2) else 0
     first, second = (sources * 2)[:2] if arity else (0, 0)
-    waited_for = step.is_goal or bool(step.users)
-    return function, arity, first, second, step.pick, step.consumers, waited_for, step
+    return function, arity, first, second, step.pick, step.consumers, step.waited_for, step
 
 
 def _initial_demand(steps: tuple[Step, ...], goals: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from feature_graph.deadline import current_call
+
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
@@ -59,7 +61,6 @@ class Scope:
 
 
 current_scope: ContextVar[Scope | None] = ContextVar("feature_graph_scope", default=None)
-current_teller: ContextVar[int] = ContextVar("feature_graph_teller", default=0)
 
 
 def note(**facts: object) -> None:
@@ -84,10 +85,10 @@ def notes_here() -> Notes | None:
 
     Made when it is asked for: most fetches tell nothing.
     """
-    scope = current_scope.get()
+    scope, call = current_scope.get(), current_call.get()
     if scope is None:
         return None
-    teller = current_teller.get()
+    teller = 0 if call is None else call[2]
     notes = scope.notes.get(teller)
     if not isinstance(notes, Notes):
         notes = scope.notes[teller] = Notes()

@@ -16,14 +16,14 @@ from inspect import isawaitable, iscoroutine
 from math import inf
 from typing import Any
 
-from feature_graph.deadline import current_deadline, deadline_in
+from feature_graph.deadline import current_call, deadline_in
 from feature_graph.each import element_failed, sequence_of
 from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
 from feature_graph.node import MISSING, Branch, Derived, Each, Fetch, FirstOf, Lookup, Node
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
 from feature_graph.resolution import Outcomes, Resolution, Span, check_required
-from feature_graph.scope import Notes, Scope, StandIn, current_scope, current_teller
+from feature_graph.scope import Notes, Scope, StandIn, current_scope
 
 _Outcome = Outcome[object]
 Stand = Callable[[BaseException | None], StandIn]
@@ -172,9 +172,8 @@ class _Run:
         waits_s: float | None = min(left_s, inf if node.timeout_s is None else node.timeout_s)
         waits_s = None if waits_s == inf else waits_s
         context, scope = copy_context(), Scope()
-        context.run(current_deadline.set, None if waits_s is None else (self._clock, now + waits_s))
+        context.run(current_call.set, (self._clock, inf if waits_s is None else now + waits_s, 0))
         context.run(current_scope.set, scope)
-        context.run(current_teller.set, 0)
 
         async def call() -> object:
             return await function(*arguments, **by_keyword)

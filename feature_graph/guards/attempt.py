@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from feature_graph.deadline import current_deadline, remaining
+from feature_graph.deadline import current_call, hurry, remaining
 from feature_graph.errors import FetchTimedOut
 from feature_graph.guards.ending import without_our_frames
 from feature_graph.guards.source import Source, Verdict
@@ -87,7 +87,7 @@ class Timed:
         left_s, until_s = remaining(), loop.time() + self._timeout_s
         if left_s is not None and left_s <= self._timeout_s:  # the fetch's own time is up first
             return await self._call(*args, **kwargs)
-        before = current_deadline.set((loop.time, until_s))
+        before = hurry(loop.time, until_s)
         limit = asyncio.timeout_at(until_s)
         try:
             async with limit:
@@ -99,4 +99,4 @@ class Timed:
                 f"an attempt at {self._name!r} took longer than {self._timeout_s:g} s"
             ) from None
         finally:
-            current_deadline.reset(before)
+            current_call.reset(before)

@@ -14,10 +14,10 @@ from math import inf
 from types import TracebackType
 from typing import Any
 
-from feature_graph.deadline import current_deadline, remaining
+from feature_graph.deadline import current_call, remaining
 from feature_graph.guards.attempt import Call
 from feature_graph.guards.ending import end_all
-from feature_graph.scope import Scope, adopt, current_scope, current_teller, note
+from feature_graph.scope import Scope, adopt, current_scope, note
 
 A_DAY_S = 86_400.0
 """Time left for a fetch that one consumer would wait for without end; a loop's timer takes no infinity."""
@@ -83,9 +83,8 @@ class Flight:
 
     def _settle_in(self) -> None:
         current_scope.set(self._scope)
-        current_teller.set(_TELLER)
-        if current_deadline.get() is not None:
-            current_deadline.set((self._overdue_s, 0.0))
+        at_s = inf if remaining() is None else 0.0
+        current_call.set((self._overdue_s, at_s, _TELLER))
 
     def _overdue_s(self) -> float:
         """A clock that stands at minus what the most patient consumer has left."""

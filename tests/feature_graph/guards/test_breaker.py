@@ -8,7 +8,7 @@ from typing import TypedDict
 import pytest
 
 from feature_graph import BadGraph, Graph, Status, fetch
-from feature_graph.deadline import current_deadline
+from feature_graph.deadline import hurry
 from feature_graph.errors import BreakerOpen
 from feature_graph.guards import Breaker, BreakerState, Cache, Source
 from tests.feature_graph.guards.scripted import Fatal, Script, guard, now, settle
@@ -266,7 +266,7 @@ def test_a_timer_that_rings_a_little_early_is_still_a_timeout():
     source = source_with(at_least=1)
 
     async def main():
-        current_deadline.set((now, now() + 1.0))
+        hurry(now, now() + 1.0)
         task = asyncio.create_task(guard(Script([(9, "late")]), source=source)())
         await asyncio.sleep(0.9995)
         task.cancel()
