@@ -19,6 +19,7 @@ from pathlib import Path
 
 from redis import Redis
 
+import policy_learner
 from decision_service.cli.store import start_store
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import connect
@@ -65,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="0:1000", help="first:end")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first broken invariant")
     arguments = parser.parse_args(argv)
+    # A mutant lies in a copy of the tree: what is tested must be the copy.
+    assert Path(policy_learner.__file__).is_relative_to(Path(__file__).parents[2]), policy_learner.__file__
     first, _, end = arguments.seeds.partition(":")
     began, totals, broken, played = time.monotonic(), Counter(), 0, 0
     with store_in_memory() as (client, root):

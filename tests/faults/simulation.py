@@ -210,7 +210,7 @@ class Simulation:
             if learner.ended or learner.killed:
                 return
             self._go_on(learner, ALL)
-        raise Violation("a learner that nobody disturbs does not come to rest")
+        raise Violation("I6 a learner that nobody disturbs does not come to rest")
 
     def _bury(self) -> None:
         for learner in self.learners:

@@ -1,0 +1,188 @@
+"""Wrong variants of the product, each of which must be caught: a checker that catches nothing proves nothing.
+
+Each is one replacement in one file, made in a copy of the tree. If its text is not in the file exactly once,
+the product has changed and the mutant with it must: that is an error, never a pass.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("sidecar", "policy_learner", "decision_service", "tests")
+"""All that the simulation imports."""
+
+
+class StaleMutant(Exception):
+    """The source is not what the mutant was made for."""
+
+
+class Mutant(NamedTuple):
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+
+SCRIPTS = "sidecar/contracts/scripts"
+
+MUTANTS = (
+    # The scripts.
+    Mutant(
+        "a reward's key is not looked at",
+        f"{SCRIPTS}/reward.lua",
+        "  if old then return again(id, key, record, old) end",
+        "",
+    ),
+    Mutant(
+        "a reward is not told from one of a finalised decision",
+        f"{SCRIPTS}/reward.lua",
+        "  if redis.call('SISMEMBER', f, member) == 1 then",
+        "  if false then",
+    ),
+    Mutant(
+        "a decision that was finalised may be made again",
+        f"{SCRIPTS}/decide.lua",
+        "  if redis.call('SISMEMBER', f, member) == 1 then",
+        "  if false then",
+    ),
+    Mutant(
+        "a client's key is forgotten",
+        f"{SCRIPTS}/decide.lua",
+        "  if repeated then return repeated end",
+        "",
+    ),
+    Mutant(
+        "early rewards stay orphans when their decision comes",
+        f"{SCRIPTS}/decide.lua",
+        "  redis.call('ZREM', orph, id)",
+        "  --",
+    ),
+    Mutant(
+        "rewards are not handed on when a decision is finalised",
+        f"{SCRIPTS}/finalise.lua",
+        "#rewards > 0 and cmsgpack.pack(rewards) or ''",
+        "''",
+    ),
+    Mutant(
+        "a decision is finalised before its horizon",
+        f"{SCRIPTS}/finalise.lua",
+        "  redis.call('ZREM', due, id)\n  if not stored",
+        "  redis.call('ZPOPMIN', due)\n  if not stored",
+    ),
+    Mutant(
+        "a paused learner may publish",
+        f"{SCRIPTS}/publish.lua",
+        "then return 'FENCED' end",
+        "then local _ = 1 end",
+    ),
+    Mutant(
+        "two learners share an epoch, and versions are not compared",
+        f"{SCRIPTS}/publish.lua",
+        "if tonumber(stored[2] or '0') >= tonumber(version) then return 'STALE' end",
+        "if epoch then taken = 0 end",
+    ),
+    Mutant(
+        "positions are published apart from the weights",
+        f"{SCRIPTS}/publish.lua",
+        "'positions', positions,\n",
+        "\n",
+    ),
+    # The learner's order of steps.
+    Mutant(
+        "streams are trimmed behind the archive only",
+        "policy_learner/trimming.py",
+        "min(lane.end, trained, key=order)",
+        "lane.end",
+    ),
+    Mutant(
+        "streams are trimmed behind the checkpoint only",
+        "policy_learner/trimming.py",
+        "min(lane.end, trained, key=order)",
+        "trained",
+    ),
+    Mutant(
+        "versions are trimmed before they are archived",
+        "policy_learner/trimming.py",
+        " and order(entry.position) <= archived",
+        "",
+    ),
+    Mutant(
+        "a restart goes on from the checkpoint, not from what was published",
+        "policy_learner/state.py",
+        "positions=resumed.positions,",
+        "positions=list(saved.positions) if saved else resumed.positions,",
+    ),
+    Mutant(
+        "a restart does not train again what was published after the checkpoint",
+        "policy_learner/rebuild.py",
+        "            _train_batch(past, training, reader, batch)",
+        "            training.trained[batch.partition] = batch.last",
+    ),
+    Mutant(
+        "a checkpoint holds what is not published",
+        "policy_learner/loop.py",
+        "if not (now or timer.due) or progress.since or progress.outstanding:",
+        "if not (now or timer.due):",
+    ),
+    Mutant(
+        "what was trained on is listed again in the next version",
+        "policy_learner/loop.py",
+        "progress.batches, progress.since, progress.judged, progress.outstanding = [], 0, 0, None",
+        "progress.since, progress.judged, progress.outstanding = 0, 0, None",
+    ),
+    Mutant(
+        "streams are read from the last entry on, not after it",
+        "policy_learner/streams.py",
+        'pipe.xrange(stream, f"({after}", until, count)',
+        "pipe.xrange(stream, after, until, count)",
+    ),
+    Mutant(
+        "what is refused is not put with the dead letters",
+        "policy_learner/loop.py",
+        "        learner.dead_letters.bury(learner.partitions[partition], entry, reason)",
+        "        del partition, entry, reason",
+    ),
+    # The archive.
+    Mutant(
+        "a file is named by where it ends",
+        "policy_learner/chain.py",
+        'final = where / f"{lane}-{first}.parquet"',
+        'final = where / f"{lane}-{covers.last}.parquet"',
+    ),
+    Mutant(
+        "a file may replace another",
+        "policy_learner/chain.py",
+        "            os.link(temporary, final)",
+        "            os.replace(temporary, final)",
+    ),
+    Mutant(
+        "nobody looks whether the chain has grown",
+        "policy_learner/chain.py",
+        "    if _has_grown(folder, lane, covers.after):",
+        "    if False:",
+    ),
+    Mutant(
+        "a file that somebody else wrote counts as one's own",
+        "policy_learner/lane.py",
+        "                self._start_over()\n                break",
+        "                pass",
+    ),
+)
+
+
+def copy_with(mutant: Mutant, folder: Path) -> None:
+    """A copy of the tree, in which the mutant is.
+
+    Raises:
+        StaleMutant: its text is not in the source exactly once.
+    """
+    found = (ROOT / mutant.file).read_text().count(mutant.right)
+    if found != 1:
+        raise StaleMutant(f"{mutant.name!r}: its text is {found} times in {mutant.file}, not once")
+    for package in COPIED:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / mutant.file
+    path.write_text(path.read_text().replace(mutant.right, mutant.wrong))
