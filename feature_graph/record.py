@@ -11,7 +11,7 @@ from typing import Any
 
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
-from feature_graph.resolution import NOTHING, Span
+from feature_graph.resolution import DEGRADED, NOTHING, Span, is_own
 from feature_graph.scope import Notes
 
 
@@ -82,6 +82,11 @@ class Record(Mapping[str, Outcome[object]]):
             self._name(self.taken.get(index, self.via.get(index))),
             self.notes.get(index, NOTHING),
         )
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that ran gave their own value, and none that was handed in was made of a stand-in."""
+        return all(map(is_own, self.status)) and not any(DEGRADED in told for told in self.notes.values())
 
     def tell(self, index: int, notes: Mapping[str, object]) -> None:
         """Add to what a node tells."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from feature_graph import waterfall
@@ -13,6 +14,8 @@ from feature_graph.what_if import critical_path
 
 T = TypeVar("T")
 NOTHING: Final[Mapping[str, Any]] = {}
+DEGRADED: Final = "degraded"
+"""The note of a settled value: the nodes behind it that did not give their own."""
 _NOT_NEEDED: Outcome[object] = Outcome(Status.NOT_NEEDED)
 
 
@@ -114,12 +117,24 @@ class Resolution:
 
     @property
     def settled(self) -> dict[str, Outcome[object]]:
-        """What became of every node that came to an end; a second run that is given it goes on from there."""
-        return {
+        """What became of every node that came to an end; a second run that is given it goes on from there.
+
+        A value that was made of a stand-in brings a note of it, for the second run does not see behind it.
+        """
+        known = self.outcomes.known if isinstance(self.outcomes, Outcomes) else self.outcomes
+        found = {
             name: outcome
-            for name, outcome in self.outcomes.items()
+            for name, outcome in known.items()
             if name in self.nodes and (outcome.has_value or outcome.error is not None)
         }
+        return found if self.whole else {name: self._noted(name, outcome) for name, outcome in found.items()}
+
+    @property
+    def whole(self) -> bool:
+        """True if every node that ran gave its own value, so that nothing is degraded."""
+        if isinstance(self.outcomes, Outcomes):
+            return self.outcomes.whole
+        return all_own(self.outcomes.values())
 
     @property
     def timeline(self) -> list[Span]:
@@ -132,16 +147,23 @@ class Resolution:
         Those are fallbacks, dependencies whose default was used, and first_ofs that had to go past their
         first choice. A learner that sees a derived feature without this takes a stand-in for an observation.
         """
+        if self.whole:
+            return ()
         found: dict[str, None] = {}
         seen: set[str] = set()
         stack = [name]
         while stack:
             each = stack.pop()
-            outcome = self.outcomes[each]
-            if each in seen or outcome.status is Status.GIVEN:
+            if each in seen:
                 continue
             seen.add(each)
+            outcome = self.outcomes[each]
+            if outcome.status is Status.GIVEN:
+                continue
             node = self.nodes[each]
+            if each in self.given and outcome.status is Status.OK:
+                found.update(dict.fromkeys(_behind(outcome)))
+                continue
             if not isinstance(node, Branch) and self._stands_in(node, outcome):
                 found[each] = None
             if outcome.status in (Status.OK, Status.FALLBACK):
@@ -149,6 +171,10 @@ class Resolution:
                     reversed([side for side in self._read_by(node, outcome) if side in self.outcomes])
                 )
         return tuple(found)
+
+    def _noted(self, name: str, outcome: Outcome[object]) -> Outcome[object]:
+        behind = self.degraded(name) if outcome.status is Status.OK else ()
+        return replace(outcome, notes={**outcome.notes, DEGRADED: behind}) if behind else outcome
 
     def waterfall(self, width: int | None = None, *, columns: int = 80, colour: bool = False) -> str:
         """The timeline drawn for a terminal, a line a node; see :func:`feature_graph.waterfall.draw`."""
@@ -179,6 +205,21 @@ class Resolution:
         return [] if outcome.status is Status.FALLBACK else [edge.to for edge in edges_of(node)]
 
 
+def all_own(outcomes: Iterable[Outcome[object]]) -> bool:
+    """Whether all that ran gave their own value, and none that was handed in brings a note of a stand-in."""
+    return all(is_own(outcome.status) and not _behind(outcome) for outcome in outcomes)
+
+
+def is_own(status: Status | None) -> bool:
+    """Whether a node of that status gave its own value, or was not needed to give any."""
+    return status is Status.OK or status is None or status is Status.GIVEN or status is Status.NOT_NEEDED
+
+
+def _behind(outcome: Outcome[object]) -> tuple[str, ...]:
+    behind = outcome.notes.get(DEGRADED, ())
+    return behind if isinstance(behind, tuple) else ()
+
+
 def _is(node: Node | None, function: Callable[..., Any]) -> bool:
     return isinstance(node, Fetch | Derived) and node.function == function
 
@@ -199,6 +240,17 @@ class Outcomes(Mapping[str, Outcome[object]]):
                 raise KeyError(name)
             return _NOT_NEEDED
         return outcome
+
+    @property
+    def known(self) -> Mapping[str, Outcome[object]]:
+        """Those of the nodes and inputs that the run knew about."""
+        return self._known
+
+    @property
+    def whole(self) -> bool:
+        """True if every node that ran gave its own value."""
+        whole = getattr(self._known, "whole", None)  # an engine may know without making them all
+        return whole if isinstance(whole, bool) else all_own(self._known.values())
 
     def __iter__(self) -> Iterator[str]:
         yield from self._nodes
