@@ -122,11 +122,8 @@ class Resolution:
         A value that was made of a stand-in brings a note of it, for the second run does not see behind it.
         """
         known = self.outcomes.known if isinstance(self.outcomes, Outcomes) else self.outcomes
-        found = {
-            name: outcome
-            for name, outcome in known.items()
-            if name in self.nodes and (outcome.has_value or outcome.error is not None)
-        }
+        ended = ((name, self.outcomes[name]) for name in known if name in self.nodes)
+        found = {name: outcome for name, outcome in ended if outcome.has_value or outcome.error is not None}
         return found if self.whole else {name: self._noted(name, outcome) for name, outcome in found.items()}
 
     @property
@@ -227,13 +224,20 @@ def _is(node: Node | None, function: Callable[..., Any]) -> bool:
 class Outcomes(Mapping[str, Outcome[object]]):
     """Outcomes of the nodes a run knew about, ``not_needed`` for the rest of the graph."""
 
-    __slots__ = ("_known", "_nodes")
+    __slots__ = ("_known", "_made", "_nodes")
 
     def __init__(self, nodes: Mapping[str, Node], known: Mapping[str, Outcome[object]]) -> None:
         self._nodes = nodes
         self._known = known
+        self._made: dict[str, Outcome[object]] = {}
 
     def __getitem__(self, name: str) -> Outcome[object]:
+        outcome = self._made.get(name)
+        if outcome is None:
+            outcome = self._made[name] = self._make(name)
+        return outcome
+
+    def _make(self, name: str) -> Outcome[object]:
         outcome = self._known.get(name)
         if outcome is None:
             if name not in self._nodes:
