@@ -7,7 +7,6 @@ neither the decision nor those beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -15,7 +14,7 @@ from msgspec import Struct
 
 from decision_service.api import MAX_FEATURES, MAX_MAGNITUDE
 from decision_service.prepolicy import Eligible
-from feature_graph import Outcome, Resolution, Status
+from feature_graph import Resolution, Status
 from sidecar.contracts.application import FeatureValue
 from sidecar.contracts.arm_features import Columns, Levels, column_of, levels_of
 
@@ -29,77 +28,35 @@ _MAX_TEXT = 1024
 _MAX_NAME = 256
 _PLAIN = frozenset((bool, None.__class__))
 """Classes of values that are features as they are."""
-_OWN = frozenset((Status.OK, Status.GIVEN, Status.NOT_NEEDED))
 
 
-class Found:
-    """What a look at the graph found.
-
-    Args:
-        resolution: the run's.
-        first: the look that it went on from.
-    """
-
-    def __init__(self, resolution: Resolution, first: Found | None = None) -> None:
-        self._resolution = resolution
-        self._first = first
-        self._outcomes = dict(resolution.outcomes)  # made where they are looked at: once is enough
-        self._all_own = all(outcome.status in _OWN for outcome in self._outcomes.values())
-
-    @cached_property
-    def settled(self) -> dict[str, Outcome[object]]:
-        """What a next look need not find out again."""
-        nodes = self._resolution.nodes
-        return {
-            name: outcome
-            for name, outcome in self._outcomes.items()
-            if name in nodes and (outcome.has_value or outcome.error is not None)
-        }
-
-    def outcome(self, node: str) -> Outcome[object]:
-        """What became of a node."""
-        return self._outcomes[node]
-
-    def degraded(self, node: str) -> list[str]:
-        """The nodes behind ``node`` that did not give their own value.
-
-        A second look does not see behind what it was handed: there the first one knows.
-        """
-        first = self._first
-        if self._all_own and (first is None or first._all_own):
-            return []
-        behind = self._resolution.degraded(node)
-        if first is None:
-            return list(behind)
-        return [one for one in behind if one not in first.settled or first.degraded(one)]
-
-    def word(self, node: str) -> str:
-        """How a node's value was had. What was derived from a fallback is one too: no observation."""
-        outcome = self.outcome(node)
-        if outcome.has_value and self.degraded(node):
-            return FALLBACK
-        return outcome.status.value
+def word(found: Resolution, node: str) -> str:
+    """How a node's value was had. What was derived from a fallback is one too: no observation."""
+    outcome = found.outcomes[node]
+    if outcome.has_value and found.degraded(node):
+        return FALLBACK
+    return outcome.status.value
 
 
-def feature(found: Found, node: str) -> tuple[str, FeatureValue | None]:
+def feature(found: Resolution, node: str) -> tuple[str, FeatureValue | None]:
     """How the value of a context feature was had, and the value; None if there is none that can be one."""
-    outcome = found.outcome(node)
+    outcome = found.outcomes[node]
     if not outcome.has_value or outcome.value is None:
         return outcome.status.value, None
     value = _usable(outcome.value)
-    return (UNUSABLE, None) if value is None else (found.word(node), value)
+    return (UNUSABLE, None) if value is None else (word(found, node), value)
 
 
-def reasons(found: Found, rule: str) -> tuple[str, dict[str, str]]:
+def reasons(found: Resolution, rule: str) -> tuple[str, dict[str, str]]:
     """How a rule's value was had, and which arms it excludes why."""
-    outcome = found.outcome(rule)
+    outcome = found.outcomes[rule]
     if not outcome.has_value or outcome.value is None:
         return outcome.status.value, {}
     try:
         why = _reasons(outcome.value, rule)
     except Exception:  # an application's own type may raise anything
         why = None
-    return (UNUSABLE, {}) if why is None else (found.word(rule), why)
+    return (UNUSABLE, {}) if why is None else (word(found, rule), why)
 
 
 def _reasons(value: object, rule: str) -> dict[str, str] | None:
@@ -124,7 +81,7 @@ class ArmFeatures(Struct, frozen=True):
 NO_ARM_FEATURES = ArmFeatures({}, {}, {})
 
 
-def arm_features(found: Found, nodes: Sequence[str], arms: Eligible) -> ArmFeatures:
+def arm_features(found: Resolution, nodes: Sequence[str], arms: Eligible) -> ArmFeatures:
     """The features of single arms that ``nodes`` give, but for those that the request gives itself."""
     if not nodes:
         return NO_ARM_FEATURES
@@ -132,10 +89,10 @@ def arm_features(found: Found, nodes: Sequence[str], arms: Eligible) -> ArmFeatu
     outcomes: dict[str, str] = {}
     by_arm: dict[str, Levels] = {}
     for node in nodes:
-        word, others = _fill(table, found, node)
-        outcomes[node] = next((bad for bad in (UNUSABLE, FALLBACK) if bad in others.values()), word)
+        how, others = _fill(table, found, node)
+        outcomes[node] = next((bad for bad in (UNUSABLE, FALLBACK) if bad in others.values()), how)
         if others:
-            by_arm[node] = levels_of([others.get(place, word) for place in range(table.n_arms)])
+            by_arm[node] = levels_of([others.get(place, how) for place in range(table.n_arms)])
     for place, arm_id in enumerate(arms.ids) if arms.given else ():
         table.leave_out(place, arms.given.get(arm_id, {}))
     columns = {name: column_of(values) for name, values in table.values.items()}
@@ -149,10 +106,12 @@ class _Table:
         self.n_arms = n_arms
         self.values: dict[str, list[FeatureValue | None]] = {}
 
-    def put_column(self, name: str, values: Sequence[object]) -> None:
-        """Set the values of all arms, each of which can be a feature or is None."""
-        if len(self.values) < MAX_FEATURES:
-            self.values[name] = list(cast("Sequence[FeatureValue | None]", values))
+    def put_column(self, name: str, values: Sequence[object]) -> bool:
+        """Set the values of all arms, each a feature or None as it is; False if there is no room."""
+        if name in self.values or len(self.values) >= MAX_FEATURES:
+            return False
+        self.values[name] = list(cast("Sequence[FeatureValue | None]", values))
+        return True
 
     def put(self, name: str, place: int, value: object) -> bool:
         """Set one value; False if it cannot be a feature."""
@@ -182,26 +141,23 @@ class _Table:
                 self.values[name][place] = None
 
 
-def _fill(table: _Table, found: Found, node: str) -> tuple[str, dict[int, str]]:
+def _fill(table: _Table, found: Resolution, node: str) -> tuple[str, dict[int, str]]:
     """Put what a node says into the table; how its values were had, and where one was had otherwise."""
-    outcome = found.outcome(node)
+    outcome = found.outcomes[node]
     if not outcome.has_value:
         return outcome.status.value, {}
     values = _elements(outcome.value, table.n_arms)
     if values is None:
         return UNUSABLE, {}
-    word, others = _words(found, node)
-    if {value.__class__ for value in values} <= _PLAIN and node not in table.values:
-        table.put_column(node, values)
-        return word, others
+    how, others = _words(found, node)
+    if {value.__class__ for value in values} <= _PLAIN and table.put_column(node, values):
+        return how, others
     for place, value in enumerate(values):
         if value is not None and not _put(table, node, place, value):
             others[place] = UNUSABLE
-    return (
-        (UNUSABLE, {})
-        if len(others) == table.n_arms and set(others.values()) == {UNUSABLE}
-        else (word, others)
-    )
+    if len(others) == table.n_arms and set(others.values()) == {UNUSABLE}:
+        return UNUSABLE, {}
+    return how, others
 
 
 def _put(table: _Table, node: str, place: int, value: object) -> bool:
@@ -220,12 +176,15 @@ def _elements(value: object, n_arms: int) -> Sequence[object] | None:
     return value if isinstance(value, list | tuple) and len(value) == n_arms else None
 
 
-def _words(found: Found, node: str) -> tuple[str, dict[int, str]]:
+def _words(found: Resolution, node: str) -> tuple[str, dict[int, str]]:
     """How values were had, as the graph knows: an ``each`` tells which of its elements fell back."""
-    fallen = found.outcome(node).notes.get("fallback_at")
-    if isinstance(fallen, tuple) and found.degraded(node) == [node]:
+    outcome, behind = found.outcomes[node], found.degraded(node)
+    if not behind:
+        return outcome.status.value, {}
+    fallen = outcome.notes.get("fallback_at")
+    if isinstance(fallen, tuple) and behind == (node,):
         return OK, dict.fromkeys(fallen, FALLBACK)
-    return found.word(node), {}
+    return FALLBACK, {}
 
 
 def _usable(value: object) -> FeatureValue | None:

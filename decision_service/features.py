@@ -48,8 +48,9 @@ from decision_service.feature_module import (
     clients_of,
     load_features,
 )
-from decision_service.feature_values import GIVEN, Found, arm_features, feature, reasons
+from decision_service.feature_values import GIVEN, arm_features, feature, reasons
 from decision_service.prepolicy import Eligible, Shelf
+from feature_graph import Resolution
 from sidecar.contracts.application import Features
 from sidecar.contracts.arm_features import Columns, Levels
 
@@ -63,7 +64,7 @@ class FirstLook(Struct, frozen=True):
     """How each rule was had."""
     given: dict[str, object]
     """The graph's inputs."""
-    found: Found
+    found: Resolution
     fetch_until: float
     """On the loop's clock: what fetching has for both looks."""
 
@@ -113,8 +114,8 @@ class FeatureSource:
             return None
         left_s = max(deadline_at - now, 0.0)
         given = self._given(declared, request, candidates)
-        found = Found(
-            await declared.graph.resolve(declared.first_look, given=given, deadline=left_s * FIRST_LOOK_SHARE)
+        found = await declared.graph.resolve(
+            declared.first_look, given=given, deadline=left_s * FIRST_LOOK_SHARE
         )
         excluded: dict[str, str] = {}
         outcomes: dict[str, str] = {}
@@ -165,7 +166,7 @@ class FeatureSource:
         arms: Eligible,
         deadline_at: float,
         first: FirstLook | None,
-    ) -> Found:
+    ) -> Resolution:
         """The only look, or the second, which goes on from the first."""
         now = self._loop_time()
         if first is None:
@@ -176,10 +177,9 @@ class FeatureSource:
             left_s = first.fetch_until - now
         if ARMS in declared.graph.inputs:
             given[ARMS] = arms.ids
-        found = await declared.graph.resolve(
+        return await declared.graph.resolve(
             [*goals, *declared.arm_goals], given=given, deadline=max(left_s, 0.0)
         )
-        return Found(found, first.found if first is not None else None)
 
     def _given(
         self, declared: Declared, request: RecommendationRequest, candidates: Eligible
