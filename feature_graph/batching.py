@@ -15,11 +15,11 @@ from math import inf
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from feature_graph.deadline import Deadline, current_call, deadline_here
+from feature_graph.deadline import Deadline, deadline_here, hurry
 from feature_graph.errors import BadBatch, KeyMissing
 from feature_graph.guards import guarded
 from feature_graph.node import Lookup
-from feature_graph.scope import Scope, current_scope, note
+from feature_graph.scope import Scope, current_scope, note, tell_apart
 
 PATIENCE_TURNS = 32
 """Turns of the loop that keys wait for a fetch that is always about to move, such as one that spins."""
@@ -212,14 +212,14 @@ class Gathering:
             call = _Call(chunk, [])
             for entry in chunk:
                 entry.call = call
-            run = self._run(chunk, deadline, -1 - len(self._batches.scope.adopted))
+            run = self._run(chunk, deadline)
             task = self._batches.loop.create_task(run, context=context and context.copy())
             call.task.append(task)
             self._batches.scope.adopted.append((self._ask.name, task))
 
-    async def _run(self, chunk: list[_Key], deadline: Deadline | None, teller: int) -> None:
-        clock, at_s = deadline or (self._batches.loop.time, inf)
-        current_call.set((clock, at_s, teller))  # what the batch tells, it tells for each of its keys
+    async def _run(self, chunk: list[_Key], deadline: Deadline | None) -> None:
+        hurry(*(deadline or (self._batches.loop.time, inf)))
+        told = tell_apart()  # of each of its keys
         try:
             found = await self._ask.call(
                 [entry.key for entry in chunk], *self._ask.others, **self._ask.by_keyword
@@ -228,7 +228,7 @@ class Gathering:
             raise
         except BaseException as error:
             found = error
-        notes = {**self._batches.scope.notes.get(teller, {}), "batch": len(chunk)}
+        notes = {**told, "batch": len(chunk)}
         for entry in chunk:
             self._settle(entry, _answer(self._ask.name, entry.key, found, notes))
         del found  # an error holds this frame

@@ -10,7 +10,7 @@ from feature_graph.batching import Answer, wanting
 from feature_graph.deadline import current_call, hurry, remaining
 from feature_graph.errors import ElementFailed, FetchCancelled, FetchTimedOut
 from feature_graph.node import MISSING, Derived, Each, Fetch, Lookup
-from feature_graph.scope import StandIn, adopt, note, stand_by
+from feature_graph.scope import Notes, StandIn, adopt, note, stand_by, tell_apart
 
 Call = Callable[..., Any]
 
@@ -59,12 +59,14 @@ def _over_fetch(node: Each, body: Fetch) -> Call:
 
         async def work() -> None:
             for position, element in todo:
+                answers.begin(position, tell_apart())
                 try:
                     answers.give(position, await _in_time(body, call(element, others, by_keyword)))
                 except Exception as error:
                     answers.fail(position, error)
 
         await _together(node.name, [work() for _ in range(min(node.max_in_flight, len(wanted)))])
+        note(**answers.told)
         return answers.all()
 
     return every
@@ -99,7 +101,7 @@ def _answers(node: Each, body: Fetch | Lookup, count: int) -> Answers:
     """Where the values go; what has come when the time is up is used, if the body has a fallback."""
     answers = Answers(node.name, body, count)
     note(elements=count)
-    if body.fallback is not MISSING:
+    if body.fallback is not MISSING or body.options.cache is not None:
         stand_by(answers.with_fallbacks)
     return answers
 
@@ -112,6 +114,11 @@ class Answers:
         self._body = body
         self._values: list[object] = [MISSING] * count
         self._reasons: dict[int, BaseException | None] = {}
+        self._notes: dict[int, Notes] = {}
+
+    def begin(self, position: int, notes: Notes) -> None:
+        """An element is fetched, and tells there what it has to tell."""
+        self._notes[position] = notes
 
     def give(self, position: int, value: object) -> None:
         """An element has its value."""
@@ -121,17 +128,22 @@ class Answers:
         self._values[position] = value
 
     def fail(self, position: int, error: BaseException) -> None:
-        """An element has none: the body's fallback, or :class:`ElementFailed`."""
-        if self._body.fallback is MISSING:
+        """An element has none: what stands by for it, the fallback, or :class:`ElementFailed`."""
+        notes = self._notes.get(position)
+        ready = None if notes is None else notes.stand_in
+        if ready is not None:
+            self._values[position] = (ready if isinstance(ready, StandIn) else ready(error)).value
+        elif self._body.fallback is not MISSING:
+            self._values[position] = self._fallback(error)
+        else:
             raise element_failed(self._name, position, error) from error
-        self._values[position] = self._fallback(error)
         self._reasons[position] = error
 
     def all(self) -> object:
         """The list, as a stand-in if some of it is."""
         if not self._reasons:
             return self._values
-        return StandIn(self._values, self._reasons[min(self._reasons)], self._told())
+        return StandIn(self._values, self._reasons[min(self._reasons)], self._fallen_back())
 
     def with_fallbacks(self, error: BaseException | None) -> StandIn:
         """What is there now, and fallbacks for the rest."""
@@ -139,9 +151,16 @@ class Answers:
         missing = [position for position, value in enumerate(self._values) if value is MISSING]
         for position in missing:
             self.fail(position, late)
-        return StandIn(list(self._values), error, self._told())
+        return StandIn(list(self._values), error, {**self.told, **self._fallen_back()})
 
-    def _told(self) -> dict[str, object]:
+    @property
+    def told(self) -> dict[str, object]:
+        """What the elements told of themselves; of two who told the same, the later in the list."""
+        return {
+            name: fact for position in sorted(self._notes) for name, fact in self._notes[position].items()
+        }
+
+    def _fallen_back(self) -> dict[str, object]:
         """How many elements fell back, and which: not all of the list is a stand-in."""
         return {
             "elements": len(self._values),

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 from typing import Any
 
 from feature_graph.deadline import current_call
@@ -42,16 +44,18 @@ class Scope:
         adopted: tasks that fetches started for themselves; the run sees them ended before it answers.
         tasks: its fetches that have not ended.
         batches: what :mod:`feature_graph.batching` gathers for it.
+        apart: the last who tells by itself; below zero, where no node of a plan is.
         closed: the run is over, and nothing new may begin.
     """
 
-    __slots__ = ("adopted", "batches", "closed", "notes", "tasks")
+    __slots__ = ("adopted", "apart", "batches", "closed", "notes", "tasks")
 
     def __init__(self, notes: dict[int, Mapping[str, object]] | None = None) -> None:
         self.notes = {} if notes is None else notes
         self.adopted: list[tuple[str, asyncio.Task[Any]]] = []
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.batches: Any = None
+        self.apart = 0
         self.closed = False
 
     def can_move(self) -> bool:
@@ -92,6 +96,18 @@ def notes_here() -> Notes | None:
     notes = scope.notes.get(teller)
     if not isinstance(notes, Notes):
         notes = scope.notes[teller] = Notes()
+    return notes
+
+
+def tell_apart() -> Notes:
+    """Let what runs in this context from now on tell by itself: an element of a list, a call of a batch."""
+    notes = Notes()
+    scope, call = current_scope.get(), current_call.get()
+    if scope is not None:
+        scope.apart -= 1
+        scope.notes[scope.apart] = notes
+        clock, at_s, _ = call or (monotonic, inf, 0)
+        current_call.set((clock, at_s, scope.apart))
     return notes
 
 

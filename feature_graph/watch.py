@@ -34,6 +34,7 @@ def watched(
     except StopIteration as stop:
         return stop.value
     finally:
-        sent = None  # an error's traceback may hold this frame
         if monotonic() - began_s > BLOCKED_S:
             hold(name, monotonic() - began_s)
+        # The traceback of an error may hold this frame, and on 3.12 the frame of the fetch itself does.
+        del call, hold, step, sent

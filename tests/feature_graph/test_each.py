@@ -14,6 +14,7 @@ from feature_graph import (
     FetchTimedOut,
     Graph,
     Outcome,
+    StandIn,
     Status,
     batch,
     each,
@@ -21,6 +22,7 @@ from feature_graph import (
     lookup,
     note,
     remaining,
+    stand_by,
     wire,
 )
 from tests.feature_graph.virtual_time import never, run
@@ -305,6 +307,27 @@ def test_a_batch_that_cancels_itself_has_failed_its_elements(resolve):
     graph = Graph(Given, all=each(lookup(stock, key="arm"), over="arms"))
     outcome = resolve(graph, "all", {"arms": [1]}).outcomes["all"]
     assert (outcome.status, type(outcome.error)) == (Status.FAILED, ElementFailed)
+
+
+@pytest.mark.parametrize("options", [{"deadline": 0.5}, {}])
+def test_a_value_that_stands_by_is_for_its_own_element(resolve, options):
+    """A stale value of one is never the list, nor that of another."""
+    silent = False
+
+    @fetch(timeout=1, fallback="none")
+    async def cached(arm):
+        stand_by(StandIn(f"stale {arm}"))
+        if silent:
+            await asyncio.sleep(9)
+        return f"fresh {arm}"
+
+    graph = Graph(Given, all=each(cached, over="arms"))
+    assert resolve(graph, "all", {"arms": ["a", "b"]})["all"] == ["fresh a", "fresh b"]
+    silent = True
+    found = resolve(graph, "all", {"arms": ["a", "b"]}, **options)
+    assert found.statuses == {"all": "fallback"}
+    assert found["all"][0] == "stale a"
+    assert found["all"][1] in ("stale b", "none")  # in sequence, the deadline has passed by then
 
 
 def test_several_elements_that_fail_at_once_are_one_failure():
