@@ -43,12 +43,12 @@ class Actor:
             self._hand_to_actor()
         self._thread.join()
 
-    def passing(self) -> None:
+    def passing(self, pause: bool = False) -> None:
         """A step is over. Called by the actor."""
         if self.killed:
             raise Crash
         self._budget -= 1
-        if self._budget <= 0:
+        if pause or self._budget <= 0:
             self.rest()
 
     def rest(self) -> None:

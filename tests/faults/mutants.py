@@ -67,22 +67,10 @@ MUTANTS = (
         "''",
     ),
     Mutant(
-        "a decision is finalised before its horizon",
-        f"{SCRIPTS}/finalise.lua",
-        "  redis.call('ZREM', due, id)\n  if not stored",
-        "  redis.call('ZPOPMIN', due)\n  if not stored",
-    ),
-    Mutant(
         "a paused learner may publish",
         f"{SCRIPTS}/publish.lua",
         "then return 'FENCED' end",
         "then local _ = 1 end",
-    ),
-    Mutant(
-        "two learners share an epoch, and versions are not compared",
-        f"{SCRIPTS}/publish.lua",
-        "if tonumber(stored[2] or '0') >= tonumber(version) then return 'STALE' end",
-        "if epoch then taken = 0 end",
     ),
     Mutant(
         "positions are published apart from the weights",

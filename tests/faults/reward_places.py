@@ -28,7 +28,7 @@ def check(sim, log) -> None:
     for (name, key), attempts in memory.told.items():
         for told in attempts:
             if told.status:
-                _kept(sim, asked_of.get(name), joined.get(name), late, name, key, told, attempts)
+                _kept(sim, asked_of.get(name), joined.get(name), late, name, key, told)
 
 
 def _digits(row) -> dict[str, tuple[float, int]]:
@@ -61,7 +61,7 @@ def _once(joined, late, name, key) -> None:
         raise Violation(f"I3 reward {key} of {name}: {in_row} times in its row, {as_late} times late")
 
 
-def _kept(sim, asked, digits, late, name, key, told, attempts) -> None:
+def _kept(sim, asked, digits, late, name, key, told) -> None:
     """The place that an answer promises."""
     value = told.value
     in_row = bool(digits) and key in digits and digits[key][0] == value
@@ -70,7 +70,7 @@ def _kept(sim, asked, digits, late, name, key, told, attempts) -> None:
         case "OK":
             kept = in_row
         case "EARLY":
-            kept = in_row or (orphan and not _came_in_time(sim, asked, attempts))
+            kept = in_row or (orphan and not _came_in_time(sim, asked, name))
         case "LATE":
             kept = is_late and told.at_ms >= asked.first_ms + sim.horizon_ms
         case "OVER":
@@ -86,11 +86,12 @@ def _kept(sim, asked, digits, late, name, key, told, attempts) -> None:
         )
 
 
-def _came_in_time(sim, asked, attempts) -> bool:
+def _came_in_time(sim, asked, name) -> bool:
     """Whether the decision was there before its rewards were given up, beyond doubt."""
-    if asked is None or not asked.accepted:
+    if asked is None or asked.accepted != name:
         return False
-    first_ms = min(told.at_ms for told in attempts)
+    told = sim.customer.memory.told
+    first_ms = min(t.at_ms for (of, _), attempts in told.items() if of == name for t in attempts)
     return asked.accepted_ms < first_ms + sim.early_ms
 
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 from redis import Redis
 
 import policy_learner
@@ -36,6 +37,8 @@ def store_in_memory() -> Iterator[tuple[Redis, Path]]:
     try:
         with start_store(DataFolder(root)) as server, connect(server.url) as client:
             client.config_set("appendonly", "no")
+            pa.set_cpu_count(1)  # files of three rows: more threads only wait for each other
+            pa.set_io_thread_count(1)
             yield client, root
     finally:
         shutil.rmtree(root, ignore_errors=True)

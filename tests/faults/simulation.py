@@ -40,14 +40,16 @@ from tests.faults.checker import check_at_rest
 from tests.faults.customer import Customer, Violation
 from tests.faults.fold import FoldTrainer
 from tests.faults.follower import Follower
-from tests.faults.wire import LossyRedis, VirtualTime, Wire
+from tests.faults.wire import STORE, LossyRedis, VirtualTime, Wire
 
 APP = "sim"
 ARMS = (Arm("sku-0", {"price": 1.0}), Arm("sku-1", {"price": 2.0}))
 NOON_MS = 1_700_049_600_000
 MIDNIGHT_MS = 1_700_092_800_000
-ALL = 10**9
-MOST_TURNS = 60
+ALL = 3000
+"""Steps that take a learner to its next rest, whatever there is to do."""
+PAUSED_AT_A_MOMENT = 0.06
+MOST_TURNS = 10
 """Turns within which a lone, undisturbed learner must come to rest."""
 
 
@@ -63,22 +65,22 @@ class Simulation:
             name=APP,
             partitions=rng.choice((1, 1, 1, 2, 4)),
             reward=RewardConfig(
-                horizon_s=60.0, early_window_s=rng.choice((30.0, 90.0)), max_per_decision=rng.choice((2, 64))
+                horizon_s=20.0, early_window_s=rng.choice((10.0, 40.0)), max_per_decision=rng.choice((2, 64))
             ),
             model=ModelConfig(bits=8, max_pending=rng.choice((3, 1000, 1000))),
         )
         self.settings = LearnerSettings(
-            publish_every_s=rng.choice((0.5, 20.0)),
+            publish_every_s=rng.choice((0.5, 30.0)),
             publish_every_examples=rng.choice((1, 3, 1000)),
             finalise_batch=rng.choice((1, 3, 64)),
             read_batch=rng.choice((1, 3, 256)),
-            archive_every_s=rng.choice((0.5, 20.0)),
+            archive_every_s=rng.choice((0.5, 0.5, 30.0)),
             archive_rows=rng.choice((2, 1000)),
-            checkpoint_every_s=rng.choice((0.5, 20.0)),
-            trim_every_s=rng.choice((0.5, 5.0)),
+            checkpoint_every_s=rng.choice((0.5, 0.5, 30.0)),
+            trim_every_s=rng.choice((0.5, 0.5, 5.0)),
             status_every_s=86_400.0,
         )
-        self.horizon_ms, self.tombstone_ms = 60_000, 86_400_000
+        self.horizon_ms, self.tombstone_ms = 20_000, 86_400_000
         self.early_ms = round(self.application.reward.early_window_s * 1000)
         self.most_awaited = rng.choice((1, 1000))
         self.catalogue = catalogue_of(ARMS)
@@ -91,7 +93,7 @@ class Simulation:
         self.time = VirtualTime(client, APP, self.partitions, skews, start_ms)
         self.now_s = 0.0
         self.wire = Wire(rng.random, rng.choice((0.0, 0.02, 0.1)), self._step)
-        self.disk_full = rng.choice((0.0, 0.0, 0.1))
+        self.disk_full, self.paused = rng.choice((0.0, 0.0, 0.1)), PAUSED_AT_A_MOMENT
         self.scripts = Scripts.on(LossyRedis.over(self.wire, client))
         self.running: Actor | None = None
         self.learners: list[Actor] = []
@@ -133,13 +135,14 @@ class Simulation:
                 self._run_learner,
                 self._start_learner,
                 self._kill_learner,
+                self._take_over,
             ),
-            (22, 5, 18, 5, 2, 12, 26, 4, 4),
+            (20, 4, 14, 4, 2, 14, 30, 3, 3, 3),
         )[0]
         action()
 
     def _pass_time(self) -> None:
-        ms = self.rng.choice((1, 1000, 20_000, 20_000, 61_000))
+        ms = self.rng.choice((1, 1000, 21_000, 21_000, 61_000))
         self.time.advance(ms)
         self.now_s += ms / 1000
 
@@ -158,6 +161,17 @@ class Simulation:
             self._go_on(learner, self._budget())
         else:
             self._start_learner()
+
+    def _take_over(self) -> None:
+        """One is paused at a named moment; the next does its work, and more; then the first comes back."""
+        usual, self.paused = self.paused, 0.3
+        self._run_learner()
+        self.paused = usual
+        paused = self.learners[-1]
+        self._start_learner()
+        for step in (self.customer.ask, self._pass_time, self._run_learner, self._run_learner):
+            step()
+        self._go_on(paused, self._budget())
 
     def _kill_learner(self) -> None:
         alive = [learner for learner in self.learners if not (learner.ended or learner.killed)]
@@ -189,11 +203,11 @@ class Simulation:
         if moment.endswith("written") and self.rng.random() < self.disk_full:
             self.faults["disk full"] += 1
             raise OSError(28, "No space left on device")
-        self.running.passing()
+        self.running.passing(moment not in STORE and self.rng.random() < self.paused)
 
     def _come_to_rest(self) -> None:
         """No more faults; zombies come back, time runs out for all that waits, one learner does the rest."""
-        self.wire.lost = self.disk_full = 0.0
+        self.wire.lost = self.disk_full = self.paused = 0.0
         for learner in self.learners:
             if self.rng.random() < 0.5:
                 learner.kill()

@@ -9,6 +9,9 @@ import redis
 
 from sidecar.contracts.keys import Keys, weights
 
+STORE = ("asked", "answered")
+"""The steps around a command."""
+
 
 class Wire:
     """What happens around every command.
