@@ -224,12 +224,13 @@ def _is(node: Node | None, function: Callable[..., Any]) -> bool:
 class Outcomes(Mapping[str, Outcome[object]]):
     """Outcomes of the nodes a run knew about, ``not_needed`` for the rest of the graph."""
 
-    __slots__ = ("_known", "_made", "_nodes")
+    __slots__ = ("_known", "_made", "_nodes", "_whole")
 
     def __init__(self, nodes: Mapping[str, Node], known: Mapping[str, Outcome[object]]) -> None:
         self._nodes = nodes
         self._known = known
         self._made: dict[str, Outcome[object]] = {}
+        self._whole: bool | None = None
 
     def __getitem__(self, name: str) -> Outcome[object]:
         outcome = self._made.get(name)
@@ -253,8 +254,10 @@ class Outcomes(Mapping[str, Outcome[object]]):
     @property
     def whole(self) -> bool:
         """True if every node that ran gave its own value."""
-        whole = getattr(self._known, "whole", None)  # an engine may know without making them all
-        return whole if isinstance(whole, bool) else all_own(self._known.values())
+        if self._whole is None:
+            whole = getattr(self._known, "whole", None)  # an engine may know without making them all
+            self._whole = whole if isinstance(whole, bool) else all_own(self._known.values())
+        return self._whole
 
     def __iter__(self) -> Iterator[str]:
         yield from self._nodes
