@@ -1,8 +1,8 @@
 """The shop's features: who the shopper is, which products may be shown, and what is so of each just now.
 
 The sign-in names a customer, who has a profile (a key is fetched to fetch a value with it); one whom nobody
-knows is a guest, and nothing more is fetched. Prices and stock of all products come in one call. What is sold
-out, or nothing for children, is taken out before anything dear is fetched.
+knows is a guest, and nothing more is fetched. The merchants of the products are looked up in one call. What
+is sold out, closed, or nothing for children, is taken out before anything dear is fetched.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ NOT_FOR_CHILDREN = "garden"
 FOLDER = Path(__file__).parent
 
 T = TypeVar("T")
+Known = Mapping[str, Mapping[str, str | float | bool]]
+"""Product to what the catalogue and the request say of it."""
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -50,6 +52,13 @@ class Offer(msgspec.Struct, frozen=True):
     stock: int
 
 
+class Merchant(msgspec.Struct, frozen=True):
+    """Who sells a brand."""
+
+    name: str
+    closed: bool = False
+
+
 GUEST = Profile("guest")
 
 
@@ -60,10 +69,11 @@ class Given(TypedDict):
     hour: float | None
     candidates: tuple[str, ...]
     arms: tuple[str, ...]
-    arm_features: Mapping[str, Mapping[str, str | float | bool]]
+    arm_features: Known
     logins: Rows[Login]
     customers: Rows[Profile]
     stockroom: Rows[Offer]
+    register: Rows[Merchant]
 
 
 @fetch(timeout=0.02, fallback=None)
@@ -75,26 +85,47 @@ async def login(unit_id: str, logins: Rows[Login]) -> Login | None:
         return None
 
 
-@batch(max=500, timeout=0.02, fallback=None)
-async def offers(arms: Sequence[str], stockroom: Rows[Offer]) -> Mapping[Key, Offer | None]:
-    """Price and stock of many products in one call; one that the stockroom does not know has none."""
-    return await stockroom.many(arms)
+@fetch(timeout=0.02)
+async def offers(candidates: tuple[str, ...], stockroom: Rows[Offer]) -> dict[Key, Offer]:
+    """Price and stock of products; one that the stockroom does not know has none."""
+    return await stockroom.many(candidates)
 
 
-def offer_of(candidates: tuple[str, ...], all_offers: list[Offer | None]) -> dict[str, Offer]:
-    """Product to offer."""
-    return {arm: offer for arm, offer in zip(candidates, all_offers, strict=True) if offer is not None}
-
-
-def sold_out(offer_of: dict[str, Offer]) -> dict[str, str]:
+def sold_out(offers: dict[Key, Offer]) -> dict[Key, str]:
     """First look: products of which none is left."""
-    return {arm: "sold out" for arm, offer in offer_of.items() if offer.stock == 0}
+    return {arm: "sold out" for arm, offer in offers.items() if offer.stock == 0}
+
+
+def brands(candidates: tuple[str, ...], arm_features: Known) -> list[str]:
+    """The brands of the products, each once."""
+    found = {arm_features[arm].get("brand") for arm in candidates}
+    return sorted(brand for brand in found if isinstance(brand, str))
+
+
+@batch(max=100, timeout=0.02, fallback=None)
+async def merchants(brands: Sequence[str], register: Rows[Merchant]) -> Mapping[Key, Merchant | None]:
+    """Who sells these brands; a brand that nobody registered is sold on trust."""
+    return await register.many(brands)
+
+
+def closed(
+    candidates: tuple[str, ...],
+    arm_features: Known,
+    brands: list[str],
+    sellers: list[Merchant | None],
+) -> dict[str, str]:
+    """First look: products of merchants who are closed just now."""
+    shut = {brand: one.name for brand, one in zip(brands, sellers, strict=True) if one and one.closed}
+    if not shut:
+        return {}
+    sold_by = {arm: shut.get(str(arm_features[arm].get("brand"))) for arm in candidates}
+    return {arm: f"{name} is closed" for arm, name in sold_by.items() if name}
 
 
 def not_for_children(
     login: Login | None,
     candidates: tuple[str, ...],
-    arm_features: Mapping[str, Mapping[str, str | float | bool]],
+    arm_features: Known,
 ) -> dict[str, str]:
     """First look: products that a child is not shown."""
     if login is None or not login.child:
@@ -142,14 +173,14 @@ def hour_band(hour: float | None) -> str | None:
     return BANDS[int(hour) // 6]
 
 
-def is_scarce(arm: str, offer_of: dict[str, Offer]) -> bool | None:
+def is_scarce(arm: str, offers: dict[Key, Offer]) -> bool | None:
     """Whether a product will soon be gone."""
-    return offer_of[arm].stock < SCARCE_BELOW if arm in offer_of else None
+    return offers[arm].stock < SCARCE_BELOW if arm in offers else None
 
 
-def fits_budget(arm: str, offer_of: dict[str, Offer], budget: float | None) -> bool | None:
+def fits_budget(arm: str, offers: dict[Key, Offer], budget: float | None) -> bool | None:
     """Whether a product costs no more than the shopper likes to spend."""
-    return offer_of[arm].price <= budget if arm in offer_of and budget is not None else None
+    return offers[arm].price <= budget if arm in offers and budget is not None else None
 
 
 @asynccontextmanager
@@ -159,6 +190,7 @@ async def clients() -> AsyncIterator[dict[str, object]]:
         "logins": read_table("logins.json", Login),
         "customers": read_table("customers.json", Profile),
         "stockroom": read_table("offers.json", Offer),
+        "register": read_table("merchants.json", Merchant),
     }
 
 
@@ -175,8 +207,10 @@ def read_rows(name: str, kind: type[T]) -> dict[str, T]:
 graph = Graph(
     Given,
     login,
-    offer_of,
+    offers,
     sold_out,
+    brands,
+    closed,
     not_for_children,
     is_guest,
     customer_id,
@@ -185,11 +219,11 @@ graph = Graph(
     segment,
     budget,
     hour_band,
-    all_offers=each(lookup(offers, key="arm"), over="candidates"),
+    sellers=each(lookup(merchants, key="brand"), over="brands"),
     profile=branch("is_guest", then="guest", otherwise="customer"),
     scarce=each(is_scarce, over="arms"),
     in_budget=each(fits_budget, over="arms"),
 )
-first_look = ("sold_out", "not_for_children")
+first_look = ("sold_out", "closed", "not_for_children")
 goals = ("segment", "hour_band")
 arm_goals = ("scarce", "in_budget")

@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from decision_service.sources.rows import Key
 from examples.shop.features import GUEST, Offer, Profile, fits_budget, is_scarce, read_rows
 from examples.shop.simulator import BANDS, Shopper, best_value, policy_value, uniform_value
 from sidecar.contracts.application import Catalogue, Exploration, Features
@@ -55,7 +56,7 @@ def scored_arms(segment: str, arms: tuple[str, ...]) -> Columns:
     Raises:
         ValueError: customers of the segment have different budgets, so that they are not all alike.
     """
-    offers = read_rows("offers.json", Offer)
+    offers: dict[Key, Offer] = dict(read_rows("offers.json", Offer).items())
     budgets = {one.budget for one in read_rows("customers.json", Profile).values() if one.segment == segment}
     if len(budgets) > 1:
         raise ValueError(f"customers of segment {segment!r} have budgets {sorted(map(str, budgets))}")

@@ -64,6 +64,7 @@ def check_customer(client: httpx.Client) -> None:
     assert found["context"] == {"device": "ios", "hour": 21.0, "segment": "student", "hour_band": "evening"}
     assert set(found["outcomes"].items()) >= {
         ("sold_out", "ok"),
+        ("closed", "ok"),
         ("not_for_children", "ok"),
         ("segment", "ok"),
         ("scarce", "ok"),
@@ -99,10 +100,13 @@ def check_child(client: httpx.Client) -> None:
 
 
 def check_sold_out(client: httpx.Client) -> None:
-    arms = ["skates-acme-high", {"id": "toys-acme-low", "features": {"scarce": "no"}}, "a new one"]
-    found = ask(client, session_id="four", unit_id="u-000", arms=arms)
-    assert found["excluded"] == {"skates-acme-high": "sold out"}
-    assert found["outcomes"]["scarce"] == "fallback"
+    lamp = {"id": "lamp", "features": {"brand": "attic"}}
+    toys = {"id": "toys-acme-low", "features": {"scarce": "no"}}
+    found = ask(
+        client, session_id="four", unit_id="u-000", arms=["skates-acme-high", lamp, toys, "a new one"]
+    )
+    assert found["excluded"] == {"skates-acme-high": "sold out", "lamp": "The Attic is closed"}
+    assert found["outcomes"]["scarce"] == "ok"
     assert {arm["arm"]: arm["features"] for arm in found["arms"]} == {
         "toys-acme-low": {"scarce": "no", "in_budget": True},
         "a new one": {},

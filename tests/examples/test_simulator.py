@@ -126,7 +126,7 @@ async def test_the_graph_finds_what_the_simulator_knows():
             found = await features.graph.resolve(goals, given=given, deadline=5.0)
             assert found["segment"] == session.shopper.segment
             assert found["hour_band"] == BANDS[session.shopper.hour // 6]
-            assert (found["sold_out"], found["not_for_children"]) == ({}, {})
+            assert [found[rule] for rule in features.first_look] == [{}, {}, {}]
             columns = {goal: column_of(found[goal]) for goal in features.arm_goals}
             expected = scored_arms(session.shopper.segment, IDS)
             assert {goal: column for goal, column in columns.items() if column} == expected
@@ -160,15 +160,37 @@ async def test_what_a_customer_is_cannot_be_had_makes_a_guest_that_is_told_as_a_
 
 
 async def test_the_first_look_takes_out_what_cannot_be_sold():
-    """A product that is sold out; for a child, all of the garden. What the stockroom does not know stays."""
-    candidates = (*IDS, "skates-acme-high", "unheard of")
+    """Sold out, of a merchant who is closed, or for a child the garden; what nobody knows of stays."""
+    candidates = (*IDS, "skates-acme-high", "lamp", "unheard of")
     async with features.clients() as clients:
         given = asked("u-child", 12.0, clients, candidates)
+        given["arm_features"] = {
+            **given["arm_features"],
+            "lamp": {"brand": "attic"},
+            "unheard of": {"brand": "?"},
+        }
         found = await features.graph.resolve(features.first_look, given=given, deadline=5.0)
     assert found["sold_out"] == {"skates-acme-high": "sold out"}
+    assert found["closed"] == {"lamp": "The Attic is closed"}
     garden = [arm for arm in IDS if arm.startswith("garden")]
     assert found["not_for_children"] == dict.fromkeys(garden, "not for children")
-    assert found.outcomes["all_offers"].notes["fallback_at"] == (len(candidates) - 1,)
+
+
+async def test_merchants_are_asked_for_in_one_call():
+    """Each brand once, whatever the number of products; one that is not registered falls back alone."""
+    calls = []
+
+    class Counted(Fixed):
+        async def many(self, keys):
+            calls.append(list(keys))
+            return await super().many(keys)
+
+    async with features.clients() as clients:
+        given = {**asked("u-000", 12.0, clients), "register": Counted({"acme": features.Merchant("Acme")})}
+        found = await features.graph.resolve("closed", given=given, deadline=5.0)
+    assert calls == [["acme", "north"]]
+    assert found["closed"] == {}
+    assert found.outcomes["sellers"].notes["fallback_at"] == (1,)
 
 
 async def test_an_unknown_hour_gives_no_band():
