@@ -7,10 +7,13 @@ from time import monotonic
 from types import coroutine
 from typing import Any, Final
 
+from feature_graph.reasons import ours
+
 BLOCKED_S: Final = 0.01
 """A step that takes longer holds up every other request of the process."""
 
 
+@ours
 @coroutine
 def watched(
     call: Coroutine[Any, Any, Any], hold: Callable[[str, float], None], name: str
