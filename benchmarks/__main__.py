@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import learning, serving
 from benchmarks.feature_graph import suite as feature_graph
@@ -42,7 +41,7 @@ def main() -> int:
             console.print(str(missing), style="red")
             return 2
     write(measured, OUT)
-    console.print(table(measured))
+    console.print(table(measured), highlight=False, markup=False, soft_wrap=True)
     console.print(f"written to {OUT}")
     return 1 if any(row.passed is False for row in measured) else 0
 
@@ -63,25 +62,19 @@ def _asked_for() -> tuple[list[str], list[str]]:
     return suites or ["feature_graph"], gates
 
 
-def table(measured: Iterable[Row]) -> Table:
-    """One line a row, and what became of its gate."""
-    found = Table("figure", "value", "yardstick", "ratio", "gate", "")
-    for row in measured:
-        if not isinstance(row, Figure):
-            why = str(row.as_row().get("absent", row.as_row().get("error")))
-            found.add_row(row.name, why, "", "", "", "absent" if row.passed is None else "[red]broken")
-            continue
-        gate = f"≤ {row.at_most}" if row.at_most is not None else "–"
-        gate = f"≥ {row.at_least}" if row.at_least is not None else gate
-        found.add_row(
-            row.name,
-            f"{row.value:,.2f} {row.unit}",
-            f"{row.yardstick:,.2f} {row.yardstick_name}",
-            f"{row.ratio:.3f}",
-            gate,
-            "" if gate == "–" else "pass" if row.passed else "[red]missed",
-        )
-    return found
+def table(measured: list[Row]) -> str:
+    """A line a row: ratio, gate, what became of it, and the two sides."""
+    width = max((len(row.name) for row in measured), default=0)
+    return "\n".join(f"{row.name:<{width}}  {_told(row)}" for row in measured)
+
+
+def _told(row: Row) -> str:
+    if not isinstance(row, Figure):
+        return f"{'absent' if row.passed is None else 'BROKEN'}: {row.why}"
+    word = "" if row.gate is None else {True: "pass", False: "MISSED", None: "pass so far"}[row.passed]
+    beside = f"{row.value:,.2f} {row.unit} beside {row.yardstick:,.2f} ({row.yardstick_name})"
+    lacks = f"; absent: {row.lacks}" if row.lacks else ""
+    return f"{row.ratio:8.3f}  {row.gate_text:<7} {word:<6}  {beside}{lacks}"
 
 
 if __name__ == "__main__":

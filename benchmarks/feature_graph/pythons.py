@@ -36,7 +36,7 @@ def interpreters(tell: Callable[[str], None]) -> list[Interpreter]:
 
 def _interpreter(wanted: str, tell: Callable[[str], None]) -> Interpreter:
     python, version = find(wanted)
-    tag = "py" + "".join((version or wanted).split(".")[:2])
+    tag = "py" + "".join((version or Path(wanted).name).split(".")[:2])
     if python is None:
         name = f"Python {wanted}" if wanted[0].isdigit() else wanted
         return Interpreter(

@@ -51,7 +51,7 @@ def rows(chosen: Iterable[str], tell: Callable[[str], None]) -> list[Row]:
     for gate in list(chosen) or MODULES:
         of_gate: list[Row] = []
         for place in _places(gate, interpreters):
-            of_gate += _measure_twice(gate, place, tell)
+            of_gate += measure_twice(gate, place, tell)
         found += [*of_gate, summary(gate, of_gate)]
     return found
 
@@ -65,16 +65,14 @@ def summary(gate: str, of_gate: list[Row]) -> Row:
     name = f"{SUITE}.{gate}"
     broken = [row for row in of_gate if isinstance(row, Broken)]
     if broken:
-        return Broken(name, f"{broken[0].name}: {broken[0].error}")
+        return Broken(name, f"{broken[0].name}: {broken[0].why}")
     figures = [row for row in of_gate if isinstance(row, Figure)]
     absent = [row for row in of_gate if isinstance(row, Absent) and not row.name.endswith(".hamilton")]
     if not figures:
         return Absent(name, "; ".join(row.why for row in absent))
     worst = max(figures, key=lambda each: each.strain)
-    facts = {"worst": worst.name, **worst.facts}
-    if absent and worst.passed:
-        facts |= {"pass": None, "absent": "; ".join(f"{row.name}: {row.why}" for row in absent)}
-    return worst._replace(name=name, facts=facts)
+    lacks = "; ".join(f"{row.name}: {row.why}" for row in absent)
+    return worst._replace(name=name, facts={"worst": worst.name, **worst.facts}, lacks=lacks)
 
 
 def _places(gate: str, interpreters: list[Interpreter]) -> Iterator[Place]:
@@ -82,14 +80,15 @@ def _places(gate: str, interpreters: list[Interpreter]) -> Iterator[Place]:
     return (Place(interpreter, loop) for loop in loops for interpreter in interpreters)
 
 
-def _measure_twice(gate: str, place: Place, tell: Callable[[str], None]) -> list[Row]:
+def measure_twice(gate: str, place: Place, tell: Callable[[str], None]) -> list[Row]:
+    """The figures of a gate in one place, or why there are none; once more if one is missed."""
     name = f"{SUITE}.{gate}.{place.name}"
     if place.why_not:
         tell(f"{name}: absent: {place.why_not}")
         return [Absent(name, place.why_not)]
     for attempt in (1, 2):
         found = _measure(gate, place, attempt)
-        if all(row.passed for row in found):
+        if all(row.passed is not False for row in found):
             break
         if attempt == 1:
             tell(f"{name}: missed, once more …")
@@ -103,17 +102,10 @@ def _measure_twice(gate: str, place: Place, tell: Callable[[str], None]) -> list
 
 
 def told(row: Row) -> str:
-    """One line for a person."""
-    if isinstance(row, Absent):
-        return f"absent: {row.why}"
-    if isinstance(row, Broken):
-        return f"BROKEN: {row.error}"
-    assert isinstance(row, Figure)
-    gate = f" ≤ {row.at_most}" if row.at_most is not None else ""
-    gate = f" ≥ {row.at_least}" if row.at_least is not None else gate
-    word = "" if row.passed else " MISSED"
-    beside = f"{row.value:.2f} {row.unit} beside {row.yardstick:.2f} ({row.yardstick_name})"
-    return f"{row.ratio:.3f}{gate}{word}: {beside}"
+    """A few words for whoever waits."""
+    if isinstance(row, Figure):
+        return f"{row.ratio:.3f} ({row.gate_text}{', missed' if row.passed is False else ''})"
+    return f"{'absent' if row.passed is None else 'broken'}: {row.why}"
 
 
 def _measure(gate: str, place: Place, attempt: int) -> list[Row]:
