@@ -49,8 +49,8 @@ class LogReader:
 
     def __init__(self, log: Path, app: str, partitions: int) -> None:
         self._folder = dataset_folder(log, "decisions", app)
-        self._links = [chain.links(self._folder, lane) for lane in range(partitions)]
-        self._starts = [[order(link.first) for link in links] for links in self._links]
+        self._links: list[list[Link]] = [[]] * partitions
+        self._starts: list[list[tuple[int, int]]] = [[]] * partitions
         self._held: OrderedDict[Path, _File] = OrderedDict()
 
     def examples(self, partition: int, first: str, last: str) -> list[LoggedExample]:
@@ -60,13 +60,22 @@ class LogReader:
             CannotRebuild: the log does not reach that far, at either end.
         """
         low, high = order(first), order(last)
-        links = self._covering(partition, low, high)
-        files = [self._file(link) for link in links]
+        files = self._files(partition, low, high)
+        if not files or files[-1].last < high:
+            self._list(partition)  # an archiver may have been here since
+            files = self._files(partition, low, high)
         if not files or files[-1].last < high:
             raise CannotRebuild(
                 f"examples {first} to {last} of partition {partition} are not in the log below {self._folder}"
             )
         return [example for file in files for example in _slice(file, low, high)]
+
+    def _list(self, partition: int) -> None:
+        self._links[partition] = chain.links(self._folder, partition)
+        self._starts[partition] = [order(link.first) for link in self._links[partition]]
+
+    def _files(self, partition: int, low: tuple[int, int], high: tuple[int, int]) -> list[_File]:
+        return [self._file(link) for link in self._covering(partition, low, high)]
 
     def _covering(self, partition: int, low: tuple[int, int], high: tuple[int, int]) -> Sequence[Link]:
         starts = self._starts[partition]

@@ -23,6 +23,7 @@ from redis import Redis
 import policy_learner
 from decision_service.cli.store import start_store
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.scripts.call import NAMES, script_text
 from sidecar.contracts.store import connect
 from tests.faults.simulation import Simulation, described
 
@@ -37,6 +38,8 @@ def store_in_memory() -> Iterator[tuple[Redis, Path]]:
     try:
         with start_store(DataFolder(root)) as server, connect(server.url) as client:
             client.config_set("appendonly", "no")
+            for name in NAMES:  # else the first seed of a store has commands more than the others
+                client.script_load(script_text(name))
             pa.set_cpu_count(1)  # files of three rows: more threads only wait for each other
             pa.set_io_thread_count(1)
             yield client, root
