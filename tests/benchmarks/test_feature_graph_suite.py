@@ -21,6 +21,12 @@ def figure(name: str, ratio: float) -> Figure:
     return Figure(name, ratio, "ms", 1.0, "theirs", at_most=2.0)
 
 
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch):
+    """The machine that runs tests is busy with them."""
+    monkeypatch.setattr(suite, "wait_for_calm", lambda: True)
+
+
 def quiet(line: str) -> None:
     """Nobody reads along."""
 
@@ -68,6 +74,14 @@ def test_a_missed_gate_that_passes_the_second_time_passes(monkeypatch):
     monkeypatch.setattr(suite, "_measure", lambda gate, place, attempt: [figure("x", next(ratios))])
 
     assert [row.passed for row in measure_twice("B1", Place(HERE, "asyncio"), quiet)] == [True]
+
+
+def test_nobody_waits_for_calm_beyond_patience(monkeypatch):
+    """A machine that is never calm is measured all the same."""
+    monkeypatch.undo()
+    monkeypatch.setattr(suite, "CALM", 2.0)
+
+    assert suite.wait_for_calm(patience_s=0.1) is False
 
 
 def test_hamilton_that_is_not_installed_is_absent_beside_the_gates_that_want_it(monkeypatch):
