@@ -53,9 +53,9 @@ def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     body = msgspec.msgpack.encode(checkpoint)
-    _write(folder / f"weights-{checkpoint.version}.bin", record)
+    write_whole(folder / f"weights-{checkpoint.version}.bin", record)
     reached("record written")
-    path = _write(folder / _name(checkpoint.version), _MAGIC + hashlib.sha256(body).digest() + body)
+    path = write_whole(folder / _name(checkpoint.version), _MAGIC + hashlib.sha256(body).digest() + body)
     reached("checkpoint saved")
     for old in _versions(folder)[:-KEPT]:
         (folder / _name(old)).unlink(missing_ok=True)
@@ -103,7 +103,8 @@ def _versions(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("*.checkpoint") if path.stem.isdigit())
 
 
-def _write(path: Path, data: bytes) -> Path:
+def write_whole(path: Path, data: bytes) -> Path:
+    """A file on disk that holds all of ``data``, or is as it was."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("wb") as file:
         file.write(data)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from policy_learner.catalogues import Catalogues, read_from_store
 from policy_learner.dead_letters import DeadLetters
+from policy_learner.epochs import take_later_epoch
 from policy_learner.failpoints import reached
 from policy_learner.parquet_sink import Archive
 from policy_learner.rebuild import Past, resume
@@ -18,7 +19,7 @@ from sidecar.contracts.application import Application
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.publish import Batch, Publication
-from sidecar.contracts.store import Scripts, take_epoch
+from sidecar.contracts.store import Scripts
 
 Clock = Callable[[], float]
 """Seconds from any beginning, never backwards."""
@@ -130,7 +131,7 @@ def open_learner(deps: Deps) -> Learner:
     """
     application, settings, clock = deps.application, deps.settings, deps.clock
     client, folder = deps.scripts.client, deps.data.log(application.name)
-    epoch = take_epoch(client, application.name)
+    epoch = take_later_epoch(client, application.name, deps.data.checkpoints(application.name))
     reached("epoch taken")
     catalogues = Catalogues(read_from_store(client, application.name, folder))
     partitions = [Keys(application.name, partition) for partition in range(application.partitions)]

@@ -126,12 +126,17 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, passing) and not isinstance(error, redis.AuthenticationError)
 
 
-def take_epoch(client: redis.Redis, app: str) -> int:
+def take_epoch(client: redis.Redis, app: str, above: int = 0) -> int:
     """Become the learner: publications under earlier epochs are refused from now on.
 
     A lost reply costs a number, no more.
+
+    Args:
+        client: of the store.
+        app: the application.
+        above: an epoch that was taken before; a store that lost its data does not know it.
     """
-    taken: int = client.register_script(script_text("epoch"))(keys=[epoch(app)])
+    taken: int = client.register_script(script_text("epoch"))(keys=[epoch(app)], args=[above])
     return taken
 
 
