@@ -104,8 +104,8 @@ def brands(candidates: tuple[str, ...], arm_features: Known) -> list[str]:
 
 @batch(max=100, timeout=0.02, fallback=None)
 async def merchants(brands: Sequence[str], register: Rows[Merchant]) -> Mapping[Key, Merchant | None]:
-    """Who sells these brands; a brand that nobody registered is sold on trust."""
-    return await register.many(brands)
+    """Who sells these brands; None: nobody is registered, and it is sold on trust."""
+    return {**dict.fromkeys(brands), **await register.many(brands)}
 
 
 def closed(
