@@ -49,6 +49,8 @@ def key_text(key: Key) -> str:
     Raises:
         BadKey: it is no key.
     """
+    if type(key) is str and len(key) <= MAX_KEY_BYTES and key.isascii():
+        return key  # nearly every key, twenty times a request
     if not isinstance(key, tuple):
         return _part_text(key)
     texts = [_part_text(part) for part in key]
