@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections import Counter
 from types import MappingProxyType
 from unittest import mock
 
@@ -98,6 +99,7 @@ class Simulation:
         self.running: Actor | None = None
         self.learners: list[Actor] = []
         self.customer, self.follower = Customer(self), Follower(client, APP)
+        self.moments = Counter()
         self.faults = dict.fromkeys(("paused", "killed", "disk full", "fenced", "started"), 0)
 
     def keys_of(self, session: str) -> Keys:
@@ -200,6 +202,7 @@ class Simulation:
         """Somebody is at a moment at which they may be stopped."""
         if self.running is None:
             return
+        self.moments[moment] += 1
         if moment.endswith("written") and self.rng.random() < self.disk_full:
             self.faults["disk full"] += 1
             raise OSError(28, "No space left on device")

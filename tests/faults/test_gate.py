@@ -1,0 +1,43 @@
+"""The mutation gate itself: what it accepts as caught. All mutants run in ``make faults``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.gate import judge
+from tests.faults.mutants import MUTANTS, ROOT, Mutant, StaleMutant, copy_with
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_one_change_of_the_source_as_it_is(mutant):
+    """A mutant that no longer fits proves nothing, and must not look as if it did."""
+    assert (ROOT / mutant.file).read_text().count(mutant.right) == 1
+    assert mutant.right != mutant.wrong
+
+
+def test_at_least_ten_mutants():
+    """As many as the platform promises."""
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 10
+
+
+def test_a_mutant_without_its_text_is_an_error(tmp_path):
+    """The source has changed, and nobody looked at the mutant."""
+    stale = Mutant("gone", "policy_learner/chain.py", "no such text in it", "")
+    with pytest.raises(StaleMutant, match="0 times"):
+        copy_with(stale, tmp_path)
+
+
+def test_the_product_itself_is_not_caught():
+    """A change of no meaning passes its seeds: what catches mutants is what they break."""
+    harmless = Mutant(
+        "harmless", "policy_learner/chain.py", '_TEMPORARY = ".writing-"', '_TEMPORARY = ".writing-"  #'
+    )
+    verdict = judge(harmless, seeds=3)
+    assert not verdict.caught
+    assert "3 seeds" in verdict.told, verdict.told
+
+
+def test_a_mutant_that_only_crashes_is_not_caught():
+    """An error in the mutant's own text is no broken invariant."""
+    broken = Mutant("broken", "policy_learner/positions.py", 'START = "0-0"', "START = nonsense")
+    assert not judge(broken, seeds=3).caught
