@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,17 @@ FIRST_LOOK_SHARE = 0.2
 """Share of the deadline that the first look may use of that."""
 ARMS = "arms"
 """The input that is not known before the first look is over."""
+
+
+class Surroundings(Struct, frozen=True):
+    """Where an application runs: what its ``clients`` may take, to open what lies there."""
+
+    application: str
+    """Its name."""
+    folder: Path
+    """Where its files are."""
+    store_url: str
+    """The store, for :func:`decision_service.sources.store.open_feature_store`."""
 
 
 class Declared(Struct, frozen=True):
@@ -54,10 +66,32 @@ def load_features(path: Path, deadline_s: float) -> tuple[ModuleType, Declared]:
     return module, declared
 
 
-def clients_of(module: ModuleType) -> AbstractAsyncContextManager[Mapping[str, object]]:
-    """What the file's ``clients`` makes, to be entered; without one nothing."""
+def clients_of(
+    module: ModuleType, surroundings: Surroundings
+) -> AbstractAsyncContextManager[Mapping[str, object]]:
+    """What the file's ``clients`` makes, to be entered; without one nothing.
+
+    Raises:
+        BadApplication: it takes something else than nothing or its surroundings.
+    """
     clients = getattr(module, "clients", None)
-    return clients() if clients is not None else nullcontext({})
+    if clients is None:
+        return nullcontext({})
+    try:
+        opened: AbstractAsyncContextManager[Mapping[str, object]]
+        opened = clients(surroundings) if inspect.signature(clients).parameters else clients()
+    except TypeError as error:
+        raise BadApplication(
+            f"{module.__file__}: clients: {error}; legal: `clients()` or `clients(around)`"
+        ) from error
+    if isinstance(opened, Coroutine):
+        opened.close()
+    if not isinstance(opened, AbstractAsyncContextManager):
+        raise BadApplication(
+            f"{module.__file__}: clients gives a {type(opened).__name__}; legal: an asynchronous context "
+            "manager, such as a function under @asynccontextmanager"
+        )
+    return opened
 
 
 def _load(path: Path) -> ModuleType:

@@ -22,7 +22,8 @@ An application that names ``features = "features.py"`` in its ``app.toml`` defin
   may need cheap nodes only: one that may take more than a fifth of ``deadline_ms`` is refused at the start.
   A rule without a value excludes nothing: one that must hold whatever happens needs a fallback that excludes.
 - ``clients``: an asynchronous context manager, entered once at the start of the process, that yields a
-  mapping of names to what fetches need: connections, tables.
+  mapping of names to what fetches need: connections, tables. It may take one argument, its
+  :class:`Surroundings`: name and folder of the application, and the URL of the store.
 
 ``graph`` and one of the two kinds of goals are needed, the rest is optional. ``examples/shop`` uses it all.
 
@@ -35,7 +36,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -45,6 +45,7 @@ from decision_service.feature_module import (
     FETCH_SHARE,
     FIRST_LOOK_SHARE,
     Declared,
+    Surroundings,
     clients_of,
     load_features,
 )
@@ -205,12 +206,16 @@ class FeatureSource:
 
 @asynccontextmanager
 async def open_features(
-    folder: Path, file: str | None, shelf: Shelf, deadline_s: float, loop_time: Callable[[], float]
+    around: Surroundings,
+    file: str | None,
+    shelf: Shelf,
+    deadline_s: float,
+    loop_time: Callable[[], float],
 ) -> AsyncIterator[FeatureSource]:
-    """The features of the application in ``folder``, with its clients open.
+    """The features of an application, with its clients open.
 
     Args:
-        folder: the application's.
+        around: the application, its folder, and its store.
         file: name of the Python file that defines them; None for an application without.
         shelf: its arms.
         deadline_s: of a request that names none: the graph is checked against it.
@@ -222,6 +227,6 @@ async def open_features(
     if file is None:
         yield FeatureSource(None, {}, shelf, loop_time)
         return
-    module, declared = load_features(folder / file, deadline_s)
-    async with clients_of(module) as clients:
+    module, declared = load_features(around.folder / file, deadline_s)
+    async with clients_of(module, around) as clients:
         yield FeatureSource(declared, clients, shelf, loop_time)

@@ -18,6 +18,7 @@ from decision_service.decide import Decider
 from decision_service.decisions import Decisions
 from decision_service.errors import StoreAway
 from decision_service.event_log import EventLog, patiently
+from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
 from decision_service.prepolicy import Shelf
 from decision_service.reward import Rewarder
@@ -99,8 +100,9 @@ async def open_service(
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
         shelf, deadline_s = Shelf(catalogue), settings.deadline_ms / 1000
+        around = Surroundings(application.name, folder, store_url)
         features = await stack.enter_async_context(
-            open_features(folder, application.features, shelf, deadline_s, loop.time)
+            open_features(around, application.features, shelf, deadline_s, loop.time)
         )
         client = connect_async(
             store_url,

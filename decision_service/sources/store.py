@@ -15,8 +15,8 @@ In an application's ``features.py``::
         return await products.many(ids)
 
     @asynccontextmanager
-    async def clients():
-        async with open_feature_store(url, "shop") as features:
+    async def clients(around: Surroundings):
+        async with open_feature_store(around.store_url, around.application) as features:
             yield {"customers": features.table("customers", Customer)}
 
 Whatever concurrent requests ask, of whichever tables, while a round trip is away is the next round trip: one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from pathlib import Path
 from typing import TypedDict
 
 import msgspec
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from decision_service.api import RecommendationRequest
-from decision_service.feature_module import Declared, load_features
+from decision_service.feature_module import Declared, Surroundings, clients_of, load_features
 from decision_service.features import FeatureSource
 from decision_service.prepolicy import Shelf, eligible, without
 from feature_graph import Graph, batch, each, fetch, lookup
@@ -372,3 +373,47 @@ def test_goals_that_may_come_too_late_are_told_at_the_start(tmp_path, caplog):
     assert declared.first_look == ("of_candidates",)
     assert "may take longer than 30 ms: - 'endless': for ever" in caplog.text
     assert "'slow'" not in caplog.text
+
+
+def module_with(tmp_path, text):
+    path = tmp_path / "features.py"
+    path.write_text(
+        "from contextlib import asynccontextmanager\nfrom typing import TypedDict\n"
+        "from feature_graph import Graph\n"
+        "class Given(TypedDict):\n    told: object\ndef x(told: object) -> object:\n    return told\n"
+        f"graph = Graph(Given, x)\ngoals = ('x',)\n{text}"
+    )
+    return load_features(path, 1.0)[0]
+
+
+AROUND = Surroundings("shop", Path("shop"), "unix:///store")
+
+
+@pytest.mark.parametrize(
+    ("signature", "told"),
+    [("", "nothing"), ("around", "around.store_url"), ("place=None", "place.application")],
+)
+async def test_clients_may_take_their_surroundings(tmp_path, signature, told):
+    expression = told if "." in told else repr(told)
+    module = module_with(
+        tmp_path,
+        f"@asynccontextmanager\nasync def clients({signature}):\n    yield {{'told': {expression}}}\n",
+    )
+    async with clients_of(module, AROUND) as clients:
+        assert clients == {
+            "told": {"around.store_url": "unix:///store", "place.application": "shop"}.get(told, told)
+        }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def clients(a, b):\n    pass\n",
+        "async def clients():\n    return {}\n",
+        "def clients():\n    return {}\n",
+        "clients = 7\n",
+    ],
+)
+async def test_clients_that_cannot_be_opened_are_refused_with_what_is_legal(tmp_path, text):
+    with pytest.raises(BadApplication, match="legal: "):
+        clients_of(module_with(tmp_path, text), AROUND)
