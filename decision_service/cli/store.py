@@ -21,6 +21,7 @@ from types import TracebackType
 
 from decision_service.cli.children import Child, start_child, stop_child, tail
 from decision_service.cli.errors import NoStoreBinary, StoreAlreadyRunning, StoreDidNotStart
+from decision_service.cli.torn_log import mend
 from sidecar.contracts.layout import DataFolder
 
 OLDEST_MAJOR = 7
@@ -32,7 +33,7 @@ _SETTINGS = {
     "save": "",
     "appendonly": "yes",
     "appendfsync": "always",
-    "aof-load-truncated": "yes",  # a kill can leave half a command at the end; it was never answered
+    "aof-load-truncated": "yes",  # a kill can leave half a command at the end (see torn_log.py)
     "maxmemory-policy": "noeviction",  # refuse a write rather than forget a decision
     "stream-node-max-bytes": "16384",  # entries of 1 KB: larger nodes are rewritten whole at every append
 }
@@ -133,6 +134,7 @@ def start_store(
     lock = _lock(data)
     try:
         (data.run / "store.sock").unlink(missing_ok=True)  # ours: whoever left it has lost the lock
+        mend(binary.path, data.store)
         # The server inherits the lock: it is free again the moment the server is gone, however it went.
         server = start_child(_command(binary), _log_of(data), folder=data.store, keep_open=(lock,))
         os.pwrite(lock, f"{server.pid}\n".encode(), 0)

@@ -13,7 +13,7 @@ from policy_learner.archive_reader import versions
 from policy_learner.chain import dataset_folder
 from policy_learner.rows import VersionEntry
 
-_DECISIONS = ["decision_id", "partition", "position", "reward", "reward_source_n", "learn"]
+_DECISIONS = ["decision_id", "session_id", "partition", "position", "reward", "reward_source_n", "learn"]
 _LATE = ["decision_id", "kind", "reward_key", "value", "partition"]
 
 

@@ -1,0 +1,112 @@
+"""What is done to the platform under load, one fault at a time; each returns what to count it as."""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import time
+
+from policy_learner.__main__ import FENCED
+from policy_learner.failpoints import MOMENTS
+from tests.faults.customer import Violation
+from tests.faults.power import cut_power
+from tests.faults.stage import Stage
+from tests.waiting import until
+
+FENCED_WITHIN_S = 20.0
+
+
+def kill_service(stage: Stage, rng: random.Random) -> str:
+    return _kill(stage, "service")
+
+
+def kill_sidecar(stage: Stage, rng: random.Random) -> str:
+    return _kill(stage, "sidecar")
+
+
+def kill_learner(stage: Stage, rng: random.Random) -> str:
+    return _kill(stage, "learner")
+
+
+def kill_store(stage: Stage, rng: random.Random) -> str:
+    return _kill(stage, "store")
+
+
+def kill_learner_at_a_moment(stage: Stage, rng: random.Random) -> str:
+    """The next learner dies by its own hand, just after a named step."""
+    moment = rng.choice([m for m in MOMENTS if m not in ("buried", "orphans given up")])
+    stage.kill("learner")
+    process = stage.start("learner", failpoint=f"{moment}:{rng.randint(1, 3)}")
+    try:
+        until(lambda: not process.alive(), 6.0)
+    except AssertionError:
+        process.kill()  # the moment did not come
+        stage.start("learner")
+        return "learner killed"
+    stage.start("learner")
+    return f"learner killed when {moment}"
+
+
+def pause_learner(stage: Stage, rng: random.Random) -> str:
+    """Another takes over; the paused one comes back, finds itself fenced off, and goes."""
+    paused = stage.learner
+    paused.child.send_signal(signal.SIGSTOP)
+    stage.start("learner")
+    time.sleep(rng.uniform(1.5, 3.0))
+    paused.child.send_signal(signal.SIGCONT)
+    code = paused.exit_code(FENCED_WITHIN_S)
+    if code != FENCED:
+        raise Violation(f"I5 a learner that was paused ended with {code}, not {FENCED}:\n{paused.output()}")
+    return "learner paused, fenced off"
+
+
+def lose_replies(stage: Stage, rng: random.Random) -> str:
+    """Some replies are lost after execution, some requests before it."""
+    stage.proxy.lose_replies, stage.proxy.reset = 0.03, 0.01
+    time.sleep(1.0)
+    stage.proxy.lose_replies = stage.proxy.reset = 0.0
+    return "a second of lost replies"
+
+
+def lose_power(stage: Stage, rng: random.Random) -> str:
+    gone = cut_power(stage, stage.proxy, rng)
+    return "power lost, log torn" if gone else "power lost"
+
+
+def fill_disk(stage: Stage, rng: random.Random) -> str:
+    """No file of the learner may grow: every write fails, as on a full disk.
+
+    A stand-in that needs no rights: the errno is EFBIG where a full disk says ENOSPC, which the simulation
+    raises.
+    """
+    _limit_files(stage, 0)
+    time.sleep(1.0)
+    _limit_files(stage, resource.RLIM_INFINITY)
+    return "disk full"
+
+
+def _limit_files(stage: Stage, most_bytes: int) -> None:
+    if stage.learner.alive():
+        resource.prlimit(stage.learner.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+
+
+def _kill(stage: Stage, name: str) -> str:
+    stage.kill(name)
+    stage.start(name)
+    return f"{name} killed"
+
+
+INJURIES = (
+    kill_service,
+    kill_sidecar,
+    kill_learner,
+    kill_store,
+    kill_learner_at_a_moment,
+    kill_learner_at_a_moment,
+    pause_learner,
+    lose_replies,
+    lose_power,
+    lose_power,
+    fill_disk,
+)

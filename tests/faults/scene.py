@@ -1,0 +1,89 @@
+"""The end of a run of real processes, in the shape in which the checker looks at a seed's end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from types import SimpleNamespace
+
+from policy_learner.positions import ms_of
+from policy_learner.trainer import Trainer
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.store import connect
+from tests.faults import checker, reward_places
+from tests.faults.customer import Memory, Violation
+from tests.faults.logged import Log, read_log
+from tests.faults.stage import EARLY_S, HORIZON_S, NAME, Stage
+from tests.processes import ROOT
+from tests.waiting import until
+
+
+def come_to_rest(stage: Stage) -> None:
+    """All that waits has been closed, and the learner has stopped in order."""
+    with connect(stage.store.url) as client:
+        keys = _keys(stage)
+        until(
+            lambda: not any(client.zcard(k.due) + client.zcard(k.orphans) for k in keys),
+            HORIZON_S + EARLY_S + 30.0,
+            "every decision and every orphan closed",
+        )
+    code = stage.stop_learner()
+    if code:
+        raise Violation(f"I6 the learner's orderly stop ended with {code}:\n{stage.learner.output()[-2000:]}")
+
+
+def check(stage: Stage, memory: Memory) -> Log:
+    """Every invariant over store, Parquet and checkpoints, and a replay from outside."""
+    log = read_log(stage.data.log(NAME), NAME, stage.application.partitions)
+    with connect(stage.store.url) as client:
+        scene = SimpleNamespace(
+            application=stage.application,
+            data=stage.data,
+            client=client,
+            partitions=_keys(stage),
+            customer=SimpleNamespace(memory=memory),
+            horizon_ms=round(HORIZON_S * 1000),
+            early_ms=round(EARLY_S * 1000),
+            trainer=lambda: Trainer,
+            BYSTANDER="",
+            bystander={},
+        )
+        check_rows(memory, log)
+        checker.check_effects(scene, log)
+        reward_places.check(scene, log)
+        checker.check_versions(log)
+        checker.check_rebuilding(scene)
+        checker.check_store(scene)
+    return log
+
+
+def check_rows(memory: Memory, log: Log) -> None:
+    """I1, where the ids of attempts that nobody heard of are not known: one row a session."""
+    of_session = Counter(row["session_id"] for row in log.rows)
+    asked = {one.session: one for one in memory.asked}
+    doubled = [session for session, n in of_session.items() if n > 1]
+    if doubled or not of_session.keys() <= asked.keys():
+        raise Violation(f"I1 sessions with several rows {doubled}, or rows of nobody")
+    rows = {row["decision_id"]: row for row in log.rows}
+    missing = [one for one in memory.asked if one.accepted and one.accepted not in rows]
+    if missing:
+        raise Violation(f"I1 {len(missing)} decisions without a row, among them {missing[:3]}")
+    for one in memory.asked:
+        row = rows.get(one.accepted)
+        if row and ms_of(row["position"]) < one.first_ms + HORIZON_S * 1000:
+            raise Violation(f"I1 closed before its horizon: {one}")
+
+
+def check_replay(stage: Stage) -> str:
+    """I4 from outside: ``sidearm replay``, with nothing running."""
+    command = [sys.executable, "-m", "decision_service.cli.main", "replay"]
+    command += ["--app", str(stage.folder), "--data", str(stage.data.root)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise Violation(f"I4 replay ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _keys(stage: Stage) -> list[Keys]:
+    return [Keys(NAME, partition) for partition in range(stage.application.partitions)]

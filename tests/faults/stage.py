@@ -1,0 +1,121 @@
+"""The platform's processes over one data folder, with the proxy before the store; each may die."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from pathlib import Path
+
+import httpx
+
+from decision_service.auth import ensure_development_key
+from decision_service.cli.store import EmbeddedStore, start_store
+from policy_learner.failpoints import VARIABLE
+from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.layout import DataFolder, socket_path
+from tests.faults.proxy import Proxy
+from tests.processes import Process, Processes
+
+MODULES = {"sidecar": "sidecar.server", "service": "decision_service", "learner": "policy_learner"}
+NAME = "faults"
+HORIZON_S = 1.0
+EARLY_S = 5.0
+
+APP_TOML = f"""\
+name = "{NAME}"
+partitions = 2
+[reward]
+horizon_s = {HORIZON_S}
+early_window_s = {EARLY_S}
+[model]
+bits = 10
+[decision_service]
+deadline_ms = 1000
+score_timeout_ms = 900
+[learner]
+publish_every_s = 0.1
+archive_every_s = 0.4
+checkpoint_every_s = 0.7
+trim_every_s = 0.3
+status_every_s = 0.5
+retry_s = 0.1
+read_batch = 16
+"""
+
+
+class Stage:
+    def __init__(self, processes: Processes, root: Path, seed: int):
+        self.folder, self.data = root / "app", DataFolder(root / "data")
+        self.folder.mkdir(parents=True)
+        (self.folder / "app.toml").write_text(APP_TOML)
+        arms = [{"id": f"arm-{n}", "features": {"kind": "ab"[n % 2], "price": float(n)}} for n in range(3)]
+        (self.folder / "arms.json").write_text(json.dumps(arms))
+        self.application: Application = load_application(self.folder)
+        self.data.run.mkdir(parents=True)
+        self.key = ensure_development_key(self.data.keys)
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.proxy = Proxy(socket_path(self.data.run / "proxy.sock"), self.data.store_socket(), seed)
+        self._processes = processes
+        self._running: dict[str, Process] = {}
+        self._store: EmbeddedStore | None = None
+
+    @property
+    def store(self) -> EmbeddedStore:
+        assert self._store is not None
+        return self._store
+
+    @property
+    def learner(self) -> Process:
+        return self._running["learner"]
+
+    def start_all(self) -> None:
+        for name in ("store", *MODULES):
+            self.start(name)
+        self._running["service"].wait_until(self.ready, 30.0)
+
+    def start(self, name: str, failpoint: str = "") -> Process | None:
+        if name == "store":
+            self._store = start_store(self.data)
+            return None
+        environ = {"REDIS_URL": self.proxy.url, "SIDEARM_DECISION_SERVICE_PORT": str(self.port)}
+        if failpoint:
+            environ[VARIABLE] = failpoint
+        arguments = ("--app", self.folder, "--data", self.data.root)
+        self._running[name] = self._processes.start(MODULES[name], *arguments, environ=environ, name=name)
+        return self._running[name]
+
+    def kill(self, name: str) -> None:
+        """kill -9, and it is gone."""
+        self.store.kill() if name == "store" else self._running[name].kill()
+
+    def stop_learner(self) -> int:
+        """The orderly stop: everything is on disk."""
+        return self.learner.stop(30.0)
+
+    def stop_all(self) -> None:
+        for name in ("service", "sidecar", "learner"):
+            if name in self._running and self._running[name].alive():
+                self._running[name].child.send_signal(signal.SIGCONT)
+                self._running[name].stop(20.0)
+        if self._store is not None:
+            self._store.stop()
+        self.proxy.close()
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def now_ms(self) -> int:
+        """The store runs on this machine: its clock is ours."""
+        return time.time_ns() // 1_000_000
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
