@@ -43,6 +43,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     """Last position trained on, in every partition: what the weights' header says."""
     state: bytes
     """The trainer's serialized state, which says of what model it is."""
+    progressive: bytes = b""
+    """The windows of the progressive metrics."""
 
 
 def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:

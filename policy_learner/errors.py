@@ -18,7 +18,12 @@ its reason, and the loop goes on.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sidecar.contracts.errors import SidearmError
+
+if TYPE_CHECKING:
+    from policy_learner.vw_format import Foreseen
 
 
 class LearnerError(SidearmError):
@@ -50,7 +55,7 @@ class TrainerPoisoned(LearnerError):
         expected: what was expected of those before it.
     """
 
-    def __init__(self, decision_id: str, place: int, expected: tuple[float, ...]) -> None:
+    def __init__(self, decision_id: str, place: int, expected: Foreseen) -> None:
         super().__init__(f"{decision_id}, example {place} of its batch, left a state that is not finite")
         self.decision_id, self.place, self.expected = decision_id, place, expected
 

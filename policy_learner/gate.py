@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from msgspec import Struct
 
 from policy_learner.trainer import Example, Trainer
+from sidecar.contracts.learner_report import Verdict
 from sidecar.contracts.weights import Weights, WeightValues
 from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
 from sidecar.policy.model import scores_of
-
-
-class Verdict(Struct, frozen=True):
-    """Whether the weights may be published, and the numbers that say so."""
-
-    passed: bool
-    reason: str
-    """Why not; empty when they may."""
-    not_finite: int
-    """Weights that are NaN or infinite."""
-    largest_weight: float
-    parity: float
-    """Largest |sidecar − trainer| / (1 + Σ|w·x|) over the sample; 0 without a sample."""
-    sample: int
-    """Decisions on which the two were compared."""
 
 
 def judge_values(values: WeightValues, largest_allowed: float) -> Verdict:

@@ -13,11 +13,12 @@ from policy_learner import publish as publishing
 from policy_learner.checkpoint import Checkpoint, save
 from policy_learner.failpoints import reached
 from policy_learner.gate import judge_parity, judge_values
-from policy_learner.positions import START, order
+from policy_learner.positions import START, ms_of, order
 from policy_learner.source import Chunk, close_due, find_due, read_chunks
 from policy_learner.state import Learner
 from policy_learner.training import Record
 from policy_learner.trimming import trim_behind
+from sidecar.contracts.learner_report import Verdict
 from sidecar.contracts.scripts.publish import Batch, Publication
 
 log = logging.getLogger("sidearm.learner")
@@ -96,21 +97,17 @@ def publish_is_due(learner: Learner) -> bool:
 
 
 def gate(learner: Learner) -> Record | None:
-    """The weights, if they may be served; otherwise their numbers go to the log and they stay here."""
-    settings, training = learner.deps.settings, learner.training
+    """The weights, if they may be served; otherwise they stay here. Its numbers are kept either way."""
     learner.timers.publish.restart()
-    verdict = judge_values(training.trainer.weights_values(), settings.gate_largest_weight)
+    verdict, record = _judge(learner)
+    version, at_ms = learner.progress.version + 1, max(map(ms_of, learner.training.trained))
+    learner.gatekeeper.note(verdict, version, learner.training.examples, at_ms)
     if verdict.passed:
-        record = training.record(learner.progress.version + 1, learner.epoch)
-        sample = training.latest[-settings.gate_sample :]
-        verdict = judge_parity(verdict, record.weights, training.trainer, sample, settings.gate_tolerance)
-        if verdict.passed:
-            reached("gated")
-            return record
+        reached("gated")
+        return record
     learner.progress.judged = learner.progress.since
     learner.figures.gate_refusals += 1
     learner.figures.gate_error = f"gate: {verdict.reason}"
-    log.error("version %d is not published: %s", learner.progress.version + 1, verdict)
     return None
 
 
@@ -157,6 +154,7 @@ def checkpoint(learner: Learner, now: bool = False) -> None:
         positions=tuple(progress.positions),
         trained=tuple(training.trained),
         state=training.trainer.serialize(),
+        progressive=training.progressive.state(),
     )
     record = training.record(progress.version, progress.version_epoch)
     save(learner.deps.data.checkpoints(application.name), saved, record.encoded)
@@ -188,6 +186,18 @@ def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
     trim(learner, now=True)
 
 
+def _judge(learner: Learner) -> tuple[Verdict, Record | None]:
+    """Numbers first, then the trainer's own, then what they are worth; the record, if they are numbers."""
+    settings, training = learner.deps.settings, learner.training
+    verdict = judge_values(training.trainer.weights_values(), settings.gate_largest_weight)
+    if not verdict.passed:
+        return verdict, None
+    record = training.record(learner.progress.version + 1, learner.epoch)
+    sample = training.latest[-settings.gate_sample :]
+    verdict = judge_parity(verdict, record.weights, training.trainer, sample, settings.gate_tolerance)
+    return learner.gatekeeper.compare(verdict, record.weights) if verdict.passed else verdict, record
+
+
 def _write(learner: Learner) -> None:
     """What waits becomes files; that it could not is said until it could."""
     figures = learner.figures
@@ -205,6 +215,7 @@ def _stands(learner: Learner, publication: Publication) -> None:
     progress.version, progress.version_epoch = publication.version, publication.epoch
     progress.batches, progress.since, progress.judged, progress.outstanding = [], 0, 0, None
     learner.figures.gate_error = ""
+    learner.gatekeeper.published(publication.version, publication.record)
 
 
 def _moved(learner: Learner) -> bool:

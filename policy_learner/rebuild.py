@@ -16,6 +16,7 @@ from policy_learner.catalogues import Catalogues
 from policy_learner.checkpoint import Checkpoint
 from policy_learner.dead_letters import DeadLetters
 from policy_learner.errors import BadCheckpoint, CannotRebuild
+from policy_learner.gate_sample import GateSample
 from policy_learner.parquet_sink import decode_versions
 from policy_learner.positions import START, order
 from policy_learner.rows import VersionEntry
@@ -65,6 +66,8 @@ class Past:
     data: DataFolder
     catalogues: Catalogues
     dead_letters: DeadLetters
+    sample: GateSample | None = None
+    """Filled by what is trained again."""
 
     @property
     def name(self) -> str:
@@ -102,7 +105,7 @@ def begin_anew(past: Past, published: Published) -> Resumed:
     """An untrained model that goes on where the published one stood, with a checkpoint that says so."""
     folder, partitions = past.data.checkpoints(past.name), past.application.partitions
     positions = (*published.positions[:partitions], *[START] * (partitions - len(published.positions)))
-    training = Training(past.application, past.catalogues, trained=positions)
+    training = Training(past.application, past.catalogues, trained=positions, sample=past.sample)
     saved = Checkpoint(
         version=max(published.version, checkpoint.newest_version(folder)),
         epoch=0,
@@ -192,9 +195,13 @@ def _train_batch(past: Past, training: Training, reader: LogReader, batch: Batch
 
 def _restored(past: Past, saved: Checkpoint | None) -> Training:
     if saved is None:
-        return Training(past.application, past.catalogues)
+        return Training(past.application, past.catalogues, sample=past.sample)
     trainer = Trainer.restore(past.application.model, saved.state)
-    return Training(past.application, past.catalogues, trainer, saved.trained, saved.examples)
+    training = Training(
+        past.application, past.catalogues, trainer, saved.trained, saved.examples, past.sample
+    )
+    training.progressive.restore(saved.progressive)
+    return training
 
 
 def _differs(training: Training, last: VersionEntry, published: Published) -> bool:

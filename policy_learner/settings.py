@@ -36,6 +36,27 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Largest allowed |difference| / (1 + Σ|w·x|) between the sidecar's score and the trainer's."""
     gate_largest_weight: Annotated[float, Meta(gt=0.0)] = 1e6
     """Weights beyond ± this are not published."""
+    gate_window_examples: Count = 4000
+    """Latest examples on which a version is compared with the last good one and with that of a while before.
+    More: outlasts longer stretches of false rewards, and holds back longer when the world has really changed
+    (up to about half of them, either way)."""
+    gate_compared: Annotated[int, Meta(ge=50, le=20_000)] = 500
+    """How many of them, evenly spaced, are scored. More: finer judgement, longer gate (about 0.03 ms each at
+    20 arms)."""
+    gate_least_examples: Annotated[int, Meta(ge=50, le=20_000)] = 200
+    """With fewer at hand nothing is compared and the version passes: after a cold start, and for a moment
+    after a restart."""
+    gate_reward_margin: Annotated[float, Meta(ge=0.0)] = 0.05
+    """A version that would earn less than the other by more than this share of the window's mean absolute
+    reward, beyond doubt, is not published. Smaller: refuses smaller losses, and more sound models."""
+    gate_auc_margin: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.02
+    """The same for the AUC of what is expected of the shown arms. 1.0 switches that comparison off."""
+    gate_wrong_refusals: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.001
+    """Chance at most that one comparison refuses a version that is just the margin worse. Smaller: fewer
+    refusals by bad luck, later ones where they are due."""
+    gate_before_s: Seconds = 600.0
+    """How old, by the stream's clock, the second version is that a new one is compared with: it catches what
+    gets worse slowly."""
     checkpoint_every_s: Seconds = 60.0
     """Seconds between two checkpoints: what a restart has to train again, and what the streams keep."""
     archive_every_s: Seconds = 30.0

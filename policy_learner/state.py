@@ -10,6 +10,8 @@ from policy_learner.catalogues import Catalogues, read_from_store
 from policy_learner.dead_letters import DeadLetters
 from policy_learner.epochs import take_later_epoch
 from policy_learner.failpoints import reached
+from policy_learner.gate_sample import GateSample
+from policy_learner.gatekeeper import Gatekeeper
 from policy_learner.parquet_sink import Archive
 from policy_learner.rebuild import Past, resume
 from policy_learner.settings import LearnerSettings
@@ -114,6 +116,7 @@ class Learner:
     """The keys of every partition."""
     epoch: int
     training: Training
+    gatekeeper: Gatekeeper
     dead_letters: DeadLetters
     archive: Archive
     progress: Progress
@@ -136,10 +139,14 @@ def open_learner(deps: Deps) -> Learner:
     catalogues = Catalogues(read_from_store(client, application.name, folder))
     partitions = [Keys(application.name, partition) for partition in range(application.partitions)]
     dead_letters = DeadLetters(client, partitions)
-    past = Past(client, application, deps.data, catalogues, dead_letters)
+    sample = GateSample(settings.gate_window_examples, settings.gate_compared)
+    past = Past(client, application, deps.data, catalogues, dead_letters, sample)
     resumed = resume(past, settings.cold_start)
     reached("resumed")
     training, saved = resumed.training, resumed.checkpoint
+    gatekeeper = Gatekeeper(settings, application.exploration, sample)
+    if training.examples:
+        gatekeeper.published(resumed.version, training.record(resumed.version, resumed.epoch).encoded)
     archive = Archive(
         client,
         application,
@@ -157,7 +164,16 @@ def open_learner(deps: Deps) -> Learner:
     )
     figures = Figures(rebuild_mismatch=resumed.mismatch, shown_examples=training.examples, shown_at=clock())
     return Learner(
-        deps, partitions, epoch, training, dead_letters, archive, progress, _timers(settings, clock), figures
+        deps,
+        partitions,
+        epoch,
+        training,
+        gatekeeper,
+        dead_letters,
+        archive,
+        progress,
+        _timers(settings, clock),
+        figures,
     )
 
 

@@ -26,15 +26,17 @@ from policy_learner.errors import BadCheckpoint, TrainerPoisoned
 from policy_learner.vw_format import (
     Example,
     ExampleText,
+    Foreseen,
     arm_line,
     check_arms,
     context_line,
+    packed,
     reward_signed,
     text_of,
 )
 from sidecar.contracts.application import Arm, ModelConfig
 
-__all__ = ["Example", "Trainer"]
+__all__ = ["Example", "Foreseen", "Trainer"]
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
@@ -92,8 +94,8 @@ class Trainer:
         self._start(None)
         self._mark()
 
-    def learn(self, examples: Iterable[Example]) -> list[float]:
-        """Learn from examples, in order; what was expected of each shown arm before learning from it.
+    def learn(self, examples: Iterable[Example]) -> Foreseen:
+        """Learn from examples, in order; what was expected of each one's arms before learning from it.
 
         Each call ends with a look at every state column (0.1 ms for 18 bits): give it some hundred examples.
 
@@ -102,7 +104,9 @@ class Trainer:
             TrainerPoisoned: an example did poison it. The trainer stands as it did just before that example.
         """
         texts = [self._checked(example) for example in examples]
-        expected = [self._learn_one(text) for text in texts]
+        expected = Foreseen([], [])
+        for text in texts:
+            self._learn_one(text, expected)
         if not self._is_finite():
             self._blame(texts)
         self._remember(texts)
@@ -185,11 +189,12 @@ class Trainer:
                 self._lines.get(arm)  # refuses features outside their range; parsed when it is learnt from
         return text_of(example)
 
-    def _learn_one(self, text: ExampleText) -> float:
+    def _learn_one(self, text: ExampleText, expected: Foreseen) -> None:
         lines = [_parse(self._core, text.context), *self._parsed_sets.get(text.arms)]
         lines[text.shown + 1] = _parse(self._core, text.label + self._lines.get(text.arms[text.shown]))
         predicted = dict(cast(_Predicted, self._core.predict_then_learn_multi_ex_one(lines)))
-        return 0.0 - predicted[text.shown]
+        expected.shown.append(0.0 - predicted[text.shown])
+        expected.costs.append(packed(predicted.values()))
 
     def _is_finite(self) -> bool:
         """Whether every column of the state is; extremes tell, and need no temporary array."""
@@ -210,18 +215,21 @@ class Trainer:
     def _blame(self, texts: Sequence[ExampleText]) -> None:
         """Find the example that broke the state, go back to just before it, and say so."""
         self._replay(self._since)
-        expected: list[float] = []
+        expected = Foreseen([], [])
         for place, text in enumerate(texts):
-            expected.append(self._learn_one(text))
+            self._learn_one(text, expected)
             if not self._is_finite():
                 self._replay([*self._since, *texts[:place]])
                 self._remember(texts[:place])
-                raise TrainerPoisoned(text.decision_id, place, tuple(expected[:place]))
+                raise TrainerPoisoned(
+                    text.decision_id, place, Foreseen(expected.shown[:place], expected.costs[:place])
+                )
 
     def _replay(self, texts: Sequence[ExampleText]) -> None:
         self._start(self._snapshot)
+        unwanted = Foreseen([], [])
         for text in texts:
-            self._learn_one(text)
+            self._learn_one(text, unwanted)
 
 
 def _identity(model: ModelConfig) -> bytes:

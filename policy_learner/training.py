@@ -13,9 +13,11 @@ from typing import NamedTuple
 from policy_learner.arm_sets import ArmSets
 from policy_learner.catalogues import Catalogues
 from policy_learner.errors import TrainerPoisoned
+from policy_learner.gate_sample import GateSample
 from policy_learner.positions import START, ms_of
+from policy_learner.progressive import ProgressiveMetrics
 from policy_learner.rows import is_learnt
-from policy_learner.trainer import Example, Trainer
+from policy_learner.trainer import Example, Foreseen, Trainer
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
 from sidecar.contracts.events import DecisionEvent
@@ -58,6 +60,7 @@ class Training:
         trainer: an untrained one by default.
         trained: last position trained on, for each partition.
         examples: trained on so far.
+        sample: the gate's, if it wants one.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Training:
         trainer: Trainer | None = None,
         trained: Sequence[str] = (),
         examples: int = 0,
+        sample: GateSample | None = None,
     ) -> None:
         self._model, self._arms = application.model, ArmSets(catalogues)
         self.trainer = trainer or Trainer(application.model)
@@ -74,6 +78,8 @@ class Training:
         self.examples = examples
         self.latest: Sequence[Example] = ()
         """Examples of the last batch, for the gate."""
+        self.progressive = ProgressiveMetrics(application.exploration)
+        self._sample = sample
 
     def train(self, batch: Batch, events: Sequence[tuple[DecisionEvent, float]]) -> Trained:
         """Train on one stretch of the log, in order. Either all of it has its effect, or this raised."""
@@ -90,35 +96,45 @@ class Training:
                 continue
             examples.append(Example(event, arms, reward))
             places.append(place)
-        spoilt = self._learn(examples)
-        learnt = len(examples) - len(spoilt)
-        if learnt:
-            self.trained[batch.partition] = batch.last
-            self.examples += learnt
-            self.latest = [example for n, example in enumerate(examples) if n not in spoilt]
+        foreseen, spoilt = self._learn(examples)
+        if foreseen.shown:
+            learnt = [one for n, one in enumerate(examples) if n not in spoilt] if spoilt else examples
+            self._note(learnt, foreseen, batch)
         refused += [Refused(places[n], reason) for n, reason in spoilt.items()]
-        return Trained(learnt, sorted(refused))
+        return Trained(len(foreseen.shown), sorted(refused))
 
-    def _learn(self, examples: Sequence[Example]) -> dict[int, str]:
-        """Learn all at once; where one is poison, the rest one by one. Place and reason of those refused."""
+    def _note(self, learnt: Sequence[Example], foreseen: Foreseen, batch: Batch) -> None:
+        self.progressive.observe(learnt, foreseen, self.examples, ms_of(batch.last))
+        if self._sample is not None:
+            self._sample.observe(learnt, self.examples)
+        self.trained[batch.partition] = batch.last
+        self.examples += len(learnt)
+        self.latest = learnt
+
+    def _learn(self, examples: Sequence[Example]) -> tuple[Foreseen, dict[int, str]]:
+        """Learn all at once; where one is poison, the rest one by one.
+
+        Returns:
+            What was foreseen of those that were learnt; place and reason of those that were refused.
+        """
         try:
-            if examples:
-                self.trainer.learn(examples)
+            return (self.trainer.learn(examples) if examples else Foreseen([], [])), {}
         except TrainerPoisoned as error:
-            later = self._learn_singly(examples, error.place + 1)
-            return {error.place: str(error)} | later
+            foreseen, later = self._learn_singly(examples, error.place + 1)
+            error.expected.extend(foreseen)
+            return error.expected, {error.place: str(error)} | later
         except BadEvent:
             return self._learn_singly(examples, 0)
-        return {}
 
-    def _learn_singly(self, examples: Sequence[Example], start: int) -> dict[int, str]:
+    def _learn_singly(self, examples: Sequence[Example], start: int) -> tuple[Foreseen, dict[int, str]]:
+        foreseen = Foreseen([], [])
         refused: dict[int, str] = {}
         for place in range(start, len(examples)):
             try:
-                self.trainer.learn([examples[place]])
+                foreseen.extend(self.trainer.learn([examples[place]]))
             except (BadEvent, TrainerPoisoned) as error:
                 refused[place] = str(error)
-        return refused
+        return foreseen, refused
 
     def record(self, version: int, epoch: int) -> Record:
         """The weights as they are now.

@@ -12,6 +12,7 @@ it does not understand it hands to ``strtod``, which is exact.
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -48,6 +49,33 @@ class ExampleText(NamedTuple):
     """Goes before the line of the arm that was shown."""
     arms: tuple[Arm, ...]
     shown: int
+
+
+class Foreseen(NamedTuple):
+    """What was expected of the arms of some decisions, of each just before learning from it.
+
+    Lists of plain values: an object for each example would be the garbage collector's to follow.
+    """
+
+    shown: list[float]
+    """Of the arm that was shown, reward-signed."""
+    costs: list[bytes]
+    """Of all arms as VW answers them, float32, least cost first: :func:`scores_foreseen` reads them."""
+
+    def extend(self, more: Foreseen) -> None:
+        """Go on with other decisions."""
+        self.shown.extend(more.shown)
+        self.costs.extend(more.costs)
+
+
+def packed(costs: Collection[float]) -> bytes:
+    """What VW expects of a decision's arms, kept small."""
+    return _packer(len(costs)).pack(*costs)
+
+
+def scores_foreseen(costs: Sequence[bytes]) -> npt.NDArray[np.float32]:
+    """What was expected of all arms, ``(n_rows, n_arms)``, reward-signed, best first; equally many in all."""
+    return reward_signed(np.frombuffer(b"".join(costs), "=f4")).reshape(len(costs), -1)
 
 
 def text_of(example: Example) -> ExampleText:
@@ -111,6 +139,11 @@ def _feature(full_hash: int, value: float, seed: int) -> str:
     if value == 1.0:
         return str((full_hash - seed) & _FULL)
     return f"{(full_hash - seed) & _FULL}:{_number(value)}"
+
+
+@lru_cache(maxsize=4096)
+def _packer(n_arms: int) -> struct.Struct:
+    return struct.Struct(f"={n_arms}f")
 
 
 @lru_cache(maxsize=65_536, typed=True)  # typed: True and 1.0 are equal, and not the same feature

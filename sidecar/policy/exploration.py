@@ -23,7 +23,7 @@ def epsilon_greedy(scores: Scores, exploration: Exploration) -> Pmf:
     """All but epsilon to the best arm, epsilon shared evenly by all. Ties share what the best would get.
 
     Args:
-        scores: shape ``(n_arms,)``, higher is better.
+        scores: shape ``(..., n_arms)``, higher is better.
         exploration: ``epsilon`` in [0, 1].
 
     Source: the epsilon-greedy (epoch-free) strategy of J. Langford and T. Zhang, "The Epoch-Greedy Algorithm
@@ -32,9 +32,10 @@ def epsilon_greedy(scores: Scores, exploration: Exploration) -> Pmf:
     >>> epsilon_greedy(np.float32([0.2, 0.9, 0.9, 0.1]), Exploration(epsilon=0.2)).round(3).tolist()
     [0.05, 0.45, 0.45, 0.05]
     """
-    best = scores == scores.max()
-    share = (1.0 - exploration.epsilon) / float(np.count_nonzero(best))
-    return np.where(best, share, 0.0) + exploration.epsilon / len(scores)
+    best = scores == np.maximum.reduce(scores, axis=-1, keepdims=True)
+    share = (1.0 - exploration.epsilon) / np.add.reduce(best, axis=-1, keepdims=True, dtype=np.float64)
+    pmf: Pmf = np.where(best, share, 0.0) + exploration.epsilon / scores.shape[-1]
+    return pmf
 
 
 def uniform(scores: Scores, exploration: Exploration) -> Pmf:
@@ -43,7 +44,7 @@ def uniform(scores: Scores, exploration: Exploration) -> Pmf:
     >>> uniform(np.float32([3.0, 1.0]), Exploration("uniform")).tolist()
     [0.5, 0.5]
     """
-    return np.full(len(scores), 1.0 / len(scores))
+    return np.full(scores.shape, 1.0 / scores.shape[-1])
 
 
 SCHEMES: dict[str, Scheme] = {"epsilon_greedy": epsilon_greedy, "uniform": uniform}
@@ -53,7 +54,9 @@ SCHEMES: dict[str, Scheme] = {"epsilon_greedy": epsilon_greedy, "uniform": unifo
 def pmf_of(scores: Scores, exploration: Exploration) -> Pmf:
     """The probabilities of the whole procedure, in the order of ``scores``; float64, summing to 1.
 
-    A pure function of its arguments to the last bit: it is computed again at replay, not stored.
+    A pure function of its arguments to the last bit: it is computed again at replay, not stored. Several
+    decisions with equally many arms may be rows, ``(..., n_arms)``: each row's answer is what it would be
+    alone.
 
     Raises:
         NothingToScore: ``scores`` is empty.
@@ -69,11 +72,12 @@ def pmf_of(scores: Scores, exploration: Exploration) -> Pmf:
         )
     _check(scores, exploration)
     control = exploration.control_share
-    return (1.0 - control) * scheme(scores, exploration) + control / len(scores)
+    pmf: Pmf = (1.0 - control) * scheme(scores, exploration) + control / scores.shape[-1]
+    return pmf
 
 
 def _check(scores: Scores, exploration: Exploration) -> None:
-    if len(scores) == 0:
+    if scores.shape[-1] == 0:
         raise NothingToScore("no arm is eligible: at least one is needed for a pmf")
     for name in ("epsilon", "control_share"):
         value = getattr(exploration, name)
@@ -81,4 +85,4 @@ def _check(scores: Scores, exploration: Exploration) -> None:
             raise BadExploration(f"{name} is {value}: legal is 0 to 1")
     if not np.isfinite(scores).all():
         where = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise BadExploration(f"score {where} is {scores[where]}: only finite scores can be ranked")
+        raise BadExploration(f"score {where} is {scores.flat[where]}: only finite scores can be ranked")

@@ -12,6 +12,7 @@ import pytest
 from policy_learner import trainer as trainer_module
 from policy_learner.errors import BadCheckpoint, TrainerPoisoned
 from policy_learner.trainer import Example, Trainer
+from policy_learner.vw_format import Foreseen, scores_foreseen
 from sidecar.contracts.application import Arm, ModelConfig
 from sidecar.contracts.errors import BadEvent
 from tests.parity.generated import ARM_IDS, AWKWARD_NAMES, arms, decision, features
@@ -67,17 +68,22 @@ def test_arms_that_are_kept_parsed_change_no_bit(optimizer, cb_type, monkeypatch
     expected = kept.learn(_examples(3, 90))
     monkeypatch.setattr(trainer_module, "_PARSED_ARMS_KEPT", 0)
     anew = Trainer(_model(optimizer, cb_type))
-    assert [anew.learn([one])[0] for one in _examples(3, 90)] == expected
+    again = Foreseen([], [])
+    for one in _examples(3, 90):
+        again.extend(anew.learn([one]))
+    assert again == expected
     assert _same(kept, anew)
 
 
 @pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
 def test_expectations_are_those_before_learning(optimizer, cb_type):
-    """What learn returns is what predict said just before, for the arm that was shown."""
+    """What learn returns is what predict said just before, of every arm, best first."""
     trainer = Trainer(_model(optimizer, cb_type))
     for example in _examples(4, 60):
-        before = trainer.predict(example)[example.event.arm_index]
-        assert trainer.learn([example]) == [before]
+        before = trainer.predict(example)
+        foreseen = trainer.learn([example])
+        assert foreseen.shown == [before[example.event.arm_index]]
+        assert scores_foreseen(foreseen.costs).tolist() == [sorted(before, reverse=True)]
 
 
 @pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
@@ -165,7 +171,7 @@ def test_an_example_that_poisons_the_state_is_named_and_undone():
         trainer.learn([*quiet[:3], loud, *quiet[3:]])
     assert caught.value.place == 3
     assert clean.learn(quiet) == expected
-    assert clean.learn(quiet[:3]) == list(caught.value.expected)
+    assert clean.learn(quiet[:3]) == caught.value.expected
     assert _same(trainer, clean)
     assert trainer.learn(quiet[3:]) == clean.learn(quiet[3:])
 

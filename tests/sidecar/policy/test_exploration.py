@@ -75,3 +75,12 @@ def test_what_has_no_pmf_is_refused(scores, exploration, error, complaint):
     """Nothing to choose from, an unknown pmf, a parameter out of range, a score that is no number."""
     with pytest.raises(error, match=complaint):
         pmf_of(_scores(scores), exploration)
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_rows_are_what_each_would_be_alone(scheme):
+    """To the last bit, ties included."""
+    rows = np.random.default_rng(3).integers(-3, 4, (200, 5)).astype(np.float32) / 7
+    exploration = Exploration(scheme, 0.13, 0.02)
+    together = pmf_of(rows, exploration)
+    assert together.tobytes() == b"".join([pmf_of(row, exploration).tobytes() for row in rows])

@@ -15,7 +15,8 @@ from sidecar.contracts.errors import BadEvent, BadExploration, NothingToScore, U
 from sidecar.contracts.events import arms_of
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables, read_pmf, read_scores
+from sidecar.policy import model
+from sidecar.policy.adapters import ArmTables, RowInput, compile_arms, compile_context, read_pmf, read_scores
 from sidecar.policy.pipeline import score, score_event, scores_of_event
 from tests.parity.generated import AWKWARD_NAMES, decision, features
 
@@ -62,6 +63,21 @@ def test_an_arms_score_does_not_depend_on_its_company(interactions):
         assert subset == apart
         alone = _ask([ScoreRow(context, (places[0],))], catalogue, weights)[0]
         assert read_scores(alone.scores)[0] == whole[places[0]]
+
+
+@pytest.mark.parametrize("interactions", [(), ("ca",), ("ca", "aa", "cc")], ids="+".join)
+@pytest.mark.parametrize("block", [1, 3_000, 1 << 18])
+def test_many_rows_at_once_score_as_each_alone(interactions, block, monkeypatch):
+    """Few and many features, one arm and thirty, with and without a context: the same bits."""
+    monkeypatch.setattr(model, "_BLOCK_TERMS", block)
+    rng, weights = random.Random(5), _weights(interactions)
+    table = compile_arms(_catalogue(rng).arms)
+    contexts = [{}, *[features(rng, AWKWARD_NAMES) for _ in range(40)]]
+    rows = [RowInput(compile_context(context), table) for context in contexts]
+    rows += [RowInput(row.context, table.at([rng.randrange(30)])) for row in rows]
+    rng.shuffle(rows)
+    found = model.scores_of_many(rows, weights)
+    assert [one.tobytes() for one in found] == [model.scores_of(row, weights).tobytes() for row in rows]
 
 
 @pytest.mark.parametrize("interactions", [("ca",), ("ca", "aa", "cc")], ids="+".join)
