@@ -38,6 +38,7 @@ def step(learner: Learner) -> int:
     learn(learner, chunks)
     if publish_is_due(learner):
         publish(learner, gate(learner))
+    learner.history.keep()
     done += archive(learner)
     checkpoint(learner)
     trim(learner)
@@ -216,6 +217,7 @@ def _stands(learner: Learner, publication: Publication) -> None:
     progress.batches, progress.since, progress.judged, progress.outstanding = [], 0, 0, None
     learner.figures.gate_error = ""
     learner.gatekeeper.published(publication.version, publication.record)
+    learner.history.note(publication, learner.gatekeeper.latest)
 
 
 def _moved(learner: Learner) -> bool:

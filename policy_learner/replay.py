@@ -23,12 +23,14 @@ from policy_learner.archive_reader import LogReader, versions
 from policy_learner.catalogues import Catalogues, read_from_log
 from policy_learner.chain import dataset_folder
 from policy_learner.errors import BrokenChain, CannotRebuild
+from policy_learner.imported import ImportedModels
 from policy_learner.rows import VersionEntry
 from policy_learner.training import Training
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadWeights, SidearmError
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.models import name_of
 from sidecar.contracts.weights import Weights
 from sidecar.policy.adapters import ArmTables
 from sidecar.policy.exploration import pmf_of
@@ -118,6 +120,10 @@ def replay(
     for version, weights in rebuilt(application, log, catalogues, result):
         replayed.add(version)
         check(version, weights)
+    imported = ImportedModels(log)
+    for version in sorted(set(imported.versions()) & index.versions):
+        replayed.add(version)
+        check(version, _imported(imported, version, result))
     for version in index.versions - replayed:
         for rows in index.rows(version):
             for row in rows:
@@ -213,6 +219,14 @@ def _next_version(training: Training, reader: LogReader, entry: VersionEntry, re
         )
         result.mismatch("weights", f"version {entry.version}", detail)
     return record.weights
+
+
+def _imported(imported: ImportedModels, version: int, result: Replayed) -> Weights | None:
+    try:
+        return imported.read(version)
+    except BadWeights as error:
+        result.mismatch("weights", f"version {name_of(version)}", str(error))
+        return None
 
 
 def _check_draw(row: Row, catalogues: Catalogues, result: Replayed) -> None:

@@ -57,6 +57,14 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     gate_before_s: Seconds = 600.0
     """How old, by the stream's clock, the second version is that a new one is compared with: it catches what
     gets worse slowly."""
+    history: Annotated[int, Meta(ge=1, le=1000)] = 32
+    """Versions kept in the store, to be served again at once by `sidearm models rollback`: dense for the last
+    minutes, ever sparser before. More: finer choice, more memory."""
+    history_every_s: Seconds = 60.0
+    """Seconds between two versions that are kept."""
+    history_mb: Annotated[float, Meta(gt=0.0, le=100_000.0)] = 64.0
+    """Megabytes of the store that they take at most; the newest stays however large. A record takes 8 bytes
+    for each weight that is not zero, 1 MB at most at 18 bits and 17 MB at 22."""
     checkpoint_every_s: Seconds = 60.0
     """Seconds between two checkpoints: what a restart has to train again, and what the streams keep."""
     archive_every_s: Seconds = 30.0

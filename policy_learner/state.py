@@ -12,6 +12,7 @@ from policy_learner.epochs import take_later_epoch
 from policy_learner.failpoints import reached
 from policy_learner.gate_sample import GateSample
 from policy_learner.gatekeeper import Gatekeeper
+from policy_learner.history import History
 from policy_learner.parquet_sink import Archive
 from policy_learner.rebuild import Past, resume
 from policy_learner.settings import LearnerSettings
@@ -117,6 +118,7 @@ class Learner:
     epoch: int
     training: Training
     gatekeeper: Gatekeeper
+    history: History
     dead_letters: DeadLetters
     archive: Archive
     progress: Progress
@@ -169,6 +171,7 @@ def open_learner(deps: Deps) -> Learner:
         epoch,
         training,
         gatekeeper,
+        History(deps.scripts, application.name, settings, Every(settings.history_every_s, clock)),
         dead_letters,
         archive,
         progress,

@@ -8,7 +8,9 @@
     │   ├── BadSettings       a process cannot start with these settings
     │   ├── BadId             a decision id is not one of ours
     │   ├── BadEvent          stored or received bytes are not the event they claim to be
-    │   └── BadWeights        a weights record is short, altered, not finite, or of another kind
+    │   ├── BadWeights        a weights record is short, altered, not finite, or of another kind
+    │   ├── BadManifest       a manifest of the Parquet log cannot be read
+    │   └── BadModel          a version of the weights is not known, or may not be served here
     └── PolicyError
         ├── NothingToScore    no eligible arm
         ├── UnknownCatalogue  scoring named a catalogue that was never sent
@@ -46,6 +48,14 @@ class BadEvent(ContractError):
 
 class BadWeights(ContractError):
     """A weights record that must not be served."""
+
+
+class BadManifest(ContractError):
+    """A manifest of the Parquet log that cannot be read, so that nobody knows which files count."""
+
+
+class BadModel(ContractError):
+    """A version of the weights that is not known, or that may not be served here."""
 
 
 class PolicyError(SidearmError, ValueError):

@@ -144,6 +144,40 @@ def weights_log(app: str) -> str:
     return _of_app(app, "w:log")
 
 
+def model_infos(app: str) -> str:
+    """Hash: version to ``clock_ms|info`` of each version that is kept, see ``models.py``.
+
+    Thinned by the learner; imported ones stay until they are forgotten.
+    """
+    return _of_app(app, "w:infos")
+
+
+def model_records(app: str) -> str:
+    """Hash: version to its weights record, of exactly the versions in :func:`model_infos`."""
+    return _of_app(app, "w:models")
+
+
+def pin(app: str) -> str:
+    """Hash ``version``, ``clock_ms``, ``reason``: the kept version that is served, not the newest.
+
+    Absent: the newest is.
+    """
+    return _of_app(app, "w:pin")
+
+
+def model_notices(app: str) -> str:
+    """Stream of pins and their ends, the last thousand: sidecars wait on it, and it says what was when."""
+    return _of_app(app, "w:notices")
+
+
+def serving(app: str) -> str:
+    """Hash: sidecar to ``clock_ms|version|pinned|word``.
+
+    Who has been silent for ten minutes is left out at the next write.
+    """
+    return _of_app(app, "w:serving")
+
+
 def epoch(app: str) -> str:
     """Integer: who took it last is the learner; publications of earlier ones are fenced off."""
     return _of_app(app, "epoch")

@@ -65,6 +65,10 @@ class Weights:
     header: WeightsHeader
     values: WeightValues
 
+    def under(self, version: int) -> Weights:
+        """The same model under another number."""
+        return Weights(msgspec.structs.replace(self.header, version=version), self.values)
+
 
 def weights_of(header: WeightsHeader, values: WeightValues) -> Weights:
     """Weights with a read-only copy of ``values``.

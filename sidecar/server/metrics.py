@@ -51,6 +51,12 @@ def _lines(metrics: Metrics, weights: WeightStore, now_s: float) -> Iterator[str
     yield from _one(
         "sidearm_weights_version", "gauge", "Version served; 0: cold.", header.version if header else 0
     )
+    yield from _one(
+        "sidearm_weights_pinned",
+        "gauge",
+        "1: an older version was pinned and is served; 0: the newest is.",
+        int(weights.pinned),
+    )
     yield from _one("sidearm_weights_swaps_total", "counter", "Versions loaded.", weights.swaps)
     yield from _one(
         "sidearm_weights_refused_total",

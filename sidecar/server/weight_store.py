@@ -1,18 +1,24 @@
 """The weights in memory: follow the store, refuse what must not be served, keep the last good.
 
-A version stream tells at once (``XREAD BLOCK``), a slow poll is the net below it. The array is replaced by
-one assignment between two batches, so no request is scored with half of each.
+Two streams tell at once (``XREAD BLOCK``), one of new versions, one of pins (``contracts/models.py``); a slow
+poll is the net below them. The array is replaced by one assignment between two batches, so no request is
+scored with half of each.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import os
+import socket
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import redis
 
 from sidecar.contracts import keys
 from sidecar.contracts.errors import BadWeights
-from sidecar.contracts.store import StoreError
+from sidecar.contracts.scripts.models import serving_call
+from sidecar.contracts.store import AsyncScripts, StoreError
 from sidecar.contracts.weights import Weights, decode_weights
 from sidecar.server.settings import SidecarSettings
 
@@ -22,6 +28,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("sidearm.sidecar")
 
 _FROM_THE_START = "0-0"
+_SAY_S = 1.0
+"""Least time between two words of what is served, each of them a write: a pin is told at once."""
+
+Seen = dict[bytes | str | memoryview, int | bytes | str | memoryview]
+"""Stream to the last position in it."""
+
+
+class Wanted(NamedTuple):
+    """What the store says is to be served."""
+
+    epoch: bytes | None
+    version: bytes | None
+    """Of the newest publication; None before the first."""
+    pinned: bytes | None
+    """The version to be served instead."""
 
 
 class WeightStore:
@@ -35,11 +56,19 @@ class WeightStore:
 
     def __init__(self, store: Redis, app: str, settings: SidecarSettings) -> None:
         self._store = store
+        self._scripts = AsyncScripts.on(store)
         self._app = app
         self._settings = settings
+        self._name = settings.name or f"{socket.gethostname()}:{os.getpid()}"
         self._complaint = ""
+        self._newest = (0, 0)
+        """Epoch and version of the newest publication that was loaded."""
+        self._said: tuple[int, bool, str] | None = None
+        self._said_at = float("-inf")
         self.current: Weights | None = None
         """None until the first publication: a cold start."""
+        self.pinned = False
+        """Whether ``current`` is served because it was pinned."""
         self.ready = False
         """The store was asked at least once; what it holds, or that it holds nothing, is known."""
         self.swaps = 0
@@ -50,8 +79,9 @@ class WeightStore:
         """Keep the weights current until cancelled; outages of the store are waited out."""
         while True:
             try:
-                seen = await self._latest_notice()  # before the look, so that nothing falls between the two
+                seen = await self._latest_notices()  # before the look, so that nothing falls between the two
                 await self.refresh()
+                await self._say()
                 await self._wait_for_notice(seen)
             except (StoreError, OSError) as error:
                 self.store_errors += 1
@@ -59,62 +89,107 @@ class WeightStore:
                 await asyncio.sleep(self._settings.retry_s)
 
     async def refresh(self) -> None:
-        """Load what the store holds now, if it is another publication than the one in memory.
+        """Load what the store says is to be served, if it is something else than what is in memory.
 
         Raises:
             StoreError: the store failed.
         """
-        stored = await self._store.hmget(keys.weights(self._app), "epoch", "version")
-        if stored[1] is not None and stored != self._held():
-            await self._load()
-        self.ready = True
-
-    def _held(self) -> list[bytes | None]:
-        if self.current is None:
-            return [None, None]
-        header = self.current.header
-        return [str(header.epoch).encode(), str(header.version).encode()]
-
-    async def _load(self) -> None:
-        record = await self._store.hget(keys.weights(self._app), "record")
+        wanted = await self._look()
         try:
-            weights = await asyncio.to_thread(decode_weights, record if isinstance(record, bytes) else b"")
-            self._check_order(weights)
+            if wanted.pinned is not None:
+                await self._load_pinned(wanted.pinned)
+            elif wanted.version is not None and (self.pinned or not self._holds(wanted)):
+                await self._load_newest()
         except BadWeights as error:
             self.refused += 1
             kept = self.current.header.version if self.current else "none: cold"
             self._complain(f"weights refused: {error}; serving version {kept}")
+        self.ready = True
+
+    async def _look(self) -> Wanted:
+        pipe = self._store.pipeline(transaction=False)
+        pipe.hmget(keys.weights(self._app), "epoch", "version")
+        pipe.hget(keys.pin(self._app), "version")
+        (epoch, version), pinned = await pipe.execute()
+        return Wanted(epoch, version, pinned)
+
+    def _holds(self, wanted: Wanted) -> bool:
+        if self.current is None:
+            return False
+        header = self.current.header
+        return (wanted.epoch, wanted.version) == (b"%d" % header.epoch, b"%d" % header.version)
+
+    async def _load_newest(self) -> None:
+        record = await self._store.hget(keys.weights(self._app), "record")
+        weights = await _decoded(record)
+        self._check_order(weights)
+        self._newest = (weights.header.epoch, weights.header.version)
+        self._swap(weights, pinned=False)
+
+    async def _load_pinned(self, version: bytes) -> None:
+        """The version somebody pinned, however old it is.
+
+        Raises:
+            BadWeights: it is not there, not whole, or of another version than it is kept as.
+        """
+        if self.current is not None and b"%d" % self.current.header.version == version:
+            self.pinned = True
             return
-        self.current = weights
+        weights = await _decoded(await self._store.hget(keys.model_records(self._app), version))
+        if b"%d" % weights.header.version != version:
+            raise BadWeights(f"what is kept as version {version!r} is version {weights.header.version}")
+        self._swap(weights, pinned=True)
+
+    def _swap(self, weights: Weights, *, pinned: bool) -> None:
+        self.current, self.pinned = weights, pinned
         self.swaps += 1
         self._complaint = ""
-        log.info("weights version %s loaded", weights.header.version)
+        log.info("weights version %s loaded%s", weights.header.version, ": pinned" if pinned else "")
 
     def _check_order(self, weights: Weights) -> None:
         """Never back to an older learner's weights, nor to an older version of the same one's.
 
         Raises:
-            BadWeights: these are older than those in memory.
+            BadWeights: these are older than the newest that were loaded.
         """
-        if self.current is None:
-            return
-        fresh, held = weights.header, self.current.header
-        if (fresh.epoch, fresh.version) < (held.epoch, held.version):
+        fresh, (epoch, version) = weights.header, self._newest
+        if (fresh.epoch, fresh.version) < (epoch, version):
             raise BadWeights(
-                f"version {fresh.version} of epoch {fresh.epoch} is older than {held.version} of {held.epoch}"
+                f"version {fresh.version} of epoch {fresh.epoch} is older than {version} of {epoch}"
             )
 
-    async def _latest_notice(self) -> bytes | str:
-        entries = await self._store.xrevrange(keys.weights_log(self._app), count=1)
-        return entries[0][0] or _FROM_THE_START if entries else _FROM_THE_START
+    async def _say(self) -> None:
+        """Tell the store what is served: what changed, at most once a second, and else at every look."""
+        version = self.current.header.version if self.current else 0
+        now, word = asyncio.get_running_loop().time(), self._complaint
+        said = (version, self.pinned, word)
+        pin_changed = self._said is None or said[1:] != self._said[1:] or (self.pinned and said != self._said)
+        if not pin_changed and now - self._said_at < (
+            _SAY_S if said != self._said else self._settings.poll_s
+        ):
+            return
+        try:
+            await self._scripts.run(serving_call(self._app, self._name, version, self.pinned, word))
+        except redis.ResponseError as error:  # it may only read, for instance: no reason to stop
+            log.warning("the store does not take what is served: %s", error)
+        self._said, self._said_at = said, now
 
-    async def _wait_for_notice(self, seen: bytes | str) -> None:
-        """Until the version stream has something after ``seen``, or the slow poll is due."""
+    async def _latest_notices(self) -> Seen:
+        streams = (keys.weights_log(self._app), keys.model_notices(self._app))
+        pipe = self._store.pipeline(transaction=False)
+        for stream in streams:
+            pipe.xrevrange(stream, count=1)
+        replies = cast("list[list[tuple[bytes, object]]]", await pipe.execute())
+        return {
+            s: found[0][0] if found else _FROM_THE_START for s, found in zip(streams, replies, strict=True)
+        }
+
+    async def _wait_for_notice(self, seen: Seen) -> None:
+        """Until one of the streams has something after ``seen``, or the slow poll is due."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.poll_s
-        stream = keys.weights_log(self._app)
         while (left_ms := int((until - loop.time()) * 1000)) > 0:
-            if await self._store.xread({stream: seen}, block=min(self._settings.block_ms, left_ms)):
+            if await self._store.xread(seen, block=min(self._settings.block_ms, left_ms)):
                 return
 
     def _complain(self, line: str) -> None:
@@ -122,3 +197,12 @@ class WeightStore:
         if line != self._complaint:
             self._complaint = line
             log.warning(line)
+
+
+async def _decoded(record: object) -> Weights:
+    """In a thread of its own: a large record takes some milliseconds, in which requests can be scored.
+
+    Raises:
+        BadWeights: no whole record.
+    """
+    return await asyncio.to_thread(decode_weights, record if isinstance(record, bytes) else b"")

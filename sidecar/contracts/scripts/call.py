@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import msgpack
 
-NAMES = ("decide", "reward", "finalise", "orphan", "publish", "epoch", "status", "books")
+NAMES = (
+    *("decide", "reward", "finalise", "orphan", "publish", "epoch", "status", "books"),
+    *("keep", "forget", "pin", "serving"),
+)
 """Every script; each is ``<name>.lua`` beside this file."""
 
 WAIT = "w"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgpack
+import msgspec
 import pytest
 import redis
 from redis.crc import key_slot
@@ -11,9 +12,20 @@ from sidecar.contracts.books import books, counters_of
 from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.ids import new_decision_id
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.models import ModelInfo
 from sidecar.contracts.scripts.call import Call
 from sidecar.contracts.scripts.decide import DecideEntry, decide_call, parse_decide
 from sidecar.contracts.scripts.finalise import finalise_call
+from sidecar.contracts.scripts.models import (
+    KeepStatus,
+    PinStatus,
+    forget_call,
+    keep_call,
+    parse_keep,
+    parse_pin,
+    pin_call,
+    serving_call,
+)
 from sidecar.contracts.scripts.orphan import orphan_call
 from sidecar.contracts.scripts.publish import Batch, Publication, publish_call
 from sidecar.contracts.scripts.reward import RewardEntry, RewardLimits, parse_reward, reward_call
@@ -170,6 +182,65 @@ def test_a_decision_that_the_store_lost_shows_in_the_books(store, scripts):
     assert books(counters_of(store.hgetall(KEYS.counters)), 0, 0, 0) == (1, 0)
 
 
+INFO = ModelInfo(
+    version=1,
+    epoch=1,
+    bits=8,
+    interactions=(),
+    examples=0,
+    positions=(),
+    trained_until_ms=0,
+    record_bytes=1,
+    checksum="",
+    used=0,
+    norm=0.0,
+    largest=0.0,
+)
+
+
+def test_a_version_is_kept_once_and_under_the_last_epoch_only(store, scripts):
+    """Again is no harm, another content changes nothing, and a paused learner is fenced off."""
+    assert [parse_keep(scripts.run(keep_call("shop", INFO, record))) for record in (b"one", b"two")] == [
+        KeepStatus.OK,
+        KeepStatus.KEPT,
+    ]
+    assert store.hgetall("{shop}:w:models") == {b"1": b"one"}
+    store.set("{shop}:epoch", 3)
+    other = msgspec.structs.replace(INFO, version=2)
+    assert parse_keep(scripts.run(keep_call("shop", other, b"x", epoch=2))) is KeepStatus.FENCED
+    assert parse_keep(scripts.run(keep_call("shop", other, b"x", epoch=3))) is KeepStatus.OK
+
+
+def test_only_what_is_kept_can_be_pinned_and_a_pinned_one_is_not_forgotten(store, scripts):
+    """And each change is told once."""
+    scripts.run(keep_call("shop", INFO, b"one"))
+    calls = [pin_call("shop", version, "why") for version in (2, 1, 1)]
+    assert [parse_pin(scripts.run(call)) for call in calls] == [
+        PinStatus.UNKNOWN,
+        PinStatus.OK,
+        PinStatus.SAME,
+    ]
+    assert scripts.run(forget_call("shop", [1])) == 0
+    assert [parse_pin(scripts.run(pin_call("shop", None, ""))) for _ in range(2)] == [
+        PinStatus.OK,
+        PinStatus.SAME,
+    ]
+    assert scripts.run(forget_call("shop", [1])) == 1
+    assert not store.exists("{shop}:w:infos", "{shop}:w:models", "{shop}:w:pin")
+    told = [fields for _, fields in store.xrange("{shop}:w:notices")]
+    assert [(one[b"pinned"], one[b"before"]) for one in told] == [(b"1", b""), (b"", b"1")]
+
+
+def test_a_sidecar_that_is_silent_for_long_is_off_the_list(store, scripts):
+    """By the store's clock, at the next word of another."""
+    scripts.run(serving_call("shop", "a:1", 1, False, ""))
+    store.set("{shop}:skew", 600_001)
+    scripts.run(serving_call("shop", "b:1", 2, True, "|odd|"))
+    (left,) = store.hgetall("{shop}:w:serving").items()
+    assert left[0] == b"b:1"
+    assert left[1].endswith(b"|2|1||odd|")
+
+
 def test_scripts_touch_only_the_keys_that_they_declare(store, scripts):
     """A user who may touch nothing else can run every one of them, so a cluster can move their slot."""
     entries = [entry(IDS[0], client_key="mine"), entry(IDS[1], client_key="mine")]
@@ -190,6 +261,10 @@ def test_scripts_touch_only_the_keys_that_they_declare(store, scripts):
         finalise_call(KEYS, IDS[:2], tombstone_ms=DAY_MS),
         orphan_call(KEYS, [IDS[2]]),
         publish_call("shop", publication),
+        keep_call("shop", INFO, b"w", epoch=1),
+        pin_call("shop", 1, "why"),
+        serving_call("shop", "host:1", 1, True, ""),
+        forget_call("shop", [1]),
     ]
     path = store.connection_pool.connection_kwargs["path"]
     for call in calls:

@@ -1,0 +1,352 @@
+"""``sidearm models`` and ``sidearm rebuild``: the versions that are kept, and which of them is served."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+# Numbers, redis and rich take a while to import: `sidearm --help` must not.
+if TYPE_CHECKING:
+    import redis
+
+    from policy_learner.model_features import NamedWeight
+    from policy_learner.model_shelf import Shelf
+    from sidecar.contracts.application import Application
+    from sidecar.contracts.layout import DataFolder
+    from sidecar.contracts.models import Kept, Serving
+    from sidecar.contracts.store import Scripts
+
+AppFolder = Annotated[Path, typer.Option(help="The application's folder.", envvar="SIDEARM_APP")]
+DataOption = Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DATA")]
+Version = Annotated[str, typer.Argument(help="As `sidearm models list` shows it: 1234, or i1.")]
+Reason = Annotated[str, typer.Option(help="Why; shown by `models list`.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for the sidecars.", min=0.0)]
+_SHOP, _DATA = Path("examples/shop"), Path("data")
+_NOT_SERVED = 1
+
+app = typer.Typer(
+    help="Versions of the model: list, show, roll back, import and export.", no_args_is_help=True
+)
+
+
+class Opened(NamedTuple):
+    """What a command works on."""
+
+    application: Application
+    data: DataFolder
+    scripts: Scripts
+
+    @property
+    def name(self) -> str:
+        """Of the application."""
+        return self.application.name
+
+    @property
+    def client(self) -> redis.Redis:
+        """Of the store."""
+        return self.scripts.client
+
+
+@app.callback()
+def _group() -> None:
+    """Versions of the model: list, show, roll back, import and export."""
+
+
+@app.command("list")
+def list_command(app: AppFolder = _SHOP, data: DataOption = _DATA) -> None:
+    """Show the versions that can be served, the newest one, who serves what, and whether one is pinned."""
+    from policy_learner.model_shelf import look
+
+    with _opened(app, data) as opened:
+        _print_shelf(opened.name, look(opened.client, opened.name))
+
+
+@app.command("show")
+def show_command(
+    version: Version,
+    app: AppFolder = _SHOP,
+    data: DataOption = _DATA,
+    top: Annotated[int, typer.Option(help="How many of the largest weights.", min=0, max=10_000)] = 20,
+    decisions: Annotated[
+        int, typer.Option(help="Recent decisions of each partition to learn context names from.", min=0)
+    ] = 200,
+) -> None:
+    """Show one version: what it was trained on, how large it is, and its largest weights by feature."""
+    import hashlib
+
+    from policy_learner.model_features import largest_weights
+    from policy_learner.model_shelf import read_model
+    from policy_learner.recent import arms_of_catalogues, recent_contexts
+    from sidecar.contracts.models import info_of, version_of
+
+    with _opened(app, data) as opened:
+        weights, record = read_model(opened.client, opened.name, version_of(version))
+        arms = arms_of_catalogues(opened.client, opened.name)
+        contexts = recent_contexts(opened.client, opened.application, opened.data, decisions)
+    _print_info(info_of(weights, len(record), hashlib.sha256(record).hexdigest()))
+    _print_weights(largest_weights(weights, top, arms, contexts))
+
+
+@app.command("rollback")
+def rollback_command(
+    version: Version,
+    app: AppFolder = _SHOP,
+    data: DataOption = _DATA,
+    reason: Reason = "",
+    wait: Wait = 5.0,
+) -> None:
+    """Serve VERSION on every sidecar from now on, until `models resume`. Learning and publishing go on."""
+    from policy_learner.model_shelf import await_sidecars, serve
+    from sidecar.contracts.models import name_of, version_of
+
+    number = version_of(version)
+    with _opened(app, data) as opened:
+        serve(opened.scripts, opened.application, number, reason or "rolled back")
+        missing = await_sidecars(
+            opened.client, opened.name, lambda one: one.pinned and one.version == number, wait
+        )
+        _say_served(f"version {name_of(number)} is pinned", opened, missing)
+
+
+@app.command("resume")
+def resume_command(
+    app: AppFolder = _SHOP, data: DataOption = _DATA, reason: Reason = "", wait: Wait = 5.0
+) -> None:
+    """Serve the newest version again."""
+    from policy_learner.model_shelf import await_sidecars, resume
+
+    with _opened(app, data) as opened:
+        if not resume(opened.scripts, opened.name, reason or "resumed"):
+            typer.echo("no version was pinned: the newest is served already")
+            return
+        missing = await_sidecars(opened.client, opened.name, lambda one: not one.pinned, wait)
+        _say_served("the newest version is served again", opened, missing)
+
+
+@app.command("export")
+def export_command(
+    version: Version,
+    file: Annotated[Path, typer.Argument(help="Where to; never written over.")],
+    app: AppFolder = _SHOP,
+    data: DataOption = _DATA,
+) -> None:
+    """Write VERSION to FILE: its weights record, which carries its own checksum."""
+    from policy_learner.model_shelf import read_model
+    from sidecar.contracts.errors import BadModel
+    from sidecar.contracts.models import name_of, version_of
+
+    with _opened(app, data) as opened:
+        weights, record = read_model(opened.client, opened.name, version_of(version))
+    try:
+        with file.open("xb") as written:
+            written.write(record)
+    except OSError as error:
+        raise BadModel(f"{file} cannot be written: {error.strerror}") from error
+    typer.echo(f"version {name_of(weights.header.version)}: {len(record):,} bytes in {file}")
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="A weights record: of `models export`, or of a checkpoint.")],
+    app: AppFolder = _SHOP,
+    data: DataOption = _DATA,
+) -> None:
+    """Keep the model in FILE, under a number of its own; `models rollback` serves it."""
+    from policy_learner.imported import ImportedModels
+    from policy_learner.model_shelf import take_in
+    from sidecar.contracts.errors import BadModel
+    from sidecar.contracts.models import name_of
+
+    with _opened(app, data) as opened:
+        try:
+            imported = ImportedModels(opened.data.log(opened.name))
+            version = take_in(opened.scripts, opened.application, imported, file.read_bytes(), file.name)
+        except OSError as error:
+            raise BadModel(f"{error.filename or file}: {error.strerror}") from error
+        except ValueError as error:
+            raise BadModel(f"{file}: {error}") from error
+    typer.echo(f"kept as version {name_of(version)}; `sidearm models rollback {name_of(version)}` serves it")
+
+
+@app.command("forget")
+def forget_command(version: Version, app: AppFolder = _SHOP, data: DataOption = _DATA) -> None:
+    """Keep VERSION no longer. What it decided can still be replayed."""
+    from policy_learner.model_shelf import forget
+    from sidecar.contracts.models import version_of
+
+    with _opened(app, data) as opened:
+        forget(opened.scripts, opened.name, version_of(version))
+    typer.echo(f"version {version} is not kept any more")
+
+
+def rebuild_command(
+    version: Annotated[int, typer.Option(help="Which version.", min=1)],
+    app: AppFolder = _SHOP,
+    data: DataOption = _DATA,
+    out: Annotated[Path | None, typer.Option(help="Write its weights record here instead.")] = None,
+) -> None:
+    """Train VERSION again from the log and keep it, if it comes out as it was published, bit for bit."""
+    from policy_learner.model_shelf import keep
+    from policy_learner.rebuild_version import rebuild_version
+    from sidecar.contracts.application import load_application
+    from sidecar.contracts.errors import BadModel
+    from sidecar.contracts.layout import DataFolder
+
+    application = load_application(app)
+    weights, record = rebuild_version(application, DataFolder(data), version)
+    if out is not None:
+        out.write_bytes(record)
+        typer.echo(f"version {version}, as it was published: {len(record):,} bytes in {out}")
+        return
+    with _opened(app, data) as opened:
+        if not keep(opened.scripts, application, weights, record, "rebuilt"):
+            raise BadModel(f"another version {version} is kept: is this the right data folder?")
+    typer.echo(f"version {version}, as it was published, is kept: `sidearm models rollback {version}`")
+
+
+@contextmanager
+def _opened(app: Path, data: Path) -> Iterator[Opened]:
+    """What to work on.
+
+    Raises:
+        BadSettings: no store answers.
+    """
+    from sidecar.contracts.application import load_application
+    from sidecar.contracts.errors import BadSettings
+    from sidecar.contracts.layout import DataFolder
+    from sidecar.contracts.store import Scripts, StoreError, connect
+
+    application, folder = load_application(app), DataFolder(data)
+    url = os.environ.get("REDIS_URL") or f"unix://{folder.store_socket()}"
+    try:
+        with connect(url) as client:
+            yield Opened(application, folder, Scripts.on(client))
+    except StoreError as error:
+        raise BadSettings(
+            f"the store at {url} does not answer ({error}): is `sidearm up` running?"
+        ) from error
+
+
+def _say_served(what: str, opened: Opened, missing: list[Serving]) -> None:
+    """What is served now; exit code 1 when a sidecar does not serve it yet."""
+    from policy_learner.model_shelf import look
+    from sidecar.contracts.models import name_of
+
+    for one in missing:
+        said = f": {one.word}" if one.word else ""
+        typer.echo(f"{what}, but {one.sidecar} still serves {name_of(one.version)}{said}", err=True)
+    if missing:
+        raise typer.Exit(_NOT_SERVED)
+    count = len(look(opened.client, opened.name).serving)
+    typer.echo(f"{what}; {count} sidecar{'s' if count != 1 else ''} {'serve' if count != 1 else 'serves'} it")
+
+
+def _print_shelf(name: str, shelf: Shelf) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sidecar.contracts.models import name_of
+
+    console = Console()
+    columns = ("version", "kept", "examples", "size", "weights", "norm", "sha256", "gate", "served by", "")
+    table = Table(*columns, box=None, pad_edge=False)
+    for one in reversed(shelf.kept):
+        table.add_row(*_row(shelf, one), style="bold" if _is_pinned(shelf, one.info.version) else None)
+    console.print(table)
+    if shelf.pin:
+        console.print(
+            f"{name}: version {name_of(shelf.pin.version)} is pinned ({shelf.pin.reason}); "
+            "`sidearm models resume` serves the newest again",
+            style="yellow",
+            highlight=False,
+        )
+    if shelf.newest is None:
+        console.print(f"{name}: nothing was published yet", highlight=False)
+    else:
+        age_s = max(0, shelf.now_ms - shelf.newest.at_ms) / 1000
+        by = _served_by(shelf, shelf.newest.version) or "nobody"
+        console.print(
+            f"{name}: newest is {name_of(shelf.newest.version)}, {age_s:.1f} s old, sha256 "
+            f"{shelf.newest.checksum[:12]}, served by {by}",
+            highlight=False,
+        )
+    for said in shelf.serving:
+        if said.word:
+            console.print(f"{said.sidecar}: {said.word}", style="red", highlight=False)
+
+
+def _row(shelf: Shelf, one: Kept) -> tuple[str, ...]:
+    from datetime import UTC, datetime
+
+    from sidecar.contracts.models import name_of
+
+    info = one.info
+    when = datetime.fromtimestamp(one.at_ms / 1000, UTC).isoformat(sep=" ", timespec="seconds")[:19]
+    return (
+        name_of(info.version),
+        when,
+        f"{info.examples:,}",
+        f"{info.record_bytes:,}",
+        f"{info.used:,}",
+        f"{info.norm:.4g}",
+        info.checksum[:12],
+        _gate(one),
+        _served_by(shelf, info.version),
+        " ".join(
+            filter(None, ["pinned" if _is_pinned(shelf, info.version) else "", _origin(one), info.note[:40]])
+        ),
+    )
+
+
+def _origin(one: Kept) -> str:
+    return "" if one.info.origin == "published" else one.info.origin
+
+
+def _gate(one: Kept) -> str:
+    """The gate's numbers: candidate minus reference, and the reference."""
+    judgement = one.info.judgement
+    if judgement is None:
+        return "–"
+    said = []
+    for comparison in judgement.verdict.comparisons:
+        for name, found in (("reward", comparison.reward), ("AUC", comparison.auc)):
+            if found is not None:
+                said.append(f"{name} {found.value:+.2g} on {comparison.version}")
+    return ", ".join(said) or f"largest weight {judgement.verdict.largest_weight:.3g}"
+
+
+def _is_pinned(shelf: Shelf, version: int) -> bool:
+    return shelf.pin is not None and shelf.pin.version == version
+
+
+def _served_by(shelf: Shelf, version: int) -> str:
+    return " ".join(one.sidecar for one in shelf.serving if one.version == version)
+
+
+def _print_info(info: object) -> None:
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in msgspec.to_builtins(info).items():
+        if value not in (None, ""):
+            table.add_row(name, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+    Console().print(table)
+
+
+def _print_weights(found: Sequence[NamedWeight]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("weight", "place", "feature", box=None, pad_edge=False)
+    for place, value, names in found:
+        told = escape(", ".join(names)) if names else "(not named by the arms and the decisions at hand)"
+        table.add_row(f"{value:+.6g}", str(place), told, style=None if names else "dim")
+    Console().print(table)
