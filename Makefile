@@ -1,5 +1,6 @@
 # One command for each job; `make help` lists them. Each does all the set-up that it needs.
 # Knobs: PYTHON=python3.12  APP=examples/shop  DATA=data  PORT=8000  FAST=1 (demo)  ARGS=… (test, bench)
+#        SECONDS=60 SEED=1 (faults)
 #        PYTHONS="3.11 3.12" (bench: the gates of the feature graph run under each that is there)
 
 .DEFAULT_GOAL := help
@@ -12,6 +13,8 @@ PORT ?=
 PYTHON ?=
 PYTHONS ?=
 ARGS ?=
+SECONDS ?= 60
+SEED ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,7 +35,7 @@ export PYTHONUTF8 := 1
 PYTEST = folder=$$(mktemp -d /tmp/sidearm-XXXXXX) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM \
 	&& PYTEST_DEBUG_TEMPROOT=$$folder $(PY) -m pytest
 
-.PHONY: help run demo test test-all check bench fmt lock clean distclean
+.PHONY: help run demo test test-all faults check bench fmt lock clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +51,9 @@ test: $(VENV)/dev.stamp ## the tests but the slow ones, doctests included: under
 
 test-all: $(VENV)/dev.stamp ## the slow tests: faults, notebooks, manifests with kubectl
 	@$(PYTEST) -m slow $(ARGS)
+
+faults: $(VENV)/dev.stamp ## SECONDS=60 of kills, pauses, lost replies and power cuts; then every wrong variant is caught
+	@$(PY) -m tests.faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, documentation: under a minute
 	@$(PY) -m ruff format --check $(CODE)

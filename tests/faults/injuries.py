@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 import resource
 import signal
+import subprocess
 import time
 
 from policy_learner.__main__ import FENCED
 from policy_learner.failpoints import MOMENTS
+from policy_learner.status import read
+from sidecar.contracts.store import connect
 from tests.faults.customer import Violation
 from tests.faults.power import cut_power
-from tests.faults.stage import Stage
+from tests.faults.stage import NAME, Stage
+from tests.processes import Process
 from tests.waiting import until
 
 FENCED_WITHIN_S = 20.0
@@ -51,11 +55,15 @@ def kill_learner_at_a_moment(stage: Stage, rng: random.Random) -> str:
 def pause_learner(stage: Stage, rng: random.Random) -> str:
     """Another takes over; the paused one comes back, finds itself fenced off, and goes."""
     paused = stage.learner
+    _wait_until_it_learns(stage, paused)
     paused.child.send_signal(signal.SIGSTOP)
-    stage.start("learner")
-    time.sleep(rng.uniform(1.5, 3.0))
+    _wait_until_it_learns(stage, stage.start("learner"))
+    time.sleep(rng.uniform(0.0, 2.0))
     paused.child.send_signal(signal.SIGCONT)
-    code = paused.exit_code(FENCED_WITHIN_S)
+    try:
+        code = paused.exit_code(FENCED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        raise Violation(f"I5 a learner that was paused works on:\n{paused.output()}") from None
     if code != FENCED:
         raise Violation(f"I5 a learner that was paused ended with {code}, not {FENCED}:\n{paused.output()}")
     return "learner paused, fenced off"
@@ -84,6 +92,12 @@ def fill_disk(stage: Stage, rng: random.Random) -> str:
     time.sleep(1.0)
     _limit_files(stage, resource.RLIM_INFINITY)
     return "disk full"
+
+
+def _wait_until_it_learns(stage: Stage, learner: Process) -> None:
+    """It has taken its epoch: of two learners the one that did so last is the right one."""
+    with connect(stage.store.url) as client:
+        learner.wait_until(lambda: (s := read(client, NAME)) and s.pid == learner.pid, 20.0, "learns")
 
 
 def _limit_files(stage: Stage, most_bytes: int) -> None:

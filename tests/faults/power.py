@@ -31,7 +31,7 @@ def cut_power(stage: Stage, proxy: Proxy, rng: random.Random) -> int:
         gone = cut_tail(stage.data.store, kept, rng)
         stage.start("store")
     finally:
-        proxy.let_go()
+        proxy.drop_held()
     return gone
 
 

@@ -27,7 +27,7 @@ class Proxy:
     def __init__(self, listen: Path, store: Path, seed: int):
         self.url = f"unix://{listen}"
         self.lose_replies = self.reset = 0.0
-        self.lost = self.resets = 0
+        self.lost = self.resets = self._cuts = 0
         self._listen, self._store, self._rng = listen, store, random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
@@ -41,8 +41,8 @@ class Proxy:
         """No reply leaves any more; when this returns, none is on its way either."""
         asyncio.run_coroutine_threadsafe(self._set(False), self._loop).result(10)
 
-    def let_go(self) -> None:
-        """Replies leave again, those that were held first."""
+    def drop_held(self) -> None:
+        """What was held is lost with its connection, as in a power cut; others leave again."""
         asyncio.run_coroutine_threadsafe(self._set(True), self._loop).result(10)
 
     def close(self) -> None:
@@ -52,6 +52,7 @@ class Proxy:
 
     async def _set(self, is_open: bool) -> None:
         if is_open:
+            self._cuts += 1
             self._open.set()
         else:
             self._open.clear()
@@ -93,6 +94,9 @@ class Proxy:
                 if self._rng.random() < self.lose_replies:
                     self.lost += 1
                     return
+                cuts = self._cuts
                 await self._open.wait()
+                if cuts != self._cuts:
+                    return
                 writer.write(data)
                 await writer.drain()

@@ -15,6 +15,7 @@ from decision_service.cli.store import EmbeddedStore, start_store
 from policy_learner.failpoints import VARIABLE
 from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.layout import DataFolder, socket_path
+from sidecar.contracts.store import connect
 from tests.faults.proxy import Proxy
 from tests.processes import Process, Processes
 
@@ -74,6 +75,8 @@ class Stage:
     def start_all(self) -> None:
         for name in ("store", *MODULES):
             self.start(name)
+        with connect(self.store.url) as client:  # else a power cut may lose what was acknowledged
+            assert client.config_get("appendfsync")["appendfsync"] == "always"
         self._running["service"].wait_until(self.ready, 30.0)
 
     def start(self, name: str, failpoint: str = "") -> Process | None:

@@ -1,0 +1,23 @@
+"""Real processes under faults, for a quarter of a minute; ``make faults`` takes its time."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.faults.injuries import INJURIES
+from tests.faults.processes_run import run
+
+
+@pytest.mark.slow
+def test_whatever_is_killed_paused_or_cut_the_invariants_hold():
+    """I1 to I8 over store, Parquet and checkpoints, and a replay from outside."""
+    root = Path(tempfile.mkdtemp(prefix="faults-", dir="/tmp"))  # sockets have short addresses
+    report = run(15.0, 3, root)
+    shutil.rmtree(root)
+    assert report.decisions > 100
+    assert report.rewards > 100
+    assert sum(report.faults.values()) >= len(INJURIES) // 2
