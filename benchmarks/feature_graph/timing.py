@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -38,15 +39,25 @@ def spread(measured: list[float]) -> Spread:
 async def in_turns(
     sides: Mapping[str, Run], rounds: int, runs: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, Spread]:
-    """Seconds a run of each side: ``runs`` in a row, by turns, ``rounds`` times; the first is dropped."""
+    """Seconds a run of each side: ``runs`` in a row, by turns, ``rounds`` times; the first is dropped.
+
+    Each round begins with another side, and each turn with a run that is not timed and without the garbage of
+    the turn before: a small side that always came after a large one would pay for its caches.
+    """
     measured: dict[str, list[float]] = {name: [] for name in sides}
+    order = list(sides)
     for turn in range(rounds + 1):
-        for name, run in sides.items():
+        for name in order:
+            run = sides[name]
+            if runs > 1:
+                gc.collect()
+                await run()
             began = clock()
             for _ in range(runs):
                 await run()
             if turn:
                 measured[name].append((clock() - began) / runs)
+        order.append(order.pop(0))
     return {name: spread(each) for name, each in measured.items()}
 
 
