@@ -18,6 +18,8 @@ from offline_eval.errors import BadLog
 from offline_eval.rejections import LOG_RULES, reason_sql
 from sidecar.contracts.application import Catalogue, decode_arms
 from sidecar.contracts.columns import DECISION_COLUMNS
+from sidecar.contracts.errors import BadManifest
+from sidecar.contracts.log_files import files_below
 
 VIEW = "log"
 
@@ -87,15 +89,17 @@ def open_log(connection: duckdb.DuckDBPyConnection, folder: Path, window: Window
 
 
 def find_files(folder: Path) -> tuple[Path, ...]:
-    """The decision files of a log, in the order of their names.
+    """The decision files of a log that count, in the order of their names: after compaction not all do.
 
     Raises:
         BadLog: there is none.
     """
     inside = folder / "decisions"
     root = inside if inside.is_dir() else folder
-    # A file being written has a name that begins with a dot.
-    files = sorted(path for path in root.rglob("*.parquet") if not path.name.startswith("."))
+    try:
+        files = files_below(root)
+    except BadManifest as error:
+        raise BadLog(str(error)) from error
     if not files:
         raise BadLog(f"{folder} holds no decisions/**/*.parquet: name a log folder, such as data/log/shop")
     return tuple(files)

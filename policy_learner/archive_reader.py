@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from policy_learner import chain
-from policy_learner.chain import Link, dataset_folder
-from policy_learner.errors import BadArchive, CannotRebuild
-from policy_learner.positions import order
+from policy_learner.chain import dataset_folder
+from policy_learner.errors import CannotRebuild
+from policy_learner.positions import START, date_of, order
 from policy_learner.rows import VersionEntry, version_entries
+from policy_learner.segments import Group, Position, Segment, View, first_of, groups_of, read, view
 from sidecar.contracts.events import DecisionEvent, decode_decision
+from sidecar.contracts.log_files import NOTHING, live_name
 
-_FILES_HELD = 32
+_PIECES_HELD = 32
 
 
 class LoggedExample(NamedTuple):
@@ -31,15 +34,15 @@ class LoggedExample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _File:
-    last: tuple[int, int]
-    positions: list[tuple[int, int]]
+class _Piece:
+    last: Position
+    positions: list[Position]
     events: pa.ChunkedArray
     rewards: pa.ChunkedArray
 
 
 class LogReader:
-    """Examples from the log by their positions; the files used last are held in memory.
+    """Examples from the log by their positions; the pieces used last are held in memory.
 
     Args:
         log: root of the application's datasets.
@@ -49,9 +52,10 @@ class LogReader:
 
     def __init__(self, log: Path, app: str, partitions: int) -> None:
         self._folder = dataset_folder(log, "decisions", app)
-        self._links: list[list[Link]] = [[]] * partitions
-        self._starts: list[list[tuple[int, int]]] = [[]] * partitions
-        self._held: OrderedDict[Path, _File] = OrderedDict()
+        self._view = View(self._folder, NOTHING, {})
+        self._starts: dict[int, list[Position]] = {}
+        self._groups: dict[Path, list[Group]] = {}
+        self._held: OrderedDict[Segment, dict[int, _Piece]] = OrderedDict()
 
     def examples(self, partition: int, first: str, last: str) -> list[LoggedExample]:
         """The examples from ``first`` to ``last``, both included.
@@ -59,55 +63,100 @@ class LogReader:
         Raises:
             CannotRebuild: the log does not reach that far, at either end.
         """
-        low, high = order(first), order(last)
-        files = self._files(partition, low, high)
-        if not files or files[-1].last < high:
-            self._list(partition)  # an archiver may have been here since
-            files = self._files(partition, low, high)
-        if not files or files[-1].last < high:
+        try:
+            pieces = self._pieces(partition, first, last)
+        except FileNotFoundError:  # compacted meanwhile
+            pieces = None
+        if pieces is None:
+            self._look()
+            pieces = self._pieces(partition, first, last)
+        if pieces is None:
             raise CannotRebuild(
                 f"examples {first} to {last} of partition {partition} are not in the log below {self._folder}"
             )
-        return [example for file in files for example in _slice(file, low, high)]
+        return [example for piece in pieces for example in _slice(piece, order(first), order(last))]
 
-    def _list(self, partition: int) -> None:
-        self._links[partition] = chain.links(self._folder, partition)
-        self._starts[partition] = [order(link.first) for link in self._links[partition]]
+    def _look(self) -> None:
+        """An archiver, or a compaction, may have been here since."""
+        self._view = view(self._folder)
+        self._starts = {
+            lane: [order(first_of(path)) for path in paths] for lane, paths in self._view.lanes.items()
+        }
 
-    def _files(self, partition: int, low: tuple[int, int], high: tuple[int, int]) -> list[_File]:
-        return [self._file(link) for link in self._covering(partition, low, high)]
+    def _pieces(self, partition: int, first: str, last: str) -> list[_Piece] | None:
+        """The pieces that hold a stretch; None when the log does not reach that far."""
+        manifest, lane = self._view.manifest, str(partition)
+        if order(first) < order(manifest.dropped.get(lane, START)):
+            raise CannotRebuild(
+                f"examples {first} to {last} of partition {partition} are no longer in the log below"
+                f" {self._folder}: their day was deleted (retention)"
+            )
+        compacted = order(manifest.covers.get(lane, START))
+        pieces = self._compacted(partition, first, last) if order(first) <= compacted else []
+        if order(last) <= compacted:
+            return pieces
+        live = self._live(partition, order(first), order(last), bool(manifest.covers.get(lane)))
+        return [*pieces, *live] if live and live[-1].last >= order(last) else None
 
-    def _covering(self, partition: int, low: tuple[int, int], high: tuple[int, int]) -> Sequence[Link]:
-        starts = self._starts[partition]
+    def _compacted(self, partition: int, first: str, last: str) -> list[_Piece]:
+        low, high = order(first), order(last)
+        days = [date_of(first) + timedelta(n) for n in range((date_of(last) - date_of(first)).days + 1)]
+        found = [
+            Segment(path, number)
+            for file in self._view.on([day.isoformat() for day in days])
+            for path in (self._folder / file.path,)
+            for number, group in enumerate(self._groups_of(path))
+            if order(group.last) >= low and order(group.first) <= high
+        ]
+        pieces = (self._piece(segment).get(partition) for segment in found)
+        return [piece for piece in pieces if piece is not None]
+
+    def _groups_of(self, path: Path) -> list[Group]:
+        if path not in self._groups:
+            self._groups[path] = groups_of(path)
+        return self._groups[path]
+
+    def _live(self, partition: int, low: Position, high: Position, follows: bool) -> list[_Piece]:
+        """Pieces of the archiver's own files; ``follows``: what lies before them was compacted."""
+        starts, paths = self._starts.get(partition, []), self._view.lanes.get(partition, [])
         begin = bisect_right(starts, low) - 1
-        return self._links[partition][begin : bisect_right(starts, high)] if begin >= 0 else []
+        if begin < 0 and not follows:
+            return []
+        wanted = paths[max(begin, 0) : bisect_right(starts, high)]
+        return [self._piece(Segment(path, None))[partition] for path in wanted]
 
-    def _file(self, link: Link) -> _File:
-        held = self._held.get(link.path)
+    def _piece(self, segment: Segment) -> dict[int, _Piece]:
+        held = self._held.get(segment)
         if held is None:
-            held = self._held[link.path] = _read(link.path)
-            while len(self._held) > _FILES_HELD:
+            held = self._held[segment] = _read(segment)
+            while len(self._held) > _PIECES_HELD:
                 self._held.popitem(last=False)
-        self._held.move_to_end(link.path)
+        self._held.move_to_end(segment)
         return held
 
 
 def versions(log: Path, app: str) -> Iterator[VersionEntry]:
     """The archived version log, in its order."""
-    for link in chain.links(dataset_folder(log, "versions", app), 0):
-        yield from version_entries(pq.read_table(link.path, partitioning=None))
+    for segment in view(dataset_folder(log, "versions", app)).segments:
+        yield from version_entries(read(segment))
 
 
-def _read(path: Path) -> _File:
-    try:
-        table = pq.read_table(path, columns=["position", "event", "reward"], partitioning=None)
-    except pa.ArrowInvalid as error:
-        raise BadArchive(f"{path}: {error}") from error
+def _read(segment: Segment) -> dict[int, _Piece]:
+    """A piece of the log, lane by lane."""
+    table = read(segment, ["partition", "position", "event", "reward"])
+    name = live_name(segment.path)
+    if name is not None:
+        return {name[0]: _lane(table, order(chain.span(segment.path).last))}
+    lanes = table["partition"].to_numpy()
+    return {int(lane): _lane(table.filter(pa.array(lanes == lane))) for lane in np.unique(lanes)}
+
+
+def _lane(table: pa.Table, last: Position | None = None) -> _Piece:
     positions = [order(position) for position in table["position"].to_pylist()]
-    return _File(order(chain.span(path).last), positions, table["event"], table["reward"])
+    return _Piece(last or positions[-1], positions, table["event"], table["reward"])
 
 
-def _slice(file: _File, low: tuple[int, int], high: tuple[int, int]) -> list[LoggedExample]:
+def _slice(file: _Piece, low: Position, high: Position) -> list[LoggedExample]:
     start, stop = bisect_left(file.positions, low), bisect_right(file.positions, high)
     events = file.events.slice(start, stop - start).to_pylist()
     rewards = file.rewards.slice(start, stop - start).fill_null(math.nan).to_pylist()  # refused, as it was

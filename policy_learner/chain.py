@@ -5,6 +5,9 @@ A lane is one stream (of one partition) in one dataset. Its files are named
 before it ended. There is no other commit record: a file is written under another name, flushed to disk,
 and then linked to its own, which fails when that exists. So of two writers one wins, and the other reads the
 chain again.
+
+Older files may have been compacted: then a manifest stands for the beginning of each lane's chain
+(``sidecar.contracts.log_files``), and the first file after it begins where the manifest's part ends.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from policy_learner.arrow_schema import compression_of
 from policy_learner.errors import BrokenChain
 from policy_learner.failpoints import reached
 from policy_learner.positions import START, date_of, order
+from sidecar.contracts.log_files import live_name, read_manifest
 
 _TEMPORARY = ".writing-"
 _AFTER, _LAST = b"sidearm.after", b"sidearm.last"
@@ -51,9 +55,8 @@ def dataset_folder(log: Path, dataset: str, app: str) -> Path:
 
 
 def links(folder: Path, lane: int) -> list[Link]:
-    """The files of a lane in their order. Reads names only."""
-    found = [_link(path) for path in folder.glob(f"dt=*/{lane}-*.parquet")]
-    return sorted(found, key=lambda link: order(link.first))
+    """The files of a lane in their order, without those that were compacted. Reads names and the manifest."""
+    return _chain(folder, lane)[1]
 
 
 def span(path: Path) -> Span:
@@ -71,8 +74,8 @@ def span(path: Path) -> Span:
 
 def end_of(folder: Path, lane: int) -> str:
     """The position up to which a lane is on disk; :data:`START` when nothing is."""
-    files = links(folder, lane)
-    return span(files[-1].path).last if files else START
+    compacted, files = _chain(folder, lane)
+    return span(files[-1].path).last if files else compacted
 
 
 def verify(folder: Path, lane: int) -> None:
@@ -81,12 +84,17 @@ def verify(folder: Path, lane: int) -> None:
     Raises:
         BrokenChain: a file does not begin where the one before it ended.
     """
-    end = START
-    for link in links(folder, lane):
+    end, files = _chain(folder, lane)
+    for link in files:
         covers = span(link.path)
         if covers.after != end:
             raise BrokenChain(f"{link.path} begins after {covers.after}, the file before it ends at {end}")
         end = covers.last
+
+
+def is_compacted(folder: Path, lane: int, position: str) -> bool:
+    """Whether a generation stands for what the lane wrote at a position."""
+    return read_manifest(folder).covers_entry(lane, position)
 
 
 def append(folder: Path, lane: int, day: date, first: str, covers: Span, table: pa.Table) -> Path | None:
@@ -112,6 +120,9 @@ def append(folder: Path, lane: int, day: date, first: str, covers: Span, table: 
             os.link(temporary, final)
         except (FileExistsError, FileNotFoundError):  # taken, or our temporary file was swept by a successor
             return None
+        if is_compacted(folder, lane, first):  # the file of that name is one of those that were replaced
+            final.unlink(missing_ok=True)
+            return None
         reached("linked")
     finally:
         temporary.unlink(missing_ok=True)
@@ -131,15 +142,31 @@ def sweep(folder: Path) -> int:
 
 
 def _has_grown(folder: Path, lane: int, after: str) -> bool:
-    """Whether a file of the lane begins after a position. Reads names only, and only of days since then."""
+    """Whether a file of the lane begins after a position: one that is there, or one that was compacted.
+
+    Reads names, only of days since then, and after them the manifest: what compaction has removed is in it.
+    """
     since = f"dt={date_of(after).isoformat()}"
     days = [day for day in folder.glob("dt=*") if day.name >= since]
     paths = (path for day in days for path in day.glob(f"{lane}-*.parquet"))
-    return any(order(_link(path).first) > order(after) for path in paths)
+    if any(order(_link(path).first) > order(after) for path in paths):
+        return True
+    return order(read_manifest(folder).covers.get(str(lane), START)) > order(after)
+
+
+def _chain(folder: Path, lane: int) -> tuple[str, list[Link]]:
+    """Where the compacted part of a lane ends, and the files since."""
+    found = [_link(path) for path in folder.glob(f"dt=*/{lane}-*.parquet")]
+    manifest = read_manifest(folder)  # after the files: what vanished from the listing is in it
+    since = [link for link in found if not manifest.covers_entry(lane, link.first)]
+    return manifest.covers.get(str(lane), START), sorted(since, key=lambda link: order(link.first))
 
 
 def _link(path: Path) -> Link:
-    return Link(path, path.stem.partition("-")[2])
+    name = live_name(path)
+    if name is None:
+        raise BrokenChain(f"{path} is not named as a file of the log is")
+    return Link(path, name[1])
 
 
 def _footer(covers: Span) -> dict[bytes, bytes]:

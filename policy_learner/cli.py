@@ -87,6 +87,7 @@ _COUNTED = {
     "certain": "answered with certainty: nothing to draw",
     "versions": "versions of the weights trained again",
     "examples": "examples trained again",
+    "deleted": "versions that learnt from rows deleted since (retention, privacy)",
 }
 
 

@@ -32,6 +32,11 @@ Moment = Literal[
     "checkpoint written",
     "checkpoint saved",
     "trimmed",
+    "compacted file written",
+    "compacted file named",
+    "manifest written",
+    "manifest swapped",
+    "replaced file removed",
 ]
 MOMENTS: tuple[str, ...] = get_args(Moment)
 VARIABLE = "SIDEARM_FAILPOINT"

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+from sidecar.contracts.log_files import order as order
+
 START = "0-0"
 """Before the first entry of any stream."""
-
-
-def order(position: str) -> tuple[int, int]:
-    """A key that sorts positions.
-
-    >>> order("999-0") < order("1000-0") < order("1000-11")
-    True
-    """
-    ms, _, sequence = position.partition("-")
-    return int(ms), int(sequence or 0)
 
 
 def ms_of(position: str) -> int:

@@ -7,7 +7,7 @@ again, and its arm drawn again with the logged seed. Only one version of the wei
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,20 +16,22 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from policy_learner import chain
 from policy_learner.archive_reader import LogReader, versions
 from policy_learner.catalogues import Catalogues, read_from_log
 from policy_learner.chain import dataset_folder
-from policy_learner.errors import BrokenChain, CannotRebuild
+from policy_learner.errors import BadArchive, BrokenChain, CannotRebuild
 from policy_learner.imported import ImportedModels
+from policy_learner.positions import START, order
 from policy_learner.rows import VersionEntry
+from policy_learner.segments import Segment, read, view
 from policy_learner.training import Training
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadWeights, SidearmError
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.log_files import read_manifest
 from sidecar.contracts.models import name_of
 from sidecar.contracts.weights import Weights
 from sidecar.policy.adapters import ArmTables
@@ -40,6 +42,7 @@ from sidecar.policy.sampling import draw
 MOST_TOLD = 20
 """Mismatches described one by one; the others are counted."""
 _ROWS_READ = 2000
+_HELD_BYTES = 512 * 2**20
 _COLUMNS = ["decision_id", "arm", "arm_index", "propensity", "scores", "pmf", "event"]
 
 
@@ -58,7 +61,8 @@ class Replayed:
     """What was done again, and what came of it."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """``decisions``, ``drawn``, ``scored``, ``imported``, ``certain``, ``versions``, ``examples``."""
+    """``decisions``, ``drawn``, ``scored``, ``imported``, ``certain``, ``versions``, ``examples``,
+    ``deleted`` (versions that learnt from rows which retention or a privacy request deleted)."""
     mismatches: Counter[str] = field(default_factory=Counter)
     told: list[Mismatch] = field(default_factory=list)
 
@@ -110,9 +114,10 @@ def replay(
     catalogues, tables = Catalogues(read_from_log(log)), ArmTables()
 
     def check(version: int, weights: Weights | None) -> None:
+        deleted = bool(result.counts["deleted"])
         for rows in index.rows(version):
             for row in rows:
-                check_row(row, weights, catalogues, tables, result)
+                check_row(row, weights, catalogues, tables, result, deleted)
             tick(len(rows))
 
     check(0, None)
@@ -143,7 +148,12 @@ def rebuilt(
     """Every version of the weights, trained again; None where that is not possible any more."""
     reader = LogReader(log, application.name, application.partitions)
     training = Training(application, catalogues)
+    gone = _first_deleted(log, application.name)
     for entry in versions(log, application.name):
+        if result.counts["deleted"] or _learnt_from(entry, gone):
+            result.counts["deleted"] += 1
+            yield entry.version, None
+            continue
         result.counts["versions"] += 1
         try:
             yield entry.version, _next_version(training, reader, entry, result)
@@ -153,9 +163,14 @@ def rebuilt(
 
 
 def check_row(
-    row: Row, weights: Weights | None, catalogues: Catalogues, tables: ArmTables, result: Replayed
+    row: Row,
+    weights: Weights | None,
+    catalogues: Catalogues,
+    tables: ArmTables,
+    result: Replayed,
+    deleted: bool = False,
 ) -> None:
-    """Compare a row with its event, draw again, score again."""
+    """Compare a row with its event, draw again, and score again unless its weights are ``deleted``."""
     event = row.event
     result.counts["decisions"] += 1
     if (row.decision_id, row.arm, row.arm_index, row.propensity) != (
@@ -171,23 +186,23 @@ def check_row(
         result.counts["certain"] += 1
     else:
         _check_draw(row, catalogues, result)
-        _check_score(event, weights, catalogues, tables, result)
+        if not deleted:
+            _check_score(event, weights, catalogues, tables, result)
 
 
 class Index:
     """Which row of which file was served by which version: a few bytes a decision."""
 
     def __init__(self, log: Path, application: Application) -> None:
-        folder = dataset_folder(log, "decisions", application.name)
-        lanes = [chain.links(folder, lane) for lane in range(application.partitions)]
-        self._files = [link.path for links in lanes for link in links]
-        of_file = [_model_versions(path) for path in self._files]
+        self._segments = view(dataset_folder(log, "decisions", application.name)).segments
+        self._held: OrderedDict[int, pa.Table] = OrderedDict()
+        of_file = [_model_versions(segment) for segment in self._segments]
         sizes = [len(found) for found in of_file]
         served = np.concatenate(of_file) if of_file else np.empty(0, np.int64)
         file = np.repeat(np.arange(len(sizes)), sizes)
         place = np.concatenate([np.arange(size) for size in sizes]) if sizes else np.empty(0, np.int64)
-        order = np.argsort(served, kind="stable")
-        self._served, self._file, self._place = served[order], file[order], place[order]
+        by_version = np.argsort(served, kind="stable")
+        self._served, self._file, self._place = served[by_version], file[by_version], place[by_version]
 
     def __len__(self) -> int:
         return len(self._served)
@@ -202,10 +217,34 @@ class Index:
         start, stop = np.searchsorted(self._served, [version, version + 1])
         files = self._file[start:stop]
         for number in np.unique(files):
-            table = pq.read_table(self._files[number], columns=_COLUMNS, partitioning=None)
+            table = self._table(int(number))
             wanted = self._place[start:stop][files == number]
             for begin in range(0, len(wanted), _ROWS_READ):
                 yield _rows(table.take(pa.array(wanted[begin : begin + _ROWS_READ])))
+
+    def _table(self, number: int) -> pa.Table:
+        """A piece of the log. Versions follow one another as the log does: the last is needed again."""
+        if number not in self._held:
+            try:
+                self._held[number] = read(self._segments[number], _COLUMNS)
+            except FileNotFoundError as error:
+                raise BadArchive(f"{error.filename} was compacted meanwhile: start again") from error
+        self._held.move_to_end(number)
+        while len(self._held) > 1 and sum(table.nbytes for table in self._held.values()) > _HELD_BYTES:
+            self._held.popitem(last=False)
+        return self._held[number]
+
+
+def _first_deleted(log: Path, app: str) -> dict[int, tuple[int, int]]:
+    """Lane to the first position that is no longer in the log."""
+    manifest = read_manifest(dataset_folder(log, "decisions", app))
+    first = {**manifest.forgotten_from, **dict.fromkeys(manifest.dropped, START)}
+    return {int(lane): order(position) for lane, position in first.items()}
+
+
+def _learnt_from(entry: VersionEntry, gone: dict[int, tuple[int, int]]) -> bool:
+    """Whether a version was trained on what lies at or behind a deleted row."""
+    return any(b.partition in gone and order(b.last) >= gone[b.partition] for b in entry.batches)
 
 
 def _next_version(training: Training, reader: LogReader, entry: VersionEntry, result: Replayed) -> Weights:
@@ -282,9 +321,8 @@ def _check_chains(log: Path, application: Application, result: Replayed) -> None
             result.mismatch("chain", f"{dataset} lane {lane}", str(error))
 
 
-def _model_versions(path: Path) -> npt.NDArray[np.int64]:
-    column = pq.read_table(path, columns=["model_version"], partitioning=None)["model_version"]
-    found: npt.NDArray[np.int64] = column.to_numpy()
+def _model_versions(segment: Segment) -> npt.NDArray[np.int64]:
+    found: npt.NDArray[np.int64] = read(segment, ["model_version"])["model_version"].to_numpy()
     return found
 
 

@@ -25,6 +25,8 @@ from sidecar.policy.exploration import pmf_of
 DECISIONS = schema_of(DECISION_COLUMNS)
 LATE = schema_of(LATE_COLUMNS)
 VERSIONS = schema_of(VERSION_COLUMNS)
+SCHEMAS = {"decisions": DECISIONS, "late": LATE, "versions": VERSIONS}
+"""Dataset to its columns."""
 
 _MS = 1000  # microseconds
 _SCORE_BYTES = 4

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from policy_learner import chain
 from policy_learner.chain import dataset_folder
-from policy_learner.positions import ms_of
+from policy_learner.positions import date_of, ms_of
+from policy_learner.segments import View, first_of, view
 from sidecar.contracts.application import Application
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.ids import decided_ms, partition_of_decision
@@ -36,23 +36,30 @@ def find(log: Path, application: Application, decision_id: str) -> Logged | None
     """
     lane = partition_of_decision(decision_id, application.partitions)
     folder = dataset_folder(log, "decisions", application.name)
-    for path in _files_after(folder, lane, decided_ms(decision_id)):
+    for path in _files_after(view(folder), lane, decided_ms(decision_id)):
         found = _rows(path, decision_id)
         if found:
             row = found[0]
             event = row.pop("event")
             assert isinstance(event, bytes)
-            late = dataset_folder(log, "late", application.name)
-            kept = [r for link in chain.links(late, lane) for r in _rows(link.path, decision_id)]
-            return Logged(row, decode_decision(event), path, kept)
+            return Logged(row, decode_decision(event), path, _late(log, application, decision_id))
     return None
 
 
-def _files_after(folder: Path, lane: int, since_ms: int) -> list[Path]:
-    """Files of a lane that may hold what was finalised after a moment."""
-    links = chain.links(folder, lane)
-    before = [number for number, link in enumerate(links) if ms_of(link.first) < since_ms - _DAY_MS]
-    return [link.path for link in links[max(before, default=0) :]]
+def _late(log: Path, application: Application, decision_id: str) -> list[dict[str, object]]:
+    seen = view(dataset_folder(log, "late", application.name))
+    compacted = [seen.folder / file.path for file in seen.manifest.files]
+    live = [path for lane in sorted(seen.lanes) for path in seen.lanes[lane]]
+    return [row for path in [*compacted, *live] for row in _rows(path, decision_id)]
+
+
+def _files_after(seen: View, lane: int, since_ms: int) -> list[Path]:
+    """Files that may hold what a lane finalised after a moment."""
+    day = date_of(f"{max(0, since_ms - _DAY_MS)}-0").isoformat()
+    compacted = [seen.folder / file.path for file in seen.manifest.files if file.day >= day]
+    live = seen.lanes.get(lane, [])
+    before = [number for number, path in enumerate(live) if ms_of(first_of(path)) < since_ms - _DAY_MS]
+    return [*compacted, *live[max(before, default=0) :]]
 
 
 def _rows(path: Path, decision_id: str) -> list[dict[str, object]]:

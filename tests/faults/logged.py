@@ -12,6 +12,7 @@ from policy_learner import chain
 from policy_learner.archive_reader import versions
 from policy_learner.chain import dataset_folder
 from policy_learner.rows import VersionEntry
+from sidecar.contracts.log_files import files_below
 
 _DECISIONS = ["decision_id", "session_id", "partition", "position", "reward", "reward_source_n", "learn"]
 _LATE = ["decision_id", "kind", "reward_key", "value", "partition"]
@@ -42,5 +43,5 @@ def read_log(folder: Path, app: str, partitions: int) -> Log:
 
 
 def _rows(folder: Path, dataset: str, app: str, columns: list[str]) -> list[dict]:
-    files = sorted(dataset_folder(folder, dataset, app).glob("dt=*/*.parquet"))
+    files = files_below(dataset_folder(folder, dataset, app))
     return [row for f in files for row in pq.ParquetFile(f).read(columns).to_pylist()]
