@@ -6,16 +6,11 @@ itself is in the run of real processes, and in every tenth seed.
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
 
 import numpy as np
 
+from policy_learner.vw_format import Foreseen
 from sidecar.contracts.errors import BadEvent
-
-
-class Foreseen(NamedTuple):
-    shown: float
-    costs: bytes
 
 
 class FoldTrainer:
@@ -32,7 +27,7 @@ class FoldTrainer:
         for example in examples:
             told = f"{example.event.decision_id} {example.reward!r}".encode()
             self._state = hashlib.sha256(self._state + told).digest()
-        return [Foreseen(0.0, bytes(4 * len(example.arms))) for example in examples]
+        return Foreseen([0.0] * len(examples), [bytes(4 * len(example.arms)) for example in examples])
 
     def check(self, example):
         if not 0.0 < example.event.propensity <= 1.0:
