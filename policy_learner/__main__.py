@@ -14,6 +14,7 @@ from pathlib import Path
 
 from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
+from policy_learner.metrics import LearnerMetrics
 from policy_learner.run import run
 from policy_learner.settings import learner_settings
 from policy_learner.state import Deps
@@ -59,7 +60,10 @@ def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
     application = load_application(folder)
     settings = learner_settings(application.learner, environ)
     client = connect(environ.get("REDIS_URL") or f"unix://{data.store_socket()}")
-    return Deps(application, settings, data, Scripts.on(client), time.monotonic)
+    metrics = LearnerMetrics()
+    if settings.metrics_port:
+        metrics.serve(settings.metrics_host, settings.metrics_port)
+    return Deps(application, settings, data, Scripts.on(client), time.monotonic, metrics.show)
 
 
 def _say(error: Exception, code: int) -> int:

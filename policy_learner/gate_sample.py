@@ -22,8 +22,8 @@ from sidecar.policy.adapters import ArmTable, ContextInput, RowInput, compile_ar
 from sidecar.policy.exploration import Scores
 from sidecar.policy.model import scores_of_many
 
-ARMS_SCORED = 40_000
-"""Of all examples that are scored whole: 2,000 of 20 arms, 8 of 5,000."""
+ARMS_SCORED = 10_000
+"""Of all examples that are scored whole: 500 of 20 arms, 2 of 5,000."""
 _ARMS_IN_TABLES_KEPT = 65_536
 
 

@@ -1,6 +1,6 @@
 """The gate's memory: what was published last, what was published a while ago, and what was refused.
 
-A candidate is compared with both on the same examples, the sample of the window, each scored by the weights
+A candidate is compared with each on the same examples, the sample of the window, each scored by the weights
 as they would be served. Figures of one learner at two times could not be: they are of different traffic.
 """
 
@@ -9,31 +9,23 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
 from policy_learner.comparison import auc_difference, reward_difference, standard_errors
+from policy_learner.earlier import Earlier
 from policy_learner.gate_sample import GateSample, Model, Sampled, scored_whole
 from policy_learner.moves import moves
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import learner_report
 from sidecar.contracts.application import Exploration, ExplorationConfig
 from sidecar.contracts.learner_report import Comparison, Difference, Judgement, Verdict
-from sidecar.contracts.weights import Weights, decode_weights
+from sidecar.contracts.weights import Weights
 
 REFUSALS_KEPT = 16
-_MOMENTS = 5
-"""Versions kept for each ``gate_before_s``."""
-
 log = logging.getLogger("sidearm.learner")
-
-
-class _Moment(NamedTuple):
-    at_ms: int
-    record: bytes
 
 
 class Gatekeeper:
@@ -50,8 +42,8 @@ class Gatekeeper:
         self._exploration = Exploration(exploration.scheme, exploration.epsilon, exploration.control_share)
         self._candidate: Model | None = None
         self._good: Model | None = None
-        self._before: Model | None = None
-        self._moments: deque[_Moment] = deque()
+        self._window_before = Earlier("a window before", settings.gate_window_examples)
+        self._before = Earlier(f"{settings.gate_before_s:g} s before", 1000.0 * settings.gate_before_s)
         self.refusals: deque[Judgement] = deque(maxlen=REFUSALS_KEPT)
         self.latest: Judgement | None = None
 
@@ -62,16 +54,17 @@ class Gatekeeper:
         if len(rows) < self._settings.gate_least_examples:
             return verdict
         found = tuple([self._beside(name, candidate, model, rows) for name, model in self._references()])
-        reason = next(filter(None, map(_complaint, found)), "")
+        reason = self._complaint(found)
         return msgspec.structs.replace(verdict, passed=not reason, reason=reason, comparisons=found)
 
-    def published(self, version: int, record: bytes) -> None:
-        """The version stands: it is the last good one."""
-        candidate = self._candidate
-        if candidate is None or candidate.weights.header.version != version:
-            candidate = Model(decode_weights(record))
-        self._good, self._candidate = candidate, None
-        self._remember(_Moment(candidate.weights.header.trained_until_ms, record))
+    def published(self, version: int) -> None:
+        """The candidate stands as this version: it is the last good one."""
+        if self._candidate is not None and _version(self._candidate) == version:
+            self._trust(self._candidate)
+
+    def begin(self, weights: Weights) -> None:
+        """What was published before this process."""
+        self._trust(Model(weights))
 
     def note(self, verdict: Verdict, version: int, examples: int, at_ms: int) -> None:
         """An event of the gate; refusals are kept, and logged with their numbers."""
@@ -80,24 +73,34 @@ class Gatekeeper:
             self.refusals.append(judgement)
             log.error("gate refused %s", learner_report.encode(judgement))
 
-    def _references(self) -> Iterable[tuple[str, Model]]:
-        if self._good is None:
-            return
-        yield "last good", self._good
-        if self._before is not None and self._before.weights.header.version != _version(self._good):
-            yield "before", self._before
+    def _complaint(self, found: Sequence[Comparison]) -> str:
+        """Why not, if not. Just after a refusal one standard error of doubt is enough for another.
 
-    def _remember(self, moment: _Moment) -> None:
-        """Keep some versions of the last while; the newest that is old enough, or the oldest, is `before`."""
-        moments, before_ms = self._moments, 1000.0 * self._settings.gate_before_s
-        if moments and moment.at_ms - moments[-1].at_ms < before_ms / _MOMENTS:
-            return
-        moments.append(moment)
-        while len(moments) > 1 and moment.at_ms - moments[1].at_ms >= before_ms:
-            moments.popleft()
-        weights = decode_weights(moments[0].record)
-        if self._before is None or weights.header.version != _version(self._before):
-            self._before = Model(weights)
+        Otherwise poison would pass half way: the more of the window it fills, the less certain its harm.
+        """
+        wide = standard_errors(self._settings.gate_wrong_refusals)
+        was_refused = self.latest is not None and not self.latest.verdict.passed
+        for one in found:
+            for measure, difference in (("mean reward", one.reward), ("AUC", one.auc)):
+                if difference is None:
+                    continue
+                error = difference.error / wide if was_refused else difference.error
+                if difference.value + error < -difference.margin:
+                    return _in_words(measure, difference, error, one)
+        return ""
+
+    def _trust(self, model: Model) -> None:
+        self._good, self._candidate = model, None
+        header = model.weights.header
+        self._window_before.remember(header.examples, model.weights)
+        self._before.remember(header.trained_until_ms, model.weights)
+
+    def _references(self) -> list[tuple[str, Model]]:
+        """What was published, each version once."""
+        named = [(one.name, one.model) for one in (self._before, self._window_before)]
+        named.append(("last good", self._good))
+        found = {_version(model): (name, model) for name, model in named if model is not None}
+        return list(found.values())[::-1]
 
     def _beside(self, name: str, candidate: Model, reference: Model, rows: Sequence[Sampled]) -> Comparison:
         wide = standard_errors(self._settings.gate_wrong_refusals)
@@ -118,18 +121,14 @@ class Gatekeeper:
         reward = np.array([row.example.reward for row in rows])
         margin = self._settings.gate_reward_margin * float(np.abs(reward).mean())
         value, error = reward_difference(moved, spread, reward, wide)
-        return Difference(value, error, margin, len(rows)) if math.isfinite(value) else None
+        return Difference(value, error, margin, len(rows)) if math.isfinite(value + error) else None
 
 
-def _complaint(found: Comparison) -> str:
-    for what, difference in (("mean reward", found.reward), ("AUC", found.auc)):
-        if difference is not None and difference.worse:
-            return (
-                f"{what} is {-difference.value:.4g} ± {difference.error:.2g} below that of version"
-                f" {found.version} ({found.against}) on {difference.examples} examples; legal is"
-                f" {difference.margin:.3g}"
-            )
-    return ""
+def _in_words(measure: str, difference: Difference, error: float, found: Comparison) -> str:
+    return (
+        f"{measure} is {-difference.value:.4g} ± {error:.2g} below that of version {found.version}"
+        f" ({found.against}) on {difference.examples} examples; legal is {difference.margin:.3g}"
+    )
 
 
 def _version(model: Model) -> int:

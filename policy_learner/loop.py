@@ -216,7 +216,7 @@ def _stands(learner: Learner, publication: Publication) -> None:
     progress.version, progress.version_epoch = publication.version, publication.epoch
     progress.batches, progress.since, progress.judged, progress.outstanding = [], 0, 0, None
     learner.figures.gate_error = ""
-    learner.gatekeeper.published(publication.version, publication.record)
+    learner.gatekeeper.published(publication.version)
     learner.history.note(publication, learner.gatekeeper.latest)
 
 

@@ -9,6 +9,9 @@ import msgspec
 from policy_learner.positions import ms_of
 from policy_learner.state import Learner
 from policy_learner.status import Status, StoreView, look, write
+from sidecar.contracts.learner_report import encode
+
+REFUSALS_SHOWN = 4
 
 
 def report(learner: Learner, state: str = "running") -> None:
@@ -22,7 +25,9 @@ def report(learner: Learner, state: str = "running") -> None:
     learner.timers.status.restart()
     scripts, app = learner.deps.scripts, learner.deps.application.name
     view = look(scripts, learner.partitions, learner.progress.positions)
-    write(scripts.client, app, _status(learner, view, state))
+    status = _status(learner, view, state)
+    learner.deps.show(status)
+    write(scripts.client, app, status)
 
 
 def _status(learner: Learner, view: StoreView, state: str) -> Status:
@@ -52,4 +57,7 @@ def _status(learner: Learner, view: StoreView, state: str) -> Status:
         gate_refusals=figures.gate_refusals,
         rebuild_mismatch=int(figures.rebuild_mismatch),
         last_error=figures.step_error or figures.archive_error or figures.gate_error,
+        progressive=encode(learner.training.progressive.figures()),
+        gate=encode(learner.gatekeeper.latest) if learner.gatekeeper.latest else "",
+        refusals=encode(list(learner.gatekeeper.refusals)[-REFUSALS_SHOWN:]),
     )

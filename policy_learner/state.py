@@ -16,6 +16,7 @@ from policy_learner.history import History
 from policy_learner.parquet_sink import Archive
 from policy_learner.rebuild import Past, resume
 from policy_learner.settings import LearnerSettings
+from policy_learner.status import Status
 from policy_learner.streams import Entry
 from policy_learner.training import Training
 from sidecar.contracts.application import Application
@@ -53,6 +54,8 @@ class Deps(NamedTuple):
     data: DataFolder
     scripts: Scripts
     clock: Clock
+    show: Callable[[Status], None] = lambda status: None
+    """Told every status, beside the store."""
 
 
 class Timers(NamedTuple):
@@ -148,7 +151,7 @@ def open_learner(deps: Deps) -> Learner:
     training, saved = resumed.training, resumed.checkpoint
     gatekeeper = Gatekeeper(settings, application.exploration, sample)
     if training.examples:
-        gatekeeper.published(resumed.version, training.record(resumed.version, resumed.epoch).encoded)
+        gatekeeper.begin(training.record(resumed.version, resumed.epoch).weights)
     archive = Archive(
         client,
         application,

@@ -56,6 +56,12 @@ class Status(Struct, frozen=True, kw_only=True):
     """1: the weights rebuilt at the start were not the published ones, bit for bit."""
     last_error: str
     """Empty while all is well."""
+    progressive: str = ""
+    """JSON, ``learner_report.Progressive``: how well the model foresees what it is about to learn."""
+    gate: str = ""
+    """JSON, ``learner_report.Judgement``: the gate's latest, with its numbers."""
+    refusals: str = ""
+    """JSON: the latest of those that refused, oldest first."""
 
 
 class StoreView(Struct, frozen=True):

@@ -13,11 +13,12 @@ def status_command(
     app: Annotated[Path, typer.Argument(help="The application's folder.", envvar="SIDEARM_APP")],
     data: Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DATA")] = Path("data"),
 ) -> None:
-    """Show the learner's status and the books; exit code 1 when the books do not balance."""
+    """Show how the learner and its model are, and the books; exit code 1 when the books do not balance."""
     from rich.console import Console
     from rich.table import Table
 
     from decision_service.cli.look import in_one_line, look
+    from decision_service.cli.model_figures import SHOWN_APART, tables
     from decision_service.cli.store import store_url
     from sidecar.contracts.application import load_application
     from sidecar.contracts.errors import BadSettings
@@ -35,8 +36,10 @@ def status_command(
     if seen.learner:
         table = Table("learner", "", box=None, pad_edge=False)
         for name, value in sorted(seen.learner.items()):
-            table.add_row(name, value)
-        console.print(table)
+            if name not in SHOWN_APART:
+                table.add_row(name, value)
+        for one in (table, *tables(seen.learner)):
+            console.print(one)
     console.print(f"{application.name}: {in_one_line(seen)}", highlight=False, soft_wrap=True)
     if not seen.books.balanced:
         raise typer.Exit(1)

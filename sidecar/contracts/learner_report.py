@@ -5,8 +5,13 @@ Evolution: new fields have defaults, nothing changes type.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import msgspec
 from msgspec import Struct
+
+Report = TypeVar("Report")
 
 
 class WindowFigures(Struct, frozen=True, kw_only=True):
@@ -51,20 +56,15 @@ class Difference(Struct, frozen=True):
     error: float
     """Half the width of the interval: the bound that was compared with the margin is ``value + error``."""
     margin: float
-    """Refused when even the bound is below minus this."""
+    """Refused when even the bound is below minus this; just after a refusal, when one standard error is."""
     examples: int
-
-    @property
-    def worse(self) -> bool:
-        """Whether the candidate is worse by more than the margin, beyond doubt."""
-        return self.value + self.error < -self.margin
 
 
 class Comparison(Struct, frozen=True):
     """The candidate beside one version that was published; a null difference could not be had."""
 
     against: str
-    """``last good`` or ``before``."""
+    """``last good``, ``a window before`` or ``600 s before``."""
     version: int
     reward: Difference | None
     """Of the mean reward a decision."""
@@ -79,8 +79,9 @@ class Verdict(Struct, frozen=True):
     """Why not; empty when they may."""
     not_finite: int
     """Weights that are NaN or infinite."""
-    largest_weight: float
-    parity: float
+    largest_weight: float | None
+    """None where one is no number."""
+    parity: float | None
     """Largest |sidecar − trainer| / (1 + Σ|w·x|) over the sample; 0 without a sample."""
     sample: int
     """Decisions on which the two were compared."""
@@ -98,6 +99,14 @@ class Judgement(Struct, frozen=True):
     verdict: Verdict
 
 
-def encode(report: Struct | tuple[Struct, ...]) -> str:
+def encode(report: Struct | Sequence[Struct]) -> str:
     """As it stands in the status. What is not finite becomes null."""
     return msgspec.json.encode(report).decode()
+
+
+def decode(text: str, kind: type[Report]) -> Report | None:
+    """What :func:`encode` wrote; None where nothing was written, or something else."""
+    try:
+        return msgspec.json.decode(text, type=kind) if text else None
+    except msgspec.MsgspecError:
+        return None

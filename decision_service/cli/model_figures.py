@@ -1,0 +1,85 @@
+"""What the learner tells of its model, as tables for ``sidearm status``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sidecar.contracts.learner_report import Comparison, Judgement, Progressive, WindowFigures, decode
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SHOWN_APART = ("progressive", "gate", "refusals")
+"""Fields of the learner's status that are tables of their own."""
+
+
+def tables(learner: Mapping[str, str]) -> list[Table]:
+    """Progressive metrics by window, the gate's latest comparisons, and what it refused; those that exist."""
+    progressive = decode(learner.get("progressive", ""), Progressive)
+    latest = decode(learner.get("gate", ""), Judgement)
+    refusals = decode(learner.get("refusals", ""), tuple[Judgement, ...]) or ()
+    found = [_windows(progressive)] if progressive else []
+    if latest and latest.verdict.comparisons:
+        found.append(_comparisons(latest))
+    if refusals:
+        found.append(_refusals(refusals))
+    return found
+
+
+def _windows(progressive: Progressive) -> Table:
+    from rich.table import Table
+
+    table = Table("before learning", "latest examples", "latest 10 minutes", box=None, pad_edge=False)
+    windows = (progressive.by_count, progressive.by_time)
+    table.add_row("examples", *[f"{one.examples:,}" for one in windows])
+    table.add_row("AUC", *[_figure(one.auc, one.auc_within) for one in windows])
+    table.add_row("squared error", *[_figure(one.squared_error) for one in windows])
+    table.add_row("log loss", *[_figure(one.log_loss) for one in windows])
+    table.add_row("reward as shown", *[_figure(one.reward, _z(one.reward_error)) for one in windows])
+    table.add_row("reward of the policy, IPS", *[_figure(one.ips, _z(one.ips_error)) for one in windows])
+    table.add_row("reward of the policy, SNIPS", *[_snips(one) for one in windows])
+    return table
+
+
+def _comparisons(latest: Judgement) -> Table:
+    from rich.table import Table
+
+    verdict = "passed" if latest.verdict.passed else "REFUSED"
+    table = Table(f"gate: {verdict}", "reward, difference", "AUC, difference", box=None, pad_edge=False)
+    for one in latest.verdict.comparisons:
+        table.add_row(f"version {one.version} ({one.against})", *_differences(one))
+    return table
+
+
+def _differences(one: Comparison) -> list[str]:
+    return [_figure(found.value, found.error) if found else "–" for found in (one.reward, one.auc)]
+
+
+def _refusals(refusals: tuple[Judgement, ...]) -> Table:
+    from rich.table import Table
+
+    table = Table("refused version", "at example", "because", box=None, pad_edge=False)
+    for one in refusals:
+        table.add_row(str(one.version), f"{one.examples:,}", one.verdict.reason)
+    return table
+
+
+def _snips(one: WindowFigures) -> str:
+    return _figure(one.snips, _z(one.snips_error))
+
+
+def _z(error: float | None) -> float | None:
+    """Half of a 95 % interval."""
+    return None if error is None else 1.959964 * error
+
+
+def _figure(value: float | None, error: float | None = None) -> str:
+    """A figure with half its interval.
+
+    >>> _figure(0.12345, 0.01), _figure(None)
+    ('0.1235 ± 0.01', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"

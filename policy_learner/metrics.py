@@ -1,0 +1,100 @@
+"""The learner's figures for Prometheus: its latest status, on a port where the settings name one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import asdict
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from policy_learner.status import Status
+from sidecar.contracts.learner_report import Judgement, Progressive, WindowFigures, decode
+
+_GAUGES = {
+    "version": "Last version published.",
+    "examples": "Examples trained on since the model was cold.",
+    "lag_ms": "Age of the oldest due decision or example that no published version has seen.",
+    "age_ms": "Since the last version was published.",
+    "pending": "Decisions that wait for their horizon.",
+    "books_decisions": "Decisions missing or doubled; must be 0.",
+    "books_rewards": "Rewards missing or doubled; must be 0.",
+    "waiting_rows": "Rows read and not yet in a file.",
+    "dead_letters": "Entries that could not be learnt.",
+    "rebuild_mismatch": "1: weights rebuilt at the start were not the published ones.",
+}
+
+
+class LearnerMetrics(Collector):
+    """Holds the latest status, and tells it to whoever asks."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+
+    def show(self, status: Status) -> None:
+        """From now on this."""
+        self._status = status
+
+    def collect(self) -> Iterable[Metric]:
+        """The figures, once there are any."""
+        return [] if self._status is None else list(_metrics(self._status))
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer on a port, from a thread of its own.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        registry = CollectorRegistry()
+        registry.register(self)
+        start_http_server(port, host, registry)
+
+
+def _metrics(status: Status) -> Iterator[Metric]:
+    for name, meaning in _GAUGES.items():
+        yield GaugeMetricFamily(f"sidearm_learner_{name}", meaning, getattr(status, name))
+    yield CounterMetricFamily(
+        "sidearm_learner_gate_refusals", "Publications refused by the gate.", status.gate_refusals
+    )
+    progressive = decode(status.progressive, Progressive)
+    if progressive is not None:
+        yield from _windows(progressive)
+    judgement = decode(status.gate, Judgement)
+    if judgement is not None:
+        yield from _gate(judgement)
+
+
+def _windows(progressive: Progressive) -> Iterator[Metric]:
+    """One gauge a figure, labelled by window; what a window cannot tell is left out."""
+    windows = {name: asdict(figures) for name, figures in asdict(progressive).items()}
+    for figure in WindowFigures.__struct_fields__:
+        family = GaugeMetricFamily(
+            f"sidearm_learner_progressive_{figure}",
+            "Of what was foreseen before it was learnt; sidecar/contracts/learner_report.py says what.",
+            labels=["window"],
+        )
+        for name, figures in windows.items():
+            if figures[figure] is not None:
+                family.add_metric([name], figures[figure])
+        yield family
+
+
+def _gate(judgement: Judgement) -> Iterator[Metric]:
+    verdict = judgement.verdict
+    yield GaugeMetricFamily(
+        "sidearm_learner_gate_passed", "1: the gate's latest passed.", int(verdict.passed)
+    )
+    value = GaugeMetricFamily(
+        "sidearm_learner_gate_difference", "Candidate less reference.", labels=["against", "measure"]
+    )
+    error = GaugeMetricFamily(
+        "sidearm_learner_gate_difference_error", "Half its interval.", labels=["against", "measure"]
+    )
+    for comparison in verdict.comparisons:
+        for measure, found in (("reward", comparison.reward), ("auc", comparison.auc)):
+            if found is not None:
+                value.add_metric([comparison.against, measure], found.value)
+                error.add_metric([comparison.against, measure], found.error)
+    yield value
+    yield error
