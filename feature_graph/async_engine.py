@@ -13,7 +13,6 @@ from contextvars import copy_context
 from functools import partial
 from math import inf
 from time import monotonic
-from types import CoroutineType
 
 from feature_graph.alarm import Alarm
 from feature_graph.deadline import current_call, deadline_in
@@ -22,7 +21,16 @@ from feature_graph.flow import Flow
 from feature_graph.outcome import Status
 from feature_graph.plan import Kind, Plan, Step
 from feature_graph.quiet import GRACE_S, wait_for_quiet
-from feature_graph.reasons import cancelled, deadline_passed, not_a_value, ours, too_slow, without_our_frames
+from feature_graph.reasons import (
+    can_be_awaited,
+    cancelled,
+    deadline_passed,
+    not_a_value,
+    ours,
+    plain_types,
+    too_slow,
+    without_our_frames,
+)
 from feature_graph.record import Record
 from feature_graph.resolution import Outcomes, Resolution, check_required
 from feature_graph.scope import Notes, Scope, StandIn, current_scope
@@ -32,7 +40,6 @@ from feature_graph.watch import BLOCKED_S, watched
 _OK, _FALLBACK = Status.OK, Status.FALLBACK
 _FAILED, _TIMED_OUT, _CANCELLED = Status.FAILED, Status.TIMED_OUT, Status.CANCELLED
 _FETCH, _BRANCH, _LOST = int(Kind.FETCH), int(Kind.BRANCH), int(Kind.LOST)
-_AWAITABLES = frozenset((CoroutineType, asyncio.Future, asyncio.Task))
 _UNUSED = Scope()
 """Of runs without a fetch."""
 
@@ -56,7 +63,10 @@ async def resolve(
         record, stopped = run.close()
         abandoned = await wait_for_quiet(stopped, grace_s, loop) if stopped else ()
     resolution = _resolution(plan, record, abandoned, run.left_s)
-    return check_required(resolution, required) if required else resolution
+    try:
+        return check_required(resolution, required) if required else resolution
+    finally:
+        del run, record, resolution  # the error of a derived node knows this frame, and they know the error
 
 
 def resolve_at_once(plan: Plan, given: Mapping[str, object]) -> Resolution:
@@ -177,14 +187,13 @@ class _Run(Flow):
             self._status[index] = _CANCELLED
             self._ended[index] = self.clock()
         for name, task in self._scope.adopted:
-            if not task.done():
-                if not task.cancelling():  # again would break into its cleaning up
-                    task.cancel()
-                self._stopped.append((name, task))
+            if not task.done() and not task.cancelling():  # again would break into its cleaning up
+                task.cancel()
+            self._stopped.append((name, task))
         self._scope.adopted.clear()  # a task knows its context, and that this scope
         del self._lanes
         record = self.forget()
-        return record, [(name, task) for name, task in self._stopped if not task.done()]
+        return record, [(name, task) for name, task in self._stopped if not _has_ended(task)]
 
     # ------------------------------------------------------------------ the queue
 
@@ -193,7 +202,8 @@ class _Run(Flow):
         if self._draining:  # an eagerly started fetch ended inside the queue's own loop, which goes on
             return
         try:
-            self._context.run(self._drain)
+            if self.left > 0:
+                self._context.run(self._drain)
         except BaseException as error:
             self._draining = False
             self.ready.clear()
@@ -231,7 +241,7 @@ class _Run(Flow):
                     value = function(values[first], values[second])
                 else:
                     value = self.call(step) if pick is None else function(*pick(values))
-                if type(value) in _AWAITABLES:
+                if type(value) not in plain_types and can_be_awaited(value):
                     raise not_a_value(step.name, value)
             except BaseException as error:
                 self._raised(step, error)
@@ -311,7 +321,7 @@ class _Run(Flow):
         self._tasks.pop(index, None)
         self._ended[index] = self.clock()
         if failure is None:
-            if type(value) is StandIn:
+            if isinstance(value, StandIn):
                 self._take_stand_in(step, value)
             else:
                 self.give(step, _OK, value)
@@ -380,6 +390,13 @@ class _Run(Flow):
         for index in late:
             self.stop(index)
         self.fail([(index, _TIMED_OUT, error, index) for index, error in late.items()])
+
+
+def _has_ended(task: asyncio.Task[None]) -> bool:
+    """True if the task is done; asyncio reports errors that nobody looked at, such as an interrupt."""
+    if task.done() and not task.cancelled():
+        task.exception()
+    return task.done()
 
 
 def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:

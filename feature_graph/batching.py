@@ -230,7 +230,7 @@ class Gathering:
             found = error
         notes = {**told, "batch": len(chunk)}
         for entry in chunk:
-            self._settle(entry, _answer(self._ask.name, entry.key, found, notes))
+            self._settle(entry, _readable_answer(self._ask.name, entry.key, found, notes))
         del found  # an error holds this frame
 
     def _settle(self, entry: _Key, answer: Answer) -> None:
@@ -243,6 +243,17 @@ class Gathering:
             self._of_waiter.pop(waiter, None)
             if not waiter.done():
                 waiter.set_result(answer)
+
+
+def _readable_answer(name: str, key: object, found: object, notes: Mapping[str, object]) -> Answer:
+    """What was found of a key; what it raises when it is read is that key's, for somebody waits for each."""
+    try:
+        return _answer(name, key, found, notes)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        inner = error.__traceback__
+        return Answer(None, error, inner.tb_next if inner else None, notes)
 
 
 def _answer(name: str, key: object, found: object, notes: Mapping[str, object]) -> Answer:

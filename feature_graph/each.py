@@ -9,10 +9,14 @@ from typing import Any
 from feature_graph.batching import Answer, wanting
 from feature_graph.deadline import current_call, hurry, remaining
 from feature_graph.errors import ElementFailed, FetchCancelled, FetchTimedOut
+from feature_graph.guards.ending import is_cancelled
 from feature_graph.node import MISSING, Derived, Each, Fetch, Lookup
+from feature_graph.reasons import can_be_awaited, message_of, not_a_value, plain_types
 from feature_graph.scope import Notes, StandIn, adopt, note, stand_by, tell_apart
 
 Call = Callable[..., Any]
+_THROUGH = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
+"""What no element keeps to itself."""
 
 
 def each_call(node: Each) -> Call:
@@ -41,9 +45,14 @@ def _over_derived(node: Each, body: Derived) -> Call:
         values: list[object] = []
         for element in sequence_of(node, elements):
             try:
-                values.append(call(element, others, by_keyword))
-            except Exception as error:
+                value = call(element, others, by_keyword)
+                if type(value) not in plain_types and can_be_awaited(value):
+                    raise not_a_value(node.name, value)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
                 raise element_failed(node.name, len(values), error) from error
+            values.append(value)
         return values
 
     return every
@@ -61,11 +70,19 @@ def _over_fetch(node: Each, body: Fetch) -> Call:
             for position, element in todo:
                 answers.begin(position, tell_apart())
                 try:
-                    answers.give(position, await _in_time(body, call(element, others, by_keyword)))
-                except Exception as error:
+                    value = await _in_time(body, call(element, others, by_keyword))
+                except _THROUGH:
+                    raise
+                except BaseException as error:
                     answers.fail(position, error)
+                else:
+                    answers.give(position, value)
+                if is_cancelled():  # whatever the fetch made of it
+                    return
 
-        await _together(node.name, [work() for _ in range(min(node.max_in_flight, len(wanted)))])
+        while answers.missing:
+            await _together(node.name, [work() for _ in range(min(node.max_in_flight, len(answers.missing)))])
+            answers.fail_interrupted()
         note(**answers.told)
         return answers.all()
 
@@ -86,7 +103,9 @@ def _over_lookup(node: Each, body: Lookup) -> Call:
                     await asyncio.wait((waiter,))
                 try:
                     answers.give(position, _late(body) if waiter.cancelled() else _read(waiter.result()))
-                except Exception as error:
+                except _THROUGH:
+                    raise
+                except BaseException as error:
                     answers.fail(position, error)
         finally:
             wanted.leave()
@@ -115,6 +134,17 @@ class Answers:
         self._values: list[object] = [MISSING] * count
         self._reasons: dict[int, BaseException | None] = {}
         self._notes: dict[int, Notes] = {}
+
+    @property
+    def missing(self) -> list[int]:
+        """Positions without a value."""
+        return [position for position, value in enumerate(self._values) if value is MISSING]
+
+    def fail_interrupted(self) -> None:
+        """Elements that were begun and took their own task down."""
+        for position in self.missing:
+            if position in self._notes:
+                self.fail(position, FetchCancelled("an element cancelled itself"))
 
     def begin(self, position: int, notes: Notes) -> None:
         """An element is fetched, and tells there what it has to tell."""
@@ -148,8 +178,7 @@ class Answers:
     def with_fallbacks(self, error: BaseException | None) -> StandIn:
         """What is there now, and fallbacks for the rest."""
         late = error or FetchTimedOut(f"{self._name!r} was not complete")
-        missing = [position for position, value in enumerate(self._values) if value is MISSING]
-        for position in missing:
+        for position in self.missing:
             self.fail(position, late)
         return StandIn(list(self._values), error, {**self.told, **self._fallen_back()})
 
@@ -170,12 +199,16 @@ class Answers:
 
     def _fallback(self, error: BaseException) -> object:
         fallback: Any = self._body.fallback
-        return fallback(error) if self._body.fallback_calls else fallback
+        value = fallback(error) if self._body.fallback_calls else fallback
+        return value.value if isinstance(value, StandIn) else value
 
 
 def sequence_of(node: Each, elements: object) -> list[object]:
-    """The elements, or a :class:`TypeError` that says what is legal."""
-    if isinstance(elements, str | bytes) or not isinstance(elements, Iterable):
+    """The elements, or a :class:`TypeError` that says what is legal.
+
+    An iterator is not: its first reader would leave nothing to the second.
+    """
+    if isinstance(elements, str | bytes | Iterator) or not isinstance(elements, Iterable):
         over = node.parameters[0].node
         raise TypeError(f"{node.name!r} goes over {over!r}, a {type(elements).__name__}; legal: a sequence")
     return list(elements)
@@ -183,7 +216,8 @@ def sequence_of(node: Each, elements: object) -> list[object]:
 
 def element_failed(name: str, position: int, error: BaseException | None) -> ElementFailed:
     """The failure of a list by one of its elements."""
-    failed = ElementFailed(f"element {position} of {name!r}: {type(error).__name__}: {error}", position)
+    why = "" if error is None else message_of(error)
+    failed = ElementFailed(f"element {position} of {name!r}: {type(error).__name__}: {why}", position)
     failed.__cause__ = error
     return failed
 
@@ -222,12 +256,11 @@ async def _in_time(body: Fetch, call: Awaitable[object]) -> object:
 
 
 async def _own(call: Awaitable[object]) -> object:
-    """A fetch that cancels itself has failed; a cancellation from outside goes on."""
+    """A fetch that raises a cancellation of its own has failed; one of its task goes on."""
     try:
         return await call
     except asyncio.CancelledError as cancelled:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_cancelled():
             raise
         raise FetchCancelled("an element cancelled itself") from cancelled
 
@@ -239,14 +272,16 @@ async def _together(name: str, work: list[Any]) -> None:
         task.add_done_callback(_retrieved)
         adopt(name, task)
     try:
-        if tasks:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in tasks:
             task.cancel()
-    for task in tasks:
-        if task.done() and not task.cancelled() and (error := task.exception()):
-            raise error
+    failed = next((task for task in tasks if task.done() and not task.cancelled() and task.exception()), None)
+    if failed is not None:
+        try:
+            failed.result()
+        finally:
+            del failed, tasks, task  # the error's traceback holds this frame
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:

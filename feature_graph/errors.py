@@ -87,6 +87,9 @@ class ResolutionError(FeatureGraphError):
         self.resolution = resolution
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type[ResolutionError], tuple[object, ...]]:
+        return type(self), (*self.args, self.goal, self.resolution)
+
 
 class FetchError(FeatureGraphError):
     """Why a fetch has no value of its own."""
@@ -138,6 +141,9 @@ class ElementFailed(FetchError):
         self.position = position
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type[ElementFailed], tuple[object, ...]]:
+        return type(self), (*self.args, self.position)
+
 
 class NotRecorded(FetchError):
     """A replay fetches nothing, and its recording does not say what this node gave."""
@@ -153,6 +159,9 @@ class Recorded(FetchError):
     def __init__(self, message: str, kind: str) -> None:
         self.kind = kind
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[Recorded], tuple[object, ...]]:
+        return type(self), (*self.args, self.kind)
 
 
 class SwitchedOff(FetchError):

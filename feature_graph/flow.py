@@ -88,6 +88,7 @@ class Flow:
         until the garbage collector came by.
         """
         record = self.record
+        record.forget_stand_ins()
         del self.record, self._values, self._status, self._reasons, self._roots, self._taken
         return record
 
@@ -269,6 +270,7 @@ class Flow:
                 self.record.tell(index, stand_in.notes)
             else:
                 value = step.fallback(error) if step.fallback_calls else step.fallback  # type: ignore[operator]
+                value = value.value if isinstance(value, StandIn) else value
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as second:

@@ -53,7 +53,8 @@ class Graph:
             BadGraph: all problems at once: unknown or doubled names, cycles, functions that cannot be nodes,
                 values and fallbacks of a type that their reader does not take.
         """
-        self._declared = (given, nodes, named)
+        self.recipe: tuple[Callable[..., Graph], tuple[object, ...]] = (_built, (given, nodes, named))
+        """What a copy is made by, in this process or in another."""
         self.inputs = _inputs(given)
         found, problems = _read_all(given, self.inputs, nodes, named)
         problems += _unknown_names(found, self.inputs, given)
@@ -190,10 +191,10 @@ class Graph:
         return f"Graph({len(self.nodes)} nodes, inputs {', '.join(sorted(self.inputs)) or 'none'})"
 
     def __reduce__(self) -> tuple[Callable[..., Graph], tuple[object, ...]]:
-        return _rebuild, self._declared
+        return self.recipe
 
 
-def _rebuild(
+def _built(
     given: type,
     nodes: tuple[Callable[..., Any], ...],
     named: dict[str, Callable[..., Any] | Declared],

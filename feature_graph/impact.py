@@ -199,7 +199,13 @@ def _switched_off(graph: Graph, down: Iterable[str], why: str) -> Graph:
     off = copy(graph)  # built anew from its declaration
     changed = {name: _off(graph.nodes[name], why) for name in down}
     off.nodes = MappingProxyType({**graph.nodes, **changed})
+    off.recipe = graph_without, (graph, why)
     return off
+
+
+def graph_without(graph: Graph, name: str) -> Graph:
+    """The graph where ``name`` is down; what a copy of it is made by."""
+    return without(graph, name).graph
 
 
 def _off(node: Node, why: str) -> Node:

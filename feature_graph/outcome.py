@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from feature_graph.reasons import message_of
+
 T = TypeVar("T")
 
 
@@ -63,5 +65,5 @@ class Outcome(Generic[T]):
     def describe(self) -> str:
         """One line for a person: status, root and cause."""
         where = f" at {self.root!r}" if self.root else ""
-        why = f" ({type(self.error).__name__}: {self.error})" if self.error is not None else ""
+        why = f" ({type(self.error).__name__}: {message_of(self.error)})" if self.error is not None else ""
         return f"{self.status.value}{where}{why}"

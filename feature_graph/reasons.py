@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CodeType, CoroutineType
+from types import CodeType, CoroutineType, GeneratorType
 from typing import Any, TypeVar
 
 from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, NotAValue
@@ -11,6 +11,9 @@ from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OURS: set[CodeType] = set()
+_KEPT = 1000
+plain_types: set[type] = set()
+"""Types of values that were looked at and cannot be awaited; to be in here is quickly asked."""
 
 
 def ours(function: F) -> F:
@@ -24,15 +27,22 @@ def without_our_frames(error: BaseException) -> BaseException:
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code in _OURS:
         traceback = traceback.tb_next
-    error.__traceback__ = traceback
-    return error
+    return BaseException.with_traceback(error, traceback)  # a frozen error takes no attribute, but this
 
 
 def caused(error: BaseException, by: BaseException | None) -> BaseException:
     """The error, with what it followed on told."""
     if error is not by and error.__context__ is None:
-        error.__context__ = by
+        object.__setattr__(error, "__context__", by)  # even of one that is frozen
     return error
+
+
+def message_of(error: BaseException) -> str:
+    """The text of an error, whatever its ``__str__`` does."""
+    try:
+        return str(error)
+    except Exception:
+        return f"<{type(error).__name__} whose text cannot be had>"
 
 
 def deadline_passed(name: str) -> DeadlinePassed:
@@ -50,6 +60,16 @@ def cancelled(name: str, cause: BaseException) -> FetchCancelled:
     error = FetchCancelled(f"{name!r} was cancelled from inside or from elsewhere")
     error.__cause__ = cause
     return error
+
+
+def can_be_awaited(value: object) -> bool:
+    """True for a coroutine, a future, or what a client of HTTP returns in their place."""
+    kind = type(value)
+    if any("__await__" in vars(each) for each in kind.__mro__):
+        return True
+    if len(plain_types) < _KEPT and kind is not GeneratorType:
+        plain_types.add(kind)
+    return False
 
 
 def not_a_value(name: str, value: object) -> NotAValue:

@@ -88,6 +88,12 @@ class Record(Mapping[str, Outcome[object]]):
         """Whether all that ran gave their own value, and none that was handed in was made of a stand-in."""
         return all(map(is_own, self.status)) and not any(DEGRADED in told for told in self.notes.values())
 
+    def forget_stand_ins(self) -> None:
+        """The run is over: the notes are kept, and what stood by goes."""
+        for told in list(self.notes.values()):  # a thread may still add its own
+            if isinstance(told, Notes):
+                told.stand_in = None
+
     def tell(self, index: int, notes: Mapping[str, object]) -> None:
         """Add to what a node tells."""
         if notes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from feature_graph.node import Each, Fetch, Lookup, Node
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plain import NO_FORMS, Forms, is_plain
+from feature_graph.reasons import message_of
 from feature_graph.resolution import Resolution, Span
 
 _FOLLOWS = (Status.GIVEN, Status.NOT_NEEDED, Status.UPSTREAM_FAILED)
@@ -93,11 +94,3 @@ def _recorded_error(error: BaseException, forms: Forms) -> RecordedError:
     message, arguments = message_of(error), tuple(error.args)
     told = None if arguments == (message,) or not is_plain(arguments, forms) else arguments
     return RecordedError(f"{kind.__module__}.{kind.__qualname__}", message, told, state)
-
-
-def message_of(error: BaseException) -> str:
-    """The text of an error, whatever its ``__str__`` does."""
-    try:
-        return str(error)
-    except Exception:
-        return f"<{type(error).__name__} whose text cannot be had>"

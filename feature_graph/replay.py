@@ -13,7 +13,8 @@ from feature_graph.errors import NotRecorded, Recorded
 from feature_graph.node import Derived, Each, Fetch, Lookup, Node
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Kind, Plan, compile_plan
-from feature_graph.recording import RecordedError, RecordedOutcome, Recording, fetches, message_of
+from feature_graph.reasons import message_of
+from feature_graph.recording import RecordedError, RecordedOutcome, Recording, fetches
 from feature_graph.resolution import Resolution
 
 if TYPE_CHECKING:

@@ -272,10 +272,16 @@ class Outcomes(Mapping[str, Outcome[object]]):
 
 def check_required(resolution: Resolution, required: frozenset[str]) -> Resolution:
     """The resolution itself, or :class:`ResolutionError` for the first required goal that has no value."""
-    for goal in resolution.goals if required else ():
-        outcome = resolution.outcomes[goal]
-        # A run that ends at its first failure leaves other goals not needed: they are not to blame.
-        if goal in required and not outcome.has_value and outcome.error is not None:
-            message = f"the required goal {goal!r} has no value: {outcome.describe()}"
-            raise ResolutionError(message, goal, resolution) from outcome.error
-    return resolution
+    outcomes = {goal: resolution.outcomes[goal] for goal in resolution.goals if goal in required}
+    missing = [goal for goal, outcome in outcomes.items() if not outcome.has_value]
+    if not missing:
+        return resolution
+
+    def is_not_to_blame(goal: str) -> tuple[bool, bool]:
+        """A run that ends at its first failure leaves other goals not needed, or cancelled."""
+        outcome = outcomes[goal]
+        return outcome.error is None, outcome.status in (Status.NOT_NEEDED, Status.CANCELLED)
+
+    goal = min(missing, key=is_not_to_blame)
+    message = f"the required goal {goal!r} has no value: {outcomes[goal].describe()}"
+    raise ResolutionError(message, goal, resolution) from outcomes[goal].error

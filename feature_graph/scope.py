@@ -29,6 +29,14 @@ class StandIn:
     notes: Mapping[str, object] = field(default_factory=dict, compare=False)
     """To be told with it."""
 
+    def __post_init__(self) -> None:
+        """One in another is one: what a nested run stood in with is handed on as it was."""
+        inner = self.value
+        if isinstance(inner, StandIn):
+            object.__setattr__(self, "value", inner.value)
+            object.__setattr__(self, "reason", self.reason or inner.reason)
+            object.__setattr__(self, "notes", {**inner.notes, **self.notes})
+
 
 class Notes(dict[str, object]):
     """Facts about one fetch, as it tells them; kept in :attr:`feature_graph.Outcome.notes`."""

@@ -22,6 +22,7 @@ from feature_graph.errors import DeadlinePassed, FetchCancelled, FetchTimedOut, 
 from feature_graph.node import MISSING, Branch, Derived, Each, Fetch, FirstOf, Lookup, Node
 from feature_graph.outcome import Outcome, Status
 from feature_graph.plan import Plan
+from feature_graph.reasons import caused
 from feature_graph.resolution import Outcomes, Resolution, Span, check_required
 from feature_graph.scope import Notes, Scope, StandIn, current_scope
 
@@ -102,7 +103,9 @@ class _Run:
         values, reasons = [], []
         try:
             elements = sequence_of(node, arguments[0])
-        except TypeError as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             return _Outcome(Status.FAILED, error=error, root=node.name)
         for position, element in enumerate(elements):
             outcome = await self._element(node.body, node.element, element, arguments[1:], by_keyword)
@@ -188,6 +191,8 @@ class _Run:
         outcome = _timed_out(node, by_deadline=waits_s == left_s) if late else _ended(node, task)
         notes = scope.notes.get(0, {})
         stand_in = notes.stand_in if isinstance(notes, Notes) else None
+        if isinstance(notes, Notes):
+            notes.stand_in = None
         return replace(_fallen_back(node, outcome, stand_in), notes=notes)
 
 
@@ -240,12 +245,13 @@ def _fallen_back(node: Node, outcome: _Outcome, ready: StandIn | Stand | None = 
             value = (ready if isinstance(ready, StandIn) else ready(outcome.error)).value
         elif isinstance(node, Fetch | Lookup) and node.fallback is not MISSING:
             value = node.fallback(outcome.error) if node.fallback_calls else node.fallback  # type: ignore[operator]
+            value = value.value if isinstance(value, StandIn) else value
         else:
             return outcome
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as second:
-        second.__context__ = outcome.error
+        caused(second, outcome.error)
         return _Outcome(Status.FAILED, error=second, root=node.name)
     return _Outcome(Status.FALLBACK, value, outcome.error, outcome.root)
 

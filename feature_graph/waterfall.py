@@ -65,7 +65,7 @@ def draw(
         width = max(_LEAST_BAR, columns - margin - _TIME_COLUMNS - min(longest, columns // 3))
         tails = [_cut(tail, columns - margin - _TIME_COLUMNS - width) for tail in tails]
     whole_s = max(span.end_s for span in spans) or 1e-9
-    at = None if marks.deadline_s is None else int(marks.deadline_s / whole_s * width)
+    at = None if marks.deadline_s is None else int(min(marks.deadline_s / whole_s, 2.0) * width)
     lines = []
     for span, tail in zip(spans, tails, strict=True):
         bar = _bar(span, whole_s, width, _glyph(span, marks), at, _COLOURS[span.status] if colour else None)

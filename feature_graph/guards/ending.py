@@ -34,6 +34,12 @@ async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
         await asyncio.wait(alive)
 
 
+def is_cancelled() -> bool:
+    """True if somebody cancelled the task that asks, whatever was made of that since."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def without_our_frames(error: BaseException) -> None:
     """Let the traceback begin in the user's code, for an ``except`` clause that ends with a bare ``raise``.
 
@@ -43,7 +49,7 @@ def without_our_frames(error: BaseException) -> None:
     inner = error.__traceback__
     while inner is not None and str(inner.tb_frame.f_globals.get("__name__")).startswith(f"{__package__}."):
         inner = inner.tb_next
-    error.__traceback__ = inner
+    BaseException.with_traceback(error, inner)  # a frozen error takes no attribute, but this
 
 
 def _gone(task: asyncio.Task[Any]) -> None:

@@ -16,6 +16,7 @@ from feature_graph.errors import BreakerOpen, Overloaded
 from feature_graph.guards.attempt import Attempt
 from feature_graph.guards.ending import end_all, stop, without_our_frames
 from feature_graph.guards.source import Source
+from feature_graph.reasons import caused
 from feature_graph.scope import adopt, note
 
 Copy = asyncio.Task[object]
@@ -111,6 +112,5 @@ def _first_error(copies: list[Copy]) -> BaseException:
     errors = [asyncio.CancelledError() if copy.cancelled() else copy.exception() for copy in copies]
     first, *others = (error for error in errors if error is not None)
     for other in others:
-        if other is not first and first.__context__ is None:
-            first.__context__ = other
+        caused(first, other)
     return first

@@ -10,7 +10,7 @@ from feature_graph.deadline import seconds_of
 from feature_graph.errors import BadGraph, BadRun, TransientError
 from feature_graph.guards.attempt import AttemptTimedOut, Call
 from feature_graph.guards.clock import is_number
-from feature_graph.guards.ending import without_our_frames
+from feature_graph.guards.ending import is_cancelled, without_our_frames
 from feature_graph.guards.source import Source
 from feature_graph.scope import note
 
@@ -88,7 +88,7 @@ class Retrying:
                 pause_s = self._pause_s(made)
                 if pause_s is None:
                     raise
-                error.__traceback__ = None  # it is dropped, and so is what its frames hold
+                BaseException.with_traceback(error, None)  # it is dropped, and so is what its frames hold
             except BaseException as error:
                 without_our_frames(error)
                 note(attempts=made)
@@ -103,7 +103,7 @@ class Retrying:
         """Seconds until the next attempt; None: there is none, and the notes say why."""
         note(attempts=made)
         settings, source = self._settings, self._source
-        if made >= settings.attempts:
+        if made >= settings.attempts or is_cancelled():  # many a client makes an error of a cancellation
             return None
         if not source.may_retry():
             note(gave_up="budget")
