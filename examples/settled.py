@@ -10,9 +10,10 @@ import msgspec
 import redis
 
 from sidecar.contracts.application import Application
+from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.errors import SidearmError
-from sidecar.contracts.keys import Keys, learner_status, weights
-from sidecar.contracts.weights import Weights, decode_weights
+from sidecar.contracts.keys import Keys, learner_status
+from sidecar.contracts.weights import Weights
 
 _POLL_S = 0.1
 
@@ -77,16 +78,16 @@ def published_weights(client: redis.Redis, app: str) -> Weights:
         NotSettled: none have been published.
         BadWeights: the record is damaged.
     """
-    record = cast("bytes | None", client.hget(weights(app), "record"))
-    if record is None:
+    newest = read_newest(client, app)
+    if newest is None:
         raise NotSettled(f"application {app!r} has published no weights")
-    return decode_weights(record)
+    return newest.weights
 
 
 def weights_age_s(client: redis.Redis, app: str) -> float:
     """Since the newest example in the published weights was finalised, by the store's clock; NaN without."""
-    record = cast("bytes | None", client.hget(weights(app), "record"))
-    if record is None:
+    newest = read_newest(client, app)
+    if newest is None:
         return float("nan")
     seconds, micros = client.time()
-    return seconds + micros / 1e6 - decode_weights(record).header.trained_until_ms / 1000
+    return seconds + micros / 1e6 - newest.weights.header.trained_until_ms / 1000

@@ -79,9 +79,10 @@ def read_weights(where: str, app: str) -> Weights:
         raise BadCandidate(
             "greedy and epsilon need --weights: a weights file, or a store's URL (redis://, unix://)"
         )
-    record = _from_store(where, app) if where.startswith(_STORE_SCHEMES) else _from_file(Path(where))
     try:
-        return decode_weights(record)
+        if where.startswith(_STORE_SCHEMES):
+            return _from_store(where, app)
+        return decode_weights(_from_file(Path(where)))
     except BadWeights as error:
         raise BadWeights(f"--weights {where}: {error}") from error
 
@@ -93,21 +94,22 @@ def _from_file(path: Path) -> bytes:
         raise BadCandidate(f"--weights {path} cannot be read: {error.strerror}") from error
 
 
-def _from_store(url: str, app: str) -> bytes:
+def _from_store(url: str, app: str) -> Weights:
     # Here and not above: most evaluations need no store.
     import redis
 
-    from sidecar.contracts import keys
+    from sidecar.contracts.deltas import read_newest
     from sidecar.contracts.store import connect
 
     try:
-        client = connect(url)
-        record = client.hget(keys.weights(app), "record")
+        newest = read_newest(connect(url), app)
+    except BadWeights:
+        raise
     except (redis.RedisError, ValueError) as error:
         raise BadCandidate(f"--weights {url}: the store does not answer: {error}") from error
-    if record is None:
+    if newest is None:
         raise BadCandidate(f"--weights {url}: application {app!r} has published no weights there")
-    return record.encode() if isinstance(record, str) else record
+    return newest.weights
 
 
 def _share(text: str, argument: str) -> float:

@@ -37,7 +37,9 @@ def step(learner: Learner) -> int:
     chunks = read(learner)
     learn(learner, chunks)
     if publish_is_due(learner):
+        begun = learner.deps.clock()
         publish(learner, gate(learner))
+        learner.timers.publish.rest((learner.deps.clock() - begun) / learner.deps.settings.publish_share)
     learner.history.keep()
     done += archive(learner)
     checkpoint(learner)
@@ -115,7 +117,7 @@ def gate(learner: Learner) -> Record | None:
 def publish(learner: Learner, record: Record | None) -> None:
     """Weights, positions and what they were trained on, in one write that a later learner has fenced."""
     if record is not None:
-        learner.progress.outstanding = publishing.publication_of(record, learner.progress.batches)
+        learner.progress.outstanding = learner.publisher.publication_of(record, learner.progress.batches)
         resend(learner)
 
 
@@ -217,6 +219,7 @@ def _stands(learner: Learner, publication: Publication) -> None:
     progress.batches, progress.since, progress.judged, progress.outstanding = [], 0, 0, None
     learner.figures.gate_error = ""
     learner.gatekeeper.published(publication.version)
+    learner.publisher.stands(publication)
     learner.history.note(publication, learner.gatekeeper.latest)
 
 

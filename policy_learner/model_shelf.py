@@ -11,7 +11,7 @@ import redis
 
 from policy_learner.history import read_kept
 from policy_learner.imported import ImportedModels
-from sidecar.contracts import keys
+from sidecar.contracts import deltas, keys
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.models import (
@@ -106,13 +106,13 @@ def read_model(client: redis.Redis, app: str, version: int) -> tuple[Weights, by
 
 
 def read_newest(client: redis.Redis, app: str) -> tuple[Weights, bytes] | None:
-    """The last publication; None before the first.
+    """The last publication, and its record; None before the first.
 
     Raises:
-        BadWeights: its record is damaged.
+        BadWeights: it is damaged.
     """
-    record = cast("bytes | None", client.hget(keys.weights(app), "record"))
-    return None if record is None else (decode_weights(record), record)
+    newest = deltas.read_newest(client, app)
+    return None if newest is None else (newest.weights, encode_weights(newest.weights))
 
 
 def serve(scripts: Scripts, application: Application, version: int, reason: str) -> None:

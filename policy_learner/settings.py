@@ -21,6 +21,12 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     versions in the log and more work for the store."""
     publish_every_examples: Count = 20_000
     """Publish earlier than that after so many examples."""
+    publish_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.3
+    """Share of the learner's time that gate and publishing may take: with a large model or a long sample they
+    come less often than `publish_every_s` says."""
+    base_every_s: Seconds = 5.0
+    """Seconds between two records that are written whole while deltas do for the rest. Shorter: less to read
+    for a sidecar that starts; longer: less for the store to write (1 MB each at 18 bits, up to 17 at 22)."""
     idle_s: Annotated[float, Meta(gt=0.0, le=10.0)] = 0.02
     """Seconds to rest after a step that found nothing to do. Longer: less load, later rewards."""
     finalise_batch: Annotated[int, Meta(ge=1, le=64)] = 64

@@ -14,6 +14,7 @@ from policy_learner.gate_sample import GateSample
 from policy_learner.gatekeeper import Gatekeeper
 from policy_learner.history import History
 from policy_learner.parquet_sink import Archive
+from policy_learner.publish import Publisher
 from policy_learner.rebuild import Past, resume
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import Status
@@ -35,15 +36,20 @@ class Every:
     def __init__(self, seconds: float, clock: Clock) -> None:
         self._seconds, self._clock = seconds, clock
         self._since = clock()
+        self._rest = 0.0
 
     @property
     def due(self) -> bool:
         """Time has come; it stays so until :meth:`restart`."""
-        return self._clock() - self._since >= self._seconds
+        return self._clock() - self._since >= max(self._seconds, self._rest)
 
     def restart(self) -> None:
         """Count from now."""
-        self._since = self._clock()
+        self._since, self._rest = self._clock(), 0.0
+
+    def rest(self, seconds: float) -> None:
+        """Not before so many seconds after the last restart, this once."""
+        self._rest = seconds
 
 
 class Deps(NamedTuple):
@@ -121,6 +127,7 @@ class Learner:
     epoch: int
     training: Training
     gatekeeper: Gatekeeper
+    publisher: Publisher
     history: History
     dead_letters: DeadLetters
     archive: Archive
@@ -174,6 +181,7 @@ def open_learner(deps: Deps) -> Learner:
         epoch,
         training,
         gatekeeper,
+        Publisher(Every(settings.base_every_s, clock)),
         History(deps.scripts, application.name, settings, Every(settings.history_every_s, clock)),
         dead_letters,
         archive,

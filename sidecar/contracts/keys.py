@@ -135,8 +135,17 @@ class FeatureKeys(NamedTuple):
 
 
 def weights(app: str) -> str:
-    """Hash: ``record``, ``version``, ``epoch``, ``positions``, ``checksum``, and when: ``clock_ms``."""
+    """Hash of the newest: ``version``, ``epoch``, ``positions``, ``checksum``, and when: ``clock_ms``.
+
+    ``record`` is the last version that was published whole, which may be an earlier one: the way from there
+    is in :func:`deltas`. Read it through ``deltas.read_newest``.
+    """
     return _of_app(app, "w")
+
+
+def deltas(app: str) -> str:
+    """Stream of changes from version to version, see ``deltas.py``: at least all since ``record`` above."""
+    return _of_app(app, "w:deltas")
 
 
 def weights_log(app: str) -> str:

@@ -1,11 +1,12 @@
-"""The weights record: how a trained model travels. Whatever was altered or cut on the way is refused.
+"""The weights record: how a whole model travels. Whatever was altered or cut on the way is refused.
 
 ::
 
     magic "SDW1" | uint32 length of the header | header, JSON | body | sha256 of all that precedes
 
 The body is sparse (all indices as uint32, then all values as float32) or dense (float32), little-endian,
-whichever is smaller; the header says which. VW loads a truncated model without a word: this must not.
+whichever is smaller; the header says which. Small changes travel as ``deltas.py`` has it. VW loads a
+truncated model without a word: this must not.
 """
 
 from __future__ import annotations
@@ -94,9 +95,7 @@ def encode_weights(weights: Weights) -> bytes:
         )
     )
     kept = weights.values[used] if sparse else weights.values
-    body = (used.tobytes() if sparse else b"") + kept.astype("<f4").tobytes()
-    record = _MAGIC + len(header).to_bytes(4, "little") + header + body
-    return record + hashlib.sha256(record).digest()
+    return seal(_MAGIC, header, used.tobytes() if sparse else b"", kept.astype("<f4", copy=False).tobytes())
 
 
 def decode_weights(record: bytes) -> Weights:
@@ -105,10 +104,8 @@ def decode_weights(record: bytes) -> Weights:
     Raises:
         BadWeights: it is not; the message says what was wrong, what was found, and what is legal.
     """
-    _check_envelope(record)
-    body_at = _PREFIX_BYTES + int.from_bytes(record[len(_MAGIC) : _PREFIX_BYTES], "little")
-    stored = _header(record[_PREFIX_BYTES:body_at])
-    body = record[body_at:-_DIGEST_BYTES]
+    head, body = unseal(_MAGIC, record, "weights record")
+    stored = _header(head)
     values = _sparse(stored, body) if stored.body == "sparse" else _dense(stored, body)
     fields = {name: getattr(stored, name) for name in WeightsHeader.__struct_fields__}
     header = WeightsHeader(**fields)
@@ -117,21 +114,33 @@ def decode_weights(record: bytes) -> Weights:
     return Weights(header, values)
 
 
-def _check_envelope(record: bytes) -> None:
+def seal(magic: bytes, header: bytes, *body: bytes) -> bytes:
+    """An envelope: magic, length of the header, header, body, and the sha256 of all of it."""
+    record = b"".join((magic, len(header).to_bytes(4, "little"), header, *body))
+    return record + hashlib.sha256(record).digest()
+
+
+def unseal(magic: bytes, record: bytes, what: str) -> tuple[bytes, bytes]:
+    """Header and body of an envelope that is whole and unaltered.
+
+    Raises:
+        BadWeights: it is not; ``what`` it should be is in the message.
+    """
     least = _PREFIX_BYTES + _DIGEST_BYTES
     if len(record) < least:
-        raise BadWeights(f"weights record of {len(record)} bytes: at least {least} are needed")
-    if record[: len(_MAGIC)] != _MAGIC:
-        raise BadWeights(f"weights record begins with {record[: len(_MAGIC)]!r}, not {_MAGIC!r}")
-    found, said = hashlib.sha256(record[:-_DIGEST_BYTES]).digest(), record[-_DIGEST_BYTES:]
+        raise BadWeights(f"{what} of {len(record)} bytes: at least {least} are needed")
+    if record[: len(magic)] != magic:
+        raise BadWeights(f"{what} begins with {record[: len(magic)]!r}, not {magic!r}")
+    found, said = hashlib.sha256(memoryview(record)[:-_DIGEST_BYTES]).digest(), record[-_DIGEST_BYTES:]
     if found != said:
         raise BadWeights(
-            f"weights record of {len(record)} bytes has sha256 {found.hex()[:16]}…, not {said.hex()[:16]}…"
+            f"{what} of {len(record)} bytes has sha256 {found.hex()[:16]}…, not {said.hex()[:16]}…"
             " as it says: cut or altered"
         )
-    header_bytes = int.from_bytes(record[len(_MAGIC) : _PREFIX_BYTES], "little")
-    if header_bytes > len(record) - least:
-        raise BadWeights(f"header of {header_bytes} bytes in a weights record of {len(record)}")
+    body_at = _PREFIX_BYTES + int.from_bytes(record[len(magic) : _PREFIX_BYTES], "little")
+    if body_at > len(record) - _DIGEST_BYTES:
+        raise BadWeights(f"header of {body_at - _PREFIX_BYTES} bytes in a {what} of {len(record)}")
+    return record[_PREFIX_BYTES:body_at], record[body_at:-_DIGEST_BYTES]
 
 
 def _header(data: bytes) -> _Stored:

@@ -1,8 +1,9 @@
 """The weights in memory: follow the store, refuse what must not be served, keep the last good.
 
 Two streams tell at once (``XREAD BLOCK``), one of new versions, one of pins (``contracts/models.py``); a slow
-poll is the net below them. The array is replaced by one assignment between two batches, so no request is
-scored with half of each.
+poll is the net below them. Most versions come as deltas onto the one before (``contracts/deltas.py``); one
+that does not fit does no harm, since the whole record is there. The array is replaced by one assignment
+between two batches, so no request is scored with half of each.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import redis
 
 from sidecar.contracts import keys
+from sidecar.contracts.deltas import Summed, caught_up, summed
 from sidecar.contracts.errors import BadWeights
+from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.models import serving_call
 from sidecar.contracts.store import AsyncScripts, StoreError
 from sidecar.contracts.weights import Weights, decode_weights
@@ -34,6 +38,8 @@ _SAY_S = 1.0
 Seen = dict[bytes | str | memoryview, int | bytes | str | memoryview]
 """Stream to the last position in it."""
 
+_Entry = tuple[bytes, dict[bytes, bytes]]
+
 
 class Wanted(NamedTuple):
     """What the store says is to be served."""
@@ -41,6 +47,7 @@ class Wanted(NamedTuple):
     epoch: bytes | None
     version: bytes | None
     """Of the newest publication; None before the first."""
+    checksum: bytes | None
     pinned: bytes | None
     """The version to be served instead."""
 
@@ -61,8 +68,10 @@ class WeightStore:
         self._settings = settings
         self._name = settings.name or f"{socket.gethostname()}:{os.getpid()}"
         self._complaint = ""
-        self._newest = (0, 0)
-        """Epoch and version of the newest publication that was loaded."""
+        self._newest: Summed | None = None
+        """The newest publication that was loaded: what deltas are applied onto."""
+        self._delta_at: bytes | str = _FROM_THE_START
+        """The last delta that was looked at."""
         self._said: tuple[int, bool, str] | None = None
         self._said_at = float("-inf")
         self.current: Weights | None = None
@@ -72,6 +81,10 @@ class WeightStore:
         self.ready = False
         """The store was asked at least once; what it holds, or that it holds nothing, is known."""
         self.swaps = 0
+        self.deltas = 0
+        """Times that the newest was reached by deltas."""
+        self.wholes = 0
+        """Times that it was read whole."""
         self.refused = 0
         self.store_errors = 0
 
@@ -99,7 +112,7 @@ class WeightStore:
             if wanted.pinned is not None:
                 await self._load_pinned(wanted.pinned)
             elif wanted.version is not None and (self.pinned or not self._holds(wanted)):
-                await self._load_newest()
+                await self._load_newest(wanted)
         except BadWeights as error:
             self.refused += 1
             kept = self.current.header.version if self.current else "none: cold"
@@ -108,10 +121,10 @@ class WeightStore:
 
     async def _look(self) -> Wanted:
         pipe = self._store.pipeline(transaction=False)
-        pipe.hmget(keys.weights(self._app), "epoch", "version")
+        pipe.hmget(keys.weights(self._app), "epoch", "version", "checksum")
         pipe.hget(keys.pin(self._app), "version")
-        (epoch, version), pinned = await pipe.execute()
-        return Wanted(epoch, version, pinned)
+        (epoch, version, checksum), pinned = await pipe.execute()
+        return Wanted(epoch, version, checksum, pinned)
 
     def _holds(self, wanted: Wanted) -> bool:
         if self.current is None:
@@ -119,12 +132,49 @@ class WeightStore:
         header = self.current.header
         return (wanted.epoch, wanted.version) == (b"%d" % header.epoch, b"%d" % header.version)
 
-    async def _load_newest(self) -> None:
-        record = await self._store.hget(keys.weights(self._app), "record")
-        weights = await _decoded(record)
-        self._check_order(weights)
-        self._newest = (weights.header.epoch, weights.header.version)
-        self._swap(weights, pinned=False)
+    async def _load_newest(self, wanted: Wanted) -> None:
+        """By the deltas since what is in memory, if they lead to what is wanted, else whole.
+
+        Raises:
+            BadWeights: what is there must not be served.
+        """
+        fresh = await self._by_deltas(wanted)
+        if fresh is None:
+            fresh = await self._whole()
+            self.wholes += 1
+        else:
+            self.deltas += 1
+        self._check_order(fresh.weights)
+        self._newest = fresh
+        self._swap(fresh.weights, pinned=False)
+
+    async def _by_deltas(self, wanted: Wanted) -> Summed | None:
+        """None when they do not lead there, for whatever reason: the whole record is there for that."""
+        if self._newest is None:
+            return None
+        found = await self._store.xrange(keys.deltas(self._app), f"({text(self._delta_at)}", "+")
+        entries = cast("list[_Entry]", found)
+        if not entries:
+            return None
+        self._delta_at = entries[-1][0]
+        try:
+            fresh = await asyncio.to_thread(caught_up, self._newest, [_delta_of(entry) for entry in entries])
+        except BadWeights as error:
+            log.warning("deltas refused: %s; asking for the whole record", error)
+            return None
+        header = fresh.weights.header
+        reached = fresh.checksum.encode() == wanted.checksum or header.version > int(wanted.version or 0)
+        return fresh if reached else None
+
+    async def _whole(self) -> Summed:
+        """The last whole record and what changed since, looked at in one step."""
+        pipe = self._store.pipeline(transaction=True)
+        pipe.hget(keys.weights(self._app), "record")
+        pipe.xrange(keys.deltas(self._app))
+        record, entries = await pipe.execute()
+        if entries:
+            self._delta_at = entries[-1][0]
+        return await asyncio.to_thread(_together, record or b"", [_delta_of(entry) for entry in entries])
 
     async def _load_pinned(self, version: bytes) -> None:
         """The version somebody pinned, however old it is.
@@ -144,7 +194,8 @@ class WeightStore:
         self.current, self.pinned = weights, pinned
         self.swaps += 1
         self._complaint = ""
-        log.info("weights version %s loaded%s", weights.header.version, ": pinned" if pinned else "")
+        level = logging.INFO if pinned or self.swaps == 1 else logging.DEBUG  # twenty a second
+        log.log(level, "weights version %s loaded%s", weights.header.version, ": pinned" if pinned else "")
 
     def _check_order(self, weights: Weights) -> None:
         """Never back to an older learner's weights, nor to an older version of the same one's.
@@ -152,10 +203,12 @@ class WeightStore:
         Raises:
             BadWeights: these are older than the newest that were loaded.
         """
-        fresh, (epoch, version) = weights.header, self._newest
-        if (fresh.epoch, fresh.version) < (epoch, version):
+        if self._newest is None:
+            return
+        fresh, held = weights.header, self._newest.weights.header
+        if (fresh.epoch, fresh.version) < (held.epoch, held.version):
             raise BadWeights(
-                f"version {fresh.version} of epoch {fresh.epoch} is older than {version} of {epoch}"
+                f"version {fresh.version} of epoch {fresh.epoch} is older than {held.version} of {held.epoch}"
             )
 
     async def _say(self) -> None:
@@ -206,3 +259,11 @@ async def _decoded(record: object) -> Weights:
         BadWeights: no whole record.
     """
     return await asyncio.to_thread(decode_weights, record if isinstance(record, bytes) else b"")
+
+
+def _together(record: bytes, stored: Sequence[bytes]) -> Summed:
+    return caught_up(summed(record), stored)
+
+
+def _delta_of(entry: _Entry) -> bytes:
+    return entry[1].get(b"delta", b"")

@@ -14,6 +14,7 @@ import pytest
 
 from sidecar.contracts.application import Arm, Exploration, catalogue_of, decode_arms, encode_arms
 from sidecar.contracts.arm_features import Levels, column_of
+from sidecar.contracts.deltas import apply_deltas, decode_delta, encode_delta, summed
 from sidecar.contracts.events import DecisionEvent, decode_decision, encode_decision
 from sidecar.contracts.weights import WeightsHeader, decode_weights, encode_weights, weights_of
 from sidecar.policy.adapters import ArmTables
@@ -129,6 +130,16 @@ def test_weights_records(name, fill):
     assert decode_weights(stored).header == weights.header
     assert decode_weights(stored).values.tobytes() == weights.values.tobytes()
     assert encode_weights(weights) == stored
+
+
+def test_deltas():
+    """A stored delta leads from one golden record to another, and encodes to the same bytes."""
+    stored = (GOLDEN / "delta-1.bin").read_bytes()
+    base, fresh = (summed(encode_weights(_weights(fill))) for fill in (0.0, 0.5))
+    assert encode_delta(base, fresh) == stored
+    assert (
+        apply_deltas(base, [decode_delta(stored)]).weights.values.tobytes() == fresh.weights.values.tobytes()
+    )
 
 
 def test_catalogues():

@@ -20,6 +20,7 @@ from sidecar.contracts.application import (
     catalogue_of,
     encode_arms,
 )
+from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.events import DecisionEvent, encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_session
 from sidecar.contracts.keys import Keys
@@ -27,7 +28,6 @@ from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.decide import decide_call, entry_of, parse_decide
 from sidecar.contracts.scripts.reward import RewardEntry, limits_of, parse_reward, reward_call
 from sidecar.contracts.store import Scripts
-from sidecar.contracts.weights import decode_weights
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.adapters import ArmTables
 from sidecar.policy.pipeline import score
@@ -73,8 +73,8 @@ class World:
         )
 
     def weights(self):
-        record = self.client.hget(app_keys.weights("world"), "record")
-        return decode_weights(record) if record else None
+        newest = read_newest(self.client, "world")
+        return newest.weights if newest else None
 
     def event(self, **changes) -> DecisionEvent:
         """A decision, made with the published weights."""

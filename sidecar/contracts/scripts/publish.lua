@@ -1,16 +1,21 @@
 #!lua flags=allow-oom
 -- publish: weights, version, epoch and stream positions in one write, with a notice on the version log.
 --
--- KEYS w log epoch skew
--- ARGV epoch, version, record, positions, examples, batches, checksum
--- Answers FENCED (another learner took over: exit), STALE (a version as new is there: reload) or OK, which is
--- also the answer to the same publication again, whose first reply was lost.
+-- KEYS w log epoch skew deltas
+-- ARGV epoch, version, record, positions, examples, batches, checksum, delta, base version, base checksum
+-- The record is empty when the delta is all that is sent, the delta when there is none. From the last record
+-- on, every version has its delta in the stream, so that whoever reads both in one step has the newest.
+-- Answers FENCED (another learner took over: exit), STALE (a version as new is there: reload), BASE (a delta
+-- alone, and not from what stands: send the record) or OK, which is also the answer to the same publication
+-- again, whose first reply was lost.
 
-local w, log, epoch_key, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local w, log, epoch_key, skew, deltas = unpack(KEYS)
 local epoch, version, record, positions, examples, batches, checksum = unpack(ARGV)
+local delta, base, base_checksum = ARGV[8], ARGV[9], ARGV[10]
+local KEPT = 64 -- deltas from before the record: for followers that are a little behind it
 
-if #ARGV ~= 7 or not (tonumber(epoch) and tonumber(version)) then
-  return redis.error_reply('BADBATCH a publication has 7 arguments, epoch and version being numbers')
+if #ARGV ~= 10 or not (tonumber(epoch) and tonumber(version)) then
+  return redis.error_reply('BADBATCH a publication has 10 arguments, epoch and version being numbers')
 end
 
 local taken = tonumber(redis.call('GET', epoch_key) or '0')
@@ -19,9 +24,18 @@ if math.max(taken, tonumber(stored[1] or '0')) > tonumber(epoch) then return 'FE
 if stored[1] == epoch and stored[2] == version and stored[3] == checksum then return 'OK' end
 if tonumber(stored[2] or '0') >= tonumber(version) then return 'STALE' end
 
+local is_whole = record ~= '' or delta == ''
+local follows = delta ~= '' and stored[2] == base and stored[3] == base_checksum
+if not (is_whole or follows) then return 'BASE' end
+
 local now = whole(clock(skew, w))
-redis.call('HSET', w, 'record', record, 'version', version, 'epoch', epoch, 'positions', positions,
+redis.call('HSET', w, 'version', version, 'epoch', epoch, 'positions', positions,
   'checksum', checksum, 'clock_ms', now)
+if is_whole then
+  redis.call('HSET', w, 'record', record)
+  redis.call('XTRIM', deltas, 'MAXLEN', KEPT)
+end
+if follows then redis.call('XADD', deltas, now .. '-*', 'version', version, 'delta', delta) end
 redis.call('XADD', log, now .. '-*', 'version', version, 'epoch', epoch, 'examples', examples,
   'batches', batches, 'checksum', checksum)
 return 'OK'

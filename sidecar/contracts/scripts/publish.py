@@ -21,6 +21,8 @@ class PublishStatus(StrEnum):
     """A later learner took over: exit."""
     STALE = "STALE"
     """A version as new is published: load it and go on from there."""
+    BASE = "BASE"
+    """What stands is not what the delta was made from: publish the version whole."""
 
 
 class Batch(Struct, frozen=True, array_like=True):
@@ -45,19 +47,36 @@ class Publication(Struct, frozen=True, kw_only=True):
     batches: Sequence[Batch]
     """What this version was trained on since the one before, in order."""
     checksum: str
+    """sha256 of ``record``, however the version travels."""
+    delta: bytes = b""
+    """From ``deltas.encode_delta``: the way from the version before; empty without one."""
+    base_version: int = 0
+    """The version before."""
+    base_checksum: str = ""
+    whole: bool = True
+    """Whether ``record`` is written; without it there must be a delta."""
 
 
 def publish_call(app: str, publication: Publication) -> Call:
     """The call that publishes."""
-    where = (keys.weights(app), keys.weights_log(app), keys.epoch(app), keys.app_skew(app))
+    where = (
+        keys.weights(app),
+        keys.weights_log(app),
+        keys.epoch(app),
+        keys.app_skew(app),
+        keys.deltas(app),
+    )
     what = (
         str(publication.epoch),
         str(publication.version),
-        publication.record,
+        publication.record if publication.whole else b"",
         msgspec.json.encode(publication.positions),
         str(publication.examples),
         msgspec.json.encode(publication.batches),
         publication.checksum,
+        publication.delta,
+        str(publication.base_version),
+        publication.base_checksum,
     )
     return Call("publish", where, what)
 

@@ -20,6 +20,7 @@ import redis
 from decision_service.cli.store import EmbeddedStore, start_store
 from sidecar.contracts import keys
 from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.deltas import Summed, encode_delta, summed
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.publish import Publication, publish_call
 from sidecar.contracts.store import Scripts, connect
@@ -203,6 +204,109 @@ def test_weights_corrupted_in_place_change_nothing(container):
     until(lambda: container.metric("sidearm_weights_refused_total") >= 1)
 
     assert container.score(request()) == pipeline.score(request(), good, ArmTables())
+
+
+class Chain:
+    """Versions that are published as deltas onto one another."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.last = self.made(1, np.zeros(2**BITS, np.float32))
+        self.send(None, self.last)
+
+    def made(self, version: int, values: np.ndarray) -> Summed:
+        return summed(encode_weights(weights_of(weights_at(version, 1, 0).header, values)))
+
+    def send(self, base: Summed | None, fresh: Summed, whole: bool = True) -> None:
+        publication = Publication(
+            epoch=1,
+            version=fresh.weights.header.version,
+            record=encode_weights(fresh.weights),
+            positions=("0-0",),
+            examples=0,
+            batches=(),
+            checksum=fresh.checksum,
+            delta=encode_delta(base, fresh) if base else b"",
+            base_version=base.weights.header.version if base else 0,
+            base_checksum=base.checksum if base else "",
+            whole=whole,
+        )
+        with connect(self.container.store.url) as client:
+            assert Scripts.on(client).run(publish_call("small", publication)) == b"OK"
+
+    def publish(self, whole: bool = False) -> Summed:
+        """A few weights change."""
+        version = self.last.weights.header.version + 1
+        values = self.last.weights.values.copy()
+        values[version * 3 : version * 3 + 5] += version
+        before, self.last = self.last, self.made(version, values)
+        self.send(before, self.last, whole)
+        return self.last
+
+    def is_served(self) -> bool:
+        return self.container.serves(self.last.weights.header.version)
+
+
+def test_versions_that_come_as_deltas_are_served_to_the_last_bit(container):
+    """One after the other, and in a heap; a record written whole between them is not even read."""
+    container.start()
+    chain = Chain(container)
+    until(chain.is_served)
+    for heap in (1, 1, 5, 1):
+        for place in range(heap):
+            chain.publish(whole=place == 2)
+        until(chain.is_served)
+        expected = pipeline.score(request(), chain.last.weights, ArmTables())
+        assert container.score(request()) == expected
+    assert container.metric("sidearm_weights_wholes_total") == 1
+    assert container.metric("sidearm_weights_deltas_total") >= 4
+
+
+def test_a_sidecar_that_starts_between_two_whole_records_serves_the_newest(container):
+    """From the last whole record, through what changed since."""
+    chain = Chain(container)
+    for _ in range(7):
+        chain.publish()
+    container.start()
+    until(chain.is_served)
+    assert container.score(request()) == pipeline.score(request(), chain.last.weights, ArmTables())
+
+
+def test_a_lost_or_damaged_delta_is_no_harm(container):
+    """A gap asks for the whole record; behind a damaged one the last good goes on until a whole one comes."""
+    container.start()
+    chain = Chain(container)
+    chain.publish()
+    until(chain.is_served)
+    deltas = keys.deltas("small")
+    with redis.Redis.from_url(container.store.url) as client:
+        with client.pipeline(transaction=True) as pipe:  # at once: the sidecar must not see it before
+            pipe.xadd(deltas, {"version": 3, "delta": b"SDD1 rubbish"})
+            pipe.execute()
+        good = chain.last
+        chain.publish()
+        until(lambda: container.metric("sidearm_weights_wholes_total") >= 2)
+        assert container.score(request()) == pipeline.score(request(), good.weights, ArmTables())
+        client.delete(deltas)
+        chain.publish(whole=True)
+        until(chain.is_served)
+        chain.publish()
+        until(chain.is_served)
+    assert container.score(request()) == pipeline.score(request(), chain.last.weights, ArmTables())
+
+
+def test_another_learner_that_publishes_whole_breaks_no_chain(container):
+    """Its first version has no delta; those after it lead on from there."""
+    container.start()
+    chain = Chain(container)
+    chain.publish()
+    until(chain.is_served)
+    chain.last = chain.made(9, np.full(2**BITS, 2.0, np.float32))
+    chain.send(None, chain.last)
+    until(chain.is_served)
+    chain.publish()
+    until(chain.is_served)
+    assert container.score(request()) == pipeline.score(request(), chain.last.weights, ArmTables())
 
 
 def test_an_older_version_is_refused(container):
