@@ -235,6 +235,7 @@ class Flow:
                         work.append((consumer, _UPSTREAM, error, root))
                     else:
                         self._count_down(consumer)
+        error = None  # what a fallback raised knows this frame
         if loose:
             self.let_go(loose)
 

@@ -191,6 +191,29 @@ def test_an_element_that_failed_ties_nothing_to_its_error(fetched):
     assert freed_without_the_collector(graph, "prices", {"items": [1, 2]})
 
 
+def test_a_fallback_that_raised_ties_nothing_to_its_error():
+    """(51) What it raised came through the frames of the run."""
+
+    def falls_back(error):
+        raise RuntimeError(error)
+
+    @fetch(fallback=falls_back)
+    async def fails(x):
+        await asyncio.sleep(0)
+        raise ValueError(x)
+
+    assert freed_without_the_collector(Graph(Given, fails), "fails", {})
+
+
+def test_a_derived_node_that_fails_before_anything_waits_ties_nothing_to_its_error():
+    """(51) It ran in the frames of the caller."""
+
+    def derived(x):
+        raise ValueError(x)
+
+    assert freed_without_the_collector(Graph(Given, derived), "derived", {})
+
+
 def test_what_stood_by_is_let_go_with_the_run():
     """(51) A value that was not needed, and one that was: neither is kept by the notes."""
 
