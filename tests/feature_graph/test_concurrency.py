@@ -141,13 +141,13 @@ def test_a_loop_that_rings_early_is_not_asked_again_and_again():
         alarms = 0
 
         def call_at(self, when, callback, *args, **kwargs):
-            Early.alarms += callback.__name__ == "_ring"
+            Early.alarms += callback.__name__ == "_rings"
             return super().call_at(when - 0.0003, callback, *args, **kwargs)
 
     graph = Graph(Given, a=sleeper(9, timeout=1), b=sleeper(9))
     found = run(lambda: graph.resolve(["a", "b"], given={"x": 1}, deadline=2), Early)
     assert found.statuses == {"a": "timed_out", "b": "timed_out"}
-    assert Early.alarms <= 4
+    assert 2 <= Early.alarms <= 4
 
 
 def test_a_fetch_that_ends_in_the_tick_of_its_timeout_has_one_outcome():
