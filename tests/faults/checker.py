@@ -110,8 +110,9 @@ def check_rebuilding(sim) -> None:
 
 def check_store(sim) -> None:
     """I6, I8, I9: books, leftovers, and keys of nobody else."""
+    scripts = Scripts.on(sim.client)
     for keys in sim.partitions:
-        balance = read_books(Scripts.on(sim.client), keys, count_rewards=True)
+        balance = read_books(scripts, keys, count_rewards=True)
         _hold("I6", balance.balanced, f"partition {keys.partition}: {balance}")
         counted = (sim.client.xlen(keys.examples), sim.client.xlen(keys.late))
         _hold("I8", max(counted) <= 1, f"partition {keys.partition} keeps {counted} entries")

@@ -1,6 +1,6 @@
 """A trainer whose weights are a fold of everything it learnt, in order: one example more, less, twice or in
 another place, and every weight is another. It takes microseconds where VW takes milliseconds to begin; VW
-itself is in the run of real processes, and in every tenth seed.
+itself is in the run of real processes, and in every twentieth seed.
 """
 
 from __future__ import annotations

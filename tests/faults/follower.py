@@ -25,7 +25,7 @@ class Seen(NamedTuple):
 class Follower:
     def __init__(self, client: Redis, app: str):
         self._client, self._app = client, app
-        self._decoded = b""
+        self._decoded, self._before = b"", Seen(0, 0, 0, ())
 
     def look(self) -> Seen:
         pipe = self._client.pipeline(transaction=False)
@@ -39,9 +39,10 @@ class Follower:
             self._decode(seen, record, checksum)
         return seen
 
-    def judge(self, before: Seen) -> None:
-        """What became of the weights while one learner was running."""
-        now = self.look()
+    def judge(self) -> None:
+        """What became of the weights while one learner was running; nobody else changes them."""
+        before, now = self._before, self.look()
+        self._before = now
         if now.version == before.version:
             return
         if (now.version, now.epoch) < (before.version, before.epoch) or now.epoch < before.epoch:

@@ -1,6 +1,6 @@
 """One seed: everybody takes turns on the real store and the real disk, and everything that can fail does.
 
-The scripts, the learner and its archive are the product's own; its trainer is a fold, save in every tenth
+The scripts, the learner and its archive are the product's own; its trainer is a fold, save in every twentieth
 seed. Time is the seed's. So is who goes on when, and for how long: between any two commands to the store, and
 at every named moment, a learner may be paused, may die, or may find the disk full. A learner that is paused
 comes back later, when others have taken over. At the end everything comes to rest, and the checker looks.
@@ -35,6 +35,7 @@ from sidecar.contracts.application import (
 from sidecar.contracts.ids import partition_of_decision, partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.scripts.call import NAMES, script_text
 from sidecar.contracts.store import Scripts
 from tests.faults.actor import Actor
 from tests.faults.checker import check_at_rest
@@ -51,7 +52,13 @@ ALL = 3000
 """Steps that take a learner to its next rest, whatever there is to do."""
 PAUSED_AT_A_MOMENT = 0.06
 MOST_TURNS = 10
+TEXTS = {name: script_text(name) for name in NAMES}
 """Turns within which a lone, undisturbed learner must come to rest."""
+
+
+def scripts_on(client: Redis) -> Scripts:
+    """The scripts, their texts read once."""
+    return Scripts(client, {name: client.register_script(text) for name, text in TEXTS.items()})
 
 
 class Simulation:
@@ -61,7 +68,7 @@ class Simulation:
     def __init__(self, seed: int, client: Redis, folder: DataFolder):
         self.seed, self.rng, self.client, self.data = seed, random.Random(seed), client, folder
         rng = self.rng
-        self.real_trainer = seed % 10 == 0
+        self.real_trainer = seed % 20 == 0
         self.application = Application(
             name=APP,
             partitions=rng.choice((1, 1, 1, 2, 4)),
@@ -95,7 +102,7 @@ class Simulation:
         self.now_s = 0.0
         self.wire = Wire(rng.random, rng.choice((0.0, 0.02, 0.1)), self._step)
         self.disk_full, self.paused = rng.choice((0.0, 0.0, 0.1)), PAUSED_AT_A_MOMENT
-        self.scripts = Scripts.on(LossyRedis.over(self.wire, client))
+        self.scripts = scripts_on(LossyRedis.over(self.wire, client))
         self.running: Actor | None = None
         self.learners: list[Actor] = []
         self.customer, self.follower = Customer(self), Follower(client, APP)
@@ -117,7 +124,7 @@ class Simulation:
         with self._armed():
             try:
                 self._start_learner()
-                for _ in range(self.rng.randrange(20, 45)):
+                for _ in range(self.rng.randrange(16, 36)):
                     self._turn()
                 self._come_to_rest()
                 check_at_rest(self)
@@ -185,11 +192,10 @@ class Simulation:
         return ALL if self.rng.random() < 0.5 else int(self.rng.expovariate(1 / 15)) + 1
 
     def _go_on(self, learner: Actor, budget: int) -> None:
-        before = self.follower.look()
         self.running = learner
         learner.run(budget)
         self.running = None
-        self.follower.judge(before)
+        self.follower.judge()
         if learner.failure is None:
             self.faults["paused"] += budget != ALL
         elif isinstance(learner.failure, Fenced):
