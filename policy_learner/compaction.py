@@ -12,6 +12,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -31,8 +32,9 @@ from policy_learner.merging import merge
 from policy_learner.positions import START
 from policy_learner.rows import SCHEMAS
 from policy_learner.segments import GROUPS, Group, Segment, View, read, segments_of, view
+from sidecar.contracts.errors import BadManifest
 from sidecar.contracts.ids import unit_bucket
-from sidecar.contracts.log_files import Forgotten, LogFile, Manifest, order
+from sidecar.contracts.log_files import Forgotten, LogFile, Manifest, load_manifest, order
 
 Progress = Callable[[int], None]
 """Told how many more rows were written."""
@@ -170,7 +172,6 @@ def swap(
     """
     token = uuid.uuid4().hex[:8]
     written: list[LogFile] = []
-    done = False
     try:
         for day, tables in runs.items():
             merged = merge([map(removal.kept, run) for run in tables], shape.group_rows)
@@ -180,12 +181,9 @@ def swap(
             raise BadArchive(f"{folder}: {expected} rows to compact, {sum(f.rows for f in written)} came out")
         files = sorted([*(f for f in manifest.files if f not in replaced), *written], key=lambda f: f.path)
         manifest = msgspec.structs.replace(_without(manifest, removal), files=tuple(files))
-        done = commit(folder, manifest)
-        return manifest if done else None
+        return manifest if commit(folder, manifest) else None
     finally:
-        if not done:
-            for file in written:
-                (folder / file.path).unlink(missing_ok=True)
+        _discard_unless_listed(folder, manifest.generation, written)
 
 
 def run_of(path: Path, dataset: str) -> Iterator[pa.Table]:
@@ -203,6 +201,20 @@ def rows_of(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
     except pa.ArrowInvalid as error:
         raise BadArchive(f"{path} is no whole file of the log: {error}") from error
+
+
+def _discard_unless_listed(folder: Path, generation: int, written: Sequence[LogFile]) -> None:
+    """Remove what was written in vain. Whether it was is looked up: an error may come after the commit too.
+
+    Where that cannot be seen the files stay; ``generation.clean`` removes them when a later generation
+    counts.
+    """
+    with suppress(OSError, BadManifest):
+        standing = load_manifest(folder, generation)
+        listed = {file.path for file in standing.files} if standing else set()
+        for file in written:
+            if file.path not in listed:
+                (folder / file.path).unlink(missing_ok=True)
 
 
 class _Place(NamedTuple):

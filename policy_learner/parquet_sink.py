@@ -1,13 +1,14 @@
 """The archive: every finalised decision, every reward that joined nothing, every version, once, in Parquet.
 
-One lane a stream: decisions and late rewards of each partition, and the version log. See ``lane.py`` for how
-a lane writes and ``chain.py`` for why it cannot write twice.
+One lane a stream: decisions, late rewards and dead letters of each partition, and the version log. See
+``lane.py`` for how a lane writes and ``chain.py`` for why it cannot write twice.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain as joined_up
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ from policy_learner.rows import (
     DECISIONS,
     LATE,
     VersionEntry,
+    dead_table,
     decision_table,
     late_table,
     version_table,
@@ -38,7 +40,7 @@ from sidecar.contracts.scripts.finalise import decode_example
 from sidecar.contracts.scripts.orphan import decode_late
 from sidecar.contracts.scripts.publish import decode_batches
 
-DATASETS = ("decisions", "late", "versions")
+DATASETS = ("decisions", "late", "dead", "versions")
 
 Refused = Callable[[JoinedDecision], bool]
 """Whether the trainer refused the example of a decision."""
@@ -83,12 +85,13 @@ class Archive:
             for p in partitions
         ]
         self.late = [lane(Keys(name, p).late, "late", p, _late(p)) for p in partitions]
+        self.dead = [lane(Keys(name, p).dead, "dead", p, partial(dead_table, p)) for p in partitions]
         self.versions = lane(weights_log(name), "versions", 0, _versions)
 
     @property
     def lanes(self) -> list[Lane]:
         """All of them, versions last: rows that a version was trained on are on disk before it is."""
-        return [*self.decisions, *self.late, self.versions]
+        return [*self.decisions, *self.late, *self.dead, self.versions]
 
     def read(self, learnt: Sequence[str], count: int) -> int:
         """Let every lane take up to ``count`` entries; how many there were.
@@ -101,7 +104,7 @@ class Archive:
             count: most entries of a lane.
         """
         examples = list(zip(self.decisions, learnt, strict=True))
-        taken = self._read([*examples, *((lane, "+") for lane in self.late)], count)
+        taken = self._read([*examples, *((lane, "+") for lane in (*self.late, *self.dead))], count)
         if all(lane.has_read(until) for lane, until in examples):
             taken += self._read([(self.versions, "+")], count)
         return taken

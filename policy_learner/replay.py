@@ -313,7 +313,7 @@ def _check_score(
 def _check_chains(log: Path, application: Application, result: Replayed) -> None:
     """Every file begins where the one before it ended."""
     lanes = [("decisions", p) for p in range(application.partitions)]
-    lanes += [("late", p) for p in range(application.partitions)]
+    lanes += [(beside, p) for beside in ("late", "dead") for p in range(application.partitions)]
     for dataset, lane in [*lanes, ("versions", 0)]:
         try:
             chain.verify(dataset_folder(log, dataset, application.name), lane)

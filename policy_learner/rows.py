@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from policy_learner.arrow_schema import schema_of
 from policy_learner.positions import ms_of
+from policy_learner.streams import Entry
 from sidecar.contracts.application import RewardConfig
-from sidecar.contracts.columns import DECISION_COLUMNS, LATE_COLUMNS, VERSION_COLUMNS
+from sidecar.contracts.columns import DEAD_COLUMNS, DECISION_COLUMNS, LATE_COLUMNS, VERSION_COLUMNS
 from sidecar.contracts.errors import PolicyError
 from sidecar.contracts.events import DecisionEvent, JoinedDecision
 from sidecar.contracts.ids import unit_bucket
@@ -25,7 +26,8 @@ from sidecar.policy.exploration import pmf_of
 DECISIONS = schema_of(DECISION_COLUMNS)
 LATE = schema_of(LATE_COLUMNS)
 VERSIONS = schema_of(VERSION_COLUMNS)
-SCHEMAS = {"decisions": DECISIONS, "late": LATE, "versions": VERSIONS}
+DEAD = schema_of(DEAD_COLUMNS)
+SCHEMAS = {"decisions": DECISIONS, "late": LATE, "dead": DEAD, "versions": VERSIONS}
 """Dataset to its columns."""
 
 _MS = 1000  # microseconds
@@ -99,6 +101,22 @@ def late_table(late: Sequence[LateReward]) -> pa.Table:
         for one in late
     ]
     return _table(rows, LATE)
+
+
+def dead_table(partition: int, entries: Sequence[Entry]) -> pa.Table:
+    """One row per entry that could not be learnt; whatever bytes it holds, it has its row."""
+    rows = [
+        (
+            position,
+            partition,
+            ms_of(position) * _MS,
+            *(fields.get(name, b"").decode(errors="replace") for name in (b"i", b"k", b"reason")),
+            fields.get(b"d", b""),
+            fields.get(b"r", b""),
+        )
+        for position, fields in entries
+    ]
+    return _table(rows, DEAD)
 
 
 def version_table(entries: Sequence[VersionEntry]) -> pa.Table:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from policy_learner.errors import Overtaken
+from policy_learner.log_keeping import keeping, wall_ms
 from policy_learner.loop import drain, step
 from policy_learner.report import report
 from policy_learner.state import Deps, Learner, open_learner
@@ -23,10 +24,12 @@ def run(deps: Deps, stop: threading.Event) -> None:
         BadCheckpoint, CannotRebuild: the state cannot be resumed; the message says what to do.
     """
     learner = _insist(deps, stop, lambda: open_learner(deps))
-    while learner is not None and not stop.is_set():
-        learner = _turn(learner, stop)
-    if learner is not None:
-        _close(learner)
+    app = deps.application.name
+    with keeping(deps.data.log(app), app, deps.settings, wall_ms):
+        while learner is not None and not stop.is_set():
+            learner = _turn(learner, stop)
+        if learner is not None:
+            _close(learner)
 
 
 def _turn(learner: Learner, stop: threading.Event) -> Learner | None:

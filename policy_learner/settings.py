@@ -76,6 +76,21 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds between two Parquet files of a partition. Shorter: fresher log, more small files."""
     archive_rows: Count = 50_000
     """Rows after which a file is written at once; also the most that one file holds."""
+    compact_every_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 600.0
+    """Seconds between two looks whether days of the log should be compacted: closed days always, the day that
+    goes on when it has many files. 0: never; `sidearm log compact` does it by hand."""
+    compact_files: Count = 1000
+    """Files of a day that goes on, from which on they are compacted before it ends."""
+    compact_group_rows: Count = 50_000
+    """Rows of a row group of compacted files. Fewer: less memory for `sidearm replay`, more bytes."""
+    compact_file_rows: Annotated[int, Meta(ge=1, le=100_000_000)] = 2_000_000
+    """Rows of a compacted file, about; a day with more has several."""
+    compact_grace_s: Annotated[float, Meta(ge=0.0)] = 3600.0
+    """Seconds for which files that were replaced stay on disk, for who is reading them. Longer than the
+    longest evaluation or replay takes."""
+    retention_days: Annotated[int, Meta(ge=0)] = 0
+    """Days of the log (decisions, late rewards, dead letters) that are kept; older ones are deleted for
+    good. 0: all are kept. Models that learnt from deleted days cannot be rebuilt."""
     trim_every_s: Seconds = 5.0
     """Seconds between two trims of the streams behind checkpoint and archive."""
     trim_keep_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 0.0

@@ -1,9 +1,10 @@
 """The Parquet log: one row per decision and slot, with its reward. Types are Arrow's names.
 
 Path: ``decisions/app=<name>/dt=<date of finalisation, UTC>/<partition>-<first position>.parquet``; a file
-holds one stream partition and one date, is named by the position it starts from, and is never rewritten.
-Beside it ``late/`` holds rewards that joined nothing, ``versions/`` what was trained in which order, and
-``catalogues/`` the arms by version.
+holds one stream partition and one date, is named by the position it starts from, and is never changed. Later
+few compacted files stand for many of these: ``log_files`` says which count.
+Beside it ``late/`` holds rewards that joined nothing, ``dead/`` entries that could not be learnt,
+``versions/`` what was trained in which order, and ``catalogues/`` the arms by version.
 """
 
 from __future__ import annotations
@@ -62,6 +63,17 @@ LATE_COLUMNS: tuple[Column, ...] = (
     Column("arm", "string", False, "the arm named, or empty"),
     Column("partition", "int16", False, "stream partition"),
     Column("position", "string", False, "stream id in that partition"),
+)
+
+DEAD_COLUMNS: tuple[Column, ...] = (
+    Column("position", "string", False, "stream id of the example in its partition"),
+    Column("partition", "int16", False, "stream partition"),
+    Column("finalised_at", "timestamp[us, UTC]", False, "when the example was made, by the store's clock"),
+    Column("decision_id", "string", False, "as the entry names it; empty when it does not"),
+    Column("kind", "string", False, "kind of the example: F final, …"),
+    Column("reason", "string", False, "why it was not learnt"),
+    Column("decision", "binary", False, "the decision as the entry holds it, readable or not"),
+    Column("rewards", "binary", False, "its rewards as the entry holds them, msgpack"),
 )
 
 VERSION_COLUMNS: tuple[Column, ...] = (

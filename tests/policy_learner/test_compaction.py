@@ -156,6 +156,7 @@ def test_each_generation_has_its_own_grace(archiver):
     assert read_ids(archiver.folder) == archiver.ids
 
 
+@pytest.mark.parametrize("killed", [True, False])
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize(
     "moment",
@@ -167,11 +168,12 @@ def test_each_generation_has_its_own_grace(archiver):
         "replaced file removed",
     ],
 )
-def test_killed_at_any_step_every_row_is_there_once(archiver, at_moment, monkeypatch, moment, times):
-    """Whatever was left lying about; and the next compaction ends what this one began."""
+def test_killed_at_any_step_every_row_is_there_once(archiver, at_moment, monkeypatch, moment, times, killed):
+    """Killed, or stopped by an error; the next compaction ends what this one began."""
 
     def kill(patched):
-        patched.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process clears nothing up
+        if killed:  # then nothing is cleared up
+            patched.setattr(Path, "unlink", lambda *_, **__: None)
         raise Killed
 
     def work():
