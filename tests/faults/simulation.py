@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 from collections import Counter
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from unittest import mock
 
 import msgspec
 from redis import Redis
 
-from policy_learner import failpoints, loop, rebuild, training
+from policy_learner import failpoints, trainer
 from policy_learner.errors import Fenced
 from policy_learner.run import run
 from policy_learner.settings import LearnerSettings
@@ -54,6 +55,18 @@ PAUSED_AT_A_MOMENT = 0.06
 MOST_TURNS = 10
 TEXTS = {name: script_text(name) for name in NAMES}
 """Turns within which a lone, undisturbed learner must come to rest."""
+
+
+def _replaced() -> list[tuple[ModuleType, str, object]]:
+    """Where the learner's modules name the trainer, and the gate's comparison with VW's own prediction."""
+    instead = {"Trainer": FoldTrainer, "judge_parity": lambda before, *rest: before}
+    ours = [module for name, module in sys.modules.items() if name.startswith("policy_learner.")]
+    return [
+        (module, name, instead[name])
+        for module in ours
+        for name in instead
+        if name in vars(module) and module is not trainer
+    ]
 
 
 def scripts_on(client: Redis) -> Scripts:
@@ -245,9 +258,8 @@ class Simulation:
             failpoints.arm(self._step)
             stack.callback(failpoints.arm, None)
             if not self.real_trainer:
-                stack.enter_context(mock.patch.object(training, "Trainer", FoldTrainer))
-                stack.enter_context(mock.patch.object(rebuild, "Trainer", FoldTrainer))
-                stack.enter_context(mock.patch.object(loop, "judge_parity", lambda before, *rest: before))
+                for module, name, instead in _replaced():
+                    stack.enter_context(mock.patch.object(module, name, instead))
             yield
 
     def trainer(self) -> type:
