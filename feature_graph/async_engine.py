@@ -94,6 +94,7 @@ def _resolution(
         record.blocked,
         plan.given,
         deadline_s,
+        record.peek,
     )
 
 

@@ -34,6 +34,10 @@ class Status(StrEnum):
     """Begun and then stopped, because nobody waited for it any more or it cancelled itself."""
 
 
+WITH_VALUE = (Status.OK, Status.FALLBACK, Status.GIVEN)
+"""A tuple and not a set: members are found by identity, at once for the commonest."""
+
+
 @dataclass(frozen=True)  # not slotted: Outcome[int](...) would raise on Python 3.11
 class Outcome(Generic[T]):
     """What became of one node.
@@ -60,7 +64,7 @@ class Outcome(Generic[T]):
     @property
     def has_value(self) -> bool:
         """True for ``ok``, ``fallback`` and ``given``."""
-        return self.status in (Status.OK, Status.FALLBACK, Status.GIVEN)
+        return self.status in WITH_VALUE
 
     def describe(self) -> str:
         """One line for a person: status, root and cause."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from feature_graph.outcome import Outcome, Status
+from feature_graph.node import MISSING
+from feature_graph.outcome import WITH_VALUE, Outcome, Status
 from feature_graph.plan import Plan
 from feature_graph.resolution import DEGRADED, NOTHING, Span, is_own
 from feature_graph.scope import Notes
+
+_new = object.__new__
 
 
 class Record(Mapping[str, Outcome[object]]):
@@ -72,16 +75,26 @@ class Record(Mapping[str, Outcome[object]]):
         else:
             self.lost[index] = outcome.status
 
+    def peek(self, name: str) -> object:
+        """The value of a node, or MISSING; without an outcome, which most readers do not ask for."""
+        index = self.plan.index.get(name)
+        if index is None or self.status[index] not in WITH_VALUE:
+            return MISSING
+        return self.values_at[index]
+
     def outcome(self, index: int) -> Outcome[object]:
         """What became of a node, as far as is known."""
-        return Outcome(
-            self.status[index] or Status.NOT_NEEDED,
-            self.values_at[index],
-            self.reasons.get(index),
-            self._name(self.roots.get(index)),
-            self._name(self.taken.get(index, self.via.get(index))),
-            self.notes.get(index, NOTHING),
+        outcome: Outcome[object] = _new(Outcome)
+        # As Outcome(...) would, which sets its frozen fields one by one at twice the cost of all the rest.
+        outcome.__dict__.update(
+            status=self.status[index] or Status.NOT_NEEDED,
+            value=self.values_at[index],
+            error=self.reasons.get(index),
+            root=self._name(self.roots.get(index)),
+            via=self._name(self.taken.get(index, self.via.get(index))),
+            notes=self.notes.get(index, NOTHING),
         )
+        return outcome
 
     @property
     def whole(self) -> bool:
@@ -131,6 +144,9 @@ class Record(Mapping[str, Outcome[object]]):
 
     def __getitem__(self, name: str) -> Outcome[object]:
         return self.outcome(self.plan.index[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.plan.index
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.plan.index)

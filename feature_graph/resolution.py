@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from feature_graph import waterfall
 from feature_graph.errors import BadRun, NoValue, ResolutionError
-from feature_graph.node import Branch, Derived, Fetch, FirstOf, Node, edges_of
+from feature_graph.node import MISSING, Branch, Derived, Fetch, FirstOf, Node, edges_of
 from feature_graph.outcome import Outcome, Status
 from feature_graph.what_if import critical_path
 
@@ -46,7 +46,17 @@ class Resolution:
         deadline_s: seconds that the run had; None if it had for ever.
     """
 
-    __slots__ = ("_spans", "abandoned", "blocked", "deadline_s", "given", "goals", "nodes", "outcomes")
+    __slots__ = (
+        "_peek",
+        "_spans",
+        "abandoned",
+        "blocked",
+        "deadline_s",
+        "given",
+        "goals",
+        "nodes",
+        "outcomes",
+    )
 
     def __init__(
         self,
@@ -58,6 +68,7 @@ class Resolution:
         blocked: Mapping[str, float] = NOTHING,
         given: tuple[str, ...] = (),
         deadline_s: float | None = None,
+        peek: Callable[[str], object] | None = None,
     ) -> None:
         self.blocked = blocked
         self.given = given
@@ -67,6 +78,7 @@ class Resolution:
         self.abandoned = abandoned
         self.nodes = nodes
         self._spans = spans
+        self._peek = peek
 
     def __getitem__(self, name: str) -> object:
         """The value of a goal, or of any node that has one.
@@ -74,10 +86,11 @@ class Resolution:
         Raises:
             NoValue: it has none; the message says why.
         """
-        outcome = self.outcomes[name]
-        if not outcome.has_value:
+        value = self.get(name, MISSING)
+        if value is MISSING:
+            outcome = self.outcomes[name]
             raise NoValue(f"{name!r} has no value: {outcome.describe()}") from outcome.error
-        return outcome.value
+        return value
 
     @overload
     def value_of(self, function: Callable[..., Awaitable[T]]) -> T: ...
@@ -101,14 +114,16 @@ class Resolution:
 
     def get(self, name: str, default: object = None) -> object:
         """The value, or ``default`` where there is none."""
+        if self._peek is not None and (value := self._peek(name)) is not MISSING:
+            return value
         outcome = self.outcomes[name]
         return outcome.value if outcome.has_value else default
 
     @property
     def values(self) -> dict[str, object]:
         """Goal to value, for the goals that have one."""
-        found = ((goal, self.outcomes[goal]) for goal in self.goals)
-        return {goal: outcome.value for goal, outcome in found if outcome.has_value}
+        found = {goal: self.get(goal, MISSING) for goal in self.goals}
+        return {goal: value for goal, value in found.items() if value is not MISSING}
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -239,12 +254,11 @@ class Outcomes(Mapping[str, Outcome[object]]):
         return outcome
 
     def _make(self, name: str) -> Outcome[object]:
-        outcome = self._known.get(name)
-        if outcome is None:
-            if name not in self._nodes:
-                raise KeyError(name)
-            return _NOT_NEEDED
-        return outcome
+        if name in self._known:
+            return self._known[name]
+        if name not in self._nodes:
+            raise KeyError(name)
+        return _NOT_NEEDED
 
     @property
     def known(self) -> Mapping[str, Outcome[object]]:
