@@ -54,10 +54,9 @@ def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:
         OSError: the disk is full or away; earlier checkpoints stand.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    body = msgspec.msgpack.encode(checkpoint)
     write_whole(folder / f"weights-{checkpoint.version}.bin", record)
     reached("record written")
-    path = write_whole(folder / _name(checkpoint.version), _MAGIC + hashlib.sha256(body).digest() + body)
+    path = write_whole(folder / _name(checkpoint.version), encode(checkpoint))
     reached("checkpoint saved")
     for old in _versions(folder)[:-KEPT]:
         (folder / _name(old)).unlink(missing_ok=True)
@@ -87,7 +86,21 @@ def read(path: Path) -> Checkpoint:
     Raises:
         BadCheckpoint: short, altered, or something else.
     """
-    data = path.read_bytes()
+    return decode(path.read_bytes(), str(path))
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """As it lies in its file."""
+    body = msgspec.msgpack.encode(checkpoint)
+    return _MAGIC + hashlib.sha256(body).digest() + body
+
+
+def decode(data: bytes, path: str) -> Checkpoint:
+    """A checkpoint from the bytes of the file ``path``.
+
+    Raises:
+        BadCheckpoint: short, altered, or something else.
+    """
     digest, body = data[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
     if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
         raise BadCheckpoint(f"{path} is no whole checkpoint: {len(data)} bytes, cut or altered")

@@ -7,6 +7,7 @@
         ├── Fenced              another learner took over; this one must go
         ├── Overtaken           another learner published since this one loaded its state
         ├── BadCheckpoint       a checkpoint file is short, altered, or of another kind
+        ├── BadBackup           a backup is not whole, or cannot be restored here
         ├── CannotRebuild       the published weights cannot be had again from checkpoint and log
         ├── TrainerPoisoned     an example left state behind that is not finite
         ├── BrokenChain         the log's files do not follow one another
@@ -40,6 +41,10 @@ class Overtaken(LearnerError):
 
 class BadCheckpoint(LearnerError, ValueError):
     """A checkpoint file that must not be used."""
+
+
+class BadBackup(LearnerError):
+    """A backup that cannot be written, is not whole, or may not be restored here."""
 
 
 class CannotRebuild(LearnerError):

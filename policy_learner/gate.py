@@ -10,6 +10,7 @@ from policy_learner.trainer import Example, Trainer
 from sidecar.contracts.learner_report import Verdict
 from sidecar.contracts.weights import Weights, WeightValues
 from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
+from sidecar.policy.exploration import Scores
 from sidecar.policy.model import scores_of
 
 
@@ -29,18 +30,29 @@ def judge_parity(
     before: Verdict, weights: Weights, trainer: Trainer, sample: Sequence[Example], tolerance: float
 ) -> Verdict:
     """Whether the sidecar's score of every arm of the sample is the trainer's prediction."""
-    worst = max((disparity(weights, trainer, example) for example in sample), default=0.0)
+    absolute = Weights(weights.header, np.abs(weights.values))
+    tables: dict[int, ArmTable] = {}
+    worst = 0.0
+    for example in sample:
+        if id(example.arms) not in tables:  # decisions of one catalogue have the same arms
+            tables[id(example.arms)] = compile_arms(example.arms)
+        row = RowInput(compile_context(example.event.context), tables[id(example.arms)])
+        worst = max(worst, disparity(row, weights, absolute, trainer.predict(example)))
     reason = "" if worst <= tolerance else f"sidecar and trainer differ by {worst:g}; legal is {tolerance:g}"
     return Verdict(not reason, reason, before.not_finite, before.largest_weight, worst, len(sample))
 
 
-def disparity(weights: Weights, trainer: Trainer, example: Example) -> float:
-    """Largest |sidecar − trainer| / (1 + Σ|w·x|) over a decision's arms; infinite if one is no number."""
-    row = RowInput(compile_context(example.event.context), compile_arms(example.arms))
-    ours = scores_of(row, weights).astype(np.float64)
-    theirs = trainer.predict(example).astype(np.float64)
-    scale = 1.0 + scores_of(_absolute(row), Weights(weights.header, np.abs(weights.values)))
-    worst = float(np.max(np.abs(ours - theirs) / scale))
+def disparity(row: RowInput, weights: Weights, absolute: Weights, predicted: Scores) -> float:
+    """Largest |sidecar − trainer| / (1 + Σ|w·x|) over a decision's arms; infinite if one is no number.
+
+    Args:
+        row: the decision.
+        weights: as they would be served.
+        absolute: their absolute values.
+        predicted: the trainer's own scores.
+    """
+    ours, theirs = scores_of(row, weights).astype(np.float64), predicted.astype(np.float64)
+    worst = float(np.max(np.abs(ours - theirs) / (1.0 + scores_of(_absolute(row), absolute))))
     return worst if np.isfinite(worst) else float("inf")
 
 

@@ -184,6 +184,82 @@ def forget_command(version: Version, app: AppFolder = _SHOP, data: DataOption = 
     typer.echo(f"version {version} is not kept any more")
 
 
+@app.command("backup")
+def backup_command(
+    to: Annotated[str, typer.Option(help="A folder, or an address such as s3://bucket/prefix.")],
+    app: AppFolder = _SHOP,
+    data: DataOption = _DATA,
+    keep: Annotated[int, typer.Option(help="Backups that stay, newest first; 0: all.", min=0)] = 0,
+) -> None:
+    """Put the learner's last checkpoint (a minute old at most) and its weights there. Needs no store."""
+    from policy_learner.backup import Place, back_up
+    from sidecar.contracts.application import load_application
+    from sidecar.contracts.layout import DataFolder
+
+    application = load_application(app)
+    place = Place(to, application.name)
+    manifest, is_new = back_up(DataFolder(data).checkpoints(application.name), application.name, place)
+    gone = place.thin(keep) if keep else []
+    what = f"version {manifest.version}, {manifest.examples:,} examples"
+    typer.echo(f"{what}: {'backed up' if is_new else 'is there already'} as {manifest.name} in {to}")
+    for old in gone:
+        typer.echo(f"deleted: version {old.version}")
+
+
+@app.command("backups")
+def backups_command(
+    where: Annotated[str, typer.Argument(help="A folder, or an address such as s3://bucket/prefix.")],
+    app: AppFolder = _SHOP,
+) -> None:
+    """Show the backups that are there."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from policy_learner.backup import Place
+    from sidecar.contracts.application import load_application
+
+    table = Table("version", "examples", "bytes", "bits", "interactions", "name", box=None, pad_edge=False)
+    for one in Place(where, load_application(app).name).manifests():
+        size = sum(file.size_bytes for file in one.files.values())
+        table.add_row(
+            str(one.version),
+            f"{one.examples:,}",
+            f"{size:,}",
+            str(one.bits),
+            " ".join(one.interactions),
+            one.name,
+        )
+    Console().print(table)
+
+
+@app.command("restore")
+def restore_command(
+    source: Annotated[str, typer.Option("--from", help="Where `models backup` put it.")],
+    app: AppFolder = _SHOP,
+    data: DataOption = _DATA,
+    version: Annotated[int, typer.Option(help="Which one; 0: the newest.", min=0)] = 0,
+) -> None:
+    """Go on from a backup: into an empty data folder, or one with only the log. Before the learner starts."""
+    from policy_learner.backup import Place
+    from policy_learner.errors import BadBackup
+    from policy_learner.restore import restore
+
+    with _opened(app, data) as opened:
+        place = Place(source, opened.name)
+        found = [one for one in place.manifests() if version in (0, one.version)]
+        if not found:
+            raise BadBackup(f"no backup of {opened.name!r} of {version or 'any'} version in {source}")
+        done = restore(opened.scripts, opened.application, opened.data, place.read(found[-1]))
+    typer.echo(f"restored from version {found[-1].version}, {found[-1].examples:,} examples")
+    if done.published:
+        again = f" after {done.trained_again} versions of the log were trained again" * bool(
+            done.trained_again
+        )
+        typer.echo(f"version {done.version} is published{again}: start the learner")
+    else:
+        typer.echo(f"the store holds version {done.version}: the learner will train again what came after")
+
+
 def rebuild_command(
     version: Annotated[int, typer.Option(help="Which version.", min=1)],
     app: AppFolder = _SHOP,

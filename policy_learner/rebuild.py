@@ -22,7 +22,6 @@ from policy_learner.positions import START, order
 from policy_learner.rows import VersionEntry
 from policy_learner.source import lessons_of
 from policy_learner.streams import read_after, read_between
-from policy_learner.trainer import Trainer
 from policy_learner.training import Training
 from sidecar.contracts.application import Application
 from sidecar.contracts.keys import Keys, weights, weights_log
@@ -196,12 +195,7 @@ def _train_batch(past: Past, training: Training, reader: LogReader, batch: Batch
 def _restored(past: Past, saved: Checkpoint | None) -> Training:
     if saved is None:
         return Training(past.application, past.catalogues, sample=past.sample)
-    trainer = Trainer.restore(past.application.model, saved.state)
-    training = Training(
-        past.application, past.catalogues, trainer, saved.trained, saved.examples, past.sample
-    )
-    training.progressive.restore(saved.progressive)
-    return training
+    return Training.of(past.application, past.catalogues, saved, past.sample)
 
 
 def _differs(training: Training, last: VersionEntry, published: Published) -> bool:

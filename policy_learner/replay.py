@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain as chained
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from policy_learner import chain
 from policy_learner.archive_reader import LogReader, versions
+from policy_learner.bases import load_base
 from policy_learner.catalogues import Catalogues, read_from_log
 from policy_learner.chain import dataset_folder
 from policy_learner.errors import BadArchive, BrokenChain, CannotRebuild
@@ -145,11 +147,20 @@ def replay(
 def rebuilt(
     application: Application, log: Path, catalogues: Catalogues, result: Replayed
 ) -> Iterator[tuple[int, Weights | None]]:
-    """Every version of the weights, trained again; None where that is not possible any more."""
+    """Every version of the weights, trained again; None where that is not possible any more.
+
+    In the log of a platform that was restored from a backup, the first one is the backup's.
+    """
     reader = LogReader(log, application.name, application.partitions)
     training = Training(application, catalogues)
     gone = _first_deleted(log, application.name)
-    for entry in versions(log, application.name):
+    entries = versions(log, application.name)
+    first = next(entries, None)
+    base = load_base(log, first and first.version)
+    if base is not None:
+        training = Training.of(application, catalogues, base)
+        yield base.version, training.record(base.version, base.epoch).weights
+    for entry in chained([first] if first else [], entries):
         if result.counts["deleted"] or _learnt_from(entry, gone):
             result.counts["deleted"] += 1
             yield entry.version, None

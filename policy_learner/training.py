@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from policy_learner.arm_sets import ArmSets
 from policy_learner.catalogues import Catalogues
+from policy_learner.checkpoint import Checkpoint
 from policy_learner.errors import TrainerPoisoned
 from policy_learner.gate_sample import GateSample
 from policy_learner.positions import START, ms_of
@@ -80,6 +81,24 @@ class Training:
         """Examples of the last batch, for the gate."""
         self.progressive = ProgressiveMetrics(application.exploration)
         self._sample = sample
+
+    @classmethod
+    def of(
+        cls,
+        application: Application,
+        catalogues: Catalogues,
+        saved: Checkpoint,
+        sample: GateSample | None = None,
+    ) -> Training:
+        """As it was when the checkpoint was made.
+
+        Raises:
+            BadCheckpoint: it is of another model.
+        """
+        trainer = Trainer.restore(application.model, saved.state)
+        training = cls(application, catalogues, trainer, saved.trained, saved.examples, sample)
+        training.progressive.restore(saved.progressive)
+        return training
 
     def train(self, batch: Batch, events: Sequence[tuple[DecisionEvent, float]]) -> Trained:
         """Train on one stretch of the log, in order. Either all of it has its effect, or this raised."""
