@@ -6,6 +6,8 @@ import asyncio
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 import weakref
 from typing import Any, TypedDict
 
@@ -28,7 +30,7 @@ from feature_graph import (
 )
 from feature_graph.errors import BadGraph, Recorded
 from feature_graph.guards import Cache, Retry
-from tests.feature_graph.virtual_time import run
+from tests.feature_graph.virtual_time import VirtualLoop, run
 
 
 class Given(TypedDict, total=False):
@@ -147,6 +149,200 @@ def test_nothing_begins_when_a_required_goal_has_failed():
     found = run(main)
     assert begun == []
     assert [span.name for span in found.timeline] == ["fails"]
+
+
+# ---------------------------------------------------------------------- demand, time, failure
+
+
+@pytest.mark.parametrize("how", ["resolve", "resolve_in_order"])
+def test_inputs_behind_a_given_value_need_not_be_given(how):
+    """(17) Nothing behind it is so much as looked at."""
+    graph = Graph(Given, behind=lambda items: pytest.fail("pruned"), goal=lambda behind, x: (behind, x))
+    found = run(lambda: getattr(graph, how)("goal", given={"x": 1, "behind": None}))
+    assert found["goal"] == (None, 1)
+    assert "items" not in found.outcomes
+
+
+def test_two_that_time_out_in_one_tick_are_told_in_the_order_in_which_they_began():
+    """(35) One alarm rings for both."""
+
+    async def slow(x):
+        await asyncio.sleep(100)
+
+    first, second = (fetch(timeout=1)(wrapped(slow)) for _ in range(2))
+    graph = Graph(Given, first=first, second=second, both=lambda second, first: 1)
+    for goals in (["first", "second", "both"], ["second", "first", "both"]):
+        found = concurrently(graph, goals)
+        assert found.outcomes["both"].root == goals[0]
+        assert {found.outcomes[name].root for name in ("first", "second")} == {"first", "second"}
+
+
+def wrapped(function):
+    async def node(x):
+        return await function(x)
+
+    return node
+
+
+def test_what_ends_in_the_tick_of_its_timeout_is_told_alike_everywhere():
+    """(29) Value, outcome, span and consumer agree; the fetch is not heard twice."""
+    seen = []
+
+    @fetch(timeout=1, fallback="stand-in")
+    async def fetched(x):
+        await asyncio.sleep(1)
+        return "value"
+
+    def consumer(fetched):
+        seen.append(fetched)
+        return fetched
+
+    for deadline in (None, 1, 2):
+        seen.clear()
+        found = concurrently(Graph(Given, fetched, consumer), ["fetched", "consumer"], deadline=deadline)
+        status = found.outcomes["fetched"].status
+        assert seen == [found["fetched"]] == [found["consumer"]]
+        assert (status, found["fetched"]) in ((Status.OK, "value"), (Status.FALLBACK, "stand-in"))
+        assert [span.status for span in found.timeline if span.name == "fetched"] == [status]
+
+
+def test_a_fetch_that_swallows_its_timeout_and_answers_late_is_not_heard():
+    """(29, 41) Its fallback stands; what it says within the grace is too late."""
+
+    @fetch(timeout=1, fallback="stand-in")
+    async def late(x):
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            return "late"
+
+    async def busy(x):
+        await asyncio.sleep(3)
+
+    found = concurrently(Graph(Given, late, busy), ["late", "busy"])
+    assert (found["late"], found.statuses["late"]) == ("stand-in", "fallback")
+    assert next(span.end_s for span in found.timeline if span.name == "late") == 1.0
+
+
+# ---------------------------------------------------------------------- company
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 has it")
+@pytest.mark.parametrize("turns", [None, *range(6)])
+def test_under_an_eager_task_factory_all_is_the_same(turns):
+    """(57) Where an application installed one: fetches, batches, lists, hedges, caches, nested runs."""
+
+    class Eager(VirtualLoop):
+        def __init__(self):
+            super().__init__()
+            self.set_task_factory(asyncio.eager_task_factory)
+
+    async def at_once(x):
+        return x
+
+    async def waits(x):
+        await asyncio.sleep(1)
+        return x
+
+    @batch(max=2)
+    async def rows(keys):
+        return {key: key for key in keys}
+
+    inner = Graph(Given, at_once, waits)
+
+    async def nested(x):
+        found = await inner.resolve(["at_once", "waits"], given={"x": x})
+        return found["at_once"] + found["waits"]
+
+    graph = Graph(
+        Given,
+        at_once,
+        waits,
+        nested,
+        row=lookup(rows, key="x"),
+        many=each(at_once, over="items", element="x"),
+        listed=each(lookup(rows, key="key"), over="items"),
+        hedged=fetch(hedge=0.5, idempotent=True)(wrapped(waits)),
+        cached=fetch(cache=Cache(1, key="x"))(wrapped(waits)),
+        lost=fetch(timeout=0.5)(wrapped(waits)),
+    )
+
+    async def main():
+        task = asyncio.ensure_future(
+            graph.resolve(list(graph), given={"x": 1, "items": [1, 2, 3]}, deadline=5)
+        )
+        if turns is not None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+        return await task
+
+    if turns is None:
+        found = run(main, Eager)
+        assert found["nested"] == 2
+        assert found["many"] == found["listed"] == [1, 2, 3]
+        assert set(found.statuses.items()) == {(name, "ok") for name in graph} - {("lost", "ok")} | {
+            ("lost", "timed_out")
+        }
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            run(main, Eager)
+
+
+def test_python_in_development_mode_has_nothing_to_say():
+    """(58) ``-X dev``, every warning an error: values, failures, timeouts, a cancelled caller."""
+    told = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", IN_DEVELOPMENT],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (told.stdout, told.stderr, told.returncode) == ("{'row': 1, 'many': [1, 2], 'hung': 0}\n", "", 0)
+
+
+IN_DEVELOPMENT = """
+import asyncio
+from typing import TypedDict
+from feature_graph import Graph, batch, each, fetch, lookup
+
+class Given(TypedDict):
+    x: int
+    items: list[int]
+
+@batch(timeout=5)
+async def rows(keys):
+    await asyncio.sleep(0)
+    return {key: key for key in keys}
+
+@fetch(timeout=5)
+async def one(item):
+    await asyncio.sleep(0)
+    return item
+
+@fetch(timeout=0.01, fallback=0)
+async def hung(x):
+    await asyncio.sleep(60)
+
+async def fails(x):
+    raise ValueError(x)
+
+graph = Graph(Given, hung, fails, row=lookup(rows, key="x"), many=each(one, over="items"))
+
+async def main():
+    found = await graph.resolve(["row", "many", "hung", "fails"], given=given, deadline=5)
+    print(found.values)
+    task = asyncio.ensure_future(graph.resolve(["row", "many", "hung"], given=given))
+    await asyncio.sleep(0)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+
+given = Given(x=1, items=[1, 2])
+asyncio.run(main())
+"""
 
 
 # ---------------------------------------------------------------------- memory
@@ -320,8 +516,6 @@ def test_an_interrupt_in_the_middle_leaves_no_task_and_no_complaint(where):
     async def main():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         await graph.resolve(["goal", "slow"], given={"x": 1, "items": [1, 2]})
-
-    from tests.feature_graph.virtual_time import VirtualLoop
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, pytest.raises(KeyboardInterrupt):
         runner.run(main())
