@@ -22,8 +22,11 @@ from sidecar.policy.adapters import ArmTable, ContextInput, RowInput, compile_ar
 from sidecar.policy.exploration import Scores
 from sidecar.policy.model import scores_of_many
 
-ARMS_SCORED = 10_000
-"""Of all examples that are scored whole: 500 of 20 arms, 2 of 5,000."""
+ARMS_SCORED = 5_000
+"""Of all examples that are scored whole: 250 of 20 arms, 1 of 5,000."""
+_GATES_A_SAMPLE = 4
+"""So many gates it takes at least to replace the whole sample: at thousands of examples a gate it covers more
+of them than the window, and no gate has to score all of it by every model."""
 _ARMS_IN_TABLES_KEPT = 65_536
 
 
@@ -62,18 +65,21 @@ class GateSample:
     def __init__(self, window: int, compared: int) -> None:
         self._stride = max(1, window // compared)
         self._rows: deque[tuple[int, Example]] = deque(maxlen=compared)
+        self._most_new, self._new = max(1, compared // _GATES_A_SAMPLE), 0
         self._sampled: dict[int, Sampled] = {}
         self._tables = _Tables()
 
     def observe(self, examples: Sequence[Example], number: int) -> None:
         """Take note of examples that were just learnt, the first of which is the ``number``-th, from 0."""
         for place in range(-number % self._stride, len(examples), self._stride):
+            if self._new >= self._most_new:
+                break
             self._rows.append((number + place, examples[place]))
+            self._new += 1
 
-    @property
     def rows(self) -> list[Sampled]:
-        """In the order in which they were learnt."""
-        held = self._sampled
+        """The sample for one gate, in the order in which it was learnt."""
+        held, self._new = self._sampled, 0
         self._sampled = {
             number: held.get(number) or Sampled(number, example, self._tables)
             for number, example in self._rows

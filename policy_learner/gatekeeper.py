@@ -49,7 +49,7 @@ class Gatekeeper:
 
     def compare(self, verdict: Verdict, weights: Weights) -> Verdict:
         """The verdict on weights that are numbers, bounded and the trainer's own."""
-        rows = self._sample.rows
+        rows = self._sample.rows()
         self._candidate = candidate = Model(weights)
         if len(rows) < self._settings.gate_least_examples:
             return verdict

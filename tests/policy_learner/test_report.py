@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import io
 
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from rich.console import Console
+
+from decision_service.cli.model_figures import tables
 from policy_learner import chain, loop
 from policy_learner.loop import step
+from policy_learner.metrics import LearnerMetrics
 from policy_learner.report import report
 from policy_learner.run import _turn
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import read as read_status
+from sidecar.contracts.learner_report import Judgement, Progressive, decode
 from tests.policy_learner.world import HORIZON_MS, World
 
 
@@ -112,3 +120,41 @@ def test_a_learner_that_starts_at_the_memory_limit_makes_room(store, data_folder
     world.now_s += 2
     step(learner)
     assert store.xlen(world.partitions[0].dead) == poison
+
+
+def test_how_good_the_model_is_can_be_read_asked_and_scraped(store, data_folder):
+    """Progressive metrics, gate and refusals: in the status, in tables, for Prometheus."""
+    settings = LearnerSettings(publish_every_examples=1, gate_least_examples=50, gate_window_examples=200)
+    world, metrics = World(store, data_folder, 1, settings), LearnerMetrics()
+    learner = world.learner()
+    learner.deps = learner.deps._replace(show=metrics.show)
+    for _ in range(5):
+        world.shop(60)
+        while step(learner):
+            pass
+    learner.gatekeeper.note(
+        msgspec.structs.replace(learner.gatekeeper.latest.verdict, passed=False, reason="too bad"), 77, 300, 1
+    )
+    status = told(world, learner)
+    progressive = decode(status.progressive, Progressive)
+    assert progressive.by_count.examples == progressive.by_time.examples == 300
+    assert 0.0 <= progressive.by_count.auc <= 1.0
+    assert progressive.by_count.snips_error > 0.0
+    assert {one.against for one in decode(status.gate, Judgement).verdict.comparisons} >= {"last good"}
+    assert [one.version for one in decode(status.refusals, tuple[Judgement, ...])] == [77]
+
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    scraped = generate_latest(registry).decode()
+    assert 'sidearm_learner_progressive_examples{window="by_count"} 300.0' in scraped
+    assert 'sidearm_learner_gate_difference{against="last good",measure="auc"}' in scraped
+    assert "sidearm_learner_gate_refusals_total 0.0" in scraped
+
+    console = Console(record=True, width=200, file=io.StringIO())
+    fields = {name: str(value) for name, value in msgspec.structs.asdict(status).items()}
+    for table in tables(fields):
+        console.print(table)
+    shown = console.export_text()
+    for words in ("latest 10 minutes", "AUC", "SNIPS", "gate: REFUSED", "(last good)", "too bad"):
+        assert words in shown
+    assert tables({"progressive": "{", "gate": "", "refusals": ""}) == []
