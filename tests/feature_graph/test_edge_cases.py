@@ -30,6 +30,7 @@ from feature_graph import (
 )
 from feature_graph.errors import BadGraph, Recorded
 from feature_graph.guards import Cache, Retry
+from feature_graph.guards.ending import stop
 from tests.feature_graph.virtual_time import VirtualLoop, run
 
 
@@ -149,6 +150,76 @@ def test_nothing_begins_when_a_required_goal_has_failed():
     found = run(main)
     assert begun == []
     assert [span.name for span in found.timeline] == ["fails"]
+
+
+def test_keys_that_are_let_go_in_a_run_that_goes_on_are_not_asked_for():
+    """(49) All waiters of a batch are gone before it is sent, while another goal is under way."""
+    calls = []
+
+    @batch()
+    async def rows(keys):
+        calls.append(list(keys))
+        return {key: key for key in keys}
+
+    async def fails(x):
+        await asyncio.sleep(0)
+        raise KeyError
+
+    async def slow(x):
+        await asyncio.sleep(9)
+        return "slow"
+
+    graph = Graph(Given, fails, slow, row=lookup(rows, key="x"), both=lambda fails, row: 1)
+    found = concurrently(graph, ["both", "slow"])
+    assert found["slow"] == "slow"
+    assert found.outcomes["row"].status is Status.CANCELLED
+    assert calls == []
+
+
+def test_a_cancellation_that_was_held_back_while_the_run_cleaned_up_is_still_counted():
+    """(44) ``cancelling`` is what an outer timeout goes by."""
+
+    async def slow_to_die(x):
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(0.002)
+
+    async def main():
+        task = asyncio.ensure_future(
+            Graph(Given, slow_to_die).resolve("slow_to_die", given={"x": 1}, deadline=1)
+        )
+        await asyncio.sleep(1.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return task.cancelling()
+
+    assert run(main) == 1
+
+
+def test_a_task_that_is_being_cancelled_is_not_cancelled_again():
+    """(41) By a guard: it would break into its cleaning up."""
+
+    async def main():
+        cleaned = []
+
+        async def copy():
+            try:
+                await asyncio.sleep(100)
+            finally:
+                await asyncio.sleep(1)
+                cleaned.append(True)
+
+        task = asyncio.ensure_future(copy())
+        await asyncio.sleep(0)
+        for _ in range(3):
+            stop(task)
+            await asyncio.sleep(0.1)
+        await asyncio.wait([task])
+        return cleaned
+
+    assert run(main) == [True]
 
 
 # ---------------------------------------------------------------------- demand, time, failure
