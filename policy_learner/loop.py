@@ -39,7 +39,8 @@ def step(learner: Learner) -> int:
     if publish_is_due(learner):
         begun = learner.deps.clock()
         publish(learner, gate(learner))
-        learner.timers.publish.rest((learner.deps.clock() - begun) / learner.deps.settings.publish_share)
+        if is_behind(learner, chunks):
+            learner.timers.publish.rest((learner.deps.clock() - begun) / learner.deps.settings.publish_share)
     learner.history.keep()
     done += archive(learner)
     checkpoint(learner)
@@ -97,6 +98,12 @@ def publish_is_due(learner: Learner) -> bool:
     progress, settings = learner.progress, learner.deps.settings
     fresh = progress.since - progress.judged
     return fresh > 0 and (learner.timers.publish.due or fresh >= settings.publish_every_examples)
+
+
+def is_behind(learner: Learner, chunks: Sequence[Chunk]) -> bool:
+    """There was more to read than one step takes: time is worth more to learning than to publishing."""
+    most = learner.deps.settings.read_batch
+    return any(len(chunk.lessons) + len(chunk.undecoded) >= most for chunk in chunks)
 
 
 def gate(learner: Learner) -> Record | None:

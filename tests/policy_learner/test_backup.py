@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 
+import httpx
 import msgspec
 import pyarrow.parquet as pq
 import pytest
@@ -247,6 +249,56 @@ def test_an_address_that_is_none_is_named(where):
     """One line."""
     with pytest.raises(BadBackup, match="no folder and no address"):
         Place(where, "world")
+
+
+@pytest.fixture
+def bucket(monkeypatch, processes):
+    """An empty bucket of a server that speaks S3, as an address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = processes.start("moto.server", "-p", str(port), "-H", "127.0.0.1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    url = f"http://127.0.0.1:{port}/models"
+    process.wait_until(lambda: _made(url), 60.0)
+    return f"s3://models/nightly?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
+
+
+def _made(url):
+    try:
+        return httpx.put(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.slow
+def test_an_object_store_is_a_place_like_any_other(shop, tmp_path, bucket):
+    """Written, listed, thinned, read; and a platform goes on from there."""
+    made = []
+    for _ in range(3):
+        learnt(shop, turns=1)
+        place, manifest = backed_up(shop, bucket)
+        made.append(manifest)
+    assert not back_up(checkpoints(shop), "world", place)[1]
+    assert place.manifests() == made
+    assert place.thin(2) == made[:1]
+    assert Place(bucket, "world").manifests() == made[1:]
+    before = read_newest(shop.client, "world").checksum
+    shop = new_platform(shop, tmp_path)
+    restore(shop.scripts, shop.application, shop.data, place.read(made[-1]))
+    assert read_newest(shop.client, "world").checksum == before
+    assert not shop.learner().figures.rebuild_mismatch
+
+
+@pytest.mark.slow
+def test_an_object_store_that_is_away_is_one_line(shop, bucket, processes):
+    """The address is named; nothing hangs."""
+    learnt(shop, turns=1)
+    processes.started[-1].kill()
+    with pytest.raises(BadBackup, match="s3://models"):
+        backed_up(shop, bucket)
 
 
 def test_a_damaged_base_in_the_log_is_said_by_the_replay(shop, tmp_path):
