@@ -34,7 +34,7 @@ from sidecar.contracts.weights import (
 )
 
 if TYPE_CHECKING:
-    import redis
+    from sidecar.contracts.store import Client
 
 _MAGIC = b"SDD1"
 _ENTRY_BYTES = 8
@@ -173,7 +173,7 @@ def caught_up(base: Summed, stored: Sequence[bytes]) -> Summed:
     return apply_deltas(base, way)
 
 
-def read_newest(client: redis.Redis, app: str) -> Summed | None:
+def read_newest(client: Client, app: str) -> Summed | None:
     """The newest published version, whichever way it travelled; None before the first.
 
     Raises:

@@ -30,6 +30,8 @@ StoreError = redis.RedisError
 """Root of what goes wrong on the way to the store or in it."""
 WatchError = redis.WatchError
 """Watched keys changed: nothing was done."""
+Client = redis.Redis
+"""What :func:`connect` gives; the other contracts know it by this name only."""
 
 DECIDE_TIMEOUT_S = 0.25
 """Five times the default deadline of a request: a durable write waits for the disk, and its caller has long

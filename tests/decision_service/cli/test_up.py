@@ -115,8 +115,10 @@ def test_a_mistyped_setting_is_one_line_and_exit_code_2(processes, data_folder, 
 
     app = tmp_path / "app"
     shutil.copytree(SHOP, app)
-    with (app / "app.toml").open("a") as file:
-        file.write(f"\n[{section}]\nno_such_setting = 1\n")
+    toml, header = app / "app.toml", f"[{section}]\n"
+    text = toml.read_text()
+    text = text if header in text else f"{text}\n{header}"
+    toml.write_text(text.replace(header, f"{header}no_such_setting = 1\n"))
     up = Up(processes, data_folder, app=app)
     assert up.process.exit_code(60) == 2, up.process.output()
     said = up.process.output().splitlines()[-1]
