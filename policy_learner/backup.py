@@ -24,7 +24,7 @@ from pyarrow import fs
 
 from policy_learner import checkpoint
 from policy_learner.checkpoint import Checkpoint
-from policy_learner.errors import BadBackup, BadCheckpoint
+from policy_learner.errors import BadBackup, BadCheckpoint, NothingToBackUp
 from sidecar.contracts.errors import BadWeights
 from sidecar.contracts.weights import decode_weights
 
@@ -192,7 +192,7 @@ def back_up(folder: Path, app: str, place: Place) -> tuple[Manifest, bool]:
     for _ in range(2):  # the learner may replace the files meanwhile
         saved = checkpoint.load_latest(folder)
         if saved is None:
-            raise BadBackup(f"no checkpoint in {folder} yet: the learner writes one a minute")
+            raise NothingToBackUp(f"no checkpoint in {folder} yet: the learner writes one a minute")
         try:
             contents = {
                 CHECKPOINT: checkpoint.encode(saved),

@@ -8,6 +8,7 @@
         ├── Overtaken           another learner published since this one loaded its state
         ├── BadCheckpoint       a checkpoint file is short, altered, or of another kind
         ├── BadBackup           a backup is not whole, or cannot be restored here
+        │   └── NothingToBackUp     there is no checkpoint yet
         ├── CannotRebuild       the published weights cannot be had again from checkpoint and log
         ├── TrainerPoisoned     an example left state behind that is not finite
         ├── BrokenChain         the log's files do not follow one another
@@ -45,6 +46,10 @@ class BadCheckpoint(LearnerError, ValueError):
 
 class BadBackup(LearnerError):
     """A backup that cannot be written, is not whole, or may not be restored here."""
+
+
+class NothingToBackUp(BadBackup):
+    """There is no checkpoint yet."""
 
 
 class CannotRebuild(LearnerError):

@@ -44,6 +44,7 @@ def step(learner: Learner) -> int:
     learner.history.keep()
     done += archive(learner)
     checkpoint(learner)
+    learner.backups.make()
     trim(learner)
     return done + len(chunks)
 

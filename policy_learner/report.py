@@ -56,7 +56,7 @@ def _status(learner: Learner, view: StoreView, state: str) -> Status:
         dead_letters=view.dead_letters,
         gate_refusals=figures.gate_refusals,
         rebuild_mismatch=int(figures.rebuild_mismatch),
-        last_error=figures.step_error or figures.archive_error or figures.gate_error,
+        last_error=figures.step_error or figures.archive_error or figures.gate_error or learner.backups.error,
         progressive=encode(learner.training.progressive.figures()),
         gate=encode(learner.gatekeeper.latest) if learner.gatekeeper.latest else "",
         refusals=encode(list(learner.gatekeeper.refusals)[-REFUSALS_SHOWN:]),

@@ -73,6 +73,13 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     for each weight that is not zero, 1 MB at most at 18 bits and 17 MB at 22."""
     checkpoint_every_s: Seconds = 60.0
     """Seconds between two checkpoints: what a restart has to train again, and what the streams keep."""
+    backup_to: str = ""
+    """Where checkpoints are backed up: a folder, or an address such as s3://bucket/prefix; empty: nowhere.
+    `sidearm models restore` goes on from there."""
+    backup_every_s: Seconds = 3600.0
+    """Seconds between two backups."""
+    backup_keep: Annotated[int, Meta(ge=1, le=100_000)] = 48
+    """Backups that stay there; older ones are deleted."""
     archive_every_s: Seconds = 30.0
     """Seconds between two Parquet files of a partition. Shorter: fresher log, more small files."""
     archive_rows: Count = 50_000

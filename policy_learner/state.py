@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from policy_learner.backups import Backups
 from policy_learner.catalogues import Catalogues, read_from_store
 from policy_learner.dead_letters import DeadLetters
 from policy_learner.epochs import take_later_epoch
@@ -129,6 +130,7 @@ class Learner:
     gatekeeper: Gatekeeper
     publisher: Publisher
     history: History
+    backups: Backups
     dead_letters: DeadLetters
     archive: Archive
     progress: Progress
@@ -183,6 +185,12 @@ def open_learner(deps: Deps) -> Learner:
         gatekeeper,
         Publisher(Every(settings.base_every_s, clock)),
         History(deps.scripts, application.name, settings, Every(settings.history_every_s, clock)),
+        Backups(
+            deps.data.checkpoints(application.name),
+            application.name,
+            settings,
+            Every(settings.backup_every_s, clock),
+        ),
         dead_letters,
         archive,
         progress,

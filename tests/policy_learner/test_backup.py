@@ -18,11 +18,14 @@ from policy_learner.backup import MANIFEST, WEIGHTS, Place, back_up
 from policy_learner.errors import BadBackup, BadCheckpoint, CannotRebuild
 from policy_learner.loop import drain, step
 from policy_learner.replay import replay
+from policy_learner.report import report
 from policy_learner.restore import restore
+from policy_learner.status import read as read_status
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.layout import DataFolder
 from tests.policy_learner.test_models import Shop
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -236,6 +239,42 @@ def test_only_so_many_are_kept(shop, tmp_path):
     assert place.thin(2) == made[:2]
     assert place.manifests() == made[2:]
     assert other.exists()
+
+
+def test_the_learner_backs_up_by_itself(shop, tmp_path):
+    """As soon as there is a checkpoint, then at every interval; so many stay."""
+    where = tmp_path / "backups"
+    shop.settings = msgspec.structs.replace(
+        shop.settings, backup_to=str(where), backup_every_s=3.0, backup_keep=2, checkpoint_every_s=1.0
+    )
+    learner, place, seen = shop.learner(), Place(str(where), "world"), []
+    for _ in range(12):
+        shop.learn(learner, 4)  # two seconds
+        until(lambda: not learner.backups.is_going_on)
+        seen += [one.version for one in place.manifests() if one.version not in seen]
+    assert 4 <= len(seen) <= 8
+    assert [one.version for one in place.manifests()] == seen[-2:]
+    assert learner.backups.error == ""
+
+
+def test_a_backup_that_fails_is_said_and_learning_goes_on(shop, tmp_path):
+    """The place is a file: in the status, until it works again."""
+    where = tmp_path / "backups"
+    where.write_text("in the way")
+    shop.settings = msgspec.structs.replace(
+        shop.settings, backup_to=str(where), backup_every_s=1.0, checkpoint_every_s=1.0
+    )
+    learner = shop.learner()
+    for _ in range(3):
+        shop.learn(learner, 4)
+        until(lambda: not learner.backups.is_going_on)
+    report(learner)
+    assert "no backup to" in read_status(shop.client, "world").last_error
+    assert learner.training.examples == 12
+    where.unlink()
+    shop.learn(learner, 4)
+    until(lambda: not learner.backups.is_going_on)
+    assert learner.backups.error == ""
 
 
 def test_without_a_checkpoint_there_is_nothing_to_back_up(shop, tmp_path):
