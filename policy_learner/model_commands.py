@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -14,11 +14,9 @@ import typer
 if TYPE_CHECKING:
     import redis
 
-    from policy_learner.model_features import NamedWeight
-    from policy_learner.model_shelf import Shelf
     from sidecar.contracts.application import Application
     from sidecar.contracts.layout import DataFolder
-    from sidecar.contracts.models import Kept, Serving
+    from sidecar.contracts.models import Serving
     from sidecar.contracts.store import Scripts
 
 AppFolder = Annotated[Path, typer.Option(help="The application's folder.", envvar="SIDEARM_APP")]
@@ -61,9 +59,10 @@ def _group() -> None:
 def list_command(app: AppFolder = _SHOP, data: DataOption = _DATA) -> None:
     """Show the versions that can be served, the newest one, who serves what, and whether one is pinned."""
     from policy_learner.model_shelf import look
+    from policy_learner.model_tables import print_shelf
 
     with _opened(app, data) as opened:
-        _print_shelf(opened.name, look(opened.client, opened.name))
+        print_shelf(opened.name, look(opened.client, opened.name))
 
 
 @app.command("show")
@@ -81,6 +80,7 @@ def show_command(
 
     from policy_learner.model_features import largest_weights
     from policy_learner.model_shelf import read_model
+    from policy_learner.model_tables import print_info, print_weights
     from policy_learner.recent import arms_of_catalogues, recent_contexts
     from sidecar.contracts.models import info_of, version_of
 
@@ -88,8 +88,8 @@ def show_command(
         weights, record = read_model(opened.client, opened.name, version_of(version))
         arms = arms_of_catalogues(opened.client, opened.name)
         contexts = recent_contexts(opened.client, opened.application, opened.data, decisions)
-    _print_info(info_of(weights, len(record), hashlib.sha256(record).hexdigest()))
-    _print_weights(largest_weights(weights, top, arms, contexts))
+    print_info(info_of(weights, len(record), hashlib.sha256(record).hexdigest()))
+    print_weights(largest_weights(weights, top, arms, contexts))
 
 
 @app.command("rollback")
@@ -212,24 +212,11 @@ def backups_command(
     app: AppFolder = _SHOP,
 ) -> None:
     """Show the backups that are there."""
-    from rich.console import Console
-    from rich.table import Table
-
     from policy_learner.backup import Place
+    from policy_learner.model_tables import print_backups
     from sidecar.contracts.application import load_application
 
-    table = Table("version", "examples", "bytes", "bits", "interactions", "name", box=None, pad_edge=False)
-    for one in Place(where, load_application(app).name).manifests():
-        size = sum(file.size_bytes for file in one.files.values())
-        table.add_row(
-            str(one.version),
-            f"{one.examples:,}",
-            f"{size:,}",
-            str(one.bits),
-            " ".join(one.interactions),
-            one.name,
-        )
-    Console().print(table)
+    print_backups(Place(where, load_application(app).name).manifests())
 
 
 @app.command("restore")
@@ -320,109 +307,3 @@ def _say_served(what: str, opened: Opened, missing: list[Serving]) -> None:
         raise typer.Exit(_NOT_SERVED)
     count = len(look(opened.client, opened.name).serving)
     typer.echo(f"{what}; {count} sidecar{'s' if count != 1 else ''} {'serve' if count != 1 else 'serves'} it")
-
-
-def _print_shelf(name: str, shelf: Shelf) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from sidecar.contracts.models import name_of
-
-    console = Console()
-    columns = ("version", "kept", "examples", "size", "weights", "norm", "sha256", "gate", "served by", "")
-    table = Table(*columns, box=None, pad_edge=False)
-    for one in reversed(shelf.kept):
-        table.add_row(*_row(shelf, one), style="bold" if _is_pinned(shelf, one.info.version) else None)
-    console.print(table)
-    if shelf.pin:
-        console.print(
-            f"{name}: version {name_of(shelf.pin.version)} is pinned ({shelf.pin.reason}); "
-            "`sidearm models resume` serves the newest again",
-            style="yellow",
-            highlight=False,
-        )
-    if shelf.newest is None:
-        console.print(f"{name}: nothing was published yet", highlight=False)
-    else:
-        age_s = max(0, shelf.now_ms - shelf.newest.at_ms) / 1000
-        by = _served_by(shelf, shelf.newest.version) or "nobody"
-        console.print(
-            f"{name}: newest is {name_of(shelf.newest.version)}, {age_s:.1f} s old, sha256 "
-            f"{shelf.newest.checksum[:12]}, served by {by}",
-            highlight=False,
-        )
-    for said in shelf.serving:
-        if said.word:
-            console.print(f"{said.sidecar}: {said.word}", style="red", highlight=False)
-
-
-def _row(shelf: Shelf, one: Kept) -> tuple[str, ...]:
-    from datetime import UTC, datetime
-
-    from sidecar.contracts.models import name_of
-
-    info = one.info
-    when = datetime.fromtimestamp(one.at_ms / 1000, UTC).isoformat(sep=" ", timespec="seconds")[:19]
-    return (
-        name_of(info.version),
-        when,
-        f"{info.examples:,}",
-        f"{info.record_bytes:,}",
-        f"{info.used:,}",
-        f"{info.norm:.4g}",
-        info.checksum[:12],
-        _gate(one),
-        _served_by(shelf, info.version),
-        " ".join(
-            filter(None, ["pinned" if _is_pinned(shelf, info.version) else "", _origin(one), info.note[:40]])
-        ),
-    )
-
-
-def _origin(one: Kept) -> str:
-    return "" if one.info.origin == "published" else one.info.origin
-
-
-def _gate(one: Kept) -> str:
-    """The gate's numbers: candidate minus reference, and the reference."""
-    judgement = one.info.judgement
-    if judgement is None:
-        return "–"
-    said = []
-    for comparison in judgement.verdict.comparisons:
-        for name, found in (("reward", comparison.reward), ("AUC", comparison.auc)):
-            if found is not None:
-                said.append(f"{name} {found.value:+.2g} on {comparison.version}")
-    return ", ".join(said) or f"largest weight {judgement.verdict.largest_weight:.3g}"
-
-
-def _is_pinned(shelf: Shelf, version: int) -> bool:
-    return shelf.pin is not None and shelf.pin.version == version
-
-
-def _served_by(shelf: Shelf, version: int) -> str:
-    return " ".join(one.sidecar for one in shelf.serving if one.version == version)
-
-
-def _print_info(info: object) -> None:
-    import msgspec
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in msgspec.to_builtins(info).items():
-        if value not in (None, ""):
-            table.add_row(name, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-    Console().print(table)
-
-
-def _print_weights(found: Sequence[NamedWeight]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("weight", "place", "feature", box=None, pad_edge=False)
-    for place, value, names in found:
-        told = escape(", ".join(names)) if names else "(not named by the arms and the decisions at hand)"
-        table.add_row(f"{value:+.6g}", str(place), told, style=None if names else "dim")
-    Console().print(table)
