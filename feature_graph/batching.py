@@ -70,9 +70,8 @@ class Wanted(NamedTuple):
     def leave(self) -> None:
         """Give up on those that have not come."""
         for waiter in self.waiters:
-            if not waiter.done():
-                waiter.cancel()
-                self.gathering.left(waiter)
+            waiter.cancel()  # who was cancelled while he awaited it has taken it along already
+            self.gathering.left(waiter)
 
 
 Want = Callable[[Iterable[object], tuple[object, ...], dict[str, object]], Wanted]
@@ -141,15 +140,21 @@ class _Key:
 
     def __init__(self, key: object) -> None:
         self.key = key
-        self.waiters: list[Waiter] = []
+        self.waiters: dict[Waiter, None] = {}
         self.call: _Call | None = None
         self.answer: Answer | None = None
 
 
-class _Call(NamedTuple):
-    keys: list[_Key]
-    task: list[asyncio.Task[None]]
-    """One, once it was made."""
+class _Call:
+    """One call of the batch, under way."""
+
+    __slots__ = ("keys", "task", "wanted")
+
+    def __init__(self, keys: list[_Key]) -> None:
+        self.keys = keys
+        self.wanted = dict.fromkeys(keys)
+        """Those that somebody waits for."""
+        self.task: asyncio.Task[None] | None = None
 
 
 class Gathering:
@@ -180,8 +185,10 @@ class Gathering:
         if entry.answer is not None:
             waiter.set_result(entry.answer)
         else:
-            entry.waiters.append(waiter)
+            entry.waiters[waiter] = None
             self._of_waiter[waiter] = entry
+            if entry.call is not None:
+                entry.call.wanted[entry] = None
         return waiter
 
     def left(self, waiter: Waiter) -> None:
@@ -189,17 +196,20 @@ class Gathering:
         entry = self._of_waiter.pop(waiter, None)
         if entry is None:
             return
-        entry.waiters.remove(waiter)
+        del entry.waiters[waiter]
         if entry.waiters:
             return
         self._pending.pop(entry.key, None)
         call = entry.call
         if call is None:
             self._known.pop(entry.key, None)
-        elif not any(other.waiters for other in call.keys):
+            return
+        call.wanted.pop(entry, None)
+        if not call.wanted:
             for other in call.keys:
                 self._known.pop(other.key, None)
-            call.task[0].cancel()
+            if call.task is not None:
+                call.task.cancel()
 
     def dispatch(self) -> None:
         """Ask for all keys that were gathered, in calls of at most ``max_keys``."""
@@ -209,12 +219,11 @@ class Gathering:
         deadline, self._deadlines = _latest(self._deadlines), []
         context, self._context = self._context, None
         for chunk in _chunks(keys, self._ask.max_keys):
-            call = _Call(chunk, [])
+            call = _Call(chunk)
             for entry in chunk:
                 entry.call = call
             run = self._run(chunk, deadline)
-            task = self._batches.loop.create_task(run, context=context and context.copy())
-            call.task.append(task)
+            task = call.task = self._batches.loop.create_task(run, context=context and context.copy())
             self._batches.scope.adopted.append((self._ask.name, task))
 
     async def _run(self, chunk: list[_Key], deadline: Deadline | None) -> None:
@@ -238,7 +247,7 @@ class Gathering:
             entry.answer = answer
         else:
             self._known.pop(entry.key, None)
-        waiters, entry.waiters = entry.waiters, []
+        waiters, entry.waiters = entry.waiters, {}
         for waiter in waiters:
             self._of_waiter.pop(waiter, None)
             if not waiter.done():

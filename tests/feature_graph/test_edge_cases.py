@@ -176,6 +176,43 @@ def test_keys_that_are_let_go_in_a_run_that_goes_on_are_not_asked_for():
     assert calls == []
 
 
+def test_a_call_that_nobody_waits_for_is_ended_although_the_run_goes_on():
+    """(49) Promise 10: with the last of those who wait, and not with the first."""
+    ended_s = []
+
+    @batch()
+    async def rows(keys):
+        try:
+            await asyncio.sleep(9)
+        finally:
+            ended_s.append(asyncio.get_running_loop().time() - 1000)
+
+    def failing(after_s):
+        async def fails(x):
+            await asyncio.sleep(after_s)
+            raise KeyError
+
+        return fails
+
+    async def slow(x):
+        await asyncio.sleep(5)
+        return "slow"
+
+    graph = Graph(
+        Given,
+        slow,
+        early=failing(1),
+        later=failing(2),
+        first=lookup(rows, key="x"),
+        second=lookup(rows, key="items"),
+        a=lambda early, first: 1,
+        b=lambda later, second: 1,
+    )
+    found = concurrently(graph, ["a", "b", "slow"], {"items": 2})
+    assert found["slow"] == "slow"
+    assert ended_s == [2.0]
+
+
 def test_a_cancellation_that_was_held_back_while_the_run_cleaned_up_is_still_counted():
     """(44) ``cancelling`` is what an outer timeout goes by."""
 
