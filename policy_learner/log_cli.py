@@ -23,7 +23,9 @@ AppFolder = Annotated[Path, typer.Option(help="The application's folder.", envva
 DataOption = Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DATA")]
 _APP, _DATA = Path("examples/shop"), Path("data")
 
-app = typer.Typer(help="Look after the Parquet log: files, compact, retain, forget.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look after the Parquet log: files, compact, retain, forget, ship, fetch.", no_args_is_help=True
+)
 
 
 @app.callback()
@@ -165,6 +167,56 @@ def forget_command(
     _clear(console, log, application.name, 0.0 if now else settings.compact_grace_s)
 
 
+@app.command("ship")
+def ship_command(
+    url: Annotated[
+        str, typer.Argument(help="Such as s3://bucket/shop; empty: archive_url of [learner].")
+    ] = "",
+    app: AppFolder = _APP,
+    data: DataOption = _DATA,
+) -> None:
+    """Copy the log to an object store: what is not there yet. The learner does it by itself with archive_url.
+
+    Objects have the files' names and are never replaced. Keys and endpoint come from AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL.
+    """
+    from rich.console import Console
+
+    from policy_learner.log_shipping import Shipper, open_store
+
+    console, (_, log, settings) = Console(), _open(app, data)
+    if not (url or settings.archive_url):
+        raise BadArchive(
+            "where to? name an address such as s3://bucket/shop, or set archive_url of [learner]"
+        )
+    with _bar(console, "ship", None, "bytes") as tick:
+        shipped = Shipper(log, open_store(url or settings.archive_url)).ship(tick)
+    console.print(
+        f"shipped: {shipped.files:,} files, {shipped.size_bytes / 1e6:,.1f} MB; removed there:"
+        f" {shipped.removed:,}",
+        highlight=False,
+    )
+
+
+@app.command("fetch")
+def fetch_command(
+    url: Annotated[str, typer.Argument(help="Where the log was shipped to, such as s3://bucket/shop.")],
+    folder: Annotated[Path, typer.Argument(help="Where to, such as data/log/shop.")],
+) -> None:
+    """Get a log from an object store: to evaluate it elsewhere, or for a learner on a new machine.
+
+    Only files that count are fetched; what is in the folder already is left, so it can be done again.
+    """
+    from rich.console import Console
+
+    from policy_learner.log_shipping import fetch, open_store
+
+    console = Console()
+    with _bar(console, "fetch", None, "bytes") as tick:
+        fetched = fetch(open_store(url), folder, tick)
+    console.print(f"fetched: {fetched.files:,} files, {fetched.size_bytes / 1e6:,.1f} MB", highlight=False)
+
+
 def _clear(console: Console, log: Path, name: str, grace_s: float) -> None:
     """Remove replaced files, or say how long they stay."""
     from policy_learner.chain import dataset_folder
@@ -242,11 +294,11 @@ def _print_days(console: Console, folder: Path) -> None:
 
 
 @contextmanager
-def _bar(console: Console, what: str, total: int | None) -> Iterator[Advance]:
-    """A bar over rows, which leaves nothing behind."""
+def _bar(console: Console, what: str, total: int | None, of: str = "rows") -> Iterator[Advance]:
+    """A bar that leaves nothing behind."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(of), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda rows: progress.advance(task, rows)

@@ -142,19 +142,22 @@ def keeping(
     Its work is Arrow's, which needs no interpreter, so the learner goes on; whenever the process dies, a day
     is compacted or it is not.
     """
-    if settings.compact_every_s == 0:
-        yield
-        return
     stop = threading.Event()
-    thread = threading.Thread(
-        target=_keep_until, args=(stop, log_folder, app, settings, now_ms), name="keep-log", daemon=True
-    )
-    thread.start()
+    threads = []
+    if settings.compact_every_s:
+        keeper = (stop, log_folder, app, settings, now_ms)
+        threads.append(threading.Thread(target=_keep_until, args=keeper, name="keep-log", daemon=True))
+    if settings.archive_url:
+        shipper = (stop, log_folder, settings)
+        threads.append(threading.Thread(target=_ship_until, args=shipper, name="ship-log", daemon=True))
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join(settings.drain_s)
+        for thread in threads:
+            thread.join(settings.drain_s)
 
 
 def wall_ms() -> int:
@@ -191,6 +194,22 @@ def _keep_until(
             log.info(
                 "deleted %s of %s, older than %d days: %d rows", dataset, day, settings.retention_days, rows
             )
+
+
+def _ship_until(stop: threading.Event, folder: Path, settings: LearnerSettings) -> None:
+    from policy_learner.log_shipping import Shipper, open_store  # whoever ships nothing needs no object store
+
+    shipper, said = None, ""
+    while not stop.wait(settings.archive_ship_every_s):
+        try:
+            shipper = shipper or Shipper(folder, open_store(settings.archive_url))
+            shipped, said = shipper.ship(), ""
+            if shipped.files:
+                log.info("shipped %d files of the log, %.1f MB", shipped.files, shipped.size_bytes / 1e6)
+        except (LearnerError, ContractError, OSError) as error:
+            if str(error) != said:  # once, not at every attempt
+                log.error("the log is not shipped: %s", error)
+            said = str(error)
 
 
 def _compact(log_folder: Path, app: str, one: Due, now_ms: int, shape: Shape, tick: Progress) -> bool:

@@ -99,6 +99,11 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[int, Meta(ge=0)] = 0
     """Days of the log (decisions, late rewards, dead letters) that are kept; older ones are deleted for
     good. 0: all are kept. Models that learnt from deleted days cannot be rebuilt."""
+    archive_url: str = ""
+    """Object store to which the log is copied, such as `s3://bucket/shop`; keys and endpoint come from the
+    environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`)."""
+    archive_ship_every_s: Seconds = 60.0
+    """Seconds between two looks for files of the log that are not in the object store yet."""
     trim_every_s: Seconds = 5.0
     """Seconds between two trims of the streams behind checkpoint and archive."""
     trim_keep_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 0.0

@@ -148,15 +148,26 @@ def load_manifest(folder: Path, generation: int) -> Manifest | None:
     """
     path = manifest_path(folder, generation)
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = decode_manifest(path.read_bytes(), str(path))
     except FileNotFoundError:
         return None
+    if manifest.generation != generation:
+        raise BadManifest(f"{path} is the manifest of generation {manifest.generation}")
+    return manifest
+
+
+def decode_manifest(data: bytes, name: str) -> Manifest:
+    """A manifest from its bytes; ``name`` is for the error.
+
+    Raises:
+        BadManifest: it is no manifest, or one of a later form.
+    """
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:
-        raise BadManifest(f"{path} is no manifest: {error}") from error
-    if manifest.format != FORMAT or manifest.generation != generation:
-        raise BadManifest(
-            f"{path} is generation {manifest.generation} of form {manifest.format}; known is form {FORMAT}"
-        )
+        raise BadManifest(f"{name} is no manifest: {error}") from error
+    if manifest.format != FORMAT:
+        raise BadManifest(f"{name} has form {manifest.format}; known is {FORMAT}")
     return manifest
 
 
