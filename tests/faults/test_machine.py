@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.contracts.store import Scripts
-from tests.faults.machine import explore
+from tests.faults.machine import PartitionsMachine, explore
 from tests.sidecar.contracts.join_machine import scripts_with
 
 WALKS = {1: 30, 4: 30, 64: 15}
@@ -35,3 +35,15 @@ def test_a_wrong_publication_or_a_wrong_count_is_caught(store, script, right, wr
     """What is looked at here and not in the model test of one partition."""
     with pytest.raises(AssertionError):
         explore(scripts_with(store, script, right, wrong), 4, WALKS[4])
+
+
+def test_a_clock_that_went_back_before_anything_happened_is_no_surprise(store):
+    """The guard begins with the first script: what was decided then is due by the clock of then."""
+    machine = PartitionsMachine(Scripts.on(store), 1)
+    machine.jump(jumps=-1, place=0)
+    machine.decide(client_key="", digest="x", place=0)
+    for _ in range(2):
+        machine.jump(jumps=1, place=0)
+        machine.close()
+    machine.streams_hold_what_the_models_hold()
+    machine.the_books_are_zero()

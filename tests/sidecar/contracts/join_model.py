@@ -5,6 +5,7 @@ Time is counted in jumps of the clock, so that a test's own running time never d
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ class Session:
 
 class Model:
     def __init__(self):
-        self.raw = self.seen = 0
+        self.raw, self.seen = 0, -math.inf  # no script has looked at the clock yet
         self.due, self.orphans, self.payloads = {}, {}, {}
         self.final = set()
         self.rewards, self.late_rewards = {}, {}
