@@ -7,6 +7,7 @@ import gc
 import tracemalloc
 import weakref
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TypedDict
 
 import pytest
@@ -88,7 +89,10 @@ def test_a_resolution_that_is_let_go_takes_its_values_with_it(goals):
 
 @pytest.mark.slow
 def test_ten_thousand_runs_leave_the_memory_as_it_was():
-    """(51) A hundred at once, a hundred times over; what grows by a byte a run would show."""
+    """(51) A hundred at once, a hundred times over; what grows by a byte a run would show.
+
+    In each of three stretches: the interpreter's own tables grow by a step now and then.
+    """
 
     async def hundred():
         await asyncio.gather(*(GRAPH.resolve("best", given={"x": 1}, deadline=30) for _ in range(100)))
@@ -101,11 +105,12 @@ def test_ten_thousand_runs_leave_the_memory_as_it_was():
 
     async def main():
         tracemalloc.start()
-        before = await held_after(10)  # the last hundred is held by its own task
-        after = await held_after(100)
+        await held_after(9)
+        held = [await held_after(1)]  # the last hundred is held by its own task
+        held += [await held_after(30) for _ in range(3)]
         tracemalloc.stop()
-        return after - before, len(asyncio.all_tasks())
+        return [after - before for before, after in pairwise(held)], len(asyncio.all_tasks())
 
     grown_bytes, tasks = asyncio.run(main())
     assert tasks == 1
-    assert grown_bytes < 10_000
+    assert min(grown_bytes) < 3_000
