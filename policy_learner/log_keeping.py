@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 from policy_learner.chain import dataset_folder
 from policy_learner.compaction import Progress, Shape, compact_day, open_days, rows_of
-from policy_learner.errors import LearnerError
+from policy_learner.errors import BadArchive, LearnerError
 from policy_learner.forgetting import forget_latecomers
 from policy_learner.generation import clean
 from policy_learner.retention import drop_before
 from policy_learner.rows import SCHEMAS
 from policy_learner.segments import View, view
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.errors import ContractError
+from sidecar.contracts.errors import BadSettings, ContractError
 
 _CLOSED_AFTER_MS = 600_000
 """After midnight: the archiver may still write rows of the day before."""
@@ -131,6 +131,24 @@ def cutoff(log_folder: Path, app: str, now_ms: int, retention_days: int) -> date
     if not retention_days or not days:
         return None
     return date.fromisoformat(min(_day_of(now_ms), max(days))) - timedelta(days=retention_days)
+
+
+def check(settings: LearnerSettings) -> None:
+    """Refuse an object store that cannot be one before anything begins.
+
+    Raises:
+        BadSettings: its address is of another form, or the library that speaks to it is missing.
+    """
+    if not settings.archive_url:
+        return
+    try:
+        from policy_learner.log_shipping import open_store
+
+        open_store(settings.archive_url)
+    except ImportError as error:
+        raise BadSettings(f"archive_url needs {error.name}: install sidearm[objects]") from error
+    except BadArchive as error:
+        raise BadSettings(f"archive_url: {error}") from error
 
 
 @contextmanager

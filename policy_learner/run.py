@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from policy_learner.errors import Overtaken
-from policy_learner.log_keeping import keeping, wall_ms
+from policy_learner.log_keeping import check, keeping, wall_ms
 from policy_learner.loop import drain, step
 from policy_learner.report import report
 from policy_learner.state import Deps, Learner, open_learner
@@ -20,9 +20,11 @@ def run(deps: Deps, stop: threading.Event) -> None:
     """Learn until ``stop`` is set; then learn, publish and write what is there, and return.
 
     Raises:
+        BadSettings: the log cannot be copied to where they say.
         Fenced: a later learner runs.
         BadCheckpoint, CannotRebuild: the state cannot be resumed; the message says what to do.
     """
+    check(deps.settings)
     learner = _insist(deps, stop, lambda: open_learner(deps))
     app = deps.application.name
     with keeping(deps.data.log(app), app, deps.settings, wall_ms):

@@ -96,6 +96,7 @@ def test_it_waits_for_a_store_that_is_not_there_yet(start, processes, store, tmp
         ({"SIDEARM_LEARNER_READ_BATCH": "0"}, "read_batch"),
         ({"SIDEARM_LEARNER_BATCH": "3"}, "SIDEARM_LEARNER_BATCH: no such setting"),
         ({"REDIS_URL": "http://example"}, "redis://"),
+        ({"SIDEARM_LEARNER_ARCHIVE_URL": "bucket/shop"}, "s3://bucket/folder"),
     ],
 )
 def test_bad_settings_are_one_line_and_exit_code_2(start, environ, said):
