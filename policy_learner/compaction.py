@@ -277,6 +277,8 @@ def _conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
     Raises:
         BadArchive: it has columns of a later version, or lacks one that must have a value.
     """
+    if table.schema.equals(schema):
+        return table.replace_schema_metadata(None)
     unknown = [name for name in table.column_names if name not in schema.names]
     missing = [f.name for f in schema if f.name not in table.column_names and not f.nullable]
     if unknown or missing:
