@@ -15,6 +15,7 @@ from feature_graph.reasons import can_be_awaited, message_of, not_a_value, plain
 from feature_graph.scope import Notes, StandIn, adopt, note, stand_by, tell_apart
 
 Call = Callable[..., Any]
+Work = Callable[[], Awaitable[None]]
 _THROUGH = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 """What no element keeps to itself."""
 
@@ -81,7 +82,7 @@ def _over_fetch(node: Each, body: Fetch) -> Call:
                     return
 
         while answers.missing:
-            await _together(node.name, [work() for _ in range(min(node.max_in_flight, len(answers.missing)))])
+            await _together(node.name, work, min(node.max_in_flight, len(answers.missing)))
             answers.fail_interrupted()
         note(**answers.told)
         return answers.all()
@@ -265,28 +266,37 @@ async def _own(call: Awaitable[object]) -> object:
         raise FetchCancelled("an element cancelled itself") from cancelled
 
 
-async def _together(name: str, work: list[Any]) -> None:
-    """Run all to their end; the first that fails ends the others and is raised."""
-    tasks = [asyncio.ensure_future(each) for each in work]
+async def _together(name: str, work: Work, workers: int) -> None:
+    """Let so many work to their end; the first that fails ends the others and is raised."""
+    lost: list[BaseException] = []
+    tasks = [asyncio.ensure_future(_caught(work, lost)) for _ in range(workers)]
     for task in tasks:
-        task.add_done_callback(_retrieved)
         adopt(name, task)
+    pending = set(tasks)
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        while pending and not lost:
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
-    failed = next((task for task in tasks if task.done() and not task.cancelled() and task.exception()), None)
-    if failed is not None:
+    if lost:
+        error = lost[0]
+        lost.clear()
         try:
-            failed.result()
+            raise error
         finally:
-            del failed, tasks, task  # the error's traceback holds this frame
+            del error  # its traceback holds this frame
 
 
-def _retrieved(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()
+async def _caught(work: Work, lost: list[BaseException]) -> None:
+    """What a task ends with it keeps, and on 3.12 the frames of the error know the task."""
+    try:
+        await work()
+    except _THROUGH:
+        raise
+    except BaseException as error:
+        if not is_cancelled():  # else nobody asks any more
+            lost.append(error)
 
 
 def _read(answer: Answer) -> object:
