@@ -59,25 +59,36 @@ class Proxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(asyncio.start_unix_server(self._serve, str(self._listen)))
+        server = self._loop.run_until_complete(asyncio.start_unix_server(self._serve, str(self._listen)))
         self._ready.set()
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        server.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0))  # a transport's socket is closed a turn later
+        self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            from_store, to_store = await asyncio.open_unix_connection(str(self._store))
-            ways = [
-                asyncio.ensure_future(self._requests(reader, to_store)),
-                asyncio.ensure_future(self._replies(from_store, writer)),
-            ]
+        try:
+            with contextlib.suppress(OSError):
+                await self._between(reader, writer)
+        finally:
+            writer.close()
+
+    async def _between(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_store, to_store = await asyncio.open_unix_connection(str(self._store))
+        ways = [
+            asyncio.ensure_future(self._requests(reader, to_store)),
+            asyncio.ensure_future(self._replies(from_store, writer)),
+        ]
+        try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             for way in ways:
                 way.cancel()
             to_store.close()
-        writer.close()
 
     async def _requests(self, reader: asyncio.StreamReader, to_store: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
