@@ -76,20 +76,11 @@ class FetchOptions:
     """Set by :func:`batch`: keys of one call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """A node with effects: an ``async def``, run as a task of its own."""
+class _Fetched:
+    """What a fetch and a lookup read from their options."""
 
-    name: str
-    function: Callable[..., Any] = field(repr=False)
-    """As it was written."""
-    parameters: tuple[Parameter, ...]
-    place: str = field(compare=False)
-    options: FetchOptions = field(default_factory=FetchOptions)
-    fallback_calls: bool = False
-    """The fallback is a function of the error."""
-    call: Callable[..., Any] = field(default=lambda: None, repr=False, compare=False)
-    """What a run calls: the function inside its retry, hedge, bulkhead, breaker and cache."""
+    __slots__ = ()
+    options: FetchOptions
 
     @property
     def timeout_s(self) -> float | None:
@@ -103,7 +94,23 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
+class Fetch(_Fetched):
+    """A node with effects: an ``async def``, run as a task of its own."""
+
+    name: str
+    function: Callable[..., Any] = field(repr=False)
+    """As it was written."""
+    parameters: tuple[Parameter, ...]
+    place: str = field(compare=False)
+    options: FetchOptions = field(default_factory=FetchOptions)
+    fallback_calls: bool = False
+    """The fallback is a function of the error."""
+    call: Callable[..., Any] = field(default=lambda: None, repr=False, compare=False)
+    """What a run calls: the function inside its retry, hedge, bulkhead, breaker and cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup(_Fetched):
     """One key of a batch: every key that a run wants when it can move no further shares one call."""
 
     name: str
@@ -115,16 +122,6 @@ class Lookup:
     """The batch's."""
     fallback_calls: bool = False
     call: Callable[..., Any] = field(default=lambda: None, repr=False, compare=False)
-
-    @property
-    def timeout_s(self) -> float | None:
-        """Seconds that one run waits for the key; None: until the run's deadline."""
-        return self.options.timeout_s
-
-    @property
-    def fallback(self) -> object:
-        """A value, a function of the error when ``fallback_calls``, or ``MISSING``."""
-        return self.options.fallback
 
 
 @dataclass(frozen=True, slots=True)
