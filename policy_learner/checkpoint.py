@@ -45,6 +45,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     """The trainer's serialized state, which says of what model it is."""
     progressive: bytes = b""
     """The windows of the progressive metrics."""
+    calibration: bytes = b""
+    """The window that calibrator and ECDF are fitted on; empty: from before there was one."""
 
 
 def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:

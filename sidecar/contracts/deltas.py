@@ -27,6 +27,7 @@ from sidecar.contracts.weights import (
     Weights,
     WeightsHeader,
     WeightValues,
+    check_header,
     decode_weights,
     encode_weights,
     seal,
@@ -106,6 +107,7 @@ def decode_delta(record: bytes) -> Delta:
     values = np.frombuffer(body, "<f4", stored.entries, offset=indices.nbytes)
     _check(indices, values, 1 << stored.bits)
     header = WeightsHeader(**{name: getattr(stored, name) for name in WeightsHeader.__struct_fields__})
+    check_header(header)
     return Delta(header, stored.base_version, stored.base_checksum, stored.checksum, indices, values)
 
 

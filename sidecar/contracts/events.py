@@ -80,6 +80,10 @@ class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     gave an arm's feature itself, the column has none for that arm."""
     arm_outcomes: dict[str, Levels] = {}
     """For nodes of per-arm features: how each arm's was had, where that is not what ``outcomes`` says."""
+    expected: float | None = None
+    """The reward that was expected of ``arm`` (its score, calibrated); None when nobody asked, or knew."""
+    rank: float | None = None
+    """The share of arms shown before that were scored no higher than ``arm``, 0 to 1; None likewise."""
 
 
 _decode = msgspec.msgpack.Decoder(DecisionEvent).decode

@@ -6,7 +6,8 @@
 
 The body is sparse (all indices as uint32, then all values as float32) or dense (float32), little-endian,
 whichever is smaller; the header says which. Small changes travel as ``deltas.py`` has it. VW loads a
-truncated model without a word: this must not.
+truncated model without a word: this must not. Calibrator and ECDF stand in the header: readers that do not
+know them yet read the weights all the same.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from sidecar.contracts.calibration import Calibration, check_calibration
 from sidecar.contracts.errors import BadWeights
 
 WeightValues = npt.NDArray[np.float32]
@@ -49,6 +51,8 @@ class WeightsHeader(Struct, frozen=True, kw_only=True):
     """The learner's fencing epoch."""
     examples: Count
     """Examples learned since the model was cold."""
+    calibration: Calibration | msgspec.UnsetType = msgspec.UNSET
+    """What the scores mean; unset before the first examples, and in records of before there was one."""
 
 
 class _Stored(WeightsHeader, frozen=True, kw_only=True):
@@ -75,9 +79,10 @@ def weights_of(header: WeightsHeader, values: WeightValues) -> Weights:
     """Weights with a read-only copy of ``values``.
 
     Raises:
-        BadWeights: another length than ``2 ** bits``, or a value that is not finite.
+        BadWeights: another length than ``2 ** bits``, a value that is not finite, or a curve that is none.
     """
     kept = np.array(values, dtype="<f4")
+    check_header(header)
     _check_values(header, kept)
     kept.flags.writeable = False
     return Weights(header, kept)
@@ -109,9 +114,20 @@ def decode_weights(record: bytes) -> Weights:
     values = _sparse(stored, body) if stored.body == "sparse" else _dense(stored, body)
     fields = {name: getattr(stored, name) for name in WeightsHeader.__struct_fields__}
     header = WeightsHeader(**fields)
+    check_header(header)
     _check_values(header, values)
     values.flags.writeable = False
     return Weights(header, values)
+
+
+def check_header(header: WeightsHeader) -> None:
+    """Refuse what a header's own types cannot.
+
+    Raises:
+        BadWeights: its calibration must not be served.
+    """
+    if header.calibration is not msgspec.UNSET:
+        check_calibration(header.calibration)
 
 
 def seal(magic: bytes, header: bytes, *body: bytes) -> bytes:

@@ -42,13 +42,22 @@ class ScoreRequest(Struct, frozen=True, array_like=True):
     """Version of the catalogue that ``rows[].arms`` points into."""
     arms: tuple[Arm, ...] = ()
     """The table itself; empty when the sidecar should hold it already."""
+    calibrated: bool = False
+    """Whether each row is to have its columns ``expected`` and ``ranks``."""
 
 
 class ScoredRow(Struct, frozen=True, array_like=True):
-    """What decides: float32 scores and float64 probabilities, little-endian, one per eligible arm."""
+    """Little-endian, one value per eligible arm: first what decides, then what only the log needs."""
 
     scores: bytes
+    """float32."""
     pmf: bytes
+    """float64."""
+    expected: bytes = b""
+    """float32: the reward to be expected of each arm. Empty when it was not asked for, or before the model's
+    first examples."""
+    ranks: bytes = b""
+    """float32, 0 to 1: the share of arms shown lately that were scored no higher. Empty likewise."""
 
 
 class ScoreResponse(Struct, frozen=True, array_like=True):

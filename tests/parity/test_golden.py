@@ -14,6 +14,7 @@ import pytest
 
 from sidecar.contracts.application import Arm, Exploration, catalogue_of, decode_arms, encode_arms
 from sidecar.contracts.arm_features import Levels, column_of
+from sidecar.contracts.calibration import Calibration, curve_of
 from sidecar.contracts.deltas import apply_deltas, decode_delta, encode_delta, summed
 from sidecar.contracts.events import DecisionEvent, decode_decision, encode_decision
 from sidecar.contracts.weights import WeightsHeader, decode_weights, encode_weights, weights_of
@@ -69,6 +70,8 @@ WITH_ARM_FEATURES = msgspec.structs.replace(
     arm_outcomes={"price": Levels(("ok", "fallback"), b"\x01\x01\x02")},
 )
 """What the second form of the event added."""
+CALIBRATED = msgspec.structs.replace(WITH_ARM_FEATURES, expected=0.0625, rank=0.75)
+"""What the third form added."""
 PLAIN = DecisionEvent(
     decision_id="0-18bcfe568000000000000000001",
     session_id="s",
@@ -92,7 +95,14 @@ PLAIN = DecisionEvent(
 )
 
 
-def _weights(fill: float):
+CALIBRATION = Calibration(
+    curve_of(np.array([-0.5, 0.25, 1.0]), np.array([0.0, 0.0, 0.125])),
+    curve_of(np.array([-1.0, 0.5]), np.array([0.25, 1.0])),
+    examples=1024,
+)
+
+
+def _weights(fill: float, calibration: Calibration | msgspec.UnsetType = msgspec.UNSET):
     header = WeightsHeader(
         version=7,
         bits=8,
@@ -101,6 +111,7 @@ def _weights(fill: float):
         trained_until_ms=1_700_000_000_000,
         epoch=2,
         examples=40,
+        calibration=calibration,
     )
     values = np.full(256, fill, np.float32)
     values[[0, 3, 200, 255]] = [1.5, -2.25, 1e-30, 0.1]
@@ -116,6 +127,12 @@ def test_decision_events_of_the_first_form(name, event):
 @pytest.mark.parametrize(
     ("name", "event"), [("decision-2-full", WITH_ARM_FEATURES), ("decision-2-plain", PLAIN)]
 )
+def test_decision_events_of_the_second_form(name, event):
+    """They know nothing of what a score means, and decode to an event without."""
+    assert decode_decision((GOLDEN / f"{name}.bin").read_bytes()) == event
+
+
+@pytest.mark.parametrize(("name", "event"), [("decision-3-full", CALIBRATED), ("decision-3-plain", PLAIN)])
 def test_decision_events(name, event):
     """A stored decision decodes to the same event, which encodes to the same bytes."""
     stored = (GOLDEN / f"{name}.bin").read_bytes()
@@ -124,22 +141,33 @@ def test_decision_events(name, event):
 
 
 @pytest.mark.parametrize(("name", "fill"), [("weights-1-sparse", 0.0), ("weights-1-dense", 0.5)])
-def test_weights_records(name, fill):
+def test_weights_records_without_a_calibration(name, fill):
     """A stored record decodes to the same weights, which encode to the same bytes."""
-    stored, weights = (GOLDEN / f"{name}.bin").read_bytes(), _weights(fill)
+    _check_weights(name, _weights(fill))
+
+
+@pytest.mark.parametrize(("name", "fill"), [("weights-2-sparse", 0.0), ("weights-2-dense", 0.5)])
+def test_weights_records(name, fill):
+    """The same of records that say what their scores mean."""
+    _check_weights(name, _weights(fill, CALIBRATION))
+
+
+def _check_weights(name, weights):
+    stored = (GOLDEN / f"{name}.bin").read_bytes()
     assert decode_weights(stored).header == weights.header
     assert decode_weights(stored).values.tobytes() == weights.values.tobytes()
     assert encode_weights(weights) == stored
 
 
-def test_deltas():
+@pytest.mark.parametrize(("name", "calibration"), [("delta-1", msgspec.UNSET), ("delta-2", CALIBRATION)])
+def test_deltas(name, calibration):
     """A stored delta leads from one golden record to another, and encodes to the same bytes."""
-    stored = (GOLDEN / "delta-1.bin").read_bytes()
-    base, fresh = (summed(encode_weights(_weights(fill))) for fill in (0.0, 0.5))
+    stored = (GOLDEN / f"{name}.bin").read_bytes()
+    base, fresh = summed(encode_weights(_weights(0.0))), summed(encode_weights(_weights(0.5, calibration)))
     assert encode_delta(base, fresh) == stored
-    assert (
-        apply_deltas(base, [decode_delta(stored)]).weights.values.tobytes() == fresh.weights.values.tobytes()
-    )
+    applied = apply_deltas(base, [decode_delta(stored)]).weights
+    assert applied.values.tobytes() == fresh.weights.values.tobytes()
+    assert applied.header.calibration == calibration
 
 
 def test_catalogues():
