@@ -139,7 +139,8 @@ def decode_version(entry: Entry) -> VersionEntry:
         numbers = [int(fields[name]) for name in (b"version", b"epoch", b"examples")]
         version, epoch, examples = numbers
         batches = decode_batches(fields[b"batches"])
-        return VersionEntry(position, version, epoch, examples, batches, text(fields[b"checksum"]))
+        base = text(fields.get(b"base", b""))
+        return VersionEntry(position, version, epoch, examples, batches, text(fields[b"checksum"]), base)
     except (KeyError, ValueError) as error:
         raise BadEvent(f"entry {position} of the version log: {error!r}") from error
 

@@ -48,8 +48,14 @@ class Publisher:
         self._sent: Summed | None = None
         self._stands: Summed | None = None
 
-    def publication_of(self, record: Record, batches: Sequence[Batch]) -> Publication:
-        """A version of the weights as it is published: whole, or as a delta onto the one that stands."""
+    def publication_of(self, record: Record, batches: Sequence[Batch], base: str = "") -> Publication:
+        """A version of the weights as it is published: whole, or as a delta onto the one that stands.
+
+        Args:
+            record: the version.
+            batches: what it was trained on.
+            base: id of the base that they were trained on; empty: the version before.
+        """
         header = record.weights.header
         self._sent = Summed(record.weights, record.checksum)
         publication = Publication(
@@ -60,6 +66,7 @@ class Publisher:
             examples=header.examples,
             batches=tuple(batches),
             checksum=record.checksum,
+            base=base,
         )
         delta = self._delta(self._sent, len(record.encoded))
         if self._stands is None or not delta:

@@ -45,6 +45,8 @@ class VersionEntry(NamedTuple):
     examples: int
     batches: tuple[Batch, ...]
     checksum: str
+    base: str = ""
+    """Id of the base that ``batches`` were trained on; empty: the version before."""
 
 
 def is_learnt(event: DecisionEvent) -> bool:
@@ -130,6 +132,7 @@ def version_table(entries: Sequence[VersionEntry]) -> pa.Table:
             [msgspec.structs.asdict(batch) for batch in one.batches],
             one.checksum,
             one.position,
+            one.base or None,
         )
         for one in entries
     ]
@@ -146,6 +149,7 @@ def version_entries(table: pa.Table) -> list[VersionEntry]:
             row["examples"],
             tuple(Batch(b["partition"], b["first"], b["last"]) for b in row["batches"]),
             row["checksum"],
+            row.get("base") or "",  # older files have no such column
         )
         for row in table.to_pylist()
     ]

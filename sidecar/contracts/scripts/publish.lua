@@ -2,7 +2,8 @@
 -- publish: weights, version, epoch and stream positions in one write, with a notice on the version log.
 --
 -- KEYS w log epoch skew deltas
--- ARGV epoch, version, record, positions, examples, batches, checksum, delta, base version, base checksum
+-- ARGV epoch, version, record, positions, examples, batches, checksum, delta, base version, base checksum,
+--      the base that the model was taken over from (empty: it goes on from the version before)
 -- The record is empty when the delta is all that is sent, the delta when there is none. From the last record
 -- on, every version has its delta in the stream, so that whoever reads both in one step has the newest.
 -- Answers FENCED (another learner took over: exit), STALE (a version as new is there: reload), BASE (a delta
@@ -11,11 +12,11 @@
 
 local w, log, epoch_key, skew, deltas = unpack(KEYS)
 local epoch, version, record, positions, examples, batches, checksum = unpack(ARGV)
-local delta, base, base_checksum = ARGV[8], ARGV[9], ARGV[10]
+local delta, base, base_checksum, taken_over = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local KEPT = 64 -- deltas from before the record: for followers that are a little behind it
 
-if #ARGV ~= 10 or not (tonumber(epoch) and tonumber(version)) then
-  return redis.error_reply('BADBATCH a publication has 10 arguments, epoch and version being numbers')
+if #ARGV ~= 11 or not (tonumber(epoch) and tonumber(version)) then
+  return redis.error_reply('BADBATCH a publication has 11 arguments, epoch and version being numbers')
 end
 
 local taken = tonumber(redis.call('GET', epoch_key) or '0')
@@ -36,6 +37,11 @@ if is_whole then
   redis.call('XTRIM', deltas, 'MAXLEN', KEPT)
 end
 if follows then redis.call('XADD', deltas, now .. '-*', 'version', version, 'delta', delta) end
-redis.call('XADD', log, now .. '-*', 'version', version, 'epoch', epoch, 'examples', examples,
-  'batches', batches, 'checksum', checksum)
+local entry = {'version', version, 'epoch', epoch, 'examples', examples, 'batches', batches,
+  'checksum', checksum}
+if taken_over ~= '' then
+  entry[#entry + 1] = 'base'
+  entry[#entry + 1] = taken_over
+end
+redis.call('XADD', log, now .. '-*', unpack(entry))
 return 'OK'

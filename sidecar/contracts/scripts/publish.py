@@ -55,6 +55,8 @@ class Publication(Struct, frozen=True, kw_only=True):
     base_checksum: str = ""
     whole: bool = True
     """Whether ``record`` is written; without it there must be a delta."""
+    base: str = ""
+    """Id of the base that ``batches`` were trained on; empty: the version before."""
 
 
 def publish_call(app: str, publication: Publication) -> Call:
@@ -77,6 +79,7 @@ def publish_call(app: str, publication: Publication) -> Call:
         publication.delta,
         str(publication.base_version),
         publication.base_checksum,
+        publication.base,
     )
     return Call("publish", where, what)
 
