@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,17 +19,11 @@ from policy_learner.errors import CannotRebuild
 from policy_learner.positions import START, date_of, order
 from policy_learner.rows import VersionEntry, version_entries
 from policy_learner.segments import Group, Position, Segment, View, first_of, groups_of, read, view
-from sidecar.contracts.events import DecisionEvent, decode_decision
+from policy_learner.teaching import Teaching
+from sidecar.contracts.events import decode_decision
 from sidecar.contracts.log_files import NOTHING, live_name
 
 _PIECES_HELD = 32
-
-
-class LoggedExample(NamedTuple):
-    """A row of the log as far as training needs it."""
-
-    event: DecisionEvent
-    reward: float
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class LogReader:
         self._groups: dict[Path, list[Group]] = {}
         self._held: OrderedDict[Segment, dict[int, _Piece]] = OrderedDict()
 
-    def examples(self, partition: int, first: str, last: str) -> list[LoggedExample]:
+    def examples(self, partition: int, first: str, last: str) -> list[Teaching]:
         """The examples from ``first`` to ``last``, both included.
 
         Raises:
@@ -156,10 +149,8 @@ def _lane(table: pa.Table, last: Position | None = None) -> _Piece:
     return _Piece(last or positions[-1], positions, table["event"], table["reward"])
 
 
-def _slice(file: _Piece, low: Position, high: Position) -> list[LoggedExample]:
+def _slice(file: _Piece, low: Position, high: Position) -> list[Teaching]:
     start, stop = bisect_left(file.positions, low), bisect_right(file.positions, high)
     events = file.events.slice(start, stop - start).to_pylist()
     rewards = file.rewards.slice(start, stop - start).fill_null(math.nan).to_pylist()  # refused, as it was
-    return [
-        LoggedExample(decode_decision(event), reward) for event, reward in zip(events, rewards, strict=True)
-    ]
+    return [Teaching(decode_decision(event), reward) for event, reward in zip(events, rewards, strict=True)]

@@ -47,6 +47,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     """The windows of the progressive metrics."""
     calibration: bytes = b""
     """The window that calibrator and ECDF are fitted on; empty: from before there was one."""
+    watched: int | None = None
+    """Examples that the metrics have seen; None: all."""
 
 
 def save(folder: Path, checkpoint: Checkpoint, record: bytes) -> Path:

@@ -70,11 +70,10 @@ def learn(learner: Learner, chunks: Sequence[Chunk]) -> None:
     progress = learner.progress
     for chunk in chunks:
         batch = Batch(chunk.partition, chunk.first, chunk.last)
-        events = [(lesson.joined.decision, lesson.reward) for lesson in chunk.lessons]
-        trained = learner.training.train(batch, events)
-        if trained.examples:
+        trained = learner.training.train(batch, [lesson.taught for lesson in chunk.lessons])
+        if trained.effects:
             progress.batches.append(batch)
-            progress.since += trained.examples
+            progress.since += trained.effects
         progress.positions[chunk.partition] = chunk.last
         refused = [(chunk.lessons[place].entry, reason) for place, reason in trained.refused]
         in_order = sorted([*refused, *chunk.undecoded], key=lambda one: order(one[0][0]))
@@ -166,6 +165,7 @@ def checkpoint(learner: Learner, now: bool = False) -> None:
         trained=tuple(training.trained),
         state=training.trainer.serialize(),
         progressive=training.progressive.state(),
+        watched=training.watched,
     )
     record = training.record(progress.version, progress.version_epoch)
     save(learner.deps.data.checkpoints(application.name), saved, record.encoded)

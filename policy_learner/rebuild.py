@@ -187,7 +187,7 @@ def _train_batch(past: Past, training: Training, reader: LogReader, batch: Batch
         training.train(batch, reader.examples(batch.partition, batch.first, batch.last))
         return
     lessons = lessons_of(keys, entries, past.application.reward)
-    trained = training.train(batch, [(lesson.joined.decision, lesson.reward) for lesson in lessons])
+    trained = training.train(batch, [lesson.taught for lesson in lessons])
     for place, reason in trained.refused:
         past.dead_letters.bury(keys, lessons[place].entry, reason)
 

@@ -132,6 +132,7 @@ def _caught_up(past: Past, state: _State) -> _State:
         trained=tuple(training.trained),
         state=training.trainer.serialize(),
         progressive=training.progressive.state(),
+        watched=training.watched,
     )
     return _State(saved, training.record(saved.version, saved.epoch))
 

@@ -9,10 +9,10 @@ import redis
 
 from policy_learner.failpoints import reached
 from policy_learner.streams import Entry, Wanted, read_all_after
+from policy_learner.teaching import Teaching, teaching_of
 from sidecar.contracts.application import Application, RewardConfig
 from sidecar.contracts.errors import BadEvent, BadId
 from sidecar.contracts.events import JoinedDecision
-from sidecar.contracts.joining import join
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.finalise import decode_example, finalise_call
@@ -21,11 +21,11 @@ from sidecar.contracts.store import Scripts
 
 
 class Lesson(NamedTuple):
-    """One finalised decision and what came of it."""
+    """One entry and what it teaches."""
 
     entry: Entry
     joined: JoinedDecision
-    reward: float
+    taught: Teaching
 
 
 class Chunk(NamedTuple):
@@ -112,9 +112,10 @@ def _chunk(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> Chunk:
 def _lesson(keys: Keys, entry: Entry, reward: RewardConfig) -> Lesson | BadEvent:
     try:
         joined = decode_example(keys.partition, *entry)
+        taught = teaching_of(joined, reward)
     except (BadEvent, BadId) as error:
         return BadEvent(str(error))
-    return Lesson(entry, joined, join(joined.rewards, reward).value)
+    return Lesson(entry, joined, taught)
 
 
 def _batches(ids: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -88,9 +88,9 @@ class Progress:
     batches: list[Batch] = field(default_factory=list)
     """Trained on since the last version, in order."""
     since: int = 0
-    """Examples in ``batches``."""
+    """Effects in ``batches``: examples trained on, and seen by the metrics."""
     judged: int = 0
-    """Examples in ``batches`` when the gate last refused: as they are, it need not look again."""
+    """Effects in ``batches`` when the gate last refused: as they are, it need not look again."""
     refused: list[tuple[int, Entry, str]] = field(default_factory=list)
     """Partition, entry and reason of what could not be learnt and is not with the dead letters yet."""
     outstanding: Publication | None = None

@@ -30,11 +30,13 @@ from policy_learner.vw_format import (
     arm_line,
     check_arms,
     context_line,
+    corrected,
     packed,
     reward_signed,
     text_of,
 )
 from sidecar.contracts.application import Arm, ModelConfig
+from sidecar.contracts.errors import BadEvent
 
 __all__ = ["Example", "Foreseen", "Trainer"]
 
@@ -183,6 +185,11 @@ class Trainer:
         return [self._parsed.get(arm) for arm in arms]
 
     def _checked(self, example: Example) -> ExampleText:
+        if example.correction and self._model.cb_type != "mtr":
+            raise BadEvent(
+                f"{example.event.decision_id} is a correction: cb_type {self._model.cb_type} cannot learn it,"
+                " mtr can"
+            )
         if example.arms not in self._parsed_sets:
             check_arms(example.arms)
             for arm in example.arms:
@@ -191,10 +198,15 @@ class Trainer:
 
     def _learn_one(self, text: ExampleText, expected: Foreseen) -> None:
         lines = [_parse(self._core, text.context), *self._parsed_sets.get(text.arms)]
-        lines[text.shown + 1] = _parse(self._core, text.label + self._lines.get(text.arms[text.shown]))
+        label = text.label if text.correction is None else self._correction(text, lines)
+        lines[text.shown + 1] = _parse(self._core, label + self._lines.get(text.arms[text.shown]))
         predicted = dict(cast(_Predicted, self._core.predict_then_learn_multi_ex_one(lines)))
         expected.shown.append(0.0 - predicted[text.shown])
         expected.costs.append(packed(predicted.values()))
+
+    def _correction(self, text: ExampleText, lines: list[_Parsed]) -> str:
+        predicted = dict(cast(_Predicted, self._core.predict_multi_ex_one(lines)))
+        return corrected(text, predicted[text.shown])
 
     def _is_finite(self) -> bool:
         """Whether every column of the state is; extremes tell, and need no temporary array."""

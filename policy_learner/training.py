@@ -18,10 +18,11 @@ from policy_learner.gate_sample import GateSample
 from policy_learner.positions import START, ms_of
 from policy_learner.progressive import ProgressiveMetrics
 from policy_learner.rows import is_learnt
+from policy_learner.teaching import TRAINED, Effect, Teaching
 from policy_learner.trainer import Example, Foreseen, Trainer
+from policy_learner.watching import as_served, is_watchable, some_of
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
-from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.scripts.publish import Batch
 from sidecar.contracts.weights import Weights, WeightsHeader, encode_weights, weights_of
 
@@ -41,6 +42,13 @@ class Trained(NamedTuple):
     """Trained on."""
     refused: list[Refused]
     """In the order of the batch."""
+    watched: int = 0
+    """Trained on before, and now seen with their rewards by the metrics and the gate: also an effect."""
+
+    @property
+    def effects(self) -> int:
+        """What a rebuild must do again."""
+        return self.examples + self.watched
 
 
 class Record(NamedTuple):
@@ -50,6 +58,18 @@ class Record(NamedTuple):
     encoded: bytes
     checksum: str
     """sha256 of ``encoded``."""
+
+
+class _Asked(NamedTuple):
+    """A batch, sorted by what is done with it."""
+
+    examples: list[Example]
+    """To be trained on, in order."""
+    places: list[int]
+    """Of each, in the batch."""
+    watched: list[Example]
+    refused: list[Refused]
+    """Could not even be made an example."""
 
 
 class Training:
@@ -62,6 +82,7 @@ class Training:
         trained: last position trained on, for each partition.
         examples: trained on so far.
         sample: the gate's, if it wants one.
+        watched: examples that the metrics have seen so far; None: all of them.
     """
 
     def __init__(
@@ -72,11 +93,13 @@ class Training:
         trained: Sequence[str] = (),
         examples: int = 0,
         sample: GateSample | None = None,
+        watched: int | None = None,
     ) -> None:
         self._model, self._arms = application.model, ArmSets(catalogues)
         self.trainer = trainer or Trainer(application.model)
         self.trained = list(trained) or [START] * application.partitions
         self.examples = examples
+        self.watched = examples if watched is None else watched
         self.latest: Sequence[Example] = ()
         """Examples of the last batch, for the gate."""
         self.progressive = ProgressiveMetrics(application.exploration)
@@ -96,39 +119,64 @@ class Training:
             BadCheckpoint: it is of another model.
         """
         trainer = Trainer.restore(application.model, saved.state)
-        training = cls(application, catalogues, trainer, saved.trained, saved.examples, sample)
+        training = cls(application, catalogues, trainer, saved.trained, saved.examples, sample, saved.watched)
         training.progressive.restore(saved.progressive)
         return training
 
-    def train(self, batch: Batch, events: Sequence[tuple[DecisionEvent, float]]) -> Trained:
+    def train(self, batch: Batch, lessons: Sequence[Teaching]) -> Trained:
         """Train on one stretch of the log, in order. Either all of it has its effect, or this raised."""
-        examples: list[Example] = []
-        places: list[int] = []
-        refused: list[Refused] = []
-        for place, (event, reward) in enumerate(events):
-            if not is_learnt(event):
+        asked = self._asked(lessons)
+        foreseen, spoilt = self._learn(asked.examples)
+        done = [n for n in range(len(asked.examples)) if n not in spoilt]
+        self._note(batch, [asked.examples[n] for n in done], asked.watched)
+        told = [at for at, n in enumerate(done) if lessons[asked.places[n]].effect is Effect.LEARNT]
+        self._watch(batch, [self.latest[at] for at in told], some_of(foreseen, told))
+        self._watch(batch, asked.watched, as_served(asked.watched))
+        refused = [*asked.refused, *(Refused(asked.places[n], reason) for n, reason in spoilt.items())]
+        return Trained(len(done), sorted(refused), len(asked.watched))
+
+    def _asked(self, lessons: Sequence[Teaching]) -> _Asked:
+        """What of a batch is to be learnt, and what is to be watched."""
+        asked = _Asked([], [], [], [])
+        for place, (event, reward, effect) in enumerate(lessons):
+            if effect is Effect.NONE or not is_learnt(event):
                 continue
             try:
-                arms = self._arms.of(event)
+                example = Example(event, self._arms.of(event), reward, effect is Effect.CORRECTED)
             except (BadEvent, UnknownCatalogue) as error:
-                refused.append(Refused(place, str(error)))
+                if effect in TRAINED:
+                    asked.refused.append(Refused(place, str(error)))
                 continue
-            examples.append(Example(event, arms, reward))
-            places.append(place)
-        foreseen, spoilt = self._learn(examples)
-        if foreseen.shown:
-            learnt = [one for n, one in enumerate(examples) if n not in spoilt] if spoilt else examples
-            self._note(learnt, foreseen, batch)
-        refused += [Refused(places[n], reason) for n, reason in spoilt.items()]
-        return Trained(len(foreseen.shown), sorted(refused))
+            if effect in TRAINED:
+                asked.examples.append(example)
+                asked.places.append(place)
+            elif self._was_learnt(example):
+                asked.watched.append(example)
+        return asked
 
-    def _note(self, learnt: Sequence[Example], foreseen: Foreseen, batch: Batch) -> None:
-        self.progressive.observe(learnt, foreseen, self.examples, ms_of(batch.last))
+    def _was_learnt(self, example: Example) -> bool:
+        """What is poison at the end was refused at the beginning too."""
+        try:
+            self.trainer.check(example)
+        except BadEvent:
+            return False
+        return is_watchable(example)
+
+    def _note(self, batch: Batch, learnt: Sequence[Example], watched: Sequence[Example]) -> None:
+        if learnt or watched:
+            self.trained[batch.partition] = batch.last
+        if learnt:
+            self.examples += len(learnt)
+            self.latest = learnt
+
+    def _watch(self, batch: Batch, examples: Sequence[Example], foreseen: Foreseen) -> None:
+        """Show examples, with their rewards and what was foreseen of them, to the metrics and the gate."""
+        if not examples:
+            return
+        self.progressive.observe(examples, foreseen, self.watched, ms_of(batch.last))
         if self._sample is not None:
-            self._sample.observe(learnt, self.examples)
-        self.trained[batch.partition] = batch.last
-        self.examples += len(learnt)
-        self.latest = learnt
+            self._sample.observe(examples, self.watched)
+        self.watched += len(examples)
 
     def _learn(self, examples: Sequence[Example]) -> tuple[Foreseen, dict[int, str]]:
         """Learn all at once; where one is poison, the rest one by one.

@@ -38,6 +38,8 @@ class Example(NamedTuple):
     arms: tuple[Arm, ...]
     """The eligible arms with the features they were scored with (``contracts.events.arms_of``)."""
     reward: float
+    correction: bool = False
+    """``reward`` is what is to be added to what the model was told of this decision before."""
 
 
 class ExampleText(NamedTuple):
@@ -46,9 +48,12 @@ class ExampleText(NamedTuple):
     decision_id: str
     context: str
     label: str
-    """Goes before the line of the arm that was shown."""
+    """Goes before the line of the arm that was shown. Of a correction it depends on what is predicted just
+    then: see :func:`corrected`."""
     arms: tuple[Arm, ...]
     shown: int
+    correction: tuple[float, float] | None = None
+    """Of a correction: the difference of the reward, and the probability."""
 
 
 class Foreseen(NamedTuple):
@@ -82,13 +87,14 @@ def text_of(example: Example) -> ExampleText:
     """An example that VW can learn from without harm.
 
     Raises:
-        BadEvent: it would poison the model: a propensity outside (0, 1], a reward that is not finite or
-            beyond ``REWARD_LIMIT``, a context feature outside its range, an arm that is not the one
-            that was shown. The message says which decision, which value, and what is legal.
+        BadEvent: it would poison the model: a propensity or an inclusion probability outside (0, 1], a reward
+            that is not finite or beyond ``REWARD_LIMIT``, a context feature outside its range, an arm that is
+            not the one that was shown. The message says which decision, which value, and what is legal.
     """
-    event, arms, reward = example
-    if not 0.0 < event.propensity <= 1.0:
-        raise BadEvent(f"{event.decision_id} has propensity {event.propensity}: legal is above 0, to 1")
+    event, arms, reward, correction = example
+    for name, chance in (("propensity", event.propensity), ("inclusion", event.inclusion_probability)):
+        if not 0.0 < chance <= 1.0:
+            raise BadEvent(f"{event.decision_id} has {name} {chance}: legal is above 0, to 1")
     if not -REWARD_LIMIT <= reward <= REWARD_LIMIT:
         raise BadEvent(
             f"{event.decision_id} has reward {reward}: legal are -{REWARD_LIMIT:g} to {REWARD_LIMIT:g}"
@@ -96,8 +102,23 @@ def text_of(example: Example) -> ExampleText:
     shown = event.arm_index
     if not 0 <= shown < len(arms) or arms[shown].id != event.arm:
         raise BadEvent(f"{event.decision_id} showed {event.arm!r}, which is not arm {shown} of {len(arms)}")
-    label = f"0:{_number(0.0 - reward)}:{_number(event.propensity)} "
-    return ExampleText(event.decision_id, context_line(event.context), label, arms, shown)
+    # Whoever was kept with probability q stands for 1/q decisions: VW weighs by 1/probability.
+    probability = event.propensity * event.inclusion_probability
+    context = context_line(event.context)
+    if correction:
+        return ExampleText(event.decision_id, context, "", arms, shown, (reward, probability))
+    return ExampleText(event.decision_id, context, _label(0.0 - reward, probability), arms, shown)
+
+
+def corrected(text: ExampleText, predicted_cost: float) -> str:
+    """The label of a correction: what is predicted just now, plus the difference.
+
+    Its gradient is the difference of two squared losses, that of the reward and that of what was assumed:
+    ``(p - r) - (p - a) = -(r - a)``, whatever is predicted.
+    """
+    assert text.correction is not None
+    difference, probability = text.correction
+    return _label(predicted_cost - difference, probability)
 
 
 def context_line(features: Features) -> str:
@@ -133,6 +154,10 @@ def reward_signed(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """VW's cost-signed weights or predictions as ours. Subtracted, not negated: no weight becomes -0.0."""
     signed: npt.NDArray[np.float32] = np.float32(0.0) - values
     return signed
+
+
+def _label(cost: float, probability: float) -> str:
+    return f"0:{_number(cost)}:{_number(probability)} "
 
 
 def _feature(full_hash: int, value: float, seed: int) -> str:

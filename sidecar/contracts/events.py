@@ -188,3 +188,9 @@ class JoinedDecision(Struct, frozen=True):
     rewards: tuple[RewardRecord, ...]
     payload: bytes
     """The decision as stored."""
+    kind: str = "F"
+    """F final, N never activated; A assumed, C corrected, E earliest: before the horizon, no books."""
+    mode: str = "w"
+    """Of the decision: w wait, a assume, e earliest."""
+    key: str = ""
+    """Of C: the reward that it is for."""

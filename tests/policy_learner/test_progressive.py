@@ -10,6 +10,7 @@ import pytest
 from policy_learner.catalogues import Catalogues
 from policy_learner.progressive import SLICES, ProgressiveMetrics, Window, auc_of, figures_of
 from policy_learner.slices import Rows, Slice, add, slice_of
+from policy_learner.teaching import Teaching
 from policy_learner.trainer import Trainer
 from policy_learner.training import Training
 from policy_learner.vw_format import Foreseen, packed
@@ -143,7 +144,7 @@ def batches(count):
         events = []
         for _ in range(130):
             event = decision(rng, features(rng, PLAIN_NAMES), CATALOGUE)
-            events.append((event, float(rng.random() < 0.3)))
+            events.append(Teaching(event, float(rng.random() < 0.3)))
         at = 1_700_000_000_000 + 20_000 * n
         yield Batch(0, f"{at}-0", f"{at}-129"), events
 
