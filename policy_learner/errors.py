@@ -10,6 +10,7 @@
         ├── BadBackup           a backup is not whole, or cannot be restored here
         │   └── NothingToBackUp     there is no checkpoint yet
         ├── CannotRebuild       the published weights cannot be had again from checkpoint and log
+        │   └── BadBase             a model trained again from the log is not there, or not one to go on from
         ├── TrainerPoisoned     an example left state behind that is not finite
         ├── BrokenChain         the log's files do not follow one another
         └── BadArchive          a row or file of the log is not what it claims to be
@@ -54,6 +55,10 @@ class NothingToBackUp(BadBackup):
 
 class CannotRebuild(LearnerError):
     """Examples behind a published version are gone from the store and from the log."""
+
+
+class BadBase(CannotRebuild):
+    """A base that is not there, not whole, or not one that this learner can go on from."""
 
 
 class TrainerPoisoned(LearnerError):

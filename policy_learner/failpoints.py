@@ -37,6 +37,11 @@ Moment = Literal[
     "manifest written",
     "manifest swapped",
     "replaced file removed",
+    "base written",
+    "base offered",
+    "base taken",
+    "base gated",
+    "base settled",
 ]
 MOMENTS: tuple[str, ...] = get_args(Moment)
 VARIABLE = "SIDEARM_FAILPOINT"

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 import redis
 
-from policy_learner import archive_reader, checkpoint
+from policy_learner import archive_reader, checkpoint, rebases
 from policy_learner.archive_reader import LogReader
 from policy_learner.catalogues import Catalogues
 from policy_learner.checkpoint import Checkpoint
@@ -143,6 +143,8 @@ def usable(saved: Checkpoint | None, application: Application) -> Checkpoint | N
 def versions_between(past: Past, after: int, until: int) -> list[VersionEntry]:
     """What was trained for each version after ``after``: from the store, and what it lacks, from the log.
 
+    Not for those before the last base: nothing of them is left in the model.
+
     Raises:
         CannotRebuild: a version is in neither.
     """
@@ -152,13 +154,14 @@ def versions_between(past: Past, after: int, until: int) -> list[VersionEntry]:
     if len(found) < until - after:
         archived = archive_reader.versions(past.log_folder, past.name)
         found = {entry.version: entry for entry in archived if after < entry.version <= until} | found
-    missing = [version for version in range(after + 1, until + 1) if version not in found]
+    first = max((entry.version for entry in found.values() if entry.base), default=after + 1)
+    missing = [version for version in range(first, until + 1) if version not in found]
     if missing:
         raise CannotRebuild(
             f"version {until} is published, and what version {missing[0]} was trained on is neither in the "
             f"store nor in the log below {past.log_folder}: is this the right data folder?"
         )
-    return [found[version] for version in range(after + 1, until + 1)]
+    return [found[version] for version in range(first, until + 1)]
 
 
 def train_again(
@@ -167,29 +170,40 @@ def train_again(
     """From the checkpoint through every version since, in the recorded order."""
     training = _restored(past, saved)
     reader = LogReader(past.log_folder, past.name, past.application.partitions)
+    floor = saved.positions if saved else training.trained
     for entry in entries:
+        if entry.base:
+            training, floor = _taken_over(past, entry.base)
         for batch in entry.batches:
-            _train_batch(past, training, reader, batch)
+            train_batch(past, training, reader, batch)
+        if entry.base:
+            training.examples = entry.examples
     version = max(published.version, saved.version if saved else 0)
     epoch = entries[-1].epoch if entries else saved.epoch if saved else 0
     mismatch = bool(entries) and _differs(training, entries[-1], published)
-    positions = _later(saved.positions if saved else training.trained, training.trained)
+    positions = _later(floor, training.trained)
     told = f"checkpoint of version {saved.version}" if saved else "no checkpoint"
     log.info("resumed at version %d: %s, then %d versions trained again", version, told, len(entries))
     return Resumed(training, version, epoch, positions, saved, mismatch)
 
 
-def _train_batch(past: Past, training: Training, reader: LogReader, batch: Batch) -> None:
-    """One stretch, from the store if it still has the whole of it, else from the log."""
+def train_batch(past: Past, training: Training, reader: LogReader, batch: Batch) -> int:
+    """One stretch, from the store if it still has the whole of it, else from the log; examples learnt."""
     keys = Keys(past.name, batch.partition)
     entries = read_between(past.client, keys.examples, batch.first, batch.last)
     if not entries or (entries[0][0], entries[-1][0]) != (batch.first, batch.last):
-        training.train(batch, reader.examples(batch.partition, batch.first, batch.last))
-        return
+        return training.train(batch, reader.examples(batch.partition, batch.first, batch.last)).examples
     lessons = lessons_of(keys, entries, past.application.reward)
     trained = training.train(batch, [lesson.taught for lesson in lessons])
     for place, reason in trained.refused:
         past.dead_letters.bury(keys, lessons[place].entry, reason)
+    return trained.examples
+
+
+def _taken_over(past: Past, name: str) -> tuple[Training, tuple[str, ...]]:
+    """A base as it was handed over, and up to where everything had had its effect on it."""
+    state = rebases.load(past.log_folder, name).state
+    return Training.of(past.application, past.catalogues, state, past.sample), state.positions
 
 
 def _restored(past: Past, saved: Checkpoint | None) -> Training:

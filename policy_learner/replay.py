@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from policy_learner import chain
+from policy_learner import chain, rebases
 from policy_learner.archive_reader import LogReader, versions
 from policy_learner.bases import load_base
 from policy_learner.catalogues import Catalogues, read_from_log
@@ -116,7 +116,7 @@ def replay(
     catalogues, tables = Catalogues(read_from_log(log)), ArmTables()
 
     def check(version: int, weights: Weights | None) -> None:
-        deleted = bool(result.counts["deleted"])
+        deleted = weights is None and bool(result.counts["deleted"])
         for rows in index.rows(version):
             for row in rows:
                 check_row(row, weights, catalogues, tables, result, deleted)
@@ -149,7 +149,8 @@ def rebuilt(
 ) -> Iterator[tuple[int, Weights | None]]:
     """Every version of the weights, trained again; None where that is not possible any more.
 
-    In the log of a platform that was restored from a backup, the first one is the backup's.
+    In the log of a platform that was restored from a backup, the first one is the backup's. Where a base was
+    handed over, it begins anew: what was deleted before that is not missed.
     """
     reader = LogReader(log, application.name, application.partitions)
     training = Training(application, catalogues)
@@ -160,13 +161,17 @@ def rebuilt(
     if base is not None:
         training = Training.of(application, catalogues, base)
         yield base.version, training.record(base.version, base.epoch).weights
+    lost = False
     for entry in chained([first] if first else [], entries):
-        if result.counts["deleted"] or _learnt_from(entry, gone):
+        lost = (lost and not entry.base) or _learnt_from(entry, gone)
+        if lost:
             result.counts["deleted"] += 1
             yield entry.version, None
             continue
         result.counts["versions"] += 1
         try:
+            if entry.base:
+                training = Training.of(application, catalogues, rebases.load(log, entry.base).state)
             yield entry.version, _next_version(training, reader, entry, result)
         except (CannotRebuild, BadWeights) as error:
             result.mismatch("weights", f"version {entry.version}", str(error))
@@ -262,6 +267,8 @@ def _next_version(training: Training, reader: LogReader, entry: VersionEntry, re
     for batch in entry.batches:
         trained = training.train(batch, reader.examples(batch.partition, batch.first, batch.last))
         result.counts["examples"] += trained.examples
+    if entry.base:
+        training.examples = entry.examples
     record = training.record(entry.version, entry.epoch)
     if record.checksum != entry.checksum:
         detail = (
