@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from policy_learner import publish as publishing
-from policy_learner.checkpoint import Checkpoint, save
+from policy_learner.checkpoint import save
 from policy_learner.failpoints import reached
 from policy_learner.gate import judge_parity, judge_values
 from policy_learner.positions import START, ms_of, order
@@ -157,16 +157,7 @@ def checkpoint(learner: Learner, now: bool = False) -> None:
     if not _moved(learner):
         return
     training, application = learner.training, learner.deps.application
-    saved = Checkpoint(
-        version=progress.version,
-        epoch=progress.version_epoch,
-        examples=training.examples,
-        positions=tuple(progress.positions),
-        trained=tuple(training.trained),
-        state=training.trainer.serialize(),
-        progressive=training.progressive.state(),
-        watched=training.watched,
-    )
+    saved = training.saved(progress.version, progress.version_epoch, progress.positions)
     record = training.record(progress.version, progress.version_epoch)
     save(learner.deps.data.checkpoints(application.name), saved, record.encoded)
     progress.checkpoint_version, progress.checkpoint_positions = saved.version, list(saved.positions)

@@ -188,16 +188,16 @@ def train_again(
 
 
 def train_batch(past: Past, training: Training, reader: LogReader, batch: Batch) -> int:
-    """One stretch, from the store if it still has the whole of it, else from the log; examples learnt."""
+    """One stretch, from the store if it still has the whole of it, else from the log; how many effects."""
     keys = Keys(past.name, batch.partition)
     entries = read_between(past.client, keys.examples, batch.first, batch.last)
     if not entries or (entries[0][0], entries[-1][0]) != (batch.first, batch.last):
-        return training.train(batch, reader.examples(batch.partition, batch.first, batch.last)).examples
+        return training.train(batch, reader.examples(batch.partition, batch.first, batch.last)).effects
     lessons = lessons_of(keys, entries, past.application.reward)
     trained = training.train(batch, [lesson.taught for lesson in lessons])
     for place, reason in trained.refused:
         past.dead_letters.bury(keys, lessons[place].entry, reason)
-    return trained.examples
+    return trained.effects
 
 
 def _taken_over(past: Past, name: str) -> tuple[Training, tuple[str, ...]]:

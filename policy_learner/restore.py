@@ -124,16 +124,7 @@ def _caught_up(past: Past, state: _State) -> _State:
             f"{past.log_folder} away to go on from version {state.saved.version}"
         )
     training = resumed.training
-    saved = Checkpoint(
-        version=last.version,
-        epoch=last.epoch,
-        examples=training.examples,
-        positions=tuple(resumed.positions),
-        trained=tuple(training.trained),
-        state=training.trainer.serialize(),
-        progressive=training.progressive.state(),
-        watched=training.watched,
-    )
+    saved = training.saved(last.version, last.epoch, resumed.positions)
     return _State(saved, training.record(saved.version, saved.epoch))
 
 

@@ -103,7 +103,7 @@ class Training:
         self.latest: Sequence[Example] = ()
         """Examples of the last batch, for the gate."""
         self.progressive = ProgressiveMetrics(application.exploration)
-        self._sample = sample
+        self._sample, self._sample_from = sample, 0
 
     @classmethod
     def of(
@@ -175,7 +175,7 @@ class Training:
             return
         self.progressive.observe(examples, foreseen, self.watched, ms_of(batch.last))
         if self._sample is not None:
-            self._sample.observe(examples, self.watched)
+            self._sample.observe(examples, self._sample_from + self.watched)
         self.watched += len(examples)
 
     def _learn(self, examples: Sequence[Example]) -> tuple[Foreseen, dict[int, str]]:
@@ -202,6 +202,30 @@ class Training:
             except (BadEvent, TrainerPoisoned) as error:
                 refused[place] = str(error)
         return foreseen, refused
+
+    def succeed(self, other: Training) -> None:
+        """Take the place of another: its gate's sample goes on, and what counts examples never falls."""
+        self._sample, self._sample_from = other._sample, other._sample_from + other.watched - self.watched
+        self.examples = max(self.examples, other.examples)
+
+    def saved(self, version: int, epoch: int, positions: Sequence[str]) -> Checkpoint:
+        """All of it, as of a version; :meth:`of` goes on from there.
+
+        Args:
+            version: the published one that this is, or 0.
+            epoch: of the learner that published it.
+            positions: everything up to here has had its effect, in every partition.
+        """
+        return Checkpoint(
+            version=version,
+            epoch=epoch,
+            examples=self.examples,
+            positions=tuple(positions),
+            trained=tuple(self.trained),
+            state=self.trainer.serialize(),
+            progressive=self.progressive.state(),
+            watched=self.watched,
+        )
 
     def record(self, version: int, epoch: int) -> Record:
         """The weights as they are now.
