@@ -18,7 +18,13 @@ from msgspec.inspect import type_info
 
 from decision_service.settings import ServiceSettings
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.application import Application, ExplorationConfig, ModelConfig, RewardConfig
+from sidecar.contracts.application import (
+    Application,
+    BaseConfig,
+    ExplorationConfig,
+    ModelConfig,
+    RewardConfig,
+)
 from sidecar.server.settings import SidecarSettings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -43,6 +49,13 @@ SECTIONS = (
     ),
     Section("exploration", "How scores become probabilities.", ExplorationConfig, ""),
     Section("model", "The linear model, in Vowpal Wabbit's terms.", ModelConfig, ""),
+    Section(
+        "model.base",
+        "A second model that changes rarely; what it expects of an arm is a feature of the arm. The heading"
+        " alone switches it on; `sidearm models base` says which model it is; until then nothing is added.",
+        BaseConfig,
+        "",
+    ),
     Section(
         "decision_service",
         "The front door: `python -m decision_service`.",
@@ -88,18 +101,18 @@ def section_text(section: Section) -> str:
     documented = documentation(section.settings)
     rows = [
         f"| `{f.encode_name}` | {legal(f.type)} | {default(f)} | {documented.get(f.name, '')} |"
-        for f in fields(section.settings)
+        for f in fields(section)
     ]
     table = ["| field | legal | default | meaning |", "|---|---|---|---|", *rows]
     return "\n".join([heading, "", section.about + overrides, "", *table, ""])
 
 
-def fields(settings: type[Struct]) -> list[msgspec.inspect.Field]:
+def fields(section: Section) -> list[msgspec.inspect.Field]:
     """The fields that are values; those that are sections have their own table."""
-    described = type_info(settings)
+    described = type_info(section.settings)
     assert isinstance(described, msgspec.inspect.StructType)
-    sections = {section.name for section in SECTIONS}
-    return [f for f in described.fields if settings is not Application or f.name not in sections]
+    sections = {other.name for other in SECTIONS}
+    return [f for f in described.fields if f"{section.name}.{f.name}".lstrip(".") not in sections]
 
 
 def documentation(settings: type[Struct]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -129,10 +129,11 @@ def version_table(entries: Sequence[VersionEntry]) -> pa.Table:
             one.epoch,
             ms_of(one.position) * _MS,
             one.examples,
-            [msgspec.structs.asdict(batch) for batch in one.batches],
+            [{"partition": b.partition, "first": b.first, "last": b.last} for b in one.batches],
             one.checksum,
             one.position,
             one.base or None,
+            [b.shuffled for b in one.batches] if any(b.shuffled for b in one.batches) else None,
         )
         for one in entries
     ]
@@ -147,12 +148,19 @@ def version_entries(table: pa.Table) -> list[VersionEntry]:
             row["version"],
             row["epoch"],
             row["examples"],
-            tuple(Batch(b["partition"], b["first"], b["last"]) for b in row["batches"]),
+            _batches(row["batches"], row.get("shuffled")),
             row["checksum"],
             row.get("base") or "",  # older files have no such column
         )
         for row in table.to_pylist()
     ]
+
+
+def _batches(stored: Sequence[dict[str, Any]], shuffled: Sequence[bool] | None) -> tuple[Batch, ...]:
+    orders = shuffled or [False] * len(stored)
+    return tuple(
+        [Batch(b["partition"], b["first"], b["last"], s) for b, s in zip(stored, orders, strict=True)]
+    )
 
 
 def _decision_row(

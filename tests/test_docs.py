@@ -53,7 +53,7 @@ def test_the_page_of_settings_is_what_the_code_says():
 def test_every_setting_is_documented(section):
     """Unit, meaning, consequence: below the field, in the code."""
     documented = settings_page.documentation(section.settings)
-    names = {field.name for field in settings_page.fields(section.settings)}
+    names = {field.name for field in settings_page.fields(section)}
     assert names - set(documented) == set()
 
 

@@ -86,5 +86,8 @@ VERSION_COLUMNS: tuple[Column, ...] = (
     ),
     Column("checksum", "string", False, "sha256 of the weights record"),
     Column("position", "string", False, "stream id of the version log"),
-    Column("base", "string", True, "id of the base that the batches were trained on; null: the version before"),
+    Column(
+        "base", "string", True, "id of the base that the batches were trained on; null: the version before"
+    ),
+    Column("shuffled", "list<bool>", True, "which batches were trained shuffled; null: none"),
 )

@@ -60,6 +60,16 @@ class ScoredRow(Struct, frozen=True, array_like=True):
     """float32, 0 to 1: the share of arms shown lately that were scored no higher. Empty likewise."""
 
 
+class BaseScores(Struct, frozen=True, array_like=True):
+    """What the base model said: for each row a column of arm features, with which its arms were scored."""
+
+    model: str
+    """The first 16 digits of its record's sha256."""
+    feature: str
+    """Name of the column."""
+    columns: tuple[bytes, ...]
+
+
 class ScoreResponse(Struct, frozen=True, array_like=True):
     """The out-schema: ``rows`` is what decides; the rest is what only the log needs."""
 
@@ -68,6 +78,8 @@ class ScoreResponse(Struct, frozen=True, array_like=True):
     cold: bool
     """No weights have been published yet: scores are zero and the pmf is uniform."""
     trained_until_ms: int = 0
+    base: BaseScores | None = None
+    """None: there is no base model."""
 
 
 _M = TypeVar("_M", ScoreRequest, ScoreResponse)

@@ -31,6 +31,8 @@ class Batch(Struct, frozen=True, array_like=True):
     partition: int
     first: str
     last: str
+    shuffled: bool = False
+    """In the order that ``policy_learner.shuffling`` draws from ``first``, not in that of the stream."""
 
 
 class Publication(Struct, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ def publish_call(app: str, publication: Publication) -> Call:
         publication.record if publication.whole else b"",
         msgspec.json.encode(publication.positions),
         str(publication.examples),
-        msgspec.json.encode(publication.batches),
+        encode_batches(publication.batches),
         publication.checksum,
         publication.delta,
         str(publication.base_version),
@@ -87,6 +89,15 @@ def publish_call(app: str, publication: Publication) -> Call:
 def parse_publish(reply: bytes) -> PublishStatus:
     """The answer."""
     return PublishStatus(text(reply))
+
+
+def encode_batches(batches: Sequence[Batch]) -> bytes:
+    """``batches`` of an entry of the version log. Those in the stream's order are written as ever.
+
+    >>> encode_batches([Batch(0, "1-0", "5-1"), Batch(1, "2-0", "2-0", shuffled=True)])
+    b'[[0,"1-0","5-1"],[1,"2-0","2-0",true]]'
+    """
+    return msgspec.json.encode([(b.partition, b.first, b.last, *[True] * b.shuffled) for b in batches])
 
 
 def decode_batches(data: bytes) -> tuple[Batch, ...]:
