@@ -31,6 +31,7 @@ EventName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 """No bar: stored rewards are separated by them."""
 
 Aggregation = Literal["sum", "earliest", "latest", "max", "min", "mean", "median"]
+RewardMode = Literal["wait", "assume", "earliest"]
 
 
 class Arm(Struct, frozen=True, array_like=True):
@@ -67,6 +68,14 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     horizon_s: Positive = 1800.0
     """How long a decision waits for its rewards, in seconds of the store's clock."""
+    longest_horizon_s: Positive = 2_419_200.0
+    """The longest horizon that a request may choose for its decision; four weeks by default. Each pending
+    decision takes memory in the store."""
+    mode: RewardMode = "wait"
+    """When a decision is learnt from. ``wait``: once, at its horizon. ``assume``: the default at once, then a
+    correction for each reward; with ``cb_type = "mtr"`` only. ``earliest``: at its first reward, or at its
+    horizon if there is none. The row in the log is written at the horizon in every mode. A decision keeps the
+    mode that it was made in."""
     default: float = 0.0
     """The reward of a decision for which none came within the horizon."""
     aggregation: Aggregation = "sum"

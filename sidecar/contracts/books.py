@@ -48,8 +48,10 @@ def books(counters: Mapping[str, int], pending: int, awaited: int, open_rewards:
 def counters_of(stored: Mapping[bytes, bytes]) -> dict[str, int]:
     """The counters of a partition, all whole numbers.
 
-    ``dec``, ``dec_dup``, ``dec_conflict``, ``dec_shed``,
-    ``dec_lost``, ``fin``, ``rew`` (``rew_early`` and ``rew_unknown`` among them), ``rew_joined``,
-    ``rew_orphan``, ``rew_late``, ``rew_dup`` (``rew_contradicts`` among them), ``rew_over``.
+    Decisions: ``dec``, ``dec_dup``, ``dec_conflict``, ``dec_shed``, ``dec_thinned``, ``dec_lost``, ``fin``
+    (``fin_never``, never activated, among them). Activations: ``act``, ``act_dup``, ``act_late``,
+    ``act_unknown``. Rewards: ``rew`` (``rew_early`` and ``rew_unknown`` among them), ``rew_joined``,
+    ``rew_orphan``, ``rew_late``, ``rew_dup`` (``rew_contradicts`` among them), ``rew_over``. Entries for the
+    trainer alone: ``asm``, ``comp``, ``early_ex``.
     """
     return {name.decode(): int(value) for name, value in stored.items() if name != b"clock_ms"}

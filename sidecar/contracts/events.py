@@ -6,12 +6,13 @@ or place. Golden bytes of every version are kept in ``tests/parity/golden`` and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from sidecar.contracts.application import Arm, Catalogue, Exploration, Features
+from sidecar.contracts.application import Arm, Catalogue, Exploration, Features, RewardMode
 from sidecar.contracts.arm_features import Columns, Levels, with_features
 from sidecar.contracts.errors import BadEvent
 
@@ -84,6 +85,8 @@ class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     """The reward that was expected of ``arm`` (its score, calibrated); None when nobody asked, or knew."""
     rank: float | None = None
     """The share of arms shown before that were scored no higher than ``arm``, 0 to 1; None likewise."""
+    deferred: bool = False
+    """It counts only if it was activated before its horizon ended."""
 
 
 _decode = msgspec.msgpack.Decoder(DecisionEvent).decode
@@ -178,8 +181,30 @@ def encode_reward_tail(value: float, client_ms: int, event: str, arm: str) -> st
     return f"{value!r}|{client_ms}|{event}|{arm}"
 
 
+ExampleKind = Literal["F", "N", "A", "C", "E"]
+"""What an entry of the example stream is.
+
+F: finalised at its horizon, with all its rewards; N: likewise, but deferred and never activated. These two
+are the decision's one row. The others are for the trainer alone. A: assumed to earn the default, until its
+rewards correct it; C: one more reward, a correction of what was assumed before it; E: the first rewards,
+which are the one training effect of mode earliest.
+"""
+
+MODES: Mapping[str, RewardMode] = {"w": "wait", "a": "assume", "e": "earliest"}
+"""Letter, as it stands in streams and under keys, to mode."""
+
+
+def letter_of(mode: RewardMode) -> str:
+    """The letter of a mode.
+
+    >>> letter_of("assume")
+    'a'
+    """
+    return mode[0]
+
+
 class JoinedDecision(Struct, frozen=True):
-    """A finalised decision with its raw rewards: one entry of a partition's example stream."""
+    """A decision with its raw rewards: one entry of a partition's example stream."""
 
     partition: int
     position: str
@@ -188,9 +213,8 @@ class JoinedDecision(Struct, frozen=True):
     rewards: tuple[RewardRecord, ...]
     payload: bytes
     """The decision as stored."""
-    kind: str = "F"
-    """F final, N never activated; A assumed, C corrected, E earliest: before the horizon, no books."""
+    kind: ExampleKind = "F"
     mode: str = "w"
-    """Of the decision: w wait, a assume, e earliest."""
+    """Letter of the decision's mode: w, a, e."""
     key: str = ""
-    """Of C: the reward that it is for."""
+    """Of a correction: the reward that is new, one of ``rewards``; what was there before it is the others."""

@@ -105,6 +105,8 @@ class StoredDecision(Struct, frozen=True):
     """Joined, or to be joined."""
     late_rewards: tuple[RewardRecord, ...]
     """Came after it was finalised."""
+    deferred: bool = False
+    """It was to be activated, and has not been."""
 
 
 async def read_decision(scripts: AsyncScripts, keys: Keys, decision_id: str) -> StoredDecision | None:
@@ -130,11 +132,11 @@ def _stored(
 ) -> StoredDecision | None:
     if stored is None:
         return None
-    deadline_ms, payload = split_stored(stored)
+    known = split_stored(stored)
     texts = [(key.decode(), record.decode()) for key, record in rewards.items()]
     joined = _in_order([(key, record) for key, record in texts if not record.startswith("L")])
     late = _in_order([(key, record[1:]) for key, record in texts if record.startswith("L")])
-    return StoredDecision(payload, deadline_ms, score is not None, joined, late)
+    return StoredDecision(known.payload, known.deadline_ms, score is not None, joined, late, known.deferred)
 
 
 def _lacks_payload(answer: Decided) -> bool:
@@ -144,8 +146,8 @@ def _lacks_payload(answer: Decided) -> bool:
 def _filled(answer: Decided, stored: bytes | None) -> Decided:
     if stored is None:
         return answer
-    deadline_ms, payload = split_stored(stored)
-    return answer._replace(deadline_ms=deadline_ms, payload=payload)
+    known = split_stored(stored)
+    return answer._replace(deadline_ms=known.deadline_ms, payload=known.payload)
 
 
 def _aimed(entry: RewardEntry, decision_id: str) -> RewardEntry:

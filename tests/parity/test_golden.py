@@ -72,6 +72,8 @@ WITH_ARM_FEATURES = msgspec.structs.replace(
 """What the second form of the event added."""
 CALIBRATED = msgspec.structs.replace(WITH_ARM_FEATURES, expected=0.0625, rank=0.75)
 """What the third form added."""
+DEFERRED = msgspec.structs.replace(CALIBRATED, deferred=True)
+"""What the fourth form added."""
 PLAIN = DecisionEvent(
     decision_id="0-18bcfe568000000000000000001",
     session_id="s",
@@ -133,6 +135,12 @@ def test_decision_events_of_the_second_form(name, event):
 
 
 @pytest.mark.parametrize(("name", "event"), [("decision-3-full", CALIBRATED), ("decision-3-plain", PLAIN)])
+def test_decision_events_of_the_third_form(name, event):
+    """They know nothing of activation, and decode to an event that needed none."""
+    assert decode_decision((GOLDEN / f"{name}.bin").read_bytes()) == event
+
+
+@pytest.mark.parametrize(("name", "event"), [("decision-4-full", DEFERRED), ("decision-4-plain", PLAIN)])
 def test_decision_events(name, event):
     """A stored decision decodes to the same event, which encodes to the same bytes."""
     stored = (GOLDEN / f"{name}.bin").read_bytes()

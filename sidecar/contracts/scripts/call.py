@@ -9,13 +9,12 @@ from typing import NamedTuple
 import msgpack
 
 NAMES = (
-    *("decide", "reward", "finalise", "orphan", "publish", "epoch", "status", "books"),
+    *("decide", "reward", "activate", "finalise", "orphan", "publish", "epoch", "status", "books"),
     *("keep", "forget", "pin", "serving"),
 )
 """Every script; each is ``<name>.lua`` beside this file."""
 
-WAIT = "w"
-"""The only mode so far: a decision waits out its horizon and is trained on once."""
+_SHARED = ("clock.lua", "pending.lua")
 
 
 class Call(NamedTuple):
@@ -27,10 +26,11 @@ class Call(NamedTuple):
 
 
 def script_text(name: str) -> str:
-    """A script as the store runs it: its first line (the flags), the shared clock, then itself."""
+    """A script as the store runs it: its first line (the flags), what all of them share, then itself."""
     folder = resources.files(__package__)
     flags, _, body = (folder / f"{name}.lua").read_text().partition("\n")
-    return f"{flags}\n{(folder / 'clock.lua').read_text()}\n{body}"
+    shared = "\n".join((folder / name).read_text() for name in _SHARED)
+    return f"{flags}\n{shared}\n{body}"
 
 
 def pack(entries: Iterable[Sequence[str | bytes]]) -> bytes:

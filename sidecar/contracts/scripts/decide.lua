@@ -2,27 +2,29 @@
 -- decide: log a batch of decisions of one partition, each at most once; one status a decision.
 --
 -- KEYS due orph ex c skew, then for each decision: d r s f
--- ARGV packed, most decisions that may be pending, tombstone_ms, mode
--- packed is msgpack: [[id, client key, digest, arm, horizon_ms, tombstone member, payload], ...], all raw text
--- Answers for each: status, decision id, "deadline_ms|payload" ("deadline_ms|" for OK, "" when not at hand).
+-- ARGV packed, most decisions that may be pending, tombstone_ms
+-- packed is msgpack: [[id, client key, digest, arm, horizon_ms, tombstone member, payload, flags], ...], all raw
+--   text. Flags: '-' for a decision that is not to be logged, else its mode ('' = wait, a = assume, e = earliest)
+--   and 'd' when it is deferred until its activation. They are part of what is stored: a decision keeps its mode.
+-- Answers for each: status, decision id, "deadline_ms<flags>|payload" ("deadline_ms|" for OK, "" when not at hand).
 
 local due, orph, ex, c, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local shared, each = 5, 4
 
 local entries = cmsgpack.unpack(ARGV[1])
-local cap, tombstone_ms, mode = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local cap, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 -- The whole batch is checked before the first write, so that a bad one leaves nothing behind.
 local function flaw()
   if type(entries) ~= 'table' or #KEYS ~= shared + each * #entries then return 'keys and entries differ' end
   if not cap or not tombstone_ms or tombstone_ms <= 0 then return 'no cap or no tombstone time' end
-  if mode ~= 'w' then return 'mode is not w (wait)' end
   for j, e in ipairs(entries) do
-    if type(e) ~= 'table' or #e ~= 7 then return 'entry ' .. j .. ' has not 7 fields' end
-    for field = 1, 7 do
+    if type(e) ~= 'table' or #e ~= 8 then return 'entry ' .. j .. ' has not 8 fields' end
+    for field = 1, 8 do
       if type(e[field]) ~= 'string' then return 'entry ' .. j .. ' field ' .. field .. ' is no text' end
     end
-    if e[1] == '' or e[7] == '' then return 'entry ' .. j .. ' has no id or no payload' end
+    if not string.match(e[8], '^[ae]?d?$') and e[8] ~= '-' then return 'entry ' .. j .. ' has odd flags' end
+    if e[1] == '' or (e[7] == '' and e[8] ~= '-') then return 'entry ' .. j .. ' has no id or no payload' end
     if not string.match(e[5], '^%d+$') then return 'entry ' .. j .. ' has no horizon_ms' end
     if not string.match(e[6], '^%d+$') then return 'entry ' .. j .. ' has no tombstone member' end
   end
@@ -59,23 +61,30 @@ local function remember(session, id, client_key, digest, arm, horizon_ms)
   if redis.call('PTTL', session) < ttl then redis.call('PEXPIRE', session, whole(ttl)) end
 end
 
+-- Not in the log: a reward by session must not go to the decision before it instead.
+local function shed(session, id, status, counter)
+  if redis.call('EXISTS', session) == 1 then redis.call('HSET', session, 'last', id) end
+  count(c, counter)
+  return {status, id, ''}
+end
+
 local function decide(e, d, r, s, f)
-  local id, client_key, digest, arm, horizon_ms, member, payload = unpack(e)
-  if redis.call('ZSCORE', due, id) then return seen('DUP', id, redis.call('GET', d)) end
-  if redis.call('SISMEMBER', f, member) == 1 then return seen('FIN', id, redis.call('GET', d)) end
+  local id, client_key, digest, arm, horizon_ms, member, payload, flags = unpack(e)
+  if redis.call('ZSCORE', due, id) then return seen('DUP', id, text_at(d)) end
+  if redis.call('SISMEMBER', f, member) == 1 then return seen('FIN', id, text_at(d)) end
   local repeated = known(s, client_key, digest)
   if repeated then return repeated end
-  if redis.call('ZCARD', due) >= cap then
-    count(c, 'dec_shed')
-    return {'FULL', id, ''}
-  end
-  local deadline = whole(now + tonumber(horizon_ms)) .. '|'
-  redis.call('SET', d, deadline .. payload)
-  redis.call('ZADD', due, string.sub(deadline, 1, -2), id)
+  if flags == '-' then return shed(s, id, 'SHED', 'dec_thinned') end
+  if redis.call('ZCARD', due) >= cap then return shed(s, id, 'FULL', 'dec_shed') end
+  local deadline = whole(now + tonumber(horizon_ms))
+  redis.call('SET', d, deadline .. flags .. '|' .. payload)
+  redis.call('ZADD', due, deadline, id)
   redis.call('ZREM', orph, id) -- its early rewards, if any, lie in r and wait with it from now on
   remember(s, id, client_key, digest, arm, tonumber(horizon_ms))
   count(c, 'dec')
-  return {'OK', id, deadline}
+  local mode, deferred = string.match(flags, '^([ae]?)(d?)$')
+  if deferred == '' and mode ~= '' then begin(ex, c, now, mode, id, payload, rewards_at(r)) end
+  return {'OK', id, deadline .. '|'}
 end
 
 local answers = {}

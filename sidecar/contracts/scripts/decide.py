@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from sidecar.contracts.application import RewardMode
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.events import DecisionEvent, encode_decision
+from sidecar.contracts.events import MODES, DecisionEvent, encode_decision, letter_of
 from sidecar.contracts.ids import tombstone
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.scripts.call import WAIT, Call, pack, text
+from sidecar.contracts.scripts.call import Call, pack, text
+
+_STORED = re.compile(rb"(\d+)([ae]?)(d?)\|")
 
 
 class DecideStatus(StrEnum):
@@ -28,6 +32,8 @@ class DecideStatus(StrEnum):
     """The session used this client key for another request."""
     FULL = "FULL"
     """Too many are pending: not logged, shed."""
+    SHED = "SHED"
+    """Its caller chose not to log it, and it was not logged before either."""
 
 
 class DecideEntry(Struct, frozen=True):
@@ -42,6 +48,12 @@ class DecideEntry(Struct, frozen=True):
     """The client's own key inside its session; empty if it gave none."""
     digest: str = ""
     """Digest of the request: the same key with another digest is a conflict."""
+    mode: RewardMode = "wait"
+    """How it will be joined and learnt, whatever the application says later."""
+    deferred: bool = False
+    """It does not count until it is activated."""
+    logged: bool = True
+    """False: only ask whether it was logged before; ``payload`` is not sent."""
 
 
 class Decided(NamedTuple):
@@ -57,22 +69,23 @@ class Decided(NamedTuple):
     another id (see ``journal.decide``), nor after the answer's retention."""
 
 
-def entry_of(event: DecisionEvent) -> DecideEntry:
+def entry_of(event: DecisionEvent, mode: RewardMode = "wait", logged: bool = True) -> DecideEntry:
     """An event as an entry."""
     return DecideEntry(
         event.decision_id,
         event.session_id,
         event.arm,
         event.horizon_ms,
-        encode_decision(event),
+        encode_decision(event) if logged else b"",
         event.client_key,
         event.digest,
+        mode,
+        event.deferred,
+        logged,
     )
 
 
-def decide_call(
-    keys: Keys, entries: Sequence[DecideEntry], *, max_pending: int, tombstone_ms: int, mode: str = WAIT
-) -> Call:
+def decide_call(keys: Keys, entries: Sequence[DecideEntry], *, max_pending: int, tombstone_ms: int) -> Call:
     """One call for all ``entries``, which must be of the partition of ``keys``.
 
     Raises:
@@ -81,7 +94,7 @@ def decide_call(
     each = [key for entry in entries for key in _keys_of(keys, entry)]
     shared = (keys.due, keys.orphans, keys.examples, keys.counters, keys.skew)
     packed = pack(_fields(entry) for entry in entries)
-    return Call("decide", (*shared, *each), (packed, max_pending, tombstone_ms, mode))
+    return Call("decide", (*shared, *each), (packed, max_pending, tombstone_ms))
 
 
 def parse_decide(reply: Sequence[Sequence[bytes]]) -> list[Decided]:
@@ -89,26 +102,38 @@ def parse_decide(reply: Sequence[Sequence[bytes]]) -> list[Decided]:
     return [_decided(text(status), text(decision_id), stored) for status, decision_id, stored in reply]
 
 
-def split_stored(stored: bytes) -> tuple[int, bytes]:
-    """Deadline and payload from what lies under a decision's key.
+class Stored(NamedTuple):
+    """What lies under a decision's key."""
+
+    deadline_ms: int
+    payload: bytes
+    mode: RewardMode = "wait"
+    deferred: bool = False
+    """It was to be activated, and has not been."""
+
+
+def split_stored(stored: bytes) -> Stored:
+    """The parts of ``deadline_ms[a|e][d]|payload``.
 
     Raises:
         BadEvent: the bytes have another form.
 
     >>> split_stored(b"1700000000000|payload")
-    (1700000000000, b'payload')
+    Stored(deadline_ms=1700000000000, payload=b'payload', mode='wait', deferred=False)
+    >>> split_stored(b"1700000000000ed|payload")[2:]
+    ('earliest', True)
     """
-    deadline, bar, payload = stored.partition(b"|")
-    if not bar or not deadline.isdigit():
+    match = _STORED.match(stored)
+    if not match:
         raise BadEvent(f"a decision is stored as {stored[:40]!r}, without its deadline in front")
-    return int(deadline), payload
+    return Stored(int(match[1]), stored[match.end() :], MODES[text(match[2]) or "w"], bool(match[3]))
 
 
 def _decided(status: str, decision_id: str, stored: bytes) -> Decided:
     if not stored:
         return Decided(DecideStatus(status), decision_id)
-    deadline_ms, payload = split_stored(stored)
-    return Decided(DecideStatus(status), decision_id, deadline_ms, payload or None)
+    known = split_stored(stored)
+    return Decided(DecideStatus(status), decision_id, known.deadline_ms, known.payload or None)
 
 
 def _keys_of(keys: Keys, entry: DecideEntry) -> tuple[str, ...]:
@@ -132,4 +157,13 @@ def _fields(entry: DecideEntry) -> tuple[str | bytes, ...]:
         horizon_ms,
         member,
         entry.payload,
+        _flags(entry),
     )
+
+
+def _flags(entry: DecideEntry) -> str:
+    """As ``decide.lua`` wants them, and, but for the dash, as they are stored."""
+    if not entry.logged:
+        return "-"
+    letter = letter_of(entry.mode)
+    return ("" if letter == "w" else letter) + ("d" if entry.deferred else "")

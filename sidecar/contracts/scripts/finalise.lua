@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- finalise: move decisions whose horizon has ended, with their raw rewards, to the example stream.
+-- finalise: move decisions whose horizon has ended, with their raw rewards, to the example stream: as F, or as N
+-- those that were deferred and never activated.
 --
 -- Allowed at the memory limit, since it is what frees memory. Two at once are harmless: each id is looked at
 -- again. What stays of a decision is its answer (d, for the retention), its rewards (r) and its tombstone.
@@ -21,17 +22,20 @@ local now = clock(skew, c)
 redis.call('HSET', c, 'clock_ms', whole(now))
 
 local function finalise(id, member, d, r, f)
-  local stored = redis.call('GET', d)
+  local stored = text_at(d)
   redis.call('ZREM', due, id)
   if not stored then -- the store lost it: the books show it, and its rewards are given up, not forgotten
     count(c, 'dec_lost')
     redis.call('ZADD', orph, whole(now), id)
     return 0
   end
-  local rewards = redis.call('HGETALL', r)
-  redis.call('XADD', ex, whole(now) .. '-*', 'k', 'F', 'i', id,
-    'd', string.sub(stored, string.find(stored, '|', 1, true) + 1),
-    'r', #rewards > 0 and cmsgpack.pack(rewards) or '')
+  local rewards = rewards_at(r)
+  local _, mode, deferred, at = parts(stored) -- foreign bytes go on as they are: the reader puts them aside
+  local fields = {'k', deferred == 'd' and 'N' or 'F', 'i', id, 'd', string.sub(stored, at or 1),
+    'r', #rewards > 0 and cmsgpack.pack(rewards) or ''}
+  if mode and mode ~= '' then fields[9], fields[10] = 'm', mode end
+  redis.call('XADD', ex, whole(now) .. '-*', unpack(fields))
+  if deferred == 'd' then count(c, 'fin_never') end
   redis.call('PEXPIRE', d, answer_ms)
   if #rewards > 0 then
     redis.call('PEXPIRE', r, tombstone_ms)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast, get_args
 
 import msgpack
 
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.events import JoinedDecision, RewardRecord, decode_decision, decode_reward
+from sidecar.contracts.events import (
+    MODES,
+    ExampleKind,
+    JoinedDecision,
+    RewardRecord,
+    decode_decision,
+    decode_reward,
+)
 from sidecar.contracts.ids import tombstone
 from sidecar.contracts.keys import ANSWER_RETENTION_MS, Keys, answer_ttl_ms
 from sidecar.contracts.scripts.call import Call, text
@@ -15,8 +23,7 @@ from sidecar.contracts.scripts.call import Call, text
 BATCH = 64
 """Decisions a call: a script stops the store for everybody, 64 for some milliseconds."""
 
-FINAL = b"F"
-"""The kind of entry that closes a decision, and in wait mode the only one."""
+_MODE_OF_KIND = {"A": "a", "C": "a", "E": "e"}
 
 
 def finalise_call(
@@ -40,12 +47,30 @@ def decode_example(partition: int, stream_id: bytes | str, fields: Mapping[bytes
     Raises:
         BadEvent: the entry is of an unknown kind, or what it holds is not what it should be.
     """
-    position = text(stream_id)
-    if fields.get(b"k") != FINAL or b"d" not in fields:
-        raise BadEvent(f"entry {position} of partition {partition} is of kind {fields.get(b'k')!r}, not F")
-    payload = bytes(fields[b"d"])
+    position, where = text(stream_id), f"entry {text(stream_id)} of partition {partition}"
+    kind, mode, key = (_name(fields.get(field, b"")) for field in (b"k", b"m", b"n"))
+    if kind not in get_args(ExampleKind) or b"d" not in fields:
+        raise BadEvent(f"{where} is of kind {fields.get(b'k')!r}, or holds no decision")
+    mode = _MODE_OF_KIND.get(kind) or mode or "w"
+    if mode not in MODES:
+        raise BadEvent(f"{where} is of mode {mode!r}; known are {', '.join(MODES)}")
     rewards = decode_rewards(fields.get(b"r", b""))
-    return JoinedDecision(partition, position, decode_decision(payload), rewards, payload)
+    _check_rewards(kind, key, rewards, where)
+    payload = bytes(fields[b"d"])
+    decision = decode_decision(payload)
+    known, corrects = cast(ExampleKind, kind), key if kind == "C" else ""
+    return JoinedDecision(partition, position, decision, rewards, payload, known, mode, corrects)
+
+
+def _name(field: bytes) -> str:
+    return field.decode(errors="replace")
+
+
+def _check_rewards(kind: str, key: str, rewards: Sequence[RewardRecord], where: str) -> None:
+    if kind == "C" and key not in {record.key for record in rewards}:
+        raise BadEvent(f"{where} corrects by reward {key[:64]!r}, which is not among its rewards")
+    if kind == "E" and not rewards:
+        raise BadEvent(f"{where} is an early example without a reward")
 
 
 def decode_rewards(packed: bytes) -> tuple[RewardRecord, ...]:

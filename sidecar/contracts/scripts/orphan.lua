@@ -13,7 +13,7 @@ local now = clock(skew, c)
 redis.call('HSET', c, 'clock_ms', whole(now))
 
 local function give_up(id, r)
-  local rewards = redis.call('HGETALL', r)
+  local rewards = rewards_at(r)
   for j = 1, #rewards, 2 do
     redis.call('XADD', late, whole(now) .. '-*', 'k', 'P', 'i', id, 'm', rewards[j], 'r', rewards[j + 1])
   end

@@ -1,25 +1,26 @@
 #!lua
 -- reward: take a batch of rewards of one partition, each at most once; one status a reward.
 --
--- KEYS due orph ex late c skew, then for each reward: r s f (those it does not need name the counters)
--- ARGV packed, early_ms, tombstone_ms, most rewards a decision, most decisions that may be awaited, mode
+-- KEYS due orph ex late c skew, then for each reward: r s f d (those it does not need name the counters)
+-- ARGV packed, early_ms, tombstone_ms, most rewards a decision, most decisions that may be awaited
 -- packed is msgpack: [[id, reward key, tail, tombstone member, session], ...], all raw text
 --   session is empty for a reward that names its decision; otherwise id is what the caller found to be the
 --   session's target (empty: none), and MOVED names the right one when that has changed meanwhile.
 -- Answers for each: status, decision id.
 
 local due, orph, ex, late, c, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local shared, each = 6, 3
+local shared, each = 6, 4
+
+local HEAD = 31 -- the last byte of what is read to know a decision's mode: its deadline and flags are shorter
 
 local entries = cmsgpack.unpack(ARGV[1])
 local early_ms, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local most, most_awaited, mode = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local most, most_awaited = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local function flaw()
   if type(entries) ~= 'table' or #KEYS ~= shared + each * #entries then return 'keys and entries differ' end
   if not (early_ms and tombstone_ms and most and most_awaited) then return 'a limit is no number' end
   if tombstone_ms <= 0 then return 'no tombstone time' end
-  if mode ~= 'w' then return 'mode is not w (wait)' end
   for j, e in ipairs(entries) do
     if type(e) ~= 'table' or #e ~= 5 then return 'entry ' .. j .. ' has not 5 fields' end
     for field = 1, 5 do
@@ -70,13 +71,29 @@ local function unknown(name, key, record)
   return 'UNKNOWN'
 end
 
-local function of_decision(id, key, record, member, r, f)
+-- What the trainer is told of a reward that has joined its pending decision: nothing in wait mode, nor while
+-- the decision is deferred; in mode earliest the first reward only.
+local function learn(id, key, held, r, d)
+  local _, mode, deferred = parts(redis.call('GETRANGE', d, 0, HEAD))
+  if not mode or mode == '' or deferred ~= '' or (mode == 'e' and held > 0) then return end
+  local stored = redis.call('GET', d)
+  local payload = string.sub(stored, string.find(stored, '|', 1, true) + 1)
+  if mode == 'a' then
+    teach(ex, c, now, 'C', id, payload, redis.call('HGETALL', r), key)
+  else
+    teach(ex, c, now, 'E', id, payload, redis.call('HGETALL', r))
+  end
+end
+
+local function of_decision(id, key, record, member, r, f, d)
   local old = redis.call('HGET', r, key)
   if old then return again(id, key, record, old) end
-  if redis.call('HLEN', r) >= most then return over(id, key, record) end
+  local held = redis.call('HLEN', r)
+  if held >= most then return over(id, key, record) end
   if redis.call('ZSCORE', due, id) then
     redis.call('HSET', r, key, record)
     count(c, 'rew')
+    learn(id, key, held, r, d)
     return 'OK'
   end
   if redis.call('SISMEMBER', f, member) == 1 then
@@ -98,7 +115,7 @@ local function of_decision(id, key, record, member, r, f)
 end
 
 -- The session remembers where each of its rewards went: a retry goes there too, whatever is last by now.
-local function of_session(id, key, record, member, session, r, s, f)
+local function of_session(id, key, record, member, session, r, s, f, d)
   local went = redis.call('HGET', s, 'w:' .. key)
   local nobody = went and string.sub(went, 1, 1) == '|'
   local target = nobody and '' or went or redis.call('HGET', s, 'last') or ''
@@ -110,7 +127,7 @@ local function of_session(id, key, record, member, session, r, s, f)
     redis.call('PEXPIRE', s, tombstone_ms)
     return unknown(session, key, record), id
   end
-  local status = of_decision(id, key, record, member, r, f)
+  local status = of_decision(id, key, record, member, r, f, d)
   if status == 'OK' or status == 'LATE' then redis.call('HSET', s, 'w:' .. key, id) end
   return status, id
 end
@@ -121,9 +138,9 @@ for j, e in ipairs(entries) do
   local id, key, tail, member, session = unpack(e)
   local record = whole(now) .. '|' .. tail
   if session == '' then
-    answers[j] = {of_decision(id, key, record, member, KEYS[k + 1], KEYS[k + 3]), id}
+    answers[j] = {of_decision(id, key, record, member, KEYS[k + 1], KEYS[k + 3], KEYS[k + 4]), id}
   else
-    answers[j] = {of_session(id, key, record, member, session, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])}
+    answers[j] = {of_session(id, key, record, member, session, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4])}
   end
 end
 return answers

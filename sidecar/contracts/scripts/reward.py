@@ -11,7 +11,7 @@ from msgspec import Struct
 from sidecar.contracts.application import RewardConfig
 from sidecar.contracts.ids import tombstone
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.scripts.call import WAIT, Call, pack, text
+from sidecar.contracts.scripts.call import Call, pack, text
 
 
 class RewardStatus(StrEnum):
@@ -90,7 +90,7 @@ def target_of(values: Sequence[bytes | None]) -> str:
     return text(last or b"")
 
 
-def reward_call(keys: Keys, entries: Sequence[RewardEntry], limits: RewardLimits, mode: str = WAIT) -> Call:
+def reward_call(keys: Keys, entries: Sequence[RewardEntry], limits: RewardLimits) -> Call:
     """One call for all ``entries``, which must be of the partition of ``keys``.
 
     Raises:
@@ -98,7 +98,7 @@ def reward_call(keys: Keys, entries: Sequence[RewardEntry], limits: RewardLimits
     """
     each = [key for entry in entries for key in _keys_of(keys, entry)]
     shared = (keys.due, keys.orphans, keys.examples, keys.late, keys.counters, keys.skew)
-    args = (limits.early_ms, limits.tombstone_ms, limits.max_per_decision, limits.max_awaited, mode)
+    args = (limits.early_ms, limits.tombstone_ms, limits.max_per_decision, limits.max_awaited)
     return Call("reward", (*shared, *each), (pack(_fields(entry) for entry in entries), *args))
 
 
@@ -107,13 +107,14 @@ def parse_reward(reply: Sequence[Sequence[bytes]]) -> list[Rewarded]:
     return [Rewarded(RewardStatus(text(status)), text(decision_id)) for status, decision_id in reply]
 
 
-def _keys_of(keys: Keys, entry: RewardEntry) -> tuple[str, str, str]:
+def _keys_of(keys: Keys, entry: RewardEntry) -> tuple[str, str, str, str]:
     unused = keys.counters
     decision_id, session_id = entry.decision_id, entry.session_id
     return (
         keys.rewards(decision_id) if decision_id else unused,
         keys.session(session_id) if session_id else unused,
         keys.finalised(decision_id) if decision_id else unused,
+        keys.decision(decision_id) if decision_id else unused,
     )
 
 

@@ -45,8 +45,7 @@ class Model:
             self.counters["dec_conflict"] += 1
             return "CONFLICT", prior
         if len(self.due) >= CAP:
-            self.counters["dec_shed"] += 1
-            return "FULL", decision_id
+            return self._shed(session, decision_id, "dec_shed", "FULL")
         self.due[decision_id], self.payloads[decision_id] = self.seen + HORIZON, payload
         self.orphans.pop(decision_id, None)
         session.last = decision_id
@@ -54,6 +53,13 @@ class Model:
             session.by_client_key[client_key] = decision_id, digest
         self.counters["dec"] += 1
         return "OK", decision_id
+
+    def _shed(self, session, decision_id, counter, status):
+        """A session that is known moves on to a decision that nobody logged."""
+        if session != Session():
+            session.last = decision_id
+        self.counters[counter] += 1
+        return status, decision_id
 
     def _repeated(self, decision_id):
         self.counters["dec_dup"] += 1

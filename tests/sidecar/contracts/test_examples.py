@@ -57,7 +57,11 @@ def test_an_example_is_the_decision_with_its_rewards_in_order_of_arrival():
     "fields",
     [
         {},
-        {b"k": b"A", b"d": PAYLOAD, b"r": b""},
+        {b"k": b"B", b"d": PAYLOAD, b"r": b""},
+        {b"k": b"\xff", b"d": PAYLOAD, b"r": b""},
+        {b"k": b"F", b"d": PAYLOAD, b"r": b"", b"m": b"x"},
+        {b"k": b"C", b"d": PAYLOAD, b"r": b"", b"n": b"key"},
+        {b"k": b"E", b"d": PAYLOAD, b"r": b""},
         {b"k": b"F", b"r": b""},
         {b"k": b"F", b"d": PAYLOAD[:-3], b"r": b""},
         {b"k": b"F", b"d": PAYLOAD, b"r": b"\xc1"},
@@ -71,6 +75,26 @@ def test_an_entry_that_is_no_example_is_named_not_guessed(fields):
     """Whatever stands in the stream, a reader gets one error type and can put the entry aside."""
     with pytest.raises(BadEvent):
         decode_example(0, b"1-0", fields)
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "mode", "key"),
+    [
+        ({b"k": b"F"}, "F", "w", ""),
+        ({b"k": b"F", b"m": b"e"}, "F", "e", ""),
+        ({b"k": b"N", b"m": b"a"}, "N", "a", ""),
+        ({b"k": b"A"}, "A", "a", ""),
+        ({b"k": b"C", b"n": b"b"}, "C", "a", "b"),
+        ({b"k": b"E"}, "E", "e", ""),
+    ],
+)
+def test_the_kind_of_an_entry_tells_its_mode(more, kind, mode, key):
+    """Those before the horizon have one mode each; a row without one is of wait."""
+    packed = msgpack.packb(["b", "20|1.0|0|buy|"], use_bin_type=False)
+
+    joined = decode_example(0, b"30-1", {b"i": b"0", b"d": PAYLOAD, b"r": packed, **more})
+
+    assert (joined.kind, joined.mode, joined.key) == (kind, mode, key)
 
 
 @pytest.mark.parametrize("missing", [b"k", b"i", b"m", b"r"])
@@ -93,7 +117,9 @@ def test_an_entry_takes_all_that_the_script_needs_from_the_event():
     assert (entry.client_key, entry.digest, entry.arm, entry.horizon_ms) == ("mine", "d", "a", 1000)
 
 
-@pytest.mark.parametrize("stored", [b"", b"payload", b"x|payload"])
+@pytest.mark.parametrize(
+    "stored", [b"", b"payload", b"x|payload", b"1w|payload", b"1da|payload", b"1 |payload"]
+)
 def test_a_stored_decision_without_its_deadline_is_refused(stored):
     """Something else lies under the key."""
     with pytest.raises(BadEvent):

@@ -61,18 +61,21 @@ def scripts(store):
     return Scripts.on(store)
 
 
-GOOD = ["0-1", "", "", "sku-1", "1000", "1", b"payload"]
+GOOD = ["0-1", "", "", "sku-1", "1000", "1", b"payload", ""]
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        ["0-2", "", "", "sku-1", "1000", "1"],
-        ["0-2", "", "", "sku-1", 1000, "1", b"payload"],
-        ["0-2", "", "", "sku-1", "-1", "1", b"payload"],
-        ["0-2", "", "", "sku-1", "1000", "x", b"payload"],
-        ["", "", "", "sku-1", "1000", "1", b"payload"],
-        ["0-2", "", "", "sku-1", "1000", "1", b""],
+        ["0-2", "", "", "sku-1", "1000", "1", b"payload"],
+        ["0-2", "", "", "sku-1", 1000, "1", b"payload", ""],
+        ["0-2", "", "", "sku-1", "-1", "1", b"payload", ""],
+        ["0-2", "", "", "sku-1", "1000", "x", b"payload", ""],
+        ["", "", "", "sku-1", "1000", "1", b"payload", ""],
+        ["0-2", "", "", "sku-1", "1000", "1", b"", ""],
+        ["0-2", "", "", "sku-1", "1000", "1", b"payload", "w"],
+        ["0-2", "", "", "sku-1", "1000", "1", b"payload", "de"],
+        ["0-2", "", "", "sku-1", "1000", "1", b"payload", "a|d"],
         "no list",
         None,
     ],
@@ -83,13 +86,13 @@ def test_a_batch_of_decisions_with_a_bad_one_leaves_nothing_behind(store, script
     packed = msgpack.packb([GOOD, bad], use_bin_type=False)
 
     with pytest.raises(redis.ResponseError, match="BADBATCH"):
-        scripts.run(Call("decide", keys, (packed, 100, DAY_MS, "w")))
+        scripts.run(Call("decide", keys, (packed, 100, DAY_MS)))
     assert store.keys() == []
 
 
-@pytest.mark.parametrize("args", [("x", DAY_MS, "w"), (100, 0, "w"), (100, DAY_MS, "a")])
+@pytest.mark.parametrize("args", [("x", DAY_MS), (100, 0), (100,)])
 def test_decide_refuses_arguments_that_it_does_not_know(store, scripts, args):
-    """No cap, no tombstone time and a mode that is not built yet are errors, not defaults."""
+    """No cap and no tombstone time are errors, not defaults."""
     keys = decide_call(KEYS, [entry(IDS[0])], max_pending=1, tombstone_ms=1).keys
 
     with pytest.raises(redis.ResponseError, match="BADBATCH"):
