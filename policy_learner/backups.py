@@ -12,7 +12,7 @@ from policy_learner.errors import BadBackup, NothingToBackUp
 
 if TYPE_CHECKING:
     from policy_learner.settings import LearnerSettings
-    from policy_learner.state import Every
+    from policy_learner.timing import Every
 
 log = logging.getLogger("sidearm.learner")
 

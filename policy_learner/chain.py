@@ -78,6 +78,54 @@ def end_of(folder: Path, lane: int) -> str:
     return span(files[-1].path).last if files else compacted
 
 
+class Newest:
+    """How far the lanes of a dataset are on disk, written by somebody else: one listing for all of them.
+
+    Args:
+        folder: of the dataset.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[int, Link] = {}
+        self._ends: dict[Path, str] = {}
+        self._compacted: dict[str, str] = {}
+
+    def look(self) -> None:
+        """See what came since.
+
+        Raises:
+            BrokenChain: a file is none of a chain.
+            OSError: the disk is away.
+        """
+        for path in self._folder.glob("dt=*/*.parquet"):
+            lane = live_name(path)
+            if lane is not None and (
+                lane[0] not in self._files or order(lane[1]) > order(self._files[lane[0]].first)
+            ):
+                self._files[lane[0]] = Link(path, lane[1])
+        self._compacted = read_manifest(self._folder).covers
+
+    def end_of(self, lane: int, known: str) -> str:
+        """The position up to which a lane is on disk for good, ``known`` or a later one."""
+        found = [known, self._compacted.get(str(lane), START)]
+        if lane in self._files:
+            found.append(self._end(self._files[lane].path))
+        return max(found, key=order)
+
+    def _end(self, path: Path) -> str:
+        if path in self._ends:
+            return self._ends[path]
+        try:
+            end = span(path).last
+            _flush_folder(path.parent)  # its writer may be between naming the file and making that last
+        except FileNotFoundError:  # compacted meanwhile: the next look finds it in the manifest
+            return START
+        kept = {link.path for link in self._files.values()}
+        self._ends = {known: last for known, last in self._ends.items() if known in kept} | {path: end}
+        return end
+
+
 def verify(folder: Path, lane: int) -> None:
     """Walk the whole chain.
 

@@ -9,7 +9,8 @@ from typing import cast
 
 import redis
 
-from policy_learner.streams import Entry
+from policy_learner.positions import START
+from policy_learner.streams import Entry, Wanted, read_all_after
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import text
 
@@ -35,6 +36,11 @@ class DeadLetters:
     def holds(self, partition: int, position: str) -> bool:
         """Whether an entry of the example stream was put here."""
         return (partition, position) in self._positions
+
+    @property
+    def waiting(self) -> list[tuple[int, str]]:
+        """Partition and position of what could not be put here yet."""
+        return [(keys.partition, position) for keys, (position, _) in self._waiting]
 
     def bury(self, keys: Keys, entry: Entry, reason: str) -> None:
         """Put an entry of the example stream here, under its own position; doing so again changes nothing.
@@ -66,6 +72,35 @@ class DeadLetters:
             if "equal or smaller" not in str(error):  # else it was here, and was pushed out by later ones
                 raise
         return True
+
+
+class LettersOfOthers:
+    """The dead-letter streams as somebody sees them who only reads: the archiver in its own process.
+
+    Args:
+        client: of the store.
+        partitions: all of them.
+    """
+
+    def __init__(self, client: redis.Redis, partitions: Sequence[Keys]) -> None:
+        self._client = client
+        self._read_to = dict.fromkeys(partitions, START)
+        self._positions: set[tuple[int, str]] = set()
+        self._waiting: frozenset[tuple[int, str]] = frozenset()
+
+    def look(self, waiting: frozenset[tuple[int, str]]) -> None:
+        """See what came since; ``waiting``: what could not be put there yet."""
+        self._waiting = waiting
+        wanted = [Wanted(keys.dead, after) for keys, after in self._read_to.items()]
+        for keys, entries in zip(
+            list(self._read_to), read_all_after(self._client, wanted, MOST_KEPT), strict=True
+        ):
+            self._positions |= {(keys.partition, position) for position, _ in entries}
+            self._read_to[keys] = entries[-1][0] if entries else self._read_to[keys]
+
+    def holds(self, partition: int, position: str) -> bool:
+        """Whether the learner refused an entry of the example stream."""
+        return (partition, position) in self._positions or (partition, position) in self._waiting
 
 
 def _positions(client: redis.Redis, keys: Keys) -> list[str]:

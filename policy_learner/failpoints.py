@@ -17,6 +17,7 @@ from typing import Literal, get_args
 from sidecar.contracts.errors import BadSettings
 
 Moment = Literal[
+    "leased",
     "epoch taken",
     "resumed",
     "finalised",

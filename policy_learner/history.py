@@ -19,7 +19,7 @@ from sidecar.contracts.weights import decode_weights
 
 if TYPE_CHECKING:
     from policy_learner.settings import LearnerSettings
-    from policy_learner.state import Every
+    from policy_learner.timing import Every
 
 _BYTES_OF_A_MEGABYTE = 1_000_000
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from policy_learner import chain
-from policy_learner.chain import Span
+from policy_learner.chain import Newest, Span
 from policy_learner.positions import date_of, order
 from policy_learner.streams import Entry, Wanted
 
@@ -49,7 +49,7 @@ class Lane:
 
     def __init__(self, stream: str, folder: Path, lane: int, to_table: ToTable, most_rows: int) -> None:
         self.stream = stream
-        self._folder, self._lane = folder, lane
+        self.folder, self._lane = folder, lane
         self._to_table, self._most_rows = to_table, most_rows
         self._pieces: list[_Piece] = []
         self.end = chain.end_of(folder, lane)
@@ -66,9 +66,18 @@ class Lane:
         """Rows read and not yet written."""
         return sum(piece.table.num_rows for piece in self._pieces)
 
+    @property
+    def oldest(self) -> str | None:
+        """Position of the first entry that was read and is in no file; None when nothing waits."""
+        return self._pieces[0].first if self._pieces else None
+
     def wanted(self, until: str = "+") -> Wanted:
         """What it would read next, up to and with ``until``. A lane that is full should not be asked."""
         return Wanted(self.stream, self._read_to, until)
+
+    def follow(self, newest: Newest) -> None:
+        """Somebody else writes this lane: see how far it is on disk."""
+        self.end = newest.end_of(self._lane, self.end)
 
     def has_read(self, position: str) -> bool:
         """Whether it has been as far as ``position``."""
@@ -96,7 +105,7 @@ class Lane:
             day, same = next((day, list(pieces)) for day, pieces in groupby(self._pieces, lambda p: p.day))
             table = pa.concat_tables([piece.table for piece in same])
             covers = Span(self.end, same[-1].last)
-            if chain.append(self._folder, self._lane, day, same[0].first, covers, table) is None:
+            if chain.append(self.folder, self._lane, day, same[0].first, covers, table) is None:
                 self._start_over()
                 break
             written += table.num_rows
@@ -113,7 +122,7 @@ class Lane:
         self._pieces.append(piece)
 
     def _start_over(self) -> None:
-        self.end = self._read_to = chain.end_of(self._folder, self._lane)
+        self.end = self._read_to = chain.end_of(self.folder, self._lane)
         self._pieces = []
 
 

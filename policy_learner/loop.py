@@ -13,6 +13,7 @@ from policy_learner import publish as publishing
 from policy_learner.checkpoint import save
 from policy_learner.failpoints import reached
 from policy_learner.gate import judge_parity, judge_values
+from policy_learner.learnt import Learnt
 from policy_learner.positions import START, ms_of, order
 from policy_learner.source import Chunk, close_due, find_due, read_chunks
 from policy_learner.state import Learner
@@ -50,9 +51,10 @@ def step(learner: Learner) -> int:
 
 
 def finalise(learner: Learner) -> int:
-    """Close the decisions whose horizon has ended, with the rewards that they have."""
+    """Close the decisions whose horizon has ended, with the rewards that they have, where no joiner does."""
     settings, tombstone_ms = learner.deps.settings, round(learner.deps.application.reward.tombstone_s * 1000)
-    waiting = find_due(learner.deps.scripts.client, learner.partitions, settings.finalise_per_step)
+    free = learner.free.partitions()
+    waiting = find_due(learner.deps.scripts.client, free, settings.finalise_per_step)
     return sum(close_due(learner.deps.scripts, w, settings.finalise_batch, tombstone_ms) for w in waiting)
 
 
@@ -141,7 +143,8 @@ def resend(learner: Learner) -> None:
 def archive(learner: Learner) -> int:
     """Turn what was finalised into rows, and rows into files."""
     settings, timer, lanes = learner.deps.settings, learner.timers.archive, learner.archive
-    taken = lanes.read(learner.progress.positions, settings.read_batch)
+    learnt = Learnt(learner.progress.positions, learner.progress.version)
+    taken = lanes.read(learnt, settings.read_batch)
     if timer.due or lanes.full:
         timer.restart()
         _write(learner)

@@ -20,6 +20,7 @@ from policy_learner import chain
 from policy_learner.catalogues import Catalogues
 from policy_learner.chain import dataset_folder
 from policy_learner.lane import Lane
+from policy_learner.learnt import Learnt
 from policy_learner.rows import (
     DECISIONS,
     LATE,
@@ -72,8 +73,7 @@ class Archive:
         self._client = client
         name, partitions = application.name, range(application.partitions)
         folders = {dataset: dataset_folder(folder, dataset, name) for dataset in DATASETS}
-        for where in folders.values():
-            chain.sweep(where)
+        self._folders = folders
 
         def lane(
             stream: str, dataset: str, number: int, to_table: Callable[[Sequence[Entry]], pa.Table]
@@ -93,26 +93,36 @@ class Archive:
         """All of them, versions last: rows that a version was trained on are on disk before it is."""
         return [*self.decisions, *self.late, *self.dead, self.versions]
 
-    def read(self, learnt: Sequence[str], count: int) -> int:
+    def begin(self) -> None:
+        """Clear away what a writer that died has left half-written."""
+        for folder in self._folders.values():
+            chain.sweep(folder)
+
+    def read(self, learnt: Learnt, count: int) -> int:
         """Let every lane take up to ``count`` entries; how many there were.
 
         A version is taken when all that it was trained on has been: on disk its examples come first.
 
         Args:
-            learnt: for each partition, up to where the learner has been: only there it is known what was
-                refused, so decisions beyond are left for later.
+            learnt: up to where the learner has been: only there it is known what was refused, so decisions
+                beyond are left for later.
             count: most entries of a lane.
         """
-        examples = list(zip(self.decisions, learnt, strict=True))
+        examples = list(zip(self.decisions, learnt.positions, strict=True))
         taken = self._read([*examples, *((lane, "+") for lane in (*self.late, *self.dead))], count)
         if all(lane.has_read(until) for lane, until in examples):
-            taken += self._read([(self.versions, "+")], count)
+            taken += self._read([(self.versions, "+")], count, learnt.version)
         return taken
 
-    def _read(self, wanted: Sequence[tuple[Lane, str]], count: int) -> int:
+    def _read(self, wanted: Sequence[tuple[Lane, str]], count: int, newest: int | None = None) -> int:
         ready = [(lane, until) for lane, until in wanted if not lane.full]
         found = read_all_after(self._client, [lane.wanted(until) for lane, until in ready], count)
+        if newest is not None:
+            found = [_up_to(entries, newest) for entries in found]
         return sum(lane.take(entries) for (lane, _), entries in zip(ready, found, strict=True))
+
+    def look(self) -> None:
+        """See how far everything is on disk: what one writes oneself one knows."""
 
     @property
     def full(self) -> bool:
@@ -148,6 +158,16 @@ def decode_version(entry: Entry) -> VersionEntry:
 def decode_versions(entries: Sequence[Entry]) -> list[VersionEntry]:
     """Those entries of the version log that are versions; the others are named and passed over."""
     return _decoded(entries, decode_version)
+
+
+def _up_to(entries: list[Entry], newest: int) -> list[Entry]:
+    """Entries of the version log before the first of a later version than ``newest``."""
+    later = (n for n, (_, fields) in enumerate(entries) if _is_after(fields.get(b"version", b""), newest))
+    return entries[: next(later, len(entries))]
+
+
+def _is_after(version: bytes, newest: int) -> bool:
+    return version.isdigit() and int(version) > newest
 
 
 _Row = TypeVar("_Row")

@@ -25,7 +25,7 @@ from sidecar.contracts.scripts.publish import (
 from sidecar.contracts.store import Scripts
 
 if TYPE_CHECKING:
-    from policy_learner.state import Every
+    from policy_learner.timing import Every
 
 log = logging.getLogger("sidearm.learner")
 

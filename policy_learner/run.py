@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from policy_learner.errors import Overtaken
 from policy_learner.log_keeping import check, keeping, wall_ms
@@ -27,7 +28,8 @@ def run(deps: Deps, stop: threading.Event) -> None:
     check(deps.settings)
     learner = _insist(deps, stop, lambda: open_learner(deps))
     app = deps.application.name
-    with keeping(deps.data.log(app), app, deps.settings, wall_ms):
+    here = deps.settings.archiver == "here"
+    with keeping(deps.data.log(app), app, deps.settings, wall_ms) if here else nullcontext():
         while learner is not None and not stop.is_set():
             learner = _turn(learner, stop)
         if learner is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -34,6 +34,9 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Decisions per finalise script call: the store answers nobody else meanwhile (about 40 µs each)."""
     finalise_per_step: Count = 512
     """Decisions finalised per partition and step, at most."""
+    lease_s: Annotated[float, Meta(ge=0.1, le=3600.0)] = 3.0
+    """Seconds for which a joiner (`sidearm joiner`) has its partitions to itself. Shorter: those of one that
+    died are closed by others sooner; longer: less to write. Without joiners the learner closes them all."""
     read_batch: Count = 256
     """Stream entries read per partition and step, for training and for the log each. More: fewer round
     trips, later publishes, more memory."""
@@ -80,6 +83,10 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds between two backups."""
     backup_keep: Annotated[int, Meta(ge=1, le=100_000)] = 48
     """Backups that stay there; older ones are deleted."""
+    archiver: Literal["here", "apart"] = "here"
+    """Who writes the log: the learner itself, between its steps, or `sidearm archiver`, a process beside it
+    over the same data folder, which then also compacts and ships. Apart: the learner has more time for
+    learning, and a disk that is slow or full does not hold it up."""
     archive_every_s: Seconds = 30.0
     """Seconds between two Parquet files of a partition. Shorter: fresher log, more small files."""
     archive_rows: Count = 50_000

@@ -49,6 +49,8 @@ class Waiting(NamedTuple):
 
 def find_due(client: redis.Redis, partitions: Sequence[Keys], most: int) -> list[Waiting]:
     """Up to ``most`` due decisions and given-up orphans of each partition, in two round trips."""
+    if not partitions:
+        return []
     clock = client.pipeline(transaction=False)
     clock.time()
     for keys in partitions:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from policy_learner.archive_apart import ArchiveApart
 from policy_learner.backups import Backups
 from policy_learner.catalogues import Catalogues, read_from_store
 from policy_learner.dead_letters import DeadLetters
@@ -14,43 +15,20 @@ from policy_learner.failpoints import reached
 from policy_learner.gate_sample import GateSample
 from policy_learner.gatekeeper import Gatekeeper
 from policy_learner.history import History
+from policy_learner.leases import Free
 from policy_learner.parquet_sink import Archive
 from policy_learner.publish import Publisher
 from policy_learner.rebuild import Past, resume
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import Status
 from policy_learner.streams import Entry
+from policy_learner.timing import Clock, Every
 from policy_learner.training import Training
 from sidecar.contracts.application import Application
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.publish import Batch, Publication
 from sidecar.contracts.store import Scripts
-
-Clock = Callable[[], float]
-"""Seconds from any beginning, never backwards."""
-
-
-class Every:
-    """Says once in so many seconds that it is time."""
-
-    def __init__(self, seconds: float, clock: Clock) -> None:
-        self._seconds, self._clock = seconds, clock
-        self._since = clock()
-        self._rest = 0.0
-
-    @property
-    def due(self) -> bool:
-        """Time has come; it stays so until :meth:`restart`."""
-        return self._clock() - self._since >= max(self._seconds, self._rest)
-
-    def restart(self) -> None:
-        """Count from now."""
-        self._since, self._rest = self._clock(), 0.0
-
-    def rest(self, seconds: float) -> None:
-        """Not before so many seconds after the last restart, this once."""
-        self._rest = seconds
 
 
 class Deps(NamedTuple):
@@ -125,6 +103,8 @@ class Learner:
     deps: Deps
     partitions: list[Keys]
     """The keys of every partition."""
+    free: Free
+    """Those where no joiner closes decisions."""
     epoch: int
     training: Training
     gatekeeper: Gatekeeper
@@ -161,14 +141,7 @@ def open_learner(deps: Deps) -> Learner:
     gatekeeper = Gatekeeper(settings, application.exploration, sample)
     if training.examples:
         gatekeeper.begin(training.record(resumed.version, resumed.epoch).weights)
-    archive = Archive(
-        client,
-        application,
-        folder,
-        settings,
-        catalogues,
-        lambda joined: dead_letters.holds(joined.partition, joined.position),
-    )
+    archive = _archive(deps, catalogues, dead_letters)
     progress = Progress(
         version=resumed.version,
         version_epoch=resumed.epoch,
@@ -180,6 +153,7 @@ def open_learner(deps: Deps) -> Learner:
     return Learner(
         deps,
         partitions,
+        Free(client, partitions, Every(settings.lease_s / 3, clock)),
         epoch,
         training,
         gatekeeper,
@@ -197,6 +171,23 @@ def open_learner(deps: Deps) -> Learner:
         _timers(settings, clock),
         figures,
     )
+
+
+def _archive(deps: Deps, catalogues: Catalogues, dead_letters: DeadLetters) -> Archive:
+    application, settings, client = deps.application, deps.settings, deps.scripts.client
+    folder = deps.data.log(application.name)
+    if settings.archiver == "apart":
+        return ArchiveApart(client, application, folder, settings, catalogues, lambda: dead_letters.waiting)
+    archive = Archive(
+        client,
+        application,
+        folder,
+        settings,
+        catalogues,
+        lambda joined: dead_letters.holds(joined.partition, joined.position),
+    )
+    archive.begin()
+    return archive
 
 
 def _timers(settings: LearnerSettings, clock: Clock) -> Timers:

@@ -19,6 +19,7 @@ def trim_behind(learner: Learner) -> None:
     The last entry that both have stays: it costs nothing and shows where the stream was cut.
     """
     client, keep_s = learner.deps.scripts.client, learner.deps.settings.trim_keep_s
+    learner.archive.look()
     for keys, lane in zip(learner.partitions, learner.archive.late, strict=True):
         _trim(client, keys.late, lane.end, keep_s)
     positions = learner.progress.checkpoint_positions

@@ -8,7 +8,8 @@ import redis
 
 from sidecar.contracts.application import Application
 from sidecar.contracts.books import Books
-from sidecar.contracts.keys import Keys, learner_status
+from sidecar.contracts.keys import Keys, learner_status, workers
+from sidecar.contracts.scripts.working import Seen, decode_workers
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.upkeep import read_books
 
@@ -28,6 +29,9 @@ class Look(NamedTuple):
     pending: int
     """Decisions that wait for their horizon."""
 
+    workers: tuple[Seen, ...] = ()
+    """Joiners and archivers beside the learner."""
+
     def silent_ms(self) -> int | None:
         """How long ago the learner last wrote its status, where that is too long; None while it works."""
         age_ms = self.now_ms - int(self.learner.get("at_ms", 0))
@@ -42,12 +46,14 @@ def look(client: redis.Redis, application: Application) -> Look:
     pipe = client.pipeline(transaction=False)
     pipe.time()
     pipe.hgetall(learner_status(application.name))
+    pipe.hgetall(workers(application.name))
     for keys in partitions:
         pipe.zcard(keys.due)
-    (seconds, micros), stored, *pending = pipe.execute()
+    (seconds, micros), stored, helpers, *pending = pipe.execute()
     status = {name.decode(): value.decode() for name, value in cast("dict[bytes, bytes]", stored).items()}
     books = Books(sum(b.decisions for b in balances), sum(b.rewards for b in balances))
-    return Look(int(seconds) * 1000 + int(micros) // 1000, status, books, sum(pending))
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    return Look(now_ms, status, books, sum(pending), tuple(decode_workers(helpers)))
 
 
 def in_one_line(seen: Look) -> str:
@@ -69,12 +75,24 @@ def in_one_line(seen: Look) -> str:
         parts += [
             f"version {of('version', '0')}, {int(of('age_ms', 0)) / 1000:.1f} s old",
             f"{int(of('examples', 0)):,} examples",
-            f"{int(of('archived_rows', 0)):,} rows archived",
+            f"{int(of('archived_rows', 0)) + sum(_archived(seen)):,} rows archived",
         ]
         if of("last_error"):
             parts.append(f"learner: {of('last_error')}")
+    parts += [f"{one.name}: {one.worker.error}" for one in seen.workers if one.worker.error]
+    if joiners := sum(one.worker.kind == "joiner" for one in _at_work(seen)):
+        parts.append(f"{joiners} joiners")
     decisions, rewards = seen.books
     parts.append(
         "books balance" if seen.books.balanced else f"BOOKS: decisions {decisions}, rewards {rewards}"
     )
     return " · ".join(parts)
+
+
+def _at_work(seen: Look) -> list[Seen]:
+    return [one for one in seen.workers if seen.now_ms - one.at_ms <= SILENT_AFTER_MS]
+
+
+def _archived(seen: Look) -> list[int]:
+    """Rows that archivers beside the learner have written."""
+    return [one.worker.done for one in seen.workers if one.worker.kind == "archiver"]

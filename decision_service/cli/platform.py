@@ -20,9 +20,17 @@ from sidecar.contracts.application import Application, load_application, load_ca
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.layout import DataFolder
 
-MODULES = {"sidecar": "sidecar.server", "service": "decision_service", "learner": "policy_learner"}
+MODULES = {
+    "sidecar": "sidecar.server",
+    "service": "decision_service",
+    "learner": "policy_learner",
+    "joiner": "policy_learner.joiner",
+    "archiver": "policy_learner.archiver",
+}
 ALL = ("sidecar", "learner", "service")
 """In the order of start; the order of stop is the reverse, so that no answer waits for what is gone."""
+ARCHIVER = "SIDEARM_LEARNER_ARCHIVER"
+"""The learner's setting that says who writes the log."""
 STOP_PATIENCE_S = 30.0
 BAD_SETTINGS = 2
 """Exit code of a process that cannot start as configured."""
@@ -72,12 +80,12 @@ class Platform:
         return self.environ.get("REDIS_URL") or f"unix://{self.data.store_socket()}"
 
     def start(self, name: str) -> Part:
-        """Start one of :data:`MODULES`; its output goes to ``run/<name>.log``."""
+        """Start one of :data:`MODULES`, or ``joiner-<n>``; its output goes to ``run/<name>.log``."""
         log = self.data.run / f"{name}.log"
         command = [
             sys.executable,
             "-m",
-            MODULES[name],
+            MODULES[name.partition("-")[0]],
             "--app",
             str(self.folder),
             "--data",
@@ -173,6 +181,20 @@ def started(
         yield platform
     finally:
         platform.stop()
+
+
+def parts_of(folder: Path, environ: Mapping[str, str], joiners: int) -> tuple[str, ...]:
+    """The processes of an application, in the order of start, with so many joiners beside the learner.
+
+    The archiver, where the settings say that it is a process of its own, ends after the learner: it then
+    writes what that one learnt last.
+
+    Raises:
+        BadApplication: the folder cannot be used.
+    """
+    told = environ.get(ARCHIVER) or load_application(folder).learner.get("archiver")
+    archiver = ("archiver",) if told == "apart" else ()
+    return ("sidecar", *archiver, "learner", *(f"joiner-{n}" for n in range(1, joiners + 1)), "service")
 
 
 def free_port() -> int:

@@ -20,6 +20,7 @@ def status_command(
     from decision_service.cli.look import in_one_line, look
     from decision_service.cli.model_figures import SHOWN_APART, tables
     from decision_service.cli.store import store_url
+    from decision_service.cli.workers import workers_table
     from sidecar.contracts.application import load_application
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
@@ -40,6 +41,8 @@ def status_command(
                 table.add_row(name, value)
         for one in (table, *tables(seen.learner)):
             console.print(one)
+    if seen.workers:
+        console.print(workers_table(seen))
     console.print(f"{application.name}: {in_one_line(seen)}", highlight=False, soft_wrap=True)
     if not seen.books.balanced:
         raise typer.Exit(1)

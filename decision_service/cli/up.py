@@ -30,20 +30,28 @@ def up_command(
         "data"
     ),
     port: Annotated[int, typer.Option(help="Port of the decision service.", min=1, max=65535)] = DEFAULT_PORT,
+    joiners: Annotated[
+        int, typer.Option(help="Processes that close decisions, beside the learner.", min=0, max=64)
+    ] = 0,
+    archiver: Annotated[
+        bool, typer.Option("--archiver", help="Write the log in a process of its own.")
+    ] = False,
 ) -> None:
     """Start store, sidecar, decision service and learner; stop them in order on Ctrl-C."""
     from rich.console import Console
 
-    from decision_service.cli.platform import started
+    from decision_service.cli.platform import ARCHIVER, parts_of, started
 
     console = Console()
     stop = _stop_event()
-    with started(app, DataFolder(data), port=port, environ=os.environ) as platform:
+    environ = os.environ | ({ARCHIVER: "apart"} if archiver else {})
+    parts = parts_of(app, environ, joiners)
+    with started(app, DataFolder(data), port=port, environ=environ, parts=parts) as platform:
         _introduce(console, platform)
         try:
             _watch(console, platform, stop)
         finally:
-            console.print("stopping: service, learner, sidecar, store …", highlight=False)
+            console.print(f"stopping: {', '.join(reversed(parts))}, store …", highlight=False)
     console.print("stopped")
 
 

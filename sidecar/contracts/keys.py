@@ -19,6 +19,7 @@ key                 type    life                    content
 ``late``            stream  trimmed behind archive  rewards that joined nothing
 ``dead``            stream  –                       entries of ``ex`` that could not be learnt, and why
 ``c``               hash    –                       exact counters, and the clock guard
+``lease``           string  a minute past its end   ``holder|until_ms``: the joiner that works here
 ``skew``            string  tests only              milliseconds that the scripts add to the store's time
 ==================  ======  ======================  ====================================================
 
@@ -93,6 +94,11 @@ class Keys(NamedTuple):
     def counters(self) -> str:
         """Counters of the books, changed by the scripts only."""
         return self._key("c")
+
+    @property
+    def lease(self) -> str:
+        """Which joiner closes this partition's decisions. It saves work and guards nothing."""
+        return self._key("lease")
 
     @property
     def skew(self) -> str:
@@ -200,6 +206,19 @@ def catalogues(app: str) -> str:
 def learner_status(app: str) -> str:
     """Hash in which the learner says how it is."""
     return _of_app(app, "learner")
+
+
+def learnt(app: str) -> str:
+    """Hash in which the learner tells an archiver of its own how far it may go, see ``learnt.py`` there."""
+    return _of_app(app, "learnt")
+
+
+def workers(app: str) -> str:
+    """Hash: joiner or archiver to ``clock_ms|report``.
+
+    Who has been silent for ten minutes is left out at the next write.
+    """
+    return _of_app(app, "workers")
 
 
 def app_skew(app: str) -> str:

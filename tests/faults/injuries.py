@@ -39,7 +39,7 @@ def kill_store(stage: Stage, rng: random.Random) -> str:
 
 def kill_learner_at_a_moment(stage: Stage, rng: random.Random) -> str:
     """The next learner dies by its own hand, just after a named step."""
-    moment = rng.choice([m for m in MOMENTS if m not in ("buried", "orphans given up")])
+    moment = rng.choice([m for m in MOMENTS if m not in ("leased", "buried", "orphans given up")])
     stage.kill("learner")
     process = stage.start("learner", failpoint=f"{moment}:{rng.randint(1, 3)}")
     try:

@@ -14,6 +14,7 @@ import redis
 
 from policy_learner import chain, publish
 from policy_learner.errors import BadCheckpoint, CannotRebuild, Fenced
+from policy_learner.learnt import Learnt
 from policy_learner.loop import drain, step
 from policy_learner.replay import replay
 from policy_learner.report import report
@@ -249,7 +250,7 @@ def test_a_start_trains_again_what_was_published_after_the_checkpoint(world):
     version, epoch = rebuilt.progress.version, again.epoch
     assert rebuilt.training.record(version, epoch).checksum == published
 
-    while rebuilt.archive.read(rebuilt.progress.positions, 100):
+    while rebuilt.archive.read(Learnt(rebuilt.progress.positions, rebuilt.progress.version), 100):
         pass
     rebuilt.archive.write()
     for keys in world.partitions:
@@ -307,7 +308,7 @@ def test_a_paused_learner_is_fenced_and_its_archive_is_not_doubled(world):
     zombie = world.learner()
     world.shop(20)
     step(zombie)
-    zombie.archive.read(zombie.progress.positions, 1000)
+    zombie.archive.read(Learnt(zombie.progress.positions, zombie.progress.version), 1000)
     later = world.learner()
     steps(later)
     later.archive.write()

@@ -11,6 +11,7 @@ import msgpack
 NAMES = (
     *("decide", "reward", "activate", "finalise", "orphan", "publish", "epoch", "status", "books"),
     *("keep", "forget", "pin", "serving"),
+    *("lease", "working"),
 )
 """Every script; each is ``<name>.lua`` beside this file."""
 

@@ -1,0 +1,114 @@
+"""The archiver as a process of its own: writes the log, so that the learner has all its time for learning.
+
+``python -m policy_learner.archiver --app examples/shop --data data``, or ``sidearm archiver``, over the same
+data folder as the learner, whose ``app.toml`` says ``archiver = "apart"``. It goes as far as the learner has
+been, compacts and ships. A second one is harmless, and idle: of two who write a file one wins.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+
+from policy_learner import helper, learnt
+from policy_learner.catalogues import Catalogues, read_from_store
+from policy_learner.dead_letters import LettersOfOthers
+from policy_learner.failpoints import reached
+from policy_learner.helper import HelperDeps
+from policy_learner.log_keeping import check, keeping, wall_ms
+from policy_learner.parquet_sink import Archive
+from policy_learner.positions import ms_of
+from policy_learner.timing import Every
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.working import Worker
+from sidecar.contracts.store import store_now_ms
+
+
+class Archiver:
+    """One archiver; see :func:`helper.run`.
+
+    Args:
+        deps: what it is given.
+
+    Raises:
+        BadSettings: the log cannot be copied to where they say.
+        BrokenChain: a file of the log is damaged.
+        StoreError, OSError: the store is away, or the disk.
+    """
+
+    def __init__(self, deps: HelperDeps) -> None:
+        application, settings, client = deps.application, deps.settings, deps.scripts.client
+        check(settings)
+        self._deps, self._folder = deps, deps.data.log(application.name)
+        self._partitions = [Keys(application.name, p) for p in range(application.partitions)]
+        self._refused = LettersOfOthers(client, self._partitions)
+        catalogues = Catalogues(read_from_store(client, application.name, self._folder))
+        self._archive = Archive(
+            client,
+            application,
+            self._folder,
+            settings,
+            catalogues,
+            lambda joined: self._refused.holds(joined.partition, joined.position),
+        )
+        self._archive.begin()
+        self._timer = Every(settings.archive_every_s, deps.clock)
+        self._keeping = ExitStack()
+        self._keeping.enter_context(keeping(self._folder, application.name, settings, wall_ms))
+        self._rows = 0
+        self.error = ""
+
+    def step(self) -> int:
+        """Turn entries into rows, and rows into files; how many entries there were."""
+        taken = self._read()
+        if self._timer.due or self._archive.full:
+            self._timer.restart()
+            self._write()
+        return taken
+
+    def stop(self) -> None:
+        """What was learnt goes into files."""
+        clock, settings = self._deps.clock, self._deps.settings
+        end = clock() + settings.drain_s
+        while self._read() and clock() < end:
+            pass
+        self._write()
+        self._keeping.close()
+
+    def report(self) -> Worker:
+        """How it is."""
+        return Worker(
+            kind="archiver",
+            pid=os.getpid(),
+            done=self._rows,
+            waiting=sum(lane.waiting for lane in self._archive.lanes),
+            lag_ms=self._lag_ms(),
+            error=self.error,
+        )
+
+    def _read(self) -> int:
+        client, application = self._deps.scripts.client, self._deps.application
+        told = learnt.told(client, application.name, application.partitions)
+        self._refused.look(told.refused)  # after what was told: by then all that it covers is there
+        return self._archive.read(told.learnt, self._deps.settings.read_batch)
+
+    def _write(self) -> None:
+        self._rows += self._archive.write()
+        reached("archived")
+
+    def _lag_ms(self) -> int:
+        """Age of the oldest entry that was read and is in no file."""
+        oldest = [lane.oldest for lane in self._archive.lanes if lane.oldest is not None]
+        now_ms = store_now_ms(self._deps.scripts.client, self._partitions[0])
+        return max(0, now_ms - min(map(ms_of, oldest))) if oldest else 0
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Archive until SIGTERM or SIGINT; see :func:`helper.main`."""
+    return helper.main("archiver", __doc__ or "", Archiver, argv, environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

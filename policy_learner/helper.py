@@ -1,0 +1,151 @@
+"""What a joiner and an archiver have in common: how they start, go on through failures, and stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from policy_learner.errors import LearnerError
+from policy_learner.failpoints import arm_from
+from policy_learner.settings import LearnerSettings, learner_settings
+from policy_learner.timing import Clock, Every
+from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.scripts.working import Worker, working_call
+from sidecar.contracts.store import Scripts, StoreError, connect
+
+BAD_SETTINGS = 2
+DAMAGED_LOG = 4
+
+log = logging.getLogger("sidearm.learner")
+
+
+class HelperDeps(NamedTuple):
+    """What is given to a joiner or an archiver."""
+
+    application: Application
+    settings: LearnerSettings
+    data: DataFolder
+    scripts: Scripts
+    clock: Clock
+    name: str
+    """Its own, different from that of every other process."""
+
+
+class Helper(Protocol):
+    """One that works in steps."""
+
+    error: str
+    """Why the last step failed; empty when it did not."""
+
+    def step(self) -> int:
+        """Everything once; how much there was to do."""
+
+    def stop(self) -> None:
+        """The orderly end."""
+
+    def report(self) -> Worker:
+        """How it is."""
+
+
+Stop = threading.Event
+Open = Callable[[HelperDeps], Helper]
+
+
+def run(deps: HelperDeps, open_helper: Open, stop: Stop) -> None:
+    """Work until ``stop`` is set, through every failure of the store and of the disk.
+
+    Raises:
+        LearnerError: the log is damaged.
+    """
+    helper, due = None, Every(deps.settings.status_every_s, deps.clock)
+    while not stop.is_set():
+        try:
+            helper = helper or open_helper(deps)
+            done, helper.error = helper.step(), ""
+        except (StoreError, OSError) as error:
+            _note(helper, deps, error)
+            stop.wait(deps.settings.retry_s)
+            continue
+        if due.due:
+            due.restart()
+            _tell(deps, helper.report())
+        if not done:
+            stop.wait(deps.settings.idle_s)
+    if helper is not None:
+        _close(deps, helper)
+
+
+def main(
+    kind: str, about: str, open_helper: Open, argv: Sequence[str] | None, environ: Mapping[str, str]
+) -> int:
+    """A process: 0 after an orderly stop at SIGTERM or SIGINT, else one line on stderr and 2 or 4."""
+    parser = argparse.ArgumentParser(prog=f"python -m policy_learner.{kind}", description=about)
+    parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
+    parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        arm_from(environ)
+        if not arguments.app:
+            raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
+        deps = _deps(kind, Path(arguments.app), DataFolder(Path(arguments.data)), environ)
+        with deps.scripts.client:
+            run(deps, open_helper, stop)
+    except LearnerError as error:
+        return _say(kind, error, DAMAGED_LOG)
+    except (ContractError, OSError) as error:
+        return _say(kind, error, BAD_SETTINGS)
+    return 0
+
+
+def _deps(kind: str, folder: Path, data: DataFolder, environ: Mapping[str, str]) -> HelperDeps:
+    application = load_application(folder)
+    settings = learner_settings(application.learner, environ)
+    client = connect(environ.get("REDIS_URL") or f"unix://{data.store_socket()}")
+    name = f"{kind}-{socket.gethostname()}-{os.getpid()}"
+    return HelperDeps(application, settings, data, Scripts.on(client), time.monotonic, name)
+
+
+def _close(deps: HelperDeps, helper: Helper) -> None:
+    try:
+        helper.stop()
+        _tell(deps, None)
+    except (StoreError, OSError) as error:
+        log.error("stopped without a word; others go on where this one was: %s", error)
+
+
+def _note(helper: Helper | None, deps: HelperDeps, error: Exception) -> None:
+    """Log a failure once, not at every attempt, and show it if the store can be told."""
+    said = f"{type(error).__name__}: {error}"
+    if helper is None or said != helper.error:
+        log.error("%s; trying again every %g s", said, deps.settings.retry_s)
+    if helper is None:
+        return
+    helper.error = said
+    try:
+        _tell(deps, helper.report())
+    except StoreError:
+        log.debug("the store cannot be told either")
+
+
+def _tell(deps: HelperDeps, report: Worker | None) -> None:
+    deps.scripts.run(working_call(deps.application.name, deps.name, report))
+
+
+def _say(kind: str, error: Exception, code: int) -> int:
+    print(f"{kind}: {error}", file=sys.stderr)
+    return code
