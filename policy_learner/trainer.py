@@ -6,7 +6,7 @@ in and reward-signed numbers come out; costs stay in ``vw_format``.
 Poison is mostly silent in VW: an infinite gradient leaves states behind that are not numbers while it
 predicts 0.0. So what goes in is checked before, and every column of the state after.
 
-Source: the reductions mtr, ips and dm of A. Bietti, A. Agarwal and J. Langford, "A Contextual Bandit
+Source: the reductions mtr, ips, dm and dr of A. Bietti, A. Agarwal and J. Langford, "A Contextual Bandit
 Bake-off", 2021; adaptive, normalised updates of S. Ross, P. Mineiro and J. Langford, "Normalized Online
 Learning", 2013.
 """
@@ -17,7 +17,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from vowpal_wabbit_next import Workspace, _core
@@ -35,6 +34,7 @@ from policy_learner.vw_format import (
     reward_signed,
     text_of,
 )
+from policy_learner.vw_options import identity_of, options_of
 from sidecar.contracts.application import Arm, ModelConfig
 from sidecar.contracts.errors import BadEvent
 
@@ -60,27 +60,6 @@ _SNAPSHOT_EVERY_ARMS = 262_144
 # learning from it. Its compiled module is called directly: the version is pinned for that reason, and the
 # parity suite fails if one of the calls changes.
 _parse = _core._parse_line_text
-
-
-def options_of(model: ModelConfig) -> list[str]:
-    """VW's command line for a model.
-
-    >>> options_of(ModelConfig(optimizer="sgd"))
-    ['--cb_adf', '--quiet', '-b', '18', '--cb_type', 'mtr', '-q', 'ca', '--sgd', '-l', '0.5']
-    """
-    options = ["--cb_adf", "--quiet", "-b", str(model.bits), "--cb_type", model.cb_type]
-    for pair in model.interactions:
-        options += ["-q", pair]
-    rate = repr(model.learning_rate)
-    match model.optimizer:
-        case "adaptive":
-            return [*options, "-l", rate]
-        case "sgd":
-            return [*options, "--sgd", "-l", rate]
-        case "ftrl":
-            return [*options, "--ftrl", "--ftrl_alpha", rate]
-        case "coin":
-            return [*options, "--coin"]  # has no rate to set
 
 
 class Trainer:
@@ -138,7 +117,7 @@ class Trainer:
 
         A trainer restored from it goes on as this one would, to the last bit.
         """
-        header = _identity(self._model)
+        header = identity_of(self._model)
         body = _MAGIC + len(header).to_bytes(4, "little") + header + self._workspace.serialize()
         return body + hashlib.sha256(body).digest()
 
@@ -153,7 +132,7 @@ class Trainer:
         if body[:4] != _MAGIC or hashlib.sha256(body).digest() != digest:
             raise BadCheckpoint(f"trainer state of {len(state)} bytes is cut or altered")
         at = 8 + int.from_bytes(body[4:8], "little")
-        found, wanted = body[8:at], _identity(model)
+        found, wanted = body[8:at], identity_of(model)
         if found != wanted:
             raise BadCheckpoint(f"trainer state is of model {found.decode()}, not {wanted.decode()}")
         trainer = cls(model)
@@ -169,7 +148,9 @@ class Trainer:
         """
         self._workspace: Workspace[Any] = Workspace(options_of(self._model), model_data=vw_state)
         self._core = self._workspace._workspace
-        self._state = self._workspace.weights()  # a view: (2 ** bits, 1, columns)
+        # A view: (2 ** bits, tables, columns). Of dr's two tables the first scores; VW says that there were
+        # twice as many rows, and whoever touches those beyond its memory crashes.
+        self._state = self._workspace.weights()[: 1 << self._model.bits]
         # VW leaves an example without label as it was, so learning from a kept one changes no bit: tested.
         self._parsed = _KeptByIdentity(self._parse_arm, _PARSED_ARMS_KEPT)
         self._parsed_sets = _KeptByIdentity(self._parse_arms, _ARM_SETS_KEPT)
@@ -242,11 +223,6 @@ class Trainer:
         unwanted = Foreseen([], [])
         for text in texts:
             self._learn_one(text, unwanted)
-
-
-def _identity(model: ModelConfig) -> bytes:
-    """What of a model's configuration the trainer's state depends on."""
-    return msgspec.json.encode(msgspec.structs.replace(model, max_pending=1))
 
 
 class _KeptByIdentity(Generic[Key, Made]):

@@ -131,7 +131,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
     power_t: Annotated[float, Meta(ge=0.0, le=1.0)] = _POWER_T
     """How fast the rate falls with what was learnt (``adaptive``, ``sgd``). 0: never; smaller follows a world
     that changes, larger settles. VW's ``--power_t``."""
-    initial_t: Annotated[float, Meta(ge=0.0, le=1e9)] | None = None
+    initial_t: Annotated[float, Meta(gt=0.0, le=1e9)] | None = None
     """As if so many examples had been learnt before the first (``adaptive``, ``sgd``): larger begins more
     slowly. None: VW's own, 0 for ``adaptive``, 1 for ``sgd``. VW's ``--initial_t``."""
     ftrl_beta: Annotated[float, Meta(gt=0.0, le=1e6)] | None = None

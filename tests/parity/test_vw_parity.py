@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from vowpal_wabbit_next import TextFormatParser, Workspace
 
+from policy_learner import trainer as trainer_module
 from policy_learner.trainer import Example, Trainer
 from sidecar.contracts.application import Arm, Features, ModelConfig
+from sidecar.contracts.model_options import refused_option
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
 from sidecar.policy.model import scores_of
@@ -27,7 +29,18 @@ from tests.parity.generated import (
 CONTEXTS = 1000
 TOLERANCE = 1e-6
 INTERACTIONS = [(), ("ca",), ("aa",), ("cc",), ("ca", "aa", "cc")]
-OPTIONS = list(product(("adaptive", "sgd", "ftrl", "coin"), ("mtr", "ips", "dm")))
+OPTIONS = list(product(("adaptive", "sgd", "ftrl", "coin"), ("mtr", "ips", "dm", "dr")))
+RATES = [
+    {"power_t": 0.0},
+    {"power_t": 0.9},
+    {"initial_t": 10.0},
+    {"optimizer": "sgd", "power_t": 0.0},
+    {"optimizer": "sgd", "initial_t": 10.0},
+    {"optimizer": "ftrl", "ftrl_beta": 0.2},
+    {"optimizer": "coin", "ftrl_beta": 0.5},
+]
+REFUSED = [("--l1", "1e-3", 1e-3), ("--l2", "1e-3", 1e-3), ("--hash_seed", "3", 1.0)]
+"""VW's option, a value, and how far apart the scores then are at least."""
 
 
 @pytest.mark.parametrize("interactions", INTERACTIONS, ids="+".join)
@@ -67,22 +80,47 @@ def test_random_weights_score_alike_through_plain_names(interactions):
 @pytest.mark.parametrize("interactions", INTERACTIONS, ids="+".join)
 def test_learned_weights_score_alike(optimizer, cb_type, interactions):
     """While it learns, with every optimizer and reduction, its weights score as the trainer predicts."""
-    rng = random.Random(9)
-    rate = 0.001 if optimizer == "sgd" else 0.5
-    trainer = Trainer(
+    rate = 0.5 if optimizer != "sgd" else 1e-7 if cb_type == "dr" else 0.001
+    _hold_apart(
         ModelConfig(
             bits=16, interactions=interactions, optimizer=optimizer, cb_type=cb_type, learning_rate=rate
         )
     )
+
+
+@pytest.mark.parametrize("rates", RATES, ids=str)
+def test_weights_learned_at_every_rate_score_alike(rates):
+    """No option of the rate keeps anything beside the weights that predicts."""
+    rate = 0.001 if rates.get("optimizer") == "sgd" else 0.5
+    _hold_apart(ModelConfig(bits=16, interactions=("ca", "aa", "cc"), learning_rate=rate, **rates))
+
+
+@pytest.mark.parametrize(("option", "value", "least"), REFUSED)
+def test_options_that_are_refused_would_not_score_alike(option, value, least, monkeypatch):
+    """Why they are: the comparison finds each of them, and ``app.toml`` names its reason."""
+    options = trainer_module.options_of
+    monkeypatch.setattr(trainer_module, "options_of", lambda model: [*options(model), option, value])
+    assert _worst(ModelConfig(bits=16, interactions=("ca",)))[0] > least
+    assert option.removeprefix("--") in refused_option({option.removeprefix("--"): 1})
+
+
+def _hold_apart(model: ModelConfig) -> None:
+    worst, largest = _worst(model)
+    assert largest > 0.0
+    assert worst <= TOLERANCE
+
+
+def _worst(model: ModelConfig) -> tuple[float, float]:
+    """While it learns: the largest disparity, and the largest weight."""
+    rng, trainer = random.Random(9), Trainer(model)
     worst, largest = 0.0, 0.0
     for _ in range(10):
         trainer.learn([_example(rng) for _ in range(30)])
-        weights = _weights(trainer.weights_values(), interactions, bits=16)
+        weights = _weights(trainer.weights_values(), model.interactions, bits=model.bits)
         largest = max(largest, float(np.abs(weights.values).max()))
         for example in (_example(rng) for _ in range(10)):
             worst = max(worst, _disparity(weights, example, trainer.predict(example)))
-    assert largest > 0.0
-    assert worst <= TOLERANCE
+    return worst, largest
 
 
 @pytest.mark.parametrize("name", ["constant", "context", "arm", "crossed"])

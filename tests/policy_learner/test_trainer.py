@@ -13,16 +13,26 @@ from policy_learner import trainer as trainer_module
 from policy_learner.errors import BadCheckpoint, TrainerPoisoned
 from policy_learner.trainer import Example, Trainer
 from policy_learner.vw_format import Foreseen, scores_foreseen
-from sidecar.contracts.application import Arm, ModelConfig
+from policy_learner.vw_options import identity_of
+from sidecar.contracts.application import Arm, BaseConfig, ModelConfig
 from sidecar.contracts.errors import BadEvent
 from tests.parity.generated import ARM_IDS, AWKWARD_NAMES, arms, decision, features
 
-OPTIONS = list(product(("adaptive", "sgd", "ftrl", "coin"), ("mtr", "ips", "dm")))
+OPTIONS = list(product(("adaptive", "sgd", "ftrl", "coin"), ("mtr", "ips", "dm", "dr")))
+RATES = [
+    ("adaptive", {"power_t": 0.0}),
+    ("adaptive", {"power_t": 0.9}),
+    ("adaptive", {"initial_t": 10.0}),
+    ("sgd", {"power_t": 0.0}),
+    ("sgd", {"initial_t": 10.0, "power_t": 0.3}),
+    ("ftrl", {"ftrl_beta": 0.2}),
+    ("coin", {"ftrl_beta": 0.5}),
+]
 CATALOGUE = arms(random.Random(1), AWKWARD_NAMES, ARM_IDS, 8)
 
 
 def _model(optimizer="adaptive", cb_type="mtr", interactions=("ca", "aa", "cc"), bits=14) -> ModelConfig:
-    rate = 0.0005 if optimizer == "sgd" else 0.3
+    rate = {"sgd": 0.0005, "drsgd": 1e-7}.get(cb_type.removesuffix("mtr") + optimizer, 0.3)
     return ModelConfig(
         bits=bits, interactions=interactions, optimizer=optimizer, cb_type=cb_type, learning_rate=rate
     )
@@ -52,13 +62,44 @@ def _same(one: Trainer, other: Trainer) -> bool:
 @pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)
 def test_a_restored_trainer_goes_on_to_the_same_bits(optimizer, cb_type):
     """Serialize, restore, learn on, again and again: as if it had never stopped."""
-    model = _model(optimizer, cb_type)
+    _goes_on(_model(optimizer, cb_type))
+
+
+@pytest.mark.parametrize("cb_type", ["mtr", "dr"])
+@pytest.mark.parametrize(("optimizer", "rates"), RATES)
+def test_a_restored_trainer_goes_on_at_the_same_rate(optimizer, rates, cb_type):
+    """What the rate depends on is part of the state, or given again."""
+    _goes_on(msgspec.structs.replace(_model(optimizer, cb_type), **rates))
+
+
+def _goes_on(model: ModelConfig) -> None:
     straight, resumed = Trainer(model), Trainer(model)
     for seed in range(5):
         resumed = Trainer.restore(model, resumed.serialize())
         assert resumed.learn(_examples(seed, 60)) == straight.learn(_examples(seed, 60))
         assert _same(resumed, straight)
         assert resumed.weights_values().tobytes() == straight.weights_values().tobytes()
+    assert np.abs(straight.weights_values()).max() > 0.0
+
+
+@pytest.mark.parametrize(("optimizer", "rates"), RATES)
+def test_every_rate_makes_another_model(optimizer, rates):
+    """No option is only written down: the weights differ from those of the default."""
+    plain, other = Trainer(_model(optimizer)), Trainer(msgspec.structs.replace(_model(optimizer), **rates))
+    for trainer in (plain, other):
+        trainer.learn(_examples(13, 60))
+    assert not np.array_equal(plain.weights_values(), other.weights_values())
+
+
+def test_a_state_is_named_as_before_these_options_were_there():
+    """A checkpoint of an earlier release is of the same model; what does not matter is not in the name."""
+    named = (
+        b'{"bits":18,"interactions":["ca"],"cb_type":"mtr","optimizer":"adaptive","learning_rate":0.5,'
+        b'"max_pending":1}'
+    )
+    assert identity_of(ModelConfig()) == named
+    assert identity_of(ModelConfig(shuffle=500, max_pending=7, base=BaseConfig("b"))) == named
+    assert identity_of(ModelConfig(power_t=0.0)) != named
 
 
 @pytest.mark.parametrize(("optimizer", "cb_type"), OPTIONS)

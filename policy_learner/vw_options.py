@@ -1,0 +1,64 @@
+"""A model's configuration as Vowpal Wabbit's command line, and as the name of a trainer's state."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sidecar.contracts.application import ModelConfig
+
+_OF_NO_MATTER = ("max_pending", "shuffle", "base")
+"""What a trainer's state does not depend on. The order of learning does, and stands in the version log."""
+_CAME_LATER = ("power_t", "initial_t", "ftrl_beta")
+"""Left out of a state's name while they are at their defaults, as before they were there."""
+
+
+def options_of(model: ModelConfig) -> list[str]:
+    """VW's command line for a model.
+
+    >>> options_of(ModelConfig(optimizer="sgd", power_t=0.0))[5:]
+    ['mtr', '-q', 'ca', '--sgd', '-l', '0.5', '--power_t', '0.0']
+    """
+    options = ["--cb_adf", "--quiet", "-b", str(vw_bits(model)), "--cb_type", model.cb_type]
+    for pair in model.interactions:
+        options += ["-q", pair]
+    return [*options, *_optimizer(model), *_rates(model)]
+
+
+def vw_bits(model: ModelConfig) -> int:
+    """VW's ``-b``. Its two tables for ``dr`` lie in one, cell beside cell: each has half of it."""
+    return model.bits + (model.cb_type == "dr")
+
+
+def identity_of(model: ModelConfig) -> bytes:
+    """What of a model's configuration the trainer's state depends on, as canonical JSON."""
+    fields = msgspec.structs.asdict(model)
+    default = ModelConfig()
+    for name in _OF_NO_MATTER:
+        del fields[name]
+    for name in _CAME_LATER:
+        if fields[name] == getattr(default, name):
+            del fields[name]
+    return msgspec.json.encode(fields | {"max_pending": 1})
+
+
+def _optimizer(model: ModelConfig) -> list[str]:
+    rate = repr(model.learning_rate)
+    match model.optimizer:
+        case "adaptive" if model.cb_type == "dr":
+            # VW keeps a normaliser for each table, and saves that of the second one only when told to.
+            return ["-l", rate, "--per_model_save_load"]
+        case "adaptive":
+            return ["-l", rate]
+        case "sgd":
+            return ["--sgd", "-l", rate]
+        case "ftrl":
+            return ["--ftrl", "--ftrl_alpha", rate]
+        case "coin":
+            return ["--coin"]  # has no rate to set
+
+
+def _rates(model: ModelConfig) -> list[str]:
+    """What differs from VW's own defaults."""
+    default = ModelConfig()
+    changed = [name for name in _CAME_LATER if getattr(model, name) != getattr(default, name)]
+    return [word for name in changed for word in (f"--{name}", repr(getattr(model, name)))]
