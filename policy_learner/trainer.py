@@ -84,7 +84,14 @@ class Trainer:
             BadEvent: an example that would poison the model; nothing of this call was learned.
             TrainerPoisoned: an example did poison it. The trainer stands as it did just before that example.
         """
-        texts = [self._checked(example) for example in examples]
+        return self.learn_texts([self._checked(example) for example in examples])
+
+    def learn_texts(self, texts: Sequence[ExampleText]) -> Foreseen:
+        """Learn from examples that were checked and written as text before.
+
+        Raises:
+            TrainerPoisoned: as :meth:`learn`.
+        """
         expected = Foreseen([], [])
         for text in texts:
             self._learn_one(text, expected)
@@ -103,9 +110,13 @@ class Trainer:
 
     def predict(self, example: Example) -> Float32s:
         """VW's own scores of an example's arms, reward-signed: what the gate compares with the sidecar's."""
-        context = _parse(self._core, context_line(example.event.context))
-        arms = self._parsed_sets.get(example.arms)
-        predicted = dict(cast(_Predicted, self._core.predict_multi_ex_one([context, *arms])))
+        return self.predict_text(context_line(example.event.context), example.arms)
+
+    def predict_text(self, context: str, arms: tuple[Arm, ...]) -> Float32s:
+        """VW's own scores of arms in a context that was written as text before, reward-signed."""
+        parsed = self._parsed_sets.get(arms)
+        answer = self._core.predict_multi_ex_one([_parse(self._core, context), *parsed])
+        predicted = dict(cast(_Predicted, answer))
         return reward_signed(np.array([predicted[place] for place in range(len(arms))], np.float32))
 
     def weights_values(self) -> Float32s:
