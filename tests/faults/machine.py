@@ -11,21 +11,29 @@ from collections import Counter
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from policy_learner.source import close_due, find_due
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_session
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.scripts.decide import DecideEntry, decide_call, parse_decide
-from sidecar.contracts.scripts.finalise import decode_rewards
+from sidecar.contracts.scripts.activate import ActivateEntry, activate_call, parse_activate
+from sidecar.contracts.scripts.decide import decide_call, parse_decide
 from sidecar.contracts.scripts.orphan import decode_late
 from sidecar.contracts.scripts.publish import Publication, parse_publish, publish_call
 from sidecar.contracts.scripts.reward import RewardEntry, RewardLimits, parse_reward, reward_call
 from sidecar.contracts.store import take_epoch
 from sidecar.contracts.upkeep import read_books
 from tests.faults.publish_model import PublishModel
+from tests.sidecar.contracts.join_machine import PALETTES, entry_with, nth, split
 from tests.sidecar.contracts.join_model import CAP, EARLY, HORIZON, MOST, MOST_AWAITED, Model
 
 JUMP_MS = 60_000
@@ -54,17 +62,36 @@ class PartitionsMachine(RuleBasedStateMachine):
             new_decision_id(self.of_session[s], 1_700_000_000_000 + n, n) for n, s in enumerate(self.sessions)
         ]
         self.used = sorted(set(self.of_session.values()))
+        self.palette = PALETTES[0]
 
-    @rule(place=places, client_key=st.sampled_from(("", "a")), digest=st.sampled_from("xxy"))
-    def decide(self, place, client_key, digest):
+    @initialize(palette=st.sampled_from(PALETTES))
+    def choose(self, palette):
+        self.palette = palette
+
+    @rule(place=places, client_key=st.sampled_from(("", "a")), digest=st.sampled_from("xxy"), nth=nth)
+    def decide(self, place, client_key, digest, nth=0):
+        flags = self.palette[nth % len(self.palette)]
         decision_id, session = self.ids[place], self.sessions[place]
         partition = self.of_session[session]
-        entry = DecideEntry(decision_id, session, "arm", HORIZON_MS, b"\xff payload", client_key, digest)
+        entry = entry_with(flags, decision_id, session, HORIZON_MS, b"\xff payload", client_key, digest)
         call = decide_call(self.partitions[partition], [entry], max_pending=CAP, tombstone_ms=TOMBSTONE_MS)
         self.models[partition].tick()
         (answer,) = parse_decide(self.scripts.run(call))
-        want = self.models[partition].decide(decision_id, session, client_key, digest, entry.payload)
+        want = self.models[partition].decide(decision_id, session, client_key, digest, entry.payload, flags)
         assert (answer.status, answer.decision_id) == want
+
+    @precondition(lambda self: any("d" in flags for flags in self.palette))
+    @rule(place=places, horizon=st.sampled_from((None, 1, 3)), sent=st.integers(1, 2))
+    def activate(self, place, horizon, sent):
+        decision_id, session = self.ids[place], self.sessions[place]
+        partition = self.of_session[session]
+        horizon_ms = None if horizon is None else horizon * JUMP_MS - JUMP_MS // 2
+        entry = ActivateEntry(decision_id, session, horizon_ms)
+        for _ in range(sent):
+            self.models[partition].tick()
+            call = activate_call(self.partitions[partition], [entry], tombstone_ms=TOMBSTONE_MS)
+            (answer,) = parse_activate(self.scripts.run(call))
+            assert answer.status == self.models[partition].activate(decision_id, horizon)
 
     @rule(place=places, key=keys_of_rewards, value=values, sent=st.integers(1, 2))
     def reward(self, place, key, value, sent):
@@ -134,11 +161,7 @@ class PartitionsMachine(RuleBasedStateMachine):
         replies = iter(pipe.execute())
         for partition in self.used:
             examples, late, model = next(replies), next(replies), self.models[partition]
-            assert len(examples) == len(model.examples)
-            assert {
-                fields[b"i"].decode(): (fields[b"d"], {r.key: r.value for r in decode_rewards(fields[b"r"])})
-                for _, fields in examples
-            } == model.examples
+            assert split(examples) == (model.examples, model.lessons)
             kept = [decode_late(partition, *entry) for entry in late]
             assert Counter((k.kind, k.name, k.reward.key, k.reward.value) for k in kept) == model.late
 

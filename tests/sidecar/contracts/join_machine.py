@@ -7,12 +7,20 @@ from collections import Counter
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from sidecar.contracts.books import books, counters_of
-from sidecar.contracts.events import encode_reward_tail
+from sidecar.contracts.events import MODES, encode_reward_tail, letter_of
 from sidecar.contracts.ids import new_decision_id
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.activate import ActivateEntry, activate_call, parse_activate
 from sidecar.contracts.scripts.call import NAMES, script_text
 from sidecar.contracts.scripts.decide import DecideEntry, decide_call, parse_decide, split_stored
 from sidecar.contracts.scripts.finalise import decode_rewards, finalise_call
@@ -40,14 +48,24 @@ IDS = tuple(new_decision_id(PARTITION, 1_700_000_000_000 + n, n) for n in range(
 SESSION_OF = {decision_id: f"s-{n % 2}" for n, decision_id in enumerate(IDS)}
 
 apps = itertools.count()
-ids = st.sampled_from(IDS)
-some_ids = st.lists(ids, max_size=len(IDS), unique=True)
+ids = st.sampled_from((*IDS[:3], *IDS[:3], *IDS))  # some are met more often
+some_ids = st.one_of(st.just(list(IDS)), st.lists(ids, max_size=len(IDS), unique=True))
 reward_keys = st.sampled_from(("k1", "k2", "k3", "k4"))
 values = st.sampled_from((1.0, -2.5))
+PALETTES = (("",), ("a",), ("e",), ("", "-"), ("ad", "a"), ("ed", "e"), ("", "a", "e", "d", "ad", "ed", "-"))
+"""Flags of the decisions of one walk: few kinds beside each other meet more often."""
+nth = st.integers(0, 6)
 decisions = st.lists(
-    st.tuples(ids, st.sampled_from(("", "a", "b")), st.sampled_from(("x", "x", "y"))), min_size=1, max_size=3
+    st.tuples(ids, st.sampled_from(("", "a", "b")), st.sampled_from(("x", "x", "y")), nth),
+    min_size=1,
+    max_size=3,
 )
-rewards = st.lists(st.tuples(ids, reward_keys, values), min_size=1, max_size=3)
+rewards_of_one = st.builds(
+    lambda i, given: [(i, *one) for one in given],
+    ids,
+    st.lists(st.tuples(reward_keys, values), min_size=2, max_size=3),
+)
+rewards = st.one_of(st.lists(st.tuples(ids, reward_keys, values), min_size=1, max_size=3), rewards_of_one)
 
 
 def scripts_with(client, name="", old="", new=""):
@@ -65,24 +83,43 @@ class JoinMachine(RuleBasedStateMachine):
         self.scripts, self.client = scripts, scripts.client
         self.clock_ms = 0
         self.keys, self.model = Keys(f"a{next(apps)}", PARTITION), Model()
+        self.palette = PALETTES[-1]
+
+    @initialize(palette=st.sampled_from(PALETTES))
+    def choose(self, palette):
+        self.palette = palette
 
     @rule(batch=decisions, sent=st.integers(1, 2))
     def decide(self, batch, sent):
+        batch = [(*one, self.palette[nth % len(self.palette)]) for *one, nth in batch]
         entries = [
-            DecideEntry(i, SESSION_OF[i], "arm", HORIZON_MS, _payload(i, key, digest), key, digest)
-            for i, key, digest in batch
+            entry_with(flags, i, SESSION_OF[i], HORIZON_MS, _payload(i, key, digest), key, digest)
+            for i, key, digest, flags in batch
         ]
         call = decide_call(self.keys, entries, max_pending=CAP, tombstone_ms=TOMBSTONE_MS)
         for _ in range(sent):  # the second time as after a lost reply
             self.model.tick()
             answers = parse_decide(self.scripts.run(call))
-            for entry, answer in zip(entries, answers, strict=True):
+            for entry, (*_, flags), answer in zip(entries, batch, answers, strict=True):
                 want = self.model.decide(
-                    entry.decision_id, entry.session_id, entry.client_key, entry.digest, entry.payload
+                    entry.decision_id, entry.session_id, entry.client_key, entry.digest, entry.payload, flags
                 )
                 assert (answer.status, answer.decision_id) == want
                 if answer.status in ("DUP", "FIN") and answer.decision_id == entry.decision_id:
                     assert answer.payload == self.model.payloads[entry.decision_id]
+
+    @precondition(lambda self: any("d" in flags for flags in self.palette))
+    @rule(some=some_ids, horizon=st.sampled_from((None, 1, 3)), sent=st.integers(1, 2))
+    def activate(self, some, horizon, sent):
+        horizon_ms = None if horizon is None else horizon * JUMP_MS - JUMP_MS // 2
+        entries = [ActivateEntry(i, SESSION_OF[i], horizon_ms) for i in some]
+        call = activate_call(self.keys, entries, tombstone_ms=TOMBSTONE_MS)
+        for _ in range(sent):
+            self.model.tick()
+            answers = parse_activate(self.scripts.run(call))
+            assert [(a.status, a.decision_id) for a in answers] == [
+                (self.model.activate(i, horizon), i) for i in some
+            ]
 
     @rule(batch=rewards, sent=st.integers(1, 2))
     def reward(self, batch, sent):
@@ -108,7 +145,7 @@ class JoinMachine(RuleBasedStateMachine):
         (answer,) = parse_reward(self.scripts.run(call))
         assert answer == self.model.reward_session(session, target, key, value)
 
-    @rule(jumps=st.sampled_from((1, 1, 2, 3, -1)))
+    @rule(jumps=st.sampled_from((2, 1, 1, 3, -1)))
     def jump(self, jumps):
         self.model.raw += jumps
         self.client.set(self.keys.skew, self.model.raw * JUMP_MS)
@@ -160,11 +197,8 @@ class JoinMachine(RuleBasedStateMachine):
         self.clock_ms = clock_ms
 
     def _check_streams(self, examples, late):
-        assert len(examples) == len(self.model.examples)
-        assert {
-            fields[b"i"].decode(): (fields[b"d"], {r.key: r.value for r in decode_rewards(fields[b"r"])})
-            for _, fields in examples
-        } == self.model.examples
+        final, lessons = split(examples)
+        assert (final, lessons) == (self.model.examples, self.model.lessons)
         kept = [decode_late(PARTITION, *entry) for entry in late]
         assert Counter((k.kind, k.name, k.reward.key, k.reward.value) for k in kept) == self.model.late
 
@@ -172,13 +206,37 @@ class JoinMachine(RuleBasedStateMachine):
         if stored is None:
             assert decision_id not in self.model.payloads
         else:
-            assert split_stored(stored)[1] == self.model.payloads[decision_id]
+            found = split_stored(stored)
+            assert found.payload == self.model.payloads[decision_id]
+            assert letter_of(found.mode) == (self.model.modes[decision_id] or "w")
+            assert found.deferred == (decision_id in self.model.deferred)
             assert (ttl_ms == -1) == (decision_id in self.model.due)
         texts = {key.decode(): text.decode() for key, text in rewards.items()}
         late = {key: _value(text[1:]) for key, text in texts.items() if text.startswith("L")}
         joined = {key: _value(text) for key, text in texts.items() if not text.startswith("L")}
         assert joined == self.model.rewards.get(decision_id, {})
         assert late == self.model.late_rewards.get(decision_id, {})
+
+
+def entry_with(flags, decision_id, session, horizon_ms, payload, client_key, digest):
+    """An entry as the model writes its flags."""
+    mode, logged = MODES[flags.strip("d-") or "w"], flags != "-"
+    more = (client_key, digest, mode, flags.endswith("d"), logged)
+    return DecideEntry(decision_id, session, "arm", horizon_ms, payload, *more)
+
+
+def split(entries):
+    """Entries of the example stream as the model has them: rows by decision, and lessons in order."""
+    final, lessons = {}, []
+    for _, fields in entries:
+        kind, decision_id, payload = fields[b"k"].decode(), fields[b"i"].decode(), fields[b"d"]
+        rewards = {r.key: r.value for r in decode_rewards(fields.get(b"r", b""))}
+        if kind in "FN":
+            assert decision_id not in final, f"{decision_id} has left twice"
+            final[decision_id] = kind, fields.get(b"m", b"").decode(), payload, rewards
+        else:
+            lessons.append((kind, decision_id, payload, rewards, fields.get(b"n", b"").decode()))
+    return final, lessons
 
 
 def explore(scripts, max_examples):

@@ -28,13 +28,16 @@ class Model:
         self.final = set()
         self.rewards, self.late_rewards = {}, {}
         self.sessions = {}
+        self.modes, self.deferred = {}, set()  # mode letter, and those that were not activated
         self.examples, self.late, self.counters = {}, Counter(), Counter()
+        self.lessons = []  # kind, decision, payload, rewards, key: what is for the trainer alone
 
     def tick(self):
         """Every script sees the clock, and never an earlier one than before."""
         self.seen = max(self.seen, self.raw)
 
-    def decide(self, decision_id, session_id, client_key, digest, payload):
+    def decide(self, decision_id, session_id, client_key, digest, payload, flags=""):
+        """``flags`` as the script wants them: a mode's letter, d for deferred; or a dash: do not log."""
         session = self.sessions.setdefault(session_id, Session())
         if decision_id in self.due or decision_id in self.final:
             return self._repeated(decision_id)
@@ -44,6 +47,8 @@ class Model:
                 return self._repeated(prior)
             self.counters["dec_conflict"] += 1
             return "CONFLICT", prior
+        if flags == "-":
+            return self._shed(session, decision_id, "dec_thinned", "SHED")
         if len(self.due) >= CAP:
             return self._shed(session, decision_id, "dec_shed", "FULL")
         self.due[decision_id], self.payloads[decision_id] = self.seen + HORIZON, payload
@@ -52,7 +57,53 @@ class Model:
         if client_key:
             session.by_client_key[client_key] = decision_id, digest
         self.counters["dec"] += 1
+        self.modes[decision_id] = flags.rstrip("d")
+        if flags.endswith("d"):
+            self.deferred.add(decision_id)
+        else:
+            self._begin(decision_id)
         return "OK", decision_id
+
+    def activate(self, decision_id, horizon):
+        if decision_id not in self.due and decision_id not in self.final:
+            status, counter = "UNKNOWN", "act_unknown"
+        elif decision_id not in self.deferred:
+            status, counter = "DUP", "act_dup"
+        elif decision_id in self.final:
+            status, counter = "LATE", "act_late"
+        else:
+            status, counter = "OK", "act"
+            self.deferred.remove(decision_id)
+            if horizon:
+                self.due[decision_id] = self.seen + horizon
+            self._begin(decision_id)
+        self.counters[counter] += 1
+        return status
+
+    def _begin(self, decision_id):
+        """It counts from now on; rewards may be there already."""
+        rewards, mode = self.rewards.get(decision_id, {}), self.modes[decision_id]
+        if mode == "e" and rewards:
+            self._teach("E", decision_id, rewards)
+        if mode == "a":
+            self._teach("A", decision_id, {})
+            keys = list(rewards)
+            for n, key in enumerate(keys, start=1):
+                self._teach("C", decision_id, {k: rewards[k] for k in keys[:n]}, key)
+
+    def _learn(self, decision_id, key):
+        """A reward has joined its pending decision."""
+        if decision_id in self.deferred:
+            return
+        rewards, mode = self.rewards[decision_id], self.modes[decision_id]
+        if mode == "a":
+            self._teach("C", decision_id, rewards, key)
+        if mode == "e" and len(rewards) == 1:
+            self._teach("E", decision_id, rewards)
+
+    def _teach(self, kind, decision_id, rewards, key=""):
+        self.lessons.append((kind, decision_id, self.payloads[decision_id], dict(rewards), key))
+        self.counters[{"A": "asm", "C": "comp", "E": "early_ex"}[kind]] += 1
 
     def _shed(self, session, decision_id, counter, status):
         """A session that is known moves on to a decision that nobody logged."""
@@ -98,6 +149,7 @@ class Model:
         if decision_id in self.due:
             held[key] = value
             self.counters["rew"] += 1
+            self._learn(decision_id, key)
             return "OK"
         if decision_id not in self.orphans and len(self.orphans) >= MOST_AWAITED:
             return self._nobody(decision_id, key, value)
@@ -126,8 +178,10 @@ class Model:
             del self.due[decision_id]
             self.final.add(decision_id)
             joined = dict(self.rewards.get(decision_id, {}))
-            self.examples[decision_id] = self.payloads[decision_id], joined
+            kind = "N" if decision_id in self.deferred else "F"
+            self.examples[decision_id] = kind, self.modes[decision_id], self.payloads[decision_id], joined
             self.counters["fin"] += 1
+            self.counters["fin_never"] += kind == "N"
             self.counters["rew_joined"] += len(joined)
 
     def give_up(self, ids):
