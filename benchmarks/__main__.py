@@ -23,9 +23,16 @@ Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
 SUITES: dict[str, Suite] = {
     "serving": lambda gates, tell: serving.figures(Path("build/bench-data")),
     "learner": lambda gates, tell: learning.figures(),
+    "quality": lambda gates, tell: _quality(),
     "feature_graph": feature_graph.rows,
     "feature_graph_http": lambda gates, tell: http_figures(),
 }
+
+
+def _quality() -> Iterable[Row]:
+    from benchmarks.quality import suite  # scikit-learn takes a second to import, and only this needs it
+
+    return suite.figures()
 
 
 def main() -> int:
