@@ -21,6 +21,7 @@ from policy_learner.log_keeping import check, keeping, wall_ms
 from policy_learner.parquet_sink import Archive
 from policy_learner.positions import ms_of
 from policy_learner.timing import Every
+from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.working import Worker
 from sidecar.contracts.store import store_now_ms
@@ -58,7 +59,7 @@ class Archiver:
         self._keeping = ExitStack()
         self._keeping.enter_context(keeping(self._folder, application.name, settings, wall_ms))
         self._rows = 0
-        self.error = ""
+        self.error = self._flaw = ""
 
     def step(self) -> int:
         """Turn entries into rows, and rows into files; how many entries there were."""
@@ -85,12 +86,17 @@ class Archiver:
             done=self._rows,
             waiting=sum(lane.waiting for lane in self._archive.lanes),
             lag_ms=self._lag_ms(),
-            error=self.error,
+            error=self.error or self._flaw,
         )
 
     def _read(self) -> int:
         client, application = self._deps.scripts.client, self._deps.application
-        told = learnt.told(client, application.name, application.partitions)
+        try:
+            told = learnt.told(client, application.name, application.partitions)
+        except BadEvent as error:
+            self._flaw = str(error)
+            return 0
+        self._flaw = ""
         self._refused.look(told.refused)  # after what was told: by then all that it covers is there
         return self._archive.read(told.learnt, self._deps.settings.read_batch)
 

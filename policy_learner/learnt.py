@@ -12,8 +12,9 @@ from typing import NamedTuple, cast
 import msgspec
 import redis
 
-from policy_learner.positions import START
+from policy_learner.positions import START, order
 from sidecar.contracts import keys
+from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.scripts.call import script_text
 
 Place = tuple[int, str]
@@ -48,14 +49,17 @@ def told(client: redis.Redis, app: str, partitions: int) -> Told:
     """What was said last; of a partition that nobody spoke of, that nothing was learnt.
 
     Raises:
-        ValueError: something else is stored there.
+        BadEvent: something else is stored there.
     """
     stored = client.hmget(keys.learnt(app), ["positions", "version", "refused"])
     positions, version, refused = cast("list[bytes | None]", stored)
     if positions is None or version is None:
         return Told(Learnt([START] * partitions, 0), frozenset())
-    read = msgspec.json.decode(positions, type=list[str])
-    places = msgspec.json.decode(refused or b"[]", type=list[Place])
-    return Told(
-        Learnt([*read, *[START] * (partitions - len(read))][:partitions], int(version)), frozenset(places)
-    )
+    try:
+        read = msgspec.json.decode(positions, type=list[str])
+        places = msgspec.json.decode(refused or b"[]", type=list[Place])
+        learnt = Learnt([*read, *[START] * (partitions - len(read))][:partitions], int(version))
+        all(map(order, learnt.positions))
+        return Told(learnt, frozenset(places))
+    except ValueError as error:  # msgspec's own among them
+        raise BadEvent(f"what the learner told the archiver is no such word: {error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import redis
 
+from policy_learner.helper import HelperDeps
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps, Learner, open_learner
 from sidecar.contracts import keys as app_keys
@@ -71,6 +72,11 @@ class World:
         return open_learner(
             Deps(self.application, self.settings, self.data, self.scripts, lambda: self.now_s)
         )
+
+    def helper(self, kind, name: str = ""):
+        """A joiner or an archiver beside the learner."""
+        deps = (self.application, self.settings, self.data, self.scripts, lambda: self.now_s)
+        return kind(HelperDeps(*deps, name or kind.__name__))
 
     def weights(self):
         newest = read_newest(self.client, "world")

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.scripts.call import Call, text
+from sidecar.contracts.scripts.call import Call
 
 
 class Lease(NamedTuple):
@@ -58,8 +58,8 @@ def decode_lease(stored: bytes | None) -> Lease | None:
     >>> decode_lease(b"joiner-7|1700000000000")
     Lease(holder='joiner-7', until_ms=1700000000000)
     """
-    holder, bar, until_ms = text(stored or b"").rpartition("|")
-    return Lease(holder, int(until_ms)) if bar and until_ms.isdigit() else None
+    holder, bar, until_ms = (stored or b"").decode(errors="replace").rpartition("|")
+    return Lease(holder, int(until_ms)) if bar and until_ms.isdecimal() else None
 
 
 def working_call(app: str, name: str, worker: Worker | None) -> Call:
@@ -70,7 +70,7 @@ def working_call(app: str, name: str, worker: Worker | None) -> Call:
 
 def decode_workers(stored: Mapping[bytes, bytes]) -> list[Seen]:
     """Those that have said something, by name; what cannot be read is left out: it is a word for people."""
-    found = [_decode(text(name), said) for name, said in sorted(stored.items())]
+    found = [_decode(name.decode(errors="replace"), said) for name, said in sorted(stored.items())]
     return [seen for seen in found if seen is not None]
 
 
