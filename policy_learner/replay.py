@@ -269,7 +269,7 @@ def _next_version(training: Training, reader: LogReader, entry: VersionEntry, re
         result.counts["examples"] += trained.examples
     if entry.base:
         training.examples = entry.examples
-    record = training.record(entry.version, entry.epoch)
+    record = training.record_as(entry.version, entry.epoch, entry.checksum)
     if record.checksum != entry.checksum:
         detail = (
             f"sha256 of the rebuilt record is {record.checksum[:16]}…, published was {entry.checksum[:16]}…"

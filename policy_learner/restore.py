@@ -106,7 +106,9 @@ def _checked(past: Past, backup: Backup) -> _State:
     """The trainer's state really is that of the weights beside it, bit for bit."""
     saved = backup.checkpoint
     usable(saved, past.application)
-    record = Training.of(past.application, past.catalogues, saved).record(saved.version, saved.epoch)
+    checksum = hashlib.sha256(backup.record).hexdigest()
+    training = Training.of(past.application, past.catalogues, saved)
+    record = training.record_as(saved.version, saved.epoch, checksum)
     if record.encoded != backup.record:
         raise BadBackup(f"the backup's state of version {saved.version} does not give the weights beside it")
     return _State(saved, record)
@@ -125,7 +127,7 @@ def _caught_up(past: Past, state: _State) -> _State:
         )
     training = resumed.training
     saved = training.saved(last.version, last.epoch, resumed.positions)
-    return _State(saved, training.record(saved.version, saved.epoch))
+    return _State(saved, training.record_as(saved.version, saved.epoch, last.checksum))
 
 
 def _set_clocks(past: Past, saved: Checkpoint) -> None:

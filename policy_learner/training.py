@@ -10,10 +10,13 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+import numpy as np
+
 from policy_learner.arm_sets import ArmSets
 from policy_learner.catalogues import Catalogues
 from policy_learner.checkpoint import Checkpoint
-from policy_learner.errors import TrainerPoisoned
+from policy_learner.errors import BadCheckpoint, TrainerPoisoned
 from policy_learner.gate_sample import GateSample
 from policy_learner.positions import START, ms_of
 from policy_learner.progressive import ProgressiveMetrics
@@ -22,9 +25,11 @@ from policy_learner.teaching import TRAINED, Effect, Teaching
 from policy_learner.trainer import Example, Foreseen, Trainer
 from policy_learner.watching import as_served, is_watchable, some_of
 from sidecar.contracts.application import Application
+from sidecar.contracts.calibration import Calibration
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
 from sidecar.contracts.scripts.publish import Batch
 from sidecar.contracts.weights import Weights, WeightsHeader, encode_weights, weights_of
+from sidecar.policy.calibrating import Calibrating
 
 
 class Refused(NamedTuple):
@@ -104,6 +109,7 @@ class Training:
         """Examples of the last batch, for the gate."""
         self.progressive = ProgressiveMetrics(application.exploration)
         self._sample, self._sample_from = sample, 0
+        self.calibrating = Calibrating()
 
     @classmethod
     def of(
@@ -121,6 +127,8 @@ class Training:
         trainer = Trainer.restore(application.model, saved.state)
         training = cls(application, catalogues, trainer, saved.trained, saved.examples, sample, saved.watched)
         training.progressive.restore(saved.progressive)
+        if saved.calibration:
+            training.calibrating = _calibrating_of(saved)
         return training
 
     def train(self, batch: Batch, lessons: Sequence[Teaching]) -> Trained:
@@ -170,13 +178,19 @@ class Training:
             self.latest = learnt
 
     def _watch(self, batch: Batch, examples: Sequence[Example], foreseen: Foreseen) -> None:
-        """Show examples, with their rewards and what was foreseen of them, to the metrics and the gate."""
+        """Show examples, with rewards and what was foreseen, to the metrics, the calibrator and the gate."""
         if not examples:
             return
         self.progressive.observe(examples, foreseen, self.watched, ms_of(batch.last))
+        self._calibrate(examples, foreseen)
         if self._sample is not None:
             self._sample.observe(examples, self._sample_from + self.watched)
         self.watched += len(examples)
+
+    def _calibrate(self, examples: Sequence[Example], foreseen: Foreseen) -> None:
+        rewards = np.array([one.reward for one in examples])
+        weights = 1.0 / np.array([one.event.inclusion_probability for one in examples])
+        self.calibrating.observe(np.array(foreseen.shown), rewards, weights)
 
     def _learn(self, examples: Sequence[Example]) -> tuple[Foreseen, dict[int, str]]:
         """Learn all at once; where one is poison, the rest one by one.
@@ -224,15 +238,35 @@ class Training:
             trained=tuple(self.trained),
             state=self.trainer.serialize(),
             progressive=self.progressive.state(),
+            calibration=self.calibrating.state(),
             watched=self.watched,
         )
 
     def record(self, version: int, epoch: int) -> Record:
-        """The weights as they are now.
+        """The weights as they are now, and what their scores mean.
 
         Raises:
             BadWeights: a weight is not finite.
         """
+        return self._record(version, epoch, self.calibrating.current)
+
+    def record_as(self, version: int, epoch: int, checksum: str) -> Record:
+        """The same for a version that was published before, with the sha256 that its record had.
+
+        Versions of a learner that knew of no calibration come out without one, and whoever learns on from
+        such a version begins to calibrate there: so did the learner that came after it.
+        """
+        record = self.record(version, epoch)
+        if record.checksum != checksum:
+            plain = self._record(version, epoch, msgspec.UNSET)
+            if plain.checksum == checksum:
+                self.calibrating = Calibrating()
+                return plain
+        return record
+
+    def _record(
+        self, version: int, epoch: int, calibration: Calibration | msgspec.UnsetType | None
+    ) -> Record:
         header = WeightsHeader(
             version=version,
             bits=self._model.bits,
@@ -241,7 +275,15 @@ class Training:
             trained_until_ms=max(map(ms_of, self.trained)),
             epoch=epoch,
             examples=self.examples,
+            calibration=calibration,
         )
         weights = weights_of(header, self.trainer.weights_values())
         encoded = encode_weights(weights)
         return Record(weights, encoded, hashlib.sha256(encoded).hexdigest())
+
+
+def _calibrating_of(saved: Checkpoint) -> Calibrating:
+    try:
+        return Calibrating.of(saved.calibration)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise BadCheckpoint(f"calibration in the checkpoint of version {saved.version}: {error}") from error

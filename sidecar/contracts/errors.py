@@ -14,7 +14,8 @@
     └── PolicyError
         ├── NothingToScore    no eligible arm
         ├── UnknownCatalogue  scoring named a catalogue that was never sent
-        └── BadExploration    a scheme or its parameter is outside its range
+        ├── BadExploration    a scheme or its parameter is outside its range
+        └── BadTable          a learner's table lacks a column, or holds what cannot be learnt from
 
 A message says what was wrong, which value, and what is legal.
 """
@@ -72,3 +73,7 @@ class UnknownCatalogue(PolicyError):
 
 class BadExploration(PolicyError):
     """An exploration scheme or parameter outside its range."""
+
+
+class BadTable(PolicyError):
+    """A table that a learner cannot be fitted on, or cannot predict for."""

@@ -51,8 +51,8 @@ class WeightsHeader(Struct, frozen=True, kw_only=True):
     """The learner's fencing epoch."""
     examples: Count
     """Examples learned since the model was cold."""
-    calibration: Calibration | msgspec.UnsetType = msgspec.UNSET
-    """What the scores mean; unset before the first examples, and in records of before there was one."""
+    calibration: Calibration | msgspec.UnsetType | None = msgspec.UNSET
+    """What the scores mean. None: too few examples yet. Unset: the learner knew of no such thing."""
 
 
 class _Stored(WeightsHeader, frozen=True, kw_only=True):
@@ -126,7 +126,7 @@ def check_header(header: WeightsHeader) -> None:
     Raises:
         BadWeights: its calibration must not be served.
     """
-    if header.calibration is not msgspec.UNSET:
+    if header.calibration:
         check_calibration(header.calibration)
 
 

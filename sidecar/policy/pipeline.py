@@ -2,13 +2,15 @@
 
 ::
 
-    in-schema -> in-adapter -> model -> exploration -> out-adapter -> out-schema
-    wire.py      adapters.py   model.py  exploration.py  adapters.py    wire.py
+    in-schema -> in-adapter -> model -> exploration -> out-adapter -> calibration -> out-schema
+    wire.py      adapters.py   model.py  exploration.py  adapters.py   calibration.py   wire.py
 
 N rows in, N rows out. A row's answer does not depend on the rows beside it, to the last bit.
 """
 
 from __future__ import annotations
+
+from itertools import accumulate
 
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
@@ -23,8 +25,10 @@ from sidecar.policy.adapters import (
     adapt_out,
     compile_arms,
     compile_context,
+    read_scores,
     with_columns,
 )
+from sidecar.policy.calibration import expected_of, ranks_of
 from sidecar.policy.exploration import Pmf, Scores, pmf_of
 from sidecar.policy.model import scores_of
 
@@ -40,6 +44,8 @@ def score(request: ScoreRequest, weights: Weights | None, tables: ArmTables) -> 
     """
     table = table_for(request, tables)
     rows = tuple([score_row(row, table, exploration_for(row, request), weights) for row in request.rows])
+    if request.calibrated:
+        rows = with_meaning(rows, weights)
     return response_of(rows, weights)
 
 
@@ -51,6 +57,25 @@ def score_row(
     scores = scores_of(adapted, weights)
     pmf = pmf_of(scores, exploration)
     return adapt_out(scores, pmf)
+
+
+def with_meaning(rows: tuple[ScoredRow, ...], weights: Weights | None) -> tuple[ScoredRow, ...]:
+    """The columns that only the log needs: what each score means. All rows in one step.
+
+    As they are where the weights do not know.
+    """
+    calibration = weights.header.calibration if weights is not None else None
+    if not calibration or not rows:
+        return rows
+    scores = read_scores(b"".join([row.scores for row in rows]))
+    expected, ranks = expected_of(scores, calibration).tobytes(), ranks_of(scores, calibration).tobytes()
+    ends = list(accumulate([len(row.scores) for row in rows], initial=0))
+    return tuple(
+        [
+            ScoredRow(row.scores, row.pmf, expected[start:end], ranks[start:end])
+            for row, start, end in zip(rows, ends, ends[1:], strict=False)
+        ]
+    )
 
 
 def score_event(
