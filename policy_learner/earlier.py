@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from policy_learner.gate_sample import Model
+from policy_learner.scored import Scored
 from sidecar.contracts.weights import Weights, decode_weights, encode_weights
 
 _MOMENTS = 5
@@ -30,7 +30,7 @@ class Earlier:
         self.name = name
         self._span = span
         self._moments: deque[_Moment] = deque()
-        self.model: Model | None = None
+        self.model: Scored | None = None
 
     def remember(self, at: float, weights: Weights) -> None:
         """A version was published; the one looked for may be another now."""
@@ -42,4 +42,4 @@ class Earlier:
         while len(moments) > 1 and at - moments[1].at >= self._span:
             moments.popleft()
         if self.model is None or moments[0] is not looked_for:
-            self.model = Model(decode_weights(moments[0].record))
+            self.model = Scored(decode_weights(moments[0].record))

@@ -1,4 +1,4 @@
-"""The gate's sample: examples evenly spaced over the latest ones, and what models say of them.
+"""The gate's sample: examples evenly spaced over the latest ones, as columns of numbers.
 
 It is bounded twice: in examples, and for scoring all arms of an example, in arms altogether. Where a decision
 has thousands of arms only the latest few are scored whole. That costs nothing: the propensity of a single arm
@@ -7,51 +7,65 @@ is so small there that no comparison of rewards could say anything, while AUC ne
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from policy_learner.sliding import Sliding
 from policy_learner.trainer import Example
-from sidecar.contracts.application import Arm
-from sidecar.contracts.weights import Weights
-from sidecar.policy.adapters import ArmTable, ContextInput, RowInput, compile_arms, compile_context
-from sidecar.policy.exploration import Scores
-from sidecar.policy.model import scores_of_many
+from sidecar.contracts.application import Arm, ModelConfig
+from sidecar.contracts.events import DecisionEvent
+from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
+from sidecar.policy.exploration import SCHEMES, pmf_of
+from sidecar.policy.model import Terms, count_terms, terms_of
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 ARMS_SCORED = 5_000
 """Of all examples that are scored whole: 250 of 20 arms, 1 of 5,000."""
+TERMS_SCORED = 1 << 20
+"""The same in terms of their scores: 12 MB, however many features arms have."""
 _GATES_A_SAMPLE = 4
 """So many gates it takes at least to replace the whole sample: at thousands of examples a gate it covers more
 of them than the window, and no gate has to score all of it by every model."""
 _ARMS_IN_TABLES_KEPT = 65_536
+_SCORE_BYTES = 4
 
 
-@dataclass
-class Sampled:
-    """One example of the sample."""
+class Rows(NamedTuple):
+    """Arms to be scored, one a row."""
 
-    number: int
-    """Of the example, since the model was cold."""
-    example: Example
-    tables: _Tables
+    numbers: Integers
+    """Of the example that each is of, ascending."""
+    terms: Terms
 
-    @cached_property
-    def whole(self) -> RowInput:
-        """All of its arms."""
-        return RowInput(self._context, self.tables.of(self.example.arms))
 
-    @cached_property
-    def shown(self) -> RowInput:
-        """The arm that was shown, alone."""
-        return RowInput(self._context, self.tables.of_one(self.example.arms[self.example.event.arm_index]))
+class Whole(NamedTuple):
+    """The latest examples with all their arms; ``(n,)`` but for the last two."""
 
-    @cached_property
-    def _context(self) -> ContextInput:
-        return compile_context(self.example.event.context)
+    rewards: Floats
+    shown: Integers
+    """Place of the shown arm among the example's."""
+    propensities: Floats
+    sizes: Integers
+    """How many arms."""
+    arms: Rows
+    """Of all examples, one after the other."""
+    chances: Floats
+    """Of each of these arms, by the pmf that the shown one was drawn from; NaN where that is not known."""
+
+
+class Sample(NamedTuple):
+    """What models are compared on, in the order in which it was learnt. Good until the next one is taken."""
+
+    rewards: Floats
+    """``(n,)``"""
+    shown: Rows
+    """The shown arm of each example."""
+    whole: Whole
 
 
 class GateSample:
@@ -60,69 +74,122 @@ class GateSample:
     Args:
         window: how many examples it covers.
         compared: how many of them it holds.
+        model: which terms a score has.
     """
 
-    def __init__(self, window: int, compared: int) -> None:
-        self._stride = max(1, window // compared)
-        self._rows: deque[tuple[int, Example]] = deque(maxlen=compared)
-        self._most_new, self._new = max(1, compared // _GATES_A_SAMPLE), 0
-        self._sampled: dict[int, Sampled] = {}
-        self._tables = _Tables()
+    def __init__(self, window: int, compared: int, model: ModelConfig) -> None:
+        self._stride, self._compared = max(1, window // compared), compared
+        self._most_new = max(1, compared // _GATES_A_SAMPLE)
+        self._new: list[tuple[int, Example]] = []
+        self._model, self._tables = model, _Tables()
+        self._rewards, self._shown, self._whole = Sliding(np.float64), _RowsKept(), _WholeKept(compared)
 
     def observe(self, examples: Sequence[Example], number: int) -> None:
         """Take note of examples that were just learnt, the first of which is the ``number``-th, from 0."""
         for place in range(-number % self._stride, len(examples), self._stride):
-            if self._new >= self._most_new:
+            if len(self._new) >= self._most_new:
                 break
-            self._rows.append((number + place, examples[place]))
-            self._new += 1
+            self._new.append((number + place, examples[place]))
 
-    def rows(self) -> list[Sampled]:
-        """The sample for one gate, in the order in which it was learnt."""
-        held, self._new = self._sampled, 0
-        self._sampled = {
-            number: held.get(number) or Sampled(number, example, self._tables)
-            for number, example in self._rows
-        }
-        return list(self._sampled.values())
+    def take(self) -> Sample:
+        """The sample for one gate."""
+        for number, example in self._new:
+            self._add(number, example)
+        self._new = []
+        self._rewards.keep(self._compared)
+        self._shown.keep(self._compared)
+        return Sample(self._rewards.all, self._shown.all, self._whole.all)
+
+    def _add(self, number: int, example: Example) -> None:
+        context, arms = compile_context(example.event.context), example.arms
+        alone = RowInput(context, self._tables.of_one(arms[example.event.arm_index]))
+        self._rewards.append([example.reward])
+        self._shown.append(number, self._terms(alone))
+        row = RowInput(context, self._tables.of(arms)) if len(arms) <= ARMS_SCORED else None
+        if row is None or count_terms(row, self._model.interactions) > TERMS_SCORED:
+            self._whole = _WholeKept(self._compared)  # it alone would be too much
+        else:
+            self._whole.append(number, example, self._terms(row))
+
+    def _terms(self, row: RowInput) -> Terms:
+        return terms_of(row, self._model.bits, self._model.interactions)
 
 
-def scored_whole(rows: Sequence[Sampled]) -> int:
-    """How many of the last rows are scored with all of their arms."""
-    arms = 0
-    for count, row in enumerate(reversed(rows)):
-        arms += len(row.example.arms)
-        if arms > ARMS_SCORED:
-            return count
-    return len(rows)
+class _RowsKept:
+    """The latest arms that are to be scored."""
+
+    def __init__(self) -> None:
+        self._numbers = Sliding(np.int64)
+        self._places, self._values = Sliding(np.int32, is_wide=True), Sliding(np.float64, is_wide=True)
+
+    @property
+    def width(self) -> int:
+        """Terms of each."""
+        return int(self._places.all.shape[1])
+
+    @property
+    def all(self) -> Rows:
+        return Rows(self._numbers.all, Terms(self._places.all, self._values.all))
+
+    def append(self, number: int, terms: Terms) -> None:
+        self._numbers.append([number] * len(terms.places))
+        self._places.append(terms.places)
+        self._values.append(terms.values)
+
+    def keep(self, most: int) -> None:
+        for column in (self._numbers, self._places, self._values):
+            column.keep(most)
 
 
-@dataclass
-class Model:
-    """Weights, and what they say of the sample: scored once for each example that comes into it."""
+class _WholeKept:
+    """The latest examples with all their arms, as many as may be scored."""
 
-    weights: Weights
-    _shown: dict[int, float] = field(default_factory=dict)
-    _whole: dict[int, Scores] = field(default_factory=dict)
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rewards, self._propensities = Sliding(np.float64), Sliding(np.float64)
+        self._shown, self._sizes = Sliding(np.int64), Sliding(np.int64)
+        self._arms, self._chances = _RowsKept(), Sliding(np.float64)
 
-    def shown(self, rows: Sequence[Sampled]) -> npt.NDArray[np.float64]:
-        """What it expects of each shown arm."""
-        self._shown = {row.number: self._shown[row.number] for row in rows if row.number in self._shown}
-        for row in rows:
-            if row.number in self._whole and row.number not in self._shown:
-                self._shown[row.number] = float(self._whole[row.number][row.example.event.arm_index])
-        new = [row for row in rows if row.number not in self._shown]
-        scores = scores_of_many([row.shown for row in new], self.weights)
-        self._shown |= {row.number: float(one[0]) for row, one in zip(new, scores, strict=True)}
-        return np.array([self._shown[row.number] for row in rows])
+    @property
+    def all(self) -> Whole:
+        return Whole(
+            self._rewards.all,
+            self._shown.all,
+            self._propensities.all,
+            self._sizes.all,
+            self._arms.all,
+            self._chances.all,
+        )
 
-    def whole(self, rows: Sequence[Sampled]) -> list[Scores]:
-        """What it expects of all arms of each example."""
-        self._whole = {row.number: self._whole[row.number] for row in rows if row.number in self._whole}
-        new = [row for row in rows if row.number not in self._whole]
-        scores = scores_of_many([row.whole for row in new], self.weights)
-        self._whole |= {row.number: one for row, one in zip(new, scores, strict=True)}
-        return [self._whole[row.number] for row in rows]
+    def append(self, number: int, example: Example, terms: Terms) -> None:
+        event, size = example.event, len(example.arms)
+        self._rewards.append([example.reward])
+        self._shown.append([event.arm_index])
+        self._propensities.append([event.propensity])
+        self._sizes.append([size])
+        self._arms.append(number, terms)
+        self._chances.append(_chances(event, size))
+        self._thin()
+
+    def _thin(self) -> None:
+        """Forget the first examples of more arms, or terms of theirs, than are scored."""
+        most = min(ARMS_SCORED, TERMS_SCORED // self._arms.width)
+        totals = self._sizes.all[::-1][: self._most].cumsum()
+        kept = int(np.searchsorted(totals, most, "right"))
+        for column in (self._rewards, self._shown, self._propensities, self._sizes):
+            column.keep(kept)
+        n_arms = int(totals[kept - 1]) if kept else 0
+        self._arms.keep(n_arms)
+        self._chances.keep(n_arms)
+
+
+def _chances(event: DecisionEvent, size: int) -> Floats:
+    """The pmf that the arm was drawn from, ``(size,)``."""
+    if event.exploration.scheme in SCHEMES and len(event.scores) == _SCORE_BYTES * size:
+        scores = np.frombuffer(event.scores, "<f4")
+        if np.isfinite(scores).all():
+            return pmf_of(scores, event.exploration)
+    return np.full(size, np.nan)
 
 
 class _Tables:

@@ -16,8 +16,9 @@ import numpy as np
 
 from policy_learner.comparison import auc_difference, reward_difference, standard_errors
 from policy_learner.earlier import Earlier
-from policy_learner.gate_sample import GateSample, Model, Sampled, scored_whole
+from policy_learner.gate_sample import GateSample, Sample
 from policy_learner.moves import moves
+from policy_learner.scored import Scored
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import learner_report
 from sidecar.contracts.application import Exploration, ExplorationConfig
@@ -40,8 +41,8 @@ class Gatekeeper:
     def __init__(self, settings: LearnerSettings, exploration: ExplorationConfig, sample: GateSample) -> None:
         self._settings, self._sample = settings, sample
         self._exploration = Exploration(exploration.scheme, exploration.epsilon, exploration.control_share)
-        self._candidate: Model | None = None
-        self._good: Model | None = None
+        self._candidate: Scored | None = None
+        self._good: Scored | None = None
         self._window_before = Earlier("a window before", settings.gate_window_examples)
         self._before = Earlier(f"{settings.gate_before_s:g} s before", 1000.0 * settings.gate_before_s)
         self.refusals: deque[Judgement] = deque(maxlen=REFUSALS_KEPT)
@@ -49,11 +50,11 @@ class Gatekeeper:
 
     def compare(self, verdict: Verdict, weights: Weights) -> Verdict:
         """The verdict on weights that are numbers, bounded and the trainer's own."""
-        rows = self._sample.rows()
-        self._candidate = candidate = Model(weights)
-        if len(rows) < self._settings.gate_least_examples:
+        sample = self._sample.take()
+        self._candidate = candidate = Scored(weights)
+        if len(sample.rewards) < self._settings.gate_least_examples:
             return verdict
-        found = tuple([self._beside(name, candidate, model, rows) for name, model in self._references()])
+        found = tuple([self._beside(name, candidate, model, sample) for name, model in self._references()])
         reason = self._complaint(found)
         return msgspec.structs.replace(verdict, passed=not reason, reason=reason, comparisons=found)
 
@@ -64,7 +65,7 @@ class Gatekeeper:
 
     def begin(self, weights: Weights) -> None:
         """What was published before this process."""
-        self._trust(Model(weights))
+        self._trust(Scored(weights))
 
     def note(self, verdict: Verdict, version: int, examples: int, at_ms: int) -> None:
         """An event of the gate; refusals are kept, and logged with their numbers."""
@@ -89,39 +90,36 @@ class Gatekeeper:
                     return _in_words(measure, difference, error, one)
         return ""
 
-    def _trust(self, model: Model) -> None:
+    def _trust(self, model: Scored) -> None:
         self._good, self._candidate = model, None
         header = model.weights.header
         self._window_before.remember(header.examples, model.weights)
         self._before.remember(header.trained_until_ms, model.weights)
 
-    def _references(self) -> list[tuple[str, Model]]:
+    def _references(self) -> list[tuple[str, Scored]]:
         """What was published, each version once."""
         named = [(one.name, one.model) for one in (self._before, self._window_before)]
         named.append(("last good", self._good))
         found = {_version(model): (name, model) for name, model in named if model is not None}
         return list(found.values())[::-1]
 
-    def _beside(self, name: str, candidate: Model, reference: Model, rows: Sequence[Sampled]) -> Comparison:
-        wide = standard_errors(self._settings.gate_wrong_refusals)
-        reward = self._reward(candidate, reference, rows[len(rows) - scored_whole(rows) :], wide)
-        earned = np.array([row.example.reward > 0.0 for row in rows])
-        auc = auc_difference(candidate.shown(rows), reference.shown(rows), earned, wide)
-        margin = self._settings.gate_auc_margin
-        return Comparison(
-            name, _version(reference), reward, auc and Difference(auc.value, auc.error, margin, len(rows))
-        )
+    def _beside(self, name: str, candidate: Scored, reference: Scored, sample: Sample) -> Comparison:
+        wide, margin = standard_errors(self._settings.gate_wrong_refusals), self._settings.gate_auc_margin
+        reward = self._reward(candidate, reference, sample, wide)
+        earned = sample.rewards > 0.0
+        auc = auc_difference(candidate.shown(sample), reference.shown(sample), earned, wide)
+        found = auc and Difference(auc.value, auc.error, margin, len(earned))
+        return Comparison(name, _version(reference), reward, found)
 
-    def _reward(
-        self, candidate: Model, reference: Model, rows: Sequence[Sampled], wide: float
-    ) -> Difference | None:
-        if len(rows) < self._settings.gate_least_examples:
+    def _reward(self, candidate: Scored, reference: Scored, sample: Sample, wide: float) -> Difference | None:
+        rewards = sample.whole.rewards
+        if len(rewards) < self._settings.gate_least_examples:
             return None
-        moved, spread = moves(rows, candidate.whole(rows), reference.whole(rows), self._exploration)
-        reward = np.array([row.example.reward for row in rows])
-        margin = self._settings.gate_reward_margin * float(np.abs(reward).mean())
-        value, error = reward_difference(moved, spread, reward, wide)
-        return Difference(value, error, margin, len(rows)) if math.isfinite(value + error) else None
+        ours, theirs = candidate.whole(sample), reference.whole(sample)
+        moved, spread = moves(sample.whole, ours, theirs, self._exploration)
+        margin = self._settings.gate_reward_margin * float(np.abs(rewards).mean())
+        value, error = reward_difference(moved, spread, rewards, wide)
+        return Difference(value, error, margin, len(rewards)) if math.isfinite(value + error) else None
 
 
 def _in_words(measure: str, difference: Difference, error: float, found: Comparison) -> str:
@@ -131,5 +129,5 @@ def _in_words(measure: str, difference: Difference, error: float, found: Compari
     )
 
 
-def _version(model: Model) -> int:
+def _version(model: Scored) -> int:
     return model.weights.header.version

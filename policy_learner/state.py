@@ -133,7 +133,7 @@ def open_learner(deps: Deps) -> Learner:
     catalogues = Catalogues(read_from_store(client, application.name, folder))
     partitions = [Keys(application.name, partition) for partition in range(application.partitions)]
     dead_letters = DeadLetters(client, partitions)
-    sample = GateSample(settings.gate_window_examples, settings.gate_compared)
+    sample = GateSample(settings.gate_window_examples, settings.gate_compared, application.model)
     past = Past(client, application, deps.data, catalogues, dead_letters, sample)
     resumed = resume(past, settings.cold_start)
     reached("resumed")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from sidecar.policy.adapters import ArmTable, ContextInput, HashArray, Magnitude
 _PRIME = 16_777_619
 _BLOCK_TERMS = 1 << 18
 """Most terms of one step: beyond it the arrays (2 MiB each) leave the processor's cache anyway."""
+_TERMS_AT_ONCE = 1 << 14
+"""Added up in one step: 128 KiB."""
 Float64s = npt.NDArray[np.float64]
 
 
@@ -41,38 +44,47 @@ def scores_of(row: RowInput, weights: Weights | None) -> npt.NDArray[np.float32]
     return (scores + 0.0).astype(np.float32)  # no -0.0: its sign would depend on padding
 
 
-def scores_of_many(rows: Sequence[RowInput], weights: Weights) -> list[npt.NDArray[np.float32]]:
-    """:func:`scores_of` of every row, to the last bit; rows of one shape take their steps together.
+class Terms(NamedTuple):
+    """What the scores of some arms add up, for a model that scores the same arms again and again."""
 
-    For many small rows: most of the time of a small one goes into calling numpy.
+    places: npt.NDArray[np.int32]
+    """In the table of weights, ``(n_arms, n_terms)``."""
+    values: Magnitudes
+    """What they are multiplied with, ``(n_arms, n_terms)``."""
+
+
+def count_terms(row: RowInput, interactions: Sequence[str]) -> int:
+    """How many terms :func:`terms_of` gives, of all arms together."""
+    n_arms, n_features, width = len(row.arms.ids), len(row.context.hashes), int(row.arms.hashes.shape[1])
+    shared = 1 + n_features + (n_features * (n_features + 1) // 2 if "cc" in interactions else 0)
+    return n_arms * (shared + _terms_of_an_arm(interactions, n_features, width))
+
+
+def terms_of(row: RowInput, bits: int, interactions: Sequence[str]) -> Terms:
+    """All terms of every arm's score under weights with such a header."""
+    context, arms = row
+    shared = [(np.array([CONSTANT_HASH]), np.ones(1)), (context.hashes, context.values)]
+    shared += [_with_itself(*context)] if "cc" in interactions else []
+    parts = [tuple(np.broadcast_to(side, (len(arms.ids), len(side))) for side in part) for part in shared]
+    parts += [(arms.hashes, arms.values)]
+    parts += [_with_itself(arms.hashes, arms.values)] if "aa" in interactions else []
+    parts += [_crossed(context, arms)] if "ca" in interactions else []
+    hashes, values = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
+    return Terms((hashes & ((1 << bits) - 1)).astype(np.int32), values)
+
+
+def scores_of_terms(terms: Terms, weights: Weights) -> npt.NDArray[np.float32]:
+    """The scores of arms by their terms, ``(n_arms,)``: what :func:`scores_of` gives, but for rounding.
+
+    In blocks, since a very large array spends its time on the pages of memory that it is given.
     """
-    scorer = _Scorer(weights)
-    shapes: dict[tuple[int, tuple[int, ...]], list[int]] = {}
-    for place, (context, arms) in enumerate(rows):
-        shapes.setdefault((len(context.hashes), arms.hashes.shape), []).append(place)
-    scores: dict[int, npt.NDArray[np.float32]] = {}
-    for (_, (n_arms, width)), places in shapes.items():
-        at_once = _BLOCK_TERMS // (n_arms * scorer.terms(rows[places[0]].context, width))
-        if at_once < 2:
-            scores |= {place: scores_of(rows[place], weights) for place in places}
-            continue
-        for start in range(0, len(places), at_once):
-            some = places[start : start + at_once]
-            scores |= zip(some, _in_step(scorer, [rows[place] for place in some]), strict=True)
-    return [scores[place] for place in range(len(rows))]
-
-
-def _in_step(scorer: _Scorer, rows: Sequence[RowInput]) -> npt.NDArray[np.float32]:
-    """Scores of rows of one shape, ``(n_rows, n_arms)``."""
-    context = ContextInput(
-        np.stack([row.context.hashes for row in rows]), np.stack([row.context.values for row in rows])
-    )
-    arms = ArmTable(
-        (), np.stack([row.arms.hashes for row in rows]), np.stack([row.arms.values for row in rows])
-    )
-    shared = np.asarray(scorer.shared(context))[..., None]
-    scores = shared + scorer.own(arms) + scorer.between(RowInput(context, arms))
-    return (scores + 0.0).astype(np.float32)
+    n_arms, width = terms.places.shape
+    step = max(1, _TERMS_AT_ONCE // max(1, width))
+    scores = np.empty(n_arms, np.float32)
+    for start in range(0, n_arms, step):
+        block = slice(start, start + step)
+        scores[block] = (weights.values.take(terms.places[block]) * terms.values[block]).sum(axis=1)
+    return scores
 
 
 def _in_blocks(row: RowInput, scorer: _Scorer, shared: Float64s) -> Float64s:
@@ -107,9 +119,7 @@ class _Scorer:
 
     def terms(self, context: ContextInput, width: int) -> int:
         """How many terms the sum of an arm with ``width`` features has."""
-        crossed = len(context.hashes) * width if "ca" in self._interactions else 0
-        squared = width * (width + 1) // 2 if "aa" in self._interactions else 0
-        return width + crossed + squared
+        return _terms_of_an_arm(self._interactions, len(context.hashes), width)
 
     def shared(self, context: ContextInput) -> Float64s:
         """What all arms of a decision have in common."""
@@ -129,11 +139,7 @@ class _Scorer:
         """What makes the choice depend on the context."""
         if "ca" not in self._interactions:
             return 0.0
-        context, arms = row
-        shape = (*arms.hashes.shape[:-1], context.hashes.shape[-1] * arms.hashes.shape[-1])
-        hashes = (context.hashes * _PRIME)[..., None, :, None] ^ arms.hashes[..., :, None, :]
-        values = context.values[..., None, :, None] * arms.values[..., :, None, :]
-        return self._sum(hashes.reshape(shape), values.reshape(shape))
+        return self._sum(*_crossed(*row))
 
     def _sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
         if hashes.shape[-1] == 0:
@@ -141,6 +147,21 @@ class _Scorer:
         terms: Float64s = self._values.take(hashes & self._mask) * values
         running: Float64s = np.add.accumulate(terms, axis=-1)
         return running[..., -1]
+
+
+def _terms_of_an_arm(interactions: Sequence[str], n_features: int, width: int) -> int:
+    """How many terms depend on the arm, where the context has ``n_features`` and the arm ``width``."""
+    crossed = n_features * width if "ca" in interactions else 0
+    squared = width * (width + 1) // 2 if "aa" in interactions else 0
+    return width + crossed + squared
+
+
+def _crossed(context: ContextInput, arms: ArmTable) -> tuple[HashArray, Magnitudes]:
+    """All products of a feature of the context and one of the arm, ``(n_arms, n_features * width)``."""
+    shape = (len(arms.hashes), len(context.hashes) * arms.hashes.shape[1])
+    hashes = (context.hashes * _PRIME)[:, None] ^ arms.hashes[:, None, :]
+    values = context.values[:, None] * arms.values[:, None, :]
+    return hashes.reshape(shape), values.reshape(shape)
 
 
 def _with_itself(hashes: HashArray, values: Magnitudes) -> tuple[HashArray, Magnitudes]:

@@ -66,18 +66,20 @@ def test_an_arms_score_does_not_depend_on_its_company(interactions):
 
 
 @pytest.mark.parametrize("interactions", [(), ("ca",), ("ca", "aa", "cc")], ids="+".join)
-@pytest.mark.parametrize("block", [1, 3_000, 1 << 18])
-def test_many_rows_at_once_score_as_each_alone(interactions, block, monkeypatch):
-    """Few and many features, one arm and thirty, with and without a context: the same bits."""
-    monkeypatch.setattr(model, "_BLOCK_TERMS", block)
+def test_terms_add_up_to_the_scores(interactions):
+    """Few and many features, one arm and thirty, with and without a context: the same but for rounding."""
     rng, weights = random.Random(5), _weights(interactions)
     table = compile_arms(_catalogue(rng).arms)
     contexts = [{}, *[features(rng, AWKWARD_NAMES) for _ in range(40)]]
     rows = [RowInput(compile_context(context), table) for context in contexts]
     rows += [RowInput(row.context, table.at([rng.randrange(30)])) for row in rows]
     rng.shuffle(rows)
-    found = model.scores_of_many(rows, weights)
-    assert [one.tobytes() for one in found] == [model.scores_of(row, weights).tobytes() for row in rows]
+    for row in rows:
+        terms = model.terms_of(row, weights.header.bits, interactions)
+        assert terms.places.size == model.count_terms(row, interactions)
+        found, wanted = model.scores_of_terms(terms, weights), model.scores_of(row, weights)
+        sizes = np.abs(weights.values[terms.places] * terms.values).sum(axis=1)
+        assert (np.abs(found - wanted) <= 1e-7 * (1.0 + sizes)).all()
 
 
 @pytest.mark.parametrize("interactions", [("ca",), ("ca", "aa", "cc")], ids="+".join)
