@@ -76,4 +76,4 @@ class ArchiveApart(Archive):
         for newest in self._newest.values():
             newest.look()
         for lane in self.lanes:
-            lane.follow(self._newest[lane.folder])
+            lane.follow(self._newest)

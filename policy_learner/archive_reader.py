@@ -1,41 +1,28 @@
-"""Reading the log back: examples by their positions, and the version log in its order."""
+"""Reading the log back: what was learnt, by its positions, and the version log in its order."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from policy_learner import chain
 from policy_learner.chain import dataset_folder
 from policy_learner.errors import CannotRebuild
-from policy_learner.positions import START, date_of, order
 from policy_learner.rows import VersionEntry, version_entries
-from policy_learner.segments import Group, Position, Segment, View, first_of, groups_of, read, view
-from policy_learner.teaching import Teaching
+from policy_learner.segments import Position, read, view
+from policy_learner.stretches import Stretches
+from policy_learner.teaching import FINAL, NEVER, WAIT, Teaching, effect_of
 from sidecar.contracts.events import decode_decision
-from sidecar.contracts.log_files import NOTHING, live_name
 
-_PIECES_HELD = 32
-
-
-@dataclass(frozen=True)
-class _Piece:
-    last: Position
-    positions: list[Position]
-    events: pa.ChunkedArray
-    rewards: pa.ChunkedArray
+_ROWS = ("event", "reward", "reward_source_n", "mode", "activated")
+_LESSONS = ("event", "reward", "kind")
 
 
 class LogReader:
-    """Examples from the log by their positions; the pieces used last are held in memory.
+    """What was learnt, from the log, by positions of the example stream.
 
     Args:
         log: root of the application's datasets.
@@ -44,88 +31,40 @@ class LogReader:
     """
 
     def __init__(self, log: Path, app: str, partitions: int) -> None:
-        self._folder = dataset_folder(log, "decisions", app)
-        self._view = View(self._folder, NOTHING, {})
-        self._starts: dict[int, list[Position]] = {}
-        self._groups: dict[Path, list[Group]] = {}
-        self._held: OrderedDict[Segment, dict[int, _Piece]] = OrderedDict()
+        self._log = log
+        self._rows = Stretches(dataset_folder(log, "decisions", app), _ROWS)
+        self._lessons = Stretches(dataset_folder(log, "lessons", app), _LESSONS)
 
     def examples(self, partition: int, first: str, last: str) -> list[Teaching]:
-        """The examples from ``first`` to ``last``, both included.
+        """What the entries from ``first`` to ``last``, both included, teach.
 
         Raises:
             CannotRebuild: the log does not reach that far, at either end.
         """
         try:
-            pieces = self._pieces(partition, first, last)
+            found = self._get(partition, first, last)
         except FileNotFoundError:  # compacted meanwhile
-            pieces = None
-        if pieces is None:
-            self._look()
-            pieces = self._pieces(partition, first, last)
-        if pieces is None:
+            found = None
+        if found is None:
+            self._rows.look()
+            self._lessons.look()
+            found = self._get(partition, first, last)
+        if found is None:
             raise CannotRebuild(
-                f"examples {first} to {last} of partition {partition} are not in the log below {self._folder}"
+                f"examples {first} to {last} of partition {partition} are not in the log below {self._log}"
             )
-        return [example for piece in pieces for example in _slice(piece, order(first), order(last))]
+        return found
 
-    def _look(self) -> None:
-        """An archiver, or a compaction, may have been here since."""
-        self._view = view(self._folder)
-        self._starts = {
-            lane: [order(first_of(path)) for path in paths] for lane, paths in self._view.lanes.items()
-        }
-
-    def _pieces(self, partition: int, first: str, last: str) -> list[_Piece] | None:
-        """The pieces that hold a stretch; None when the log does not reach that far."""
-        manifest, lane = self._view.manifest, str(partition)
-        if order(first) < order(manifest.dropped.get(lane, START)):
-            raise CannotRebuild(
-                f"examples {first} to {last} of partition {partition} are no longer in the log below"
-                f" {self._folder}: their day was deleted (retention)"
-            )
-        compacted = order(manifest.covers.get(lane, START))
-        pieces = self._compacted(partition, first, last) if order(first) <= compacted else []
-        if order(last) <= compacted:
-            return pieces
-        live = self._live(partition, order(first), order(last), bool(manifest.covers.get(lane)))
-        return [*pieces, *live] if live and live[-1].last >= order(last) else None
-
-    def _compacted(self, partition: int, first: str, last: str) -> list[_Piece]:
-        low, high = order(first), order(last)
-        days = [date_of(first) + timedelta(n) for n in range((date_of(last) - date_of(first)).days + 1)]
-        found = [
-            Segment(path, number)
-            for file in self._view.on([day.isoformat() for day in days])
-            for path in (self._folder / file.path,)
-            for number, group in enumerate(self._groups_of(path))
-            if order(group.last) >= low and order(group.first) <= high
-        ]
-        pieces = (self._piece(segment).get(partition) for segment in found)
-        return [piece for piece in pieces if piece is not None]
-
-    def _groups_of(self, path: Path) -> list[Group]:
-        if path not in self._groups:
-            self._groups[path] = groups_of(path)
-        return self._groups[path]
-
-    def _live(self, partition: int, low: Position, high: Position, follows: bool) -> list[_Piece]:
-        """Pieces of the archiver's own files; ``follows``: what lies before them was compacted."""
-        starts, paths = self._starts.get(partition, []), self._view.lanes.get(partition, [])
-        begin = bisect_right(starts, low) - 1
-        if begin < 0 and not follows:
-            return []
-        wanted = paths[max(begin, 0) : bisect_right(starts, high)]
-        return [self._piece(Segment(path, None))[partition] for path in wanted]
-
-    def _piece(self, segment: Segment) -> dict[int, _Piece]:
-        held = self._held.get(segment)
-        if held is None:
-            held = self._held[segment] = _read(segment)
-            while len(self._held) > _PIECES_HELD:
-                self._held.popitem(last=False)
-        self._held.move_to_end(segment)
-        return held
+    def _get(self, partition: int, first: str, last: str) -> list[Teaching] | None:
+        """None when neither dataset has such ends: each entry is in one of them."""
+        rows, lessons = (one.get(partition, first, last) for one in (self._rows, self._lessons))
+        if not ((rows.begins or lessons.begins) and (rows.reaches or lessons.reaches)):
+            return None
+        taught = [one for table in rows.tables for one in _of_rows(table)]
+        if not lessons.positions:
+            return taught
+        before = [one for table in lessons.tables for one in _of_lessons(table)]
+        return _in_order([*rows.positions, *lessons.positions], [*taught, *before])
 
 
 def versions(log: Path, app: str) -> Iterator[VersionEntry]:
@@ -134,23 +73,29 @@ def versions(log: Path, app: str) -> Iterator[VersionEntry]:
         yield from version_entries(read(segment))
 
 
-def _read(segment: Segment) -> dict[int, _Piece]:
-    """A piece of the log, lane by lane."""
-    table = read(segment, ["partition", "position", "event", "reward"])
-    name = live_name(segment.path)
-    if name is not None:
-        return {name[0]: _lane(table, order(chain.span(segment.path).last))}
-    lanes = table["partition"].to_numpy()
-    return {int(lane): _lane(table.filter(pa.array(lanes == lane))) for lane in np.unique(lanes)}
+def _in_order(positions: Sequence[Position], taught: Sequence[Teaching]) -> list[Teaching]:
+    """As the stream had them."""
+    return [taught[n] for n in sorted(range(len(positions)), key=positions.__getitem__)]
 
 
-def _lane(table: pa.Table, last: Position | None = None) -> _Piece:
-    positions = [order(position) for position in table["position"].to_pylist()]
-    return _Piece(last or positions[-1], positions, table["event"], table["reward"])
+def _of_rows(table: pa.Table) -> Iterator[Teaching]:
+    modes, activated = _column(table, "mode"), _column(table, "activated")
+    counts = table["reward_source_n"].to_pylist()
+    for event, reward, mode, active, count in zip(*_basis(table), modes, activated, counts, strict=True):
+        effect = effect_of(NEVER if active is False else FINAL, mode or WAIT, count > 0)
+        yield Teaching(decode_decision(event), reward, effect)
 
 
-def _slice(file: _Piece, low: Position, high: Position) -> list[Teaching]:
-    start, stop = bisect_left(file.positions, low), bisect_right(file.positions, high)
-    events = file.events.slice(start, stop - start).to_pylist()
-    rewards = file.rewards.slice(start, stop - start).fill_null(math.nan).to_pylist()  # refused, as it was
-    return [Teaching(decode_decision(event), reward) for event, reward in zip(events, rewards, strict=True)]
+def _of_lessons(table: pa.Table) -> Iterator[Teaching]:
+    for event, reward, kind in zip(*_basis(table), table["kind"].to_pylist(), strict=True):
+        yield Teaching(decode_decision(event), reward, effect_of(kind, "", True))
+
+
+def _basis(table: pa.Table) -> tuple[list[bytes], list[float]]:
+    """Events, and rewards: what was no number is refused again, as it was."""
+    return table["event"].to_pylist(), table["reward"].fill_null(math.nan).to_pylist()
+
+
+def _column(table: pa.Table, name: str) -> list[Any]:
+    """A column that older files do not have."""
+    return table[name].to_pylist() if name in table.column_names else [None] * len(table)

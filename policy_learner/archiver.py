@@ -52,7 +52,7 @@ class Archiver:
             self._folder,
             settings,
             catalogues,
-            lambda joined: self._refused.holds(joined.partition, joined.position),
+            self._refused.refuses,
         )
         self._archive.begin()
         self._timer = Every(settings.archive_every_s, deps.clock)

@@ -30,7 +30,7 @@ from policy_learner.positions import START, date_of, order
 from sidecar.contracts.log_files import live_name, read_manifest
 
 _TEMPORARY = ".writing-"
-_AFTER, _LAST = b"sidearm.after", b"sidearm.last"
+_AFTER, _LAST, _BESIDE = b"sidearm.after", b"sidearm.last", b"sidearm.beside"
 _FORMAT, _FORMAT_NOW = b"sidearm.format", b"1"
 
 
@@ -47,6 +47,8 @@ class Span(NamedTuple):
 
     after: str
     last: str
+    beside: str = START
+    """Where two lanes share a stream: up to here the other one was on disk when this was written."""
 
 
 def dataset_folder(log: Path, dataset: str, app: str) -> Path:
@@ -67,7 +69,8 @@ def span(path: Path) -> Span:
     """
     try:
         metadata = pq.read_schema(path).metadata or {}
-        return Span(metadata[_AFTER].decode(), metadata[_LAST].decode())
+        beside = metadata.get(_BESIDE, START.encode()).decode()
+        return Span(metadata[_AFTER].decode(), metadata[_LAST].decode(), beside)
     except (pa.ArrowInvalid, KeyError) as error:
         raise BrokenChain(f"{path} is no whole file of the log: {error!r}") from error
 
@@ -76,6 +79,12 @@ def end_of(folder: Path, lane: int) -> str:
     """The position up to which a lane is on disk; :data:`START` when nothing is."""
     compacted, files = _chain(folder, lane)
     return span(files[-1].path).last if files else compacted
+
+
+def beside(folder: Path, lane: int) -> str:
+    """Up to where the newest file of a lane says that the other lane of its stream is on disk."""
+    files = _chain(folder, lane)[1]
+    return span(files[-1].path).beside if files else START
 
 
 class Newest:
@@ -88,7 +97,7 @@ class Newest:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[int, Link] = {}
-        self._ends: dict[Path, str] = {}
+        self._spans: dict[Path, Span] = {}
         self._compacted: dict[str, str] = {}
 
     def look(self) -> None:
@@ -110,20 +119,24 @@ class Newest:
         """The position up to which a lane is on disk for good, ``known`` or a later one."""
         found = [known, self._compacted.get(str(lane), START)]
         if lane in self._files:
-            found.append(self._end(self._files[lane].path))
+            found.append(self._span(self._files[lane].path).last)
         return max(found, key=order)
 
-    def _end(self, path: Path) -> str:
-        if path in self._ends:
-            return self._ends[path]
+    def beside(self, lane: int) -> str:
+        """Up to where the other lane of the same stream is."""
+        return self._span(self._files[lane].path).beside if lane in self._files else START
+
+    def _span(self, path: Path) -> Span:
+        if path in self._spans:
+            return self._spans[path]
         try:
-            end = span(path).last
+            found = span(path)
             _flush_folder(path.parent)  # its writer may be between naming the file and making that last
         except FileNotFoundError:  # compacted meanwhile: the next look finds it in the manifest
-            return START
+            return Span(START, START)
         kept = {link.path for link in self._files.values()}
-        self._ends = {known: last for known, last in self._ends.items() if known in kept} | {path: end}
-        return end
+        self._spans = {known: one for known, one in self._spans.items() if known in kept} | {path: found}
+        return found
 
 
 def verify(folder: Path, lane: int) -> None:
@@ -218,7 +231,8 @@ def _link(path: Path) -> Link:
 
 
 def _footer(covers: Span) -> dict[bytes, bytes]:
-    return {_AFTER: covers.after.encode(), _LAST: covers.last.encode(), _FORMAT: _FORMAT_NOW}
+    positions = dict(zip((_AFTER, _LAST, _BESIDE), map(str.encode, covers), strict=True))
+    return {**positions, _FORMAT: _FORMAT_NOW}
 
 
 def _write(path: Path, table: pa.Table) -> None:

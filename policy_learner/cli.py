@@ -116,6 +116,9 @@ def _print_decision(console: Console, logged: Logged) -> None:
     for name in ("seed", "digest", "client_key", "outcomes", "excluded", "exploration"):
         table.add_row(name, str(getattr(logged.event, name)))
     table.add_row("file", str(logged.file))
+    for lesson in logged.lessons:
+        told = f"{lesson['kind']} {lesson['reward_key']} {lesson['reward']} {lesson['at']}"
+        table.add_row("learnt", told if lesson["learn"] else f"{told} refused")
     for reward in logged.late:
         table.add_row(
             "not joined", f"{reward['kind']} {reward['reward_key']} {reward['value']} {reward['at']}"

@@ -34,10 +34,13 @@ from policy_learner.rows import SCHEMAS
 from policy_learner.segments import GROUPS, Group, Segment, View, read, segments_of, view
 from sidecar.contracts.errors import BadManifest
 from sidecar.contracts.ids import unit_bucket
-from sidecar.contracts.log_files import Forgotten, LogFile, Manifest, load_manifest, order
+from sidecar.contracts.log_files import Forgotten, LogFile, Manifest, load_manifest, order, read_manifest
 
 Progress = Callable[[int], None]
 """Told how many more rows were written."""
+
+OF_UNITS = ("decisions", "lessons")
+"""Datasets whose rows name their unit; those of the others name decisions."""
 
 
 class Shape(NamedTuple):
@@ -98,6 +101,11 @@ def digest_of(unit: str) -> str:
     return hashlib.sha256(unit.encode()).hexdigest()
 
 
+def units_to_forget(folder: Path) -> tuple[Forgotten, ...]:
+    """Of a dataset's application: the manifest of its decisions keeps them for all datasets."""
+    return read_manifest(chain.dataset_folder(folder.parent.parent, "decisions", folder.name[4:])).forgotten
+
+
 def open_days(seen: View) -> list[str]:
     """Days of which files of the archiver count, in their order."""
     return sorted({_day(path) for paths in seen.lanes.values() for path in paths})
@@ -139,7 +147,7 @@ def compact_day(
     before = seen.on([day]) if whole else []
     runs = [_run([Segment(path, None) for path in paths], dataset) for paths in live.values()]
     runs += [_run(segments_of(folder / file.path), dataset) for file in before]
-    removal = forgotten(seen.manifest.forgotten) if dataset == "decisions" else Removal()
+    removal = forgotten(units_to_forget(folder)) if dataset in OF_UNITS else Removal()
     expected = _rows([*(p for paths in live.values() for p in paths), *(folder / f.path for f in before)])
     manifest = msgspec.structs.replace(
         seen.manifest,

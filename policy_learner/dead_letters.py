@@ -11,6 +11,8 @@ import redis
 
 from policy_learner.positions import START
 from policy_learner.streams import Entry, Wanted, read_all_after
+from policy_learner.teaching import ASSUMED, EARLIEST, WAIT
+from sidecar.contracts.events import JoinedDecision
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import text
 
@@ -20,7 +22,35 @@ MOST_KEPT = 10_000
 log = logging.getLogger("sidearm.learner")
 
 
-class DeadLetters:
+_BEGINNINGS = (ASSUMED.encode(), EARLIEST.encode())
+"""Kinds by which a decision is learnt before its row is written."""
+
+
+class _Letters:
+    """What is known of the entries that were refused."""
+
+    def __init__(self) -> None:
+        self._positions: set[tuple[int, str]] = set()
+        self._decisions: set[bytes] = set()
+
+    def holds(self, partition: int, position: str) -> bool:
+        """Whether an entry of the example stream was refused."""
+        return (partition, position) in self._positions
+
+    def refuses(self, joined: JoinedDecision) -> bool:
+        """Whether an entry was refused, or the one of its decision that the model was to learn before it."""
+        if self.holds(joined.partition, joined.position):
+            return True
+        return joined.mode != WAIT and joined.decision.decision_id.encode() in self._decisions
+
+    def _know(self, partition: int, entry: Entry) -> None:
+        position, fields = entry
+        self._positions.add((partition, position))
+        if fields.get(b"k") in _BEGINNINGS:
+            self._decisions.add(fields.get(b"i", b""))
+
+
+class DeadLetters(_Letters):
     """The dead-letter streams of one application, and what lies in them.
 
     Args:
@@ -29,13 +59,12 @@ class DeadLetters:
     """
 
     def __init__(self, client: redis.Redis, partitions: Sequence[Keys]) -> None:
+        super().__init__()
         self._client = client
         self._waiting: deque[tuple[Keys, Entry]] = deque(maxlen=MOST_KEPT)
-        self._positions = {(keys.partition, at) for keys in partitions for at in _positions(client, keys)}
-
-    def holds(self, partition: int, position: str) -> bool:
-        """Whether an entry of the example stream was put here."""
-        return (partition, position) in self._positions
+        for keys in partitions:
+            for entry in _entries(client, keys):
+                self._know(keys.partition, entry)
 
     @property
     def waiting(self) -> list[tuple[int, str]]:
@@ -54,7 +83,7 @@ class DeadLetters:
         kept = {**fields, b"reason": reason.encode()}
         if self._waiting or not self._add(keys, (position, kept)):
             self._waiting.append((keys, (position, kept)))
-        self._positions.add((keys.partition, position))
+        self._know(keys.partition, entry)
 
     def catch_up(self) -> None:
         """Put here what had to wait."""
@@ -74,7 +103,7 @@ class DeadLetters:
         return True
 
 
-class LettersOfOthers:
+class LettersOfOthers(_Letters):
     """The dead-letter streams as somebody sees them who only reads: the archiver in its own process.
 
     Args:
@@ -83,9 +112,9 @@ class LettersOfOthers:
     """
 
     def __init__(self, client: redis.Redis, partitions: Sequence[Keys]) -> None:
+        super().__init__()
         self._client = client
         self._read_to = dict.fromkeys(partitions, START)
-        self._positions: set[tuple[int, str]] = set()
         self._waiting: frozenset[tuple[int, str]] = frozenset()
 
     def look(self, waiting: frozenset[tuple[int, str]]) -> None:
@@ -95,14 +124,15 @@ class LettersOfOthers:
         for keys, entries in zip(
             list(self._read_to), read_all_after(self._client, wanted, MOST_KEPT), strict=True
         ):
-            self._positions |= {(keys.partition, position) for position, _ in entries}
+            for entry in entries:
+                self._know(keys.partition, entry)
             self._read_to[keys] = entries[-1][0] if entries else self._read_to[keys]
 
     def holds(self, partition: int, position: str) -> bool:
         """Whether the learner refused an entry of the example stream."""
-        return (partition, position) in self._positions or (partition, position) in self._waiting
+        return super().holds(partition, position) or (partition, position) in self._waiting
 
 
-def _positions(client: redis.Redis, keys: Keys) -> list[str]:
+def _entries(client: redis.Redis, keys: Keys) -> list[Entry]:
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrange(keys.dead))
-    return [text(position) for position, _ in entries]
+    return [(text(position), fields) for position, fields in entries]

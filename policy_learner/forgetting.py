@@ -79,35 +79,36 @@ def forget(
         OSError: the disk is full or away.
     """
     request = compaction.forgotten_of(unit, now_ms)
-    folder = dataset_folder(log, "decisions", app)
-    names = names_of(view(folder), [request])
+    folders = {dataset: dataset_folder(log, dataset, app) for dataset in ("lessons", "decisions")}
+    names = names_of([view(folder) for folder in folders.values()], [request])
     rows, files = _erase_beside(log, app, names, now_ms, shape)
-    _remember(folder, request, now_ms)
-    if names.decisions:
-        rows["decisions"], more = _erase(folder, "decisions", now_ms, shape, tick)
-        files += more
+    _remember(folders["decisions"], request, now_ms)
+    for dataset, folder in folders.items():
+        if names.decisions and folder.is_dir():
+            rows[dataset], more = _erase(folder, dataset, now_ms, shape, tick)
+            files += more
     return Erased({name: count for name, count in rows.items() if count}, len(names.decisions), files)
 
 
-def forget_latecomers(log: Path, app: str, day: str, now_ms: int) -> None:
-    """Before the decisions of a day are compacted: what lies beside those of them that are to be forgotten.
+def forget_latecomers(log: Path, app: str, dataset: str, day: str, now_ms: int) -> None:
+    """Before decisions, or lessons, of a day are compacted: what lies beside those that are to be forgotten.
 
-    The decisions themselves are left out by that compaction.
+    They themselves are left out by that compaction.
     """
-    seen = view(dataset_folder(log, "decisions", app))
-    units = seen.manifest.forgotten
+    folder = dataset_folder(log, dataset, app)
+    units = compaction.units_to_forget(folder)
     if units:
-        names = names_of(_only(seen, day), units)
+        names = names_of([_only(view(folder), day)], units)
         _erase_beside(log, app, names, now_ms, None)
 
 
-def names_of(seen: View, units: Collection[Forgotten]) -> Names:
+def names_of(seen: Collection[View], units: Collection[Forgotten]) -> Names:
     """Decisions and sessions of some units."""
     decisions: set[str] = set()
     sessions: set[str] = set()
     wanted = forgotten(list(units)).wanted
     assert wanted is not None
-    for segment in seen.segments:
+    for segment in (segment for one in seen for segment in one.segments):
         table = read(segment, _COLUMNS)
         found = table.filter(wanted(table))
         decisions.update(found["decision_id"].to_pylist())
@@ -146,7 +147,7 @@ def _erase(
     for _ in range(_ATTEMPTS):
         _compact_open_days(folder, dataset, now_ms, shape, tick)
         seen = view(folder)
-        removal = _removal(seen, names)
+        removal = _removal(folder, names)
         held = [file for file in seen.manifest.files if _holds(folder, file, removal, dataset)]
         if not held:
             return _count(folder) - rows, files
@@ -166,9 +167,9 @@ def _compact_open_days(folder: Path, dataset: str, now_ms: int, shape: Shape, ti
         compact_day(folder, dataset, day, now_ms, whole=False, shape=shape, tick=tick)
 
 
-def _removal(seen: View, names: Names | None) -> Removal:
+def _removal(folder: Path, names: Names | None) -> Removal:
     if names is None:
-        return forgotten(list(seen.manifest.forgotten))
+        return forgotten(compaction.units_to_forget(folder))
     wanted = pa.array(sorted(names.all), pa.string())
     return Removal(lambda table: pc.is_in(table["decision_id"].combine_chunks(), wanted))
 
@@ -177,7 +178,7 @@ def _holds(folder: Path, file: LogFile, removal: Removal, dataset: str) -> bool:
     """Whether a file holds a row that is to go."""
     if removal.wanted is None:
         return False
-    columns = _COLUMNS if dataset == "decisions" else ["decision_id"]
+    columns = _COLUMNS if dataset in compaction.OF_UNITS else ["decision_id"]
     tables = (read(segment, columns) for segment in segments_of(folder / file.path))
     return any(pc.any(removal.wanted(table)).as_py() for table in tables if len(table))
 

@@ -6,7 +6,7 @@ learner for long. What was read and not yet written is in memory only: it is rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from pathlib import Path
@@ -16,11 +16,19 @@ import pyarrow as pa
 
 from policy_learner import chain
 from policy_learner.chain import Newest, Span
-from policy_learner.positions import date_of, order
+from policy_learner.positions import START, date_of, order
 from policy_learner.streams import Entry, Wanted
 
 ToTable = Callable[[Sequence[Entry]], pa.Table]
 """Entries to rows. It leaves out what cannot be a row and says so itself; it never raises for an entry."""
+
+Takes = Callable[[Entry], bool]
+"""Whether an entry of the stream is this lane's: by the entry alone, so that every writer says the same."""
+
+
+def takes_all(entry: Entry) -> bool:
+    """The only lane of its stream."""
+    return True
 
 
 class _Piece(NamedTuple):
@@ -45,16 +53,38 @@ class Lane:
         lane: number of the lane within the dataset.
         to_table: what makes rows of entries.
         most_rows: rows of one file, and most that wait in memory.
+        takes: which entries; files are named by these alone.
     """
 
-    def __init__(self, stream: str, folder: Path, lane: int, to_table: ToTable, most_rows: int) -> None:
+    def __init__(
+        self,
+        stream: str,
+        folder: Path,
+        lane: int,
+        to_table: ToTable,
+        most_rows: int,
+        takes: Takes = takes_all,
+    ) -> None:
         self.stream = stream
         self.folder, self._lane = folder, lane
-        self._to_table, self._most_rows = to_table, most_rows
+        self._to_table, self._most_rows, self._takes = to_table, most_rows, takes
         self._pieces: list[_Piece] = []
-        self.end = chain.end_of(folder, lane)
-        """The position up to which everything is on disk."""
-        self._read_to = self.end
+        self._written = self._read_to = chain.end_of(folder, lane)
+        self._other: Lane | None = None
+
+    def pair(self, other: Lane) -> None:
+        """Share the stream with another lane, which takes what this one leaves.
+
+        A lane with nothing to write has no file that says how far it has been: the other's files say so.
+        """
+        self._other, other._other = other, self
+        for one, two in ((self, other), (other, self)):
+            one._read_to = max(one._read_to, chain.beside(two.folder, two._lane), key=order)
+
+    @property
+    def end(self) -> str:
+        """The position up to which everything is on disk that this lane takes."""
+        return self._written if self._pieces else self._read_to
 
     @property
     def full(self) -> bool:
@@ -75,9 +105,11 @@ class Lane:
         """What it would read next, up to and with ``until``. A lane that is full should not be asked."""
         return Wanted(self.stream, self._read_to, until)
 
-    def follow(self, newest: Newest) -> None:
+    def follow(self, newest: Mapping[Path, Newest]) -> None:
         """Somebody else writes this lane: see how far it is on disk."""
-        self.end = newest.end_of(self._lane, self.end)
+        end = newest[self.folder].end_of(self._lane, self.end)
+        told = newest[self._other.folder].beside(self._lane) if self._other else START
+        self._written = self._read_to = max(end, told, key=order)
 
     def has_read(self, position: str) -> bool:
         """Whether it has been as far as ``position``."""
@@ -85,7 +117,8 @@ class Lane:
 
     def take(self, entries: Sequence[Entry]) -> int:
         """The entries that were wanted; how many."""
-        pieces = [_Piece(day, g[0][0], g[-1][0], self._to_table(g)) for day, g in _by_day(entries)]
+        mine = [entry for entry in entries if self._takes(entry)]
+        pieces = [_Piece(day, g[0][0], g[-1][0], self._to_table(g)) for day, g in _by_day(mine)]
         for piece in pieces:
             self._keep(piece)
         if entries:
@@ -104,12 +137,12 @@ class Lane:
         while self._pieces:
             day, same = next((day, list(pieces)) for day, pieces in groupby(self._pieces, lambda p: p.day))
             table = pa.concat_tables([piece.table for piece in same])
-            covers = Span(self.end, same[-1].last)
+            covers = Span(self._written, same[-1].last, self._other.end if self._other else START)
             if chain.append(self.folder, self._lane, day, same[0].first, covers, table) is None:
                 self._start_over()
                 break
             written += table.num_rows
-            self.end = covers.last
+            self._written = covers.last
             self._pieces = self._pieces[len(same) :]
         return written
 
@@ -122,7 +155,7 @@ class Lane:
         self._pieces.append(piece)
 
     def _start_over(self) -> None:
-        self.end = self._read_to = chain.end_of(self.folder, self._lane)
+        self._written = self._read_to = chain.end_of(self.folder, self._lane)
         self._pieces = []
 
 

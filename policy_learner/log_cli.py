@@ -37,7 +37,7 @@ def _group() -> None:
 def files_command(
     app: AppFolder = _APP,
     data: DataOption = _DATA,
-    dataset: Annotated[str, typer.Option(help="decisions, late, dead or versions.")] = "decisions",
+    dataset: Annotated[str, typer.Option(help="decisions, lessons, late, dead or versions.")] = "decisions",
     paths: Annotated[bool, typer.Option("--paths", help="Only the files that count, one a line.")] = False,
 ) -> None:
     """Say which files count, day by day: after compaction not every file of the folder does.
@@ -106,8 +106,9 @@ def retain_command(
 ) -> None:
     """Delete days of the log that are older than so many days, for good.
 
-    Decisions, late rewards and dead letters go, day by day; the version log stays. Models that learnt from
-    deleted days serve on, and can no longer be rebuilt. The setting retention_days does this every day.
+    Decisions, lessons, late rewards and dead letters go, day by day; the version log stays. Models that
+    learnt from deleted days serve on, and can no longer be rebuilt. The setting retention_days does this
+    every day.
     """
     from datetime import UTC, datetime, timedelta
 
@@ -141,10 +142,10 @@ def forget_command(
 ) -> None:
     """Delete what the log holds of one unit (a privacy request).
 
-    Covered: its decisions made until now, with context, arms and rewards; the late rewards and dead letters
-    that name these decisions or their sessions; decisions that still wait for their rewards, as soon as their
-    day is compacted. Replaced files keep the old rows until the grace is over (compact_grace_s), unless
-    --now.
+    Covered: its decisions made until now, with context, arms, rewards and lessons; the late rewards and dead
+    letters that name these decisions or their sessions; decisions that still wait for their rewards, as soon
+    as their day is compacted. Replaced files keep the old rows until the grace is over (compact_grace_s),
+    unless --now.
 
     Not covered: what the store keeps for a while (pending decisions until their horizon, answers for an hour,
     sessions until their tombstone ends); weights and checkpoints that learnt from the unit, which hold sums

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from policy_learner.chain import dataset_folder
-from policy_learner.compaction import Progress, Shape, compact_day, open_days, rows_of
+from policy_learner.compaction import OF_UNITS, Progress, Shape, compact_day, open_days, rows_of
 from policy_learner.errors import BadArchive, LearnerError
 from policy_learner.forgetting import forget_latecomers
 from policy_learner.generation import clean
@@ -232,8 +232,8 @@ def _ship_until(stop: threading.Event, folder: Path, settings: LearnerSettings) 
 
 def _compact(log_folder: Path, app: str, one: Due, now_ms: int, shape: Shape, tick: Progress) -> bool:
     folder = dataset_folder(log_folder, one.dataset, app)
-    if one.dataset == "decisions":
-        forget_latecomers(log_folder, app, one.day, now_ms)
+    if one.dataset in OF_UNITS:
+        forget_latecomers(log_folder, app, one.dataset, one.day, now_ms)
     for _ in range(_ATTEMPTS):
         if one.day not in open_days(view(folder)):
             return False  # somebody else did it

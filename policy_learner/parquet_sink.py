@@ -1,7 +1,8 @@
 """The archive: every finalised decision, every reward that joined nothing, every version, once, in Parquet.
 
-One lane a stream: decisions, late rewards and dead letters of each partition, and the version log. See
-``lane.py`` for how a lane writes and ``chain.py`` for why it cannot write twice.
+One lane a stream: decisions, late rewards and dead letters of each partition, and the version log. The stream
+of examples has two: decisions at their horizon, and lessons before it. See ``lane.py`` for how a lane writes
+and ``chain.py`` for why it cannot write twice.
 """
 
 from __future__ import annotations
@@ -19,19 +20,23 @@ import redis
 from policy_learner import chain
 from policy_learner.catalogues import Catalogues
 from policy_learner.chain import dataset_folder
-from policy_learner.lane import Lane
+from policy_learner.lane import Lane, Takes, ToTable, takes_all
 from policy_learner.learnt import Learnt
 from policy_learner.rows import (
     DECISIONS,
     LATE,
+    LESSONS,
     VersionEntry,
     dead_table,
     decision_table,
     late_table,
+    lesson_table,
     version_table,
 )
 from policy_learner.settings import LearnerSettings
+from policy_learner.source import lesson_of
 from policy_learner.streams import Entry, read_all_after
+from policy_learner.teaching import is_lesson
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import JoinedDecision
@@ -41,7 +46,7 @@ from sidecar.contracts.scripts.finalise import decode_example
 from sidecar.contracts.scripts.orphan import decode_late
 from sidecar.contracts.scripts.publish import decode_batches
 
-DATASETS = ("decisions", "late", "dead", "versions")
+DATASETS = ("decisions", "lessons", "late", "dead", "versions")
 
 Refused = Callable[[JoinedDecision], bool]
 """Whether the trainer refused the example of a decision."""
@@ -75,23 +80,27 @@ class Archive:
         folders = {dataset: dataset_folder(folder, dataset, name) for dataset in DATASETS}
         self._folders = folders
 
-        def lane(
-            stream: str, dataset: str, number: int, to_table: Callable[[Sequence[Entry]], pa.Table]
-        ) -> Lane:
-            return Lane(stream, folders[dataset], number, to_table, settings.archive_rows)
+        def lane(stream: str, dataset: str, number: int, to_table: ToTable, takes: Takes = takes_all) -> Lane:
+            return Lane(stream, folders[dataset], number, to_table, settings.archive_rows, takes)
 
-        self.decisions = [
-            lane(Keys(name, p).examples, "decisions", p, _decisions(p, application, catalogues, refused))
-            for p in partitions
-        ]
+        def rows(p: int) -> Lane:
+            made = _decisions(p, application, catalogues, refused)
+            return lane(Keys(name, p).examples, "decisions", p, made, lambda entry: not is_lesson(entry))
+
+        def lessons(p: int) -> Lane:
+            return lane(Keys(name, p).examples, "lessons", p, _lessons(p, application, refused), is_lesson)
+
+        self.decisions, self.lessons = [rows(p) for p in partitions], [lessons(p) for p in partitions]
+        for one, other in zip(self.decisions, self.lessons, strict=True):
+            one.pair(other)
         self.late = [lane(Keys(name, p).late, "late", p, _late(p)) for p in partitions]
         self.dead = [lane(Keys(name, p).dead, "dead", p, partial(dead_table, p)) for p in partitions]
         self.versions = lane(weights_log(name), "versions", 0, _versions)
 
     @property
     def lanes(self) -> list[Lane]:
-        """All of them, versions last: rows that a version was trained on are on disk before it is."""
-        return [*self.decisions, *self.late, *self.dead, self.versions]
+        """All of them, versions last: what a version was trained on is on disk before it is."""
+        return [*self.lessons, *self.decisions, *self.late, *self.dead, self.versions]
 
     def begin(self) -> None:
         """Clear away what a writer that died has left half-written."""
@@ -105,21 +114,26 @@ class Archive:
 
         Args:
             learnt: up to where the learner has been: only there it is known what was refused, so decisions
-                beyond are left for later.
+                and lessons beyond are left for later.
             count: most entries of a lane.
         """
-        examples = list(zip(self.decisions, learnt.positions, strict=True))
+        of_partition = zip(self.decisions, self.lessons, learnt.positions, strict=True)
+        examples = [(lane, until) for rows, lessons, until in of_partition for lane in (rows, lessons)]
         taken = self._read([*examples, *((lane, "+") for lane in (*self.late, *self.dead))], count)
         if all(lane.has_read(until) for lane, until in examples):
             taken += self._read([(self.versions, "+")], count, learnt.version)
         return taken
 
     def _read(self, wanted: Sequence[tuple[Lane, str]], count: int, newest: int | None = None) -> int:
-        ready = [(lane, until) for lane, until in wanted if not lane.full]
-        found = read_all_after(self._client, [lane.wanted(until) for lane, until in ready], count)
+        """Two lanes of one stream, once they are at one place, are read for together."""
+        ready = [(lane, lane.wanted(until)) for lane, until in wanted if not lane.full]
+        stretches = list(dict.fromkeys(stretch for _, stretch in ready))
+        found = dict(zip(stretches, read_all_after(self._client, stretches, count), strict=True))
         if newest is not None:
-            found = [_up_to(entries, newest) for entries in found]
-        return sum(lane.take(entries) for (lane, _), entries in zip(ready, found, strict=True))
+            found = {stretch: _up_to(entries, newest) for stretch, entries in found.items()}
+        for lane, stretch in ready:
+            lane.take(found[stretch])
+        return sum(map(len, found.values()))
 
     def look(self) -> None:
         """See how far everything is on disk: what one writes oneself one knows."""
@@ -181,6 +195,14 @@ def _decisions(
         return _table_of(
             joined, lambda rows: decision_table(rows, catalogues.ids, application.reward, refused), DECISIONS
         )
+
+    return to_table
+
+
+def _lessons(partition: int, application: Application, refused: Refused) -> ToTable:
+    def to_table(entries: Sequence[Entry]) -> pa.Table:
+        lessons = _decoded(entries, lambda entry: lesson_of(partition, entry, application.reward))
+        return _table_of(lessons, lambda rows: lesson_table(rows, refused), LESSONS)
 
     return to_table
 

@@ -252,10 +252,14 @@ class Index:
 
 
 def _first_deleted(log: Path, app: str) -> dict[int, tuple[int, int]]:
-    """Lane to the first position that is no longer in the log."""
-    manifest = read_manifest(dataset_folder(log, "decisions", app))
-    first = {**manifest.forgotten_from, **dict.fromkeys(manifest.dropped, START)}
-    return {int(lane): order(position) for lane, position in first.items()}
+    """Lane to the first position from which something that was learnt is no longer in the log."""
+    found: dict[int, tuple[int, int]] = {}
+    for dataset in ("decisions", "lessons"):
+        manifest = read_manifest(dataset_folder(log, dataset, app))
+        first = {**manifest.forgotten_from, **dict.fromkeys(manifest.dropped, START)}
+        for lane, position in first.items():
+            found[int(lane)] = min(order(position), found.get(int(lane), order(position)))
+    return found
 
 
 def _learnt_from(entry: VersionEntry, gone: dict[int, tuple[int, int]]) -> bool:
@@ -331,7 +335,7 @@ def _check_score(
 def _check_chains(log: Path, application: Application, result: Replayed) -> None:
     """Every file begins where the one before it ended."""
     lanes = [("decisions", p) for p in range(application.partitions)]
-    lanes += [(beside, p) for beside in ("late", "dead") for p in range(application.partitions)]
+    lanes += [(beside, p) for beside in ("lessons", "late", "dead") for p in range(application.partitions)]
     for dataset, lane in [*lanes, ("versions", 0)]:
         try:
             chain.verify(dataset_folder(log, dataset, application.name), lane)

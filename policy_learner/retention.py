@@ -1,8 +1,8 @@
 """Retention: whole days of the log are deleted when they are old, in one step for every reader.
 
-Decisions, late rewards and dead letters go; the version log stays: it holds nobody's data, and numbers a
-version for ever. The manifest remembers how many rows went and up to where, so that the books of the log can
-be balanced and nobody takes a model for rebuilt that was trained on less.
+Decisions, lessons, late rewards and dead letters go; the version log stays: it holds nobody's data, and
+numbers a version for ever. The manifest remembers how many rows went and up to where, so that the books of
+the log can be balanced and nobody takes a model for rebuilt that was trained on less.
 """
 
 from __future__ import annotations

@@ -12,9 +12,17 @@ import pyarrow as pa
 
 from policy_learner.arrow_schema import schema_of
 from policy_learner.positions import ms_of
+from policy_learner.source import Lesson
 from policy_learner.streams import Entry
+from policy_learner.teaching import NEVER
 from sidecar.contracts.application import RewardConfig
-from sidecar.contracts.columns import DEAD_COLUMNS, DECISION_COLUMNS, LATE_COLUMNS, VERSION_COLUMNS
+from sidecar.contracts.columns import (
+    DEAD_COLUMNS,
+    DECISION_COLUMNS,
+    LATE_COLUMNS,
+    LESSON_COLUMNS,
+    VERSION_COLUMNS,
+)
 from sidecar.contracts.errors import PolicyError
 from sidecar.contracts.events import DecisionEvent, JoinedDecision
 from sidecar.contracts.ids import unit_bucket
@@ -24,10 +32,11 @@ from sidecar.contracts.scripts.publish import Batch
 from sidecar.policy.exploration import pmf_of
 
 DECISIONS = schema_of(DECISION_COLUMNS)
+LESSONS = schema_of(LESSON_COLUMNS)
 LATE = schema_of(LATE_COLUMNS)
 VERSIONS = schema_of(VERSION_COLUMNS)
 DEAD = schema_of(DEAD_COLUMNS)
-SCHEMAS = {"decisions": DECISIONS, "late": LATE, "dead": DEAD, "versions": VERSIONS}
+SCHEMAS = {"decisions": DECISIONS, "lessons": LESSONS, "late": LATE, "dead": DEAD, "versions": VERSIONS}
 """Dataset to its columns."""
 
 _MS = 1000  # microseconds
@@ -84,6 +93,16 @@ def decision_table(
         [lists.get(name, table[name] if name in plain.names else None) for name in DECISIONS.names],
         schema=DECISIONS,
     )
+
+
+def lesson_table(lessons: Sequence[Lesson], refused: Callable[[JoinedDecision], bool]) -> pa.Table:
+    """One row per lesson before the horizon.
+
+    Args:
+        lessons: of one partition.
+        refused: whether the trainer refused the entry.
+    """
+    return _table([_lesson_row(one, refused(one.joined)) for one in lessons], LESSONS)
 
 
 def late_table(late: Sequence[LateReward]) -> pa.Table:
@@ -192,13 +211,36 @@ def _decision_row(
         event.propensity,
         event.propensity_mc_n or None,
         event.source == "pre_policy" or event.propensity >= 1.0,
-        is_learnt(event) and not refused(one),
+        one.kind != NEVER and is_learnt(event) and not refused(one),
         reward.value if math.isfinite(reward.value) else None,
         reward.count,
         None if reward.first_at_ms is None else reward.first_at_ms * _MS,
         event.inclusion_probability,
         arms,
         msgspec.json.encode(event.context).decode(),
+        one.payload,
+        one.mode,
+        one.kind != NEVER,
+    )
+
+
+def _lesson_row(lesson: Lesson, refused: bool) -> tuple[object, ...]:
+    (_, fields), one, (event, reward, _) = lesson
+    return (
+        event.decision_id,
+        one.kind,
+        event.session_id,
+        event.unit_id,
+        unit_bucket(event.unit_id),
+        event.decided_at_ms * _MS,
+        ms_of(one.position) * _MS,
+        one.partition,
+        one.position,
+        is_learnt(event) and not refused,
+        reward if math.isfinite(reward) else None,
+        len(one.rewards),
+        one.key,
+        fields.get(b"r", b""),
         one.payload,
     )
 

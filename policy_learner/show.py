@@ -26,6 +26,8 @@ class Logged(NamedTuple):
     file: Path
     late: list[dict[str, object]]
     """Rewards that named it and joined nothing."""
+    lessons: list[dict[str, object]]
+    """What was learnt of it before its horizon."""
 
 
 def find(log: Path, application: Application, decision_id: str) -> Logged | None:
@@ -42,12 +44,13 @@ def find(log: Path, application: Application, decision_id: str) -> Logged | None
             row = found[0]
             event = row.pop("event")
             assert isinstance(event, bytes)
-            return Logged(row, decode_decision(event), path, _late(log, application, decision_id))
+            late, lessons = (_beside(log, name, application, decision_id) for name in ("late", "lessons"))
+            return Logged(row, decode_decision(event), path, late, lessons)
     return None
 
 
-def _late(log: Path, application: Application, decision_id: str) -> list[dict[str, object]]:
-    seen = view(dataset_folder(log, "late", application.name))
+def _beside(log: Path, dataset: str, application: Application, decision_id: str) -> list[dict[str, object]]:
+    seen = view(dataset_folder(log, dataset, application.name))
     compacted = [seen.folder / file.path for file in seen.manifest.files]
     live = [path for lane in sorted(seen.lanes) for path in seen.lanes[lane]]
     return [row for path in [*compacted, *live] for row in _rows(path, decision_id)]

@@ -97,7 +97,18 @@ def read_chunks(
 
 def lessons_of(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> list[Lesson]:
     """Entries that were read before, without a word on those that cannot be decoded."""
-    return [lesson for entry in entries if isinstance(lesson := _lesson(keys, entry, reward), Lesson)]
+    read = (_lesson(keys, entry, reward) for entry in entries)
+    return [lesson for lesson in read if isinstance(lesson, Lesson)]
+
+
+def lesson_of(partition: int, entry: Entry, reward: RewardConfig) -> Lesson:
+    """An entry of the example stream.
+
+    Raises:
+        BadEvent, BadId: it is none.
+    """
+    joined = decode_example(partition, *entry)
+    return Lesson(entry, joined, teaching_of(joined, reward))
 
 
 def _chunk(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> Chunk:
@@ -113,11 +124,9 @@ def _chunk(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> Chunk:
 
 def _lesson(keys: Keys, entry: Entry, reward: RewardConfig) -> Lesson | BadEvent:
     try:
-        joined = decode_example(keys.partition, *entry)
-        taught = teaching_of(joined, reward)
+        return lesson_of(keys.partition, entry, reward)
     except (BadEvent, BadId) as error:
         return BadEvent(str(error))
-    return Lesson(entry, joined, taught)
 
 
 def _batches(ids: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -184,7 +184,7 @@ def _archive(deps: Deps, catalogues: Catalogues, dead_letters: DeadLetters) -> A
         folder,
         settings,
         catalogues,
-        lambda joined: dead_letters.holds(joined.partition, joined.position),
+        dead_letters.refuses,
     )
     archive.begin()
     return archive

@@ -25,8 +25,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from policy_learner.streams import Entry
 from sidecar.contracts.application import RewardConfig
-from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import DecisionEvent, JoinedDecision
 from sidecar.contracts.joining import join
 
@@ -34,8 +34,9 @@ FINAL, NEVER, ASSUMED, CORRECTED, EARLIEST = "F", "N", "A", "C", "E"
 """The kinds of entries."""
 WAIT, ASSUME, AT_ONCE = "w", "a", "e"
 """The modes of decisions: wait, assume, earliest."""
-CLOSING = (FINAL, NEVER)
-"""Kinds that close a decision's books: each decision has exactly one such entry, and by it its row."""
+
+
+_LESSONS = tuple(kind.encode() for kind in (ASSUMED, CORRECTED, EARLIEST))
 
 
 class Effect(StrEnum):
@@ -62,6 +63,11 @@ class Teaching(NamedTuple):
     reward: float
     """What came of the decision; of a correction, what is to be added to what was learnt before."""
     effect: Effect = Effect.LEARNT
+
+
+def is_lesson(entry: Entry) -> bool:
+    """Whether an entry teaches of a decision before its horizon: it is no row of ``decisions``."""
+    return entry[1].get(b"k") in _LESSONS
 
 
 def effect_of(kind: str, mode: str, rewarded: bool) -> Effect:
@@ -93,18 +99,9 @@ def effect_of(kind: str, mode: str, rewarded: bool) -> Effect:
 def teaching_of(joined: JoinedDecision, config: RewardConfig) -> Teaching:
     """What an entry teaches, by the rewards that it holds.
 
-    Raises:
-        BadEvent: a correction does not hold the reward that it is for.
+    A correction is the difference to what the model was told before: to the reward without the new one.
     """
     value = join(joined.rewards, config).value
     if joined.kind == CORRECTED:
-        value -= _before(joined, config)
+        value -= join([one for one in joined.rewards if one.key != joined.key], config).value
     return Teaching(joined.decision, value, effect_of(joined.kind, joined.mode, bool(joined.rewards)))
-
-
-def _before(joined: JoinedDecision, config: RewardConfig) -> float:
-    """What the model was told of the decision before the reward that a correction is for."""
-    others = [reward for reward in joined.rewards if reward.key != joined.key]
-    if len(others) != len(joined.rewards) - 1:
-        raise BadEvent(f"{joined.decision.decision_id} is corrected by {joined.key!r}: no reward of it")
-    return join(others, config).value

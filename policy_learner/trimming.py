@@ -25,8 +25,9 @@ def trim_behind(learner: Learner) -> None:
     positions = learner.progress.checkpoint_positions
     if positions is None:
         return
-    for keys, lane, trained in zip(learner.partitions, learner.archive.decisions, positions, strict=True):
-        _trim(client, keys.examples, min(lane.end, trained, key=order), keep_s)
+    archived = zip(learner.archive.decisions, learner.archive.lessons, strict=True)
+    for keys, (rows, lessons), trained in zip(learner.partitions, archived, positions, strict=True):
+        _trim(client, keys.examples, min(rows.end, lessons.end, trained, key=order), keep_s)
     _trim_versions(learner)
 
 

@@ -3,8 +3,9 @@
 Path: ``decisions/app=<name>/dt=<date of finalisation, UTC>/<partition>-<first position>.parquet``; a file
 holds one stream partition and one date, is named by the position it starts from, and is never changed. Later
 few compacted files stand for many of these: ``log_files`` says which count.
-Beside it ``late/`` holds rewards that joined nothing, ``dead/`` entries that could not be learnt,
-``versions/`` what was trained in which order, and ``catalogues/`` the arms by version.
+Beside it ``lessons/`` holds what was learnt of decisions before their horizon, ``late/`` rewards that joined
+nothing, ``dead/`` entries that could not be learnt, ``versions/`` what was trained in which order, and
+``catalogues/`` the arms by version.
 """
 
 from __future__ import annotations
@@ -50,6 +51,26 @@ DECISION_COLUMNS: tuple[Column, ...] = (
     Column("scores", "list<float32>", True, "as served; null when nothing was scored"),
     Column("pmf", "list<float64>", True, "over the eligible arms; null when not known (imports)"),
     Column("context", "string", False, "context features as scored, JSON"),
+    Column("event", "binary", False, "the decision event as stored: what replay decodes"),
+    Column("mode", "string", True, "how its rewards were learnt: w wait, a assume, e earliest; null: w"),
+    Column("activated", "bool", True, "false: deferred, and never activated: nobody saw it; null: true"),
+)
+
+LESSON_COLUMNS: tuple[Column, ...] = (
+    Column("decision_id", "string", False, "a decision may have several lessons, and has one row besides"),
+    Column("kind", "string", False, "A assumed, C corrected by a reward, E learnt at the first reward"),
+    Column("session_id", "string", False, "the session that asked"),
+    Column("unit_id", "string", False, "unit of randomisation"),
+    Column("unit_bucket", "int16", False, "portable hash of unit_id, 0..1023"),
+    Column("decided_at", "timestamp[us, UTC]", False, "when, by the service's clock"),
+    Column("at", "timestamp[us, UTC]", False, "of the lesson, by the store's clock"),
+    Column("partition", "int16", False, "stream partition"),
+    Column("position", "string", False, "stream id in that partition"),
+    Column("learn", "bool", False, "was it trained on"),
+    Column("reward", "float64", True, "as learnt; of C the difference that it makes; null is no number"),
+    Column("reward_source_n", "int16", False, "rewards of the decision so far; 0 means the default"),
+    Column("reward_key", "string", False, "of C: idempotency key of the reward that it is for"),
+    Column("rewards", "binary", False, "the rewards so far as the entry holds them, msgpack"),
     Column("event", "binary", False, "the decision event as stored: what replay decodes"),
 )
 

@@ -82,13 +82,13 @@ MUTANTS = (
     Mutant(
         "streams are trimmed behind the archive only",
         "policy_learner/trimming.py",
-        "min(lane.end, trained, key=order)",
-        "lane.end",
+        "min(rows.end, lessons.end, trained, key=order)",
+        "min(rows.end, lessons.end, key=order)",
     ),
     Mutant(
         "streams are trimmed behind the checkpoint only",
         "policy_learner/trimming.py",
-        "min(lane.end, trained, key=order)",
+        "min(rows.end, lessons.end, trained, key=order)",
         "trained",
     ),
     Mutant(

@@ -45,5 +45,5 @@ def test_entries_that_come_one_by_one_wait_in_little_memory(tmp_path):
     assert len(lane._pieces) < 100
     assert lane.write() == 3000
     (link,) = chain.links(tmp_path, 0)
-    assert chain.span(link.path) == ("0-0", "3000-0")
+    assert chain.span(link.path)[:2] == ("0-0", "3000-0")
     assert pq.read_table(link.path, partitioning=None)["n"].to_pylist() == [f"{n}-0" for n in range(1, 3001)]

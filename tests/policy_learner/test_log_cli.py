@@ -131,7 +131,7 @@ def test_an_unknown_dataset_is_one_line(logged):
     """With the legal ones."""
     result = run(logged, "log", "files", "--dataset", "rows")
     assert isinstance(result.exception, SidearmError)
-    assert "decisions, late, dead, versions" in str(result.exception)
+    assert "decisions, lessons, late, dead, versions" in str(result.exception)
 
 
 def test_dead_letters_are_a_dataset_with_their_reasons(store, data_folder):
