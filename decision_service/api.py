@@ -15,6 +15,8 @@ from sidecar.contracts.application import Features
 MAX_FEATURES = 256
 MAX_ARMS = 5_000
 MAX_REWARDS = 1_000
+MAX_HORIZON_S = 31_622_400.0
+"""A year; applications allow less."""
 MAX_MAGNITUDE = 1e9
 """Features beyond it are refused: the square of two crossed ones must still fit a float32."""
 
@@ -53,6 +55,11 @@ class RecommendationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_
     """How many arms the answer's ranking shows."""
     deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     """By when features and scores must be there; after it the backstop answers."""
+    horizon_s: Annotated[float, Meta(ge=0.001, le=MAX_HORIZON_S)] | None = None
+    """How long this decision waits for its rewards, in seconds; the application's when left out, which also
+    says what the longest is."""
+    deferred: bool = False
+    """True: what is recommended may never be shown. The decision is learnt from only if it is activated."""
 
 
 class RankedArm(Struct, frozen=True):
@@ -85,6 +92,26 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     reward_until: str | None
     """End of the horizon, by the store's clock: rewards that come later are kept, but not learned from. null
     when overload shed the decision from the log."""
+
+
+class ActivationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Says that a deferred decision was shown. The body may be left out."""
+
+    horizon_s: Annotated[float, Meta(ge=0.001, le=MAX_HORIZON_S)] | None = None
+    """How long it waits for its rewards from now on, in seconds; left out, its end stays what it is."""
+
+
+ActivationStatus = Literal["activated", "duplicate", "late", "unknown"]
+
+
+class ActivationReceipt(Struct, frozen=True, kw_only=True):
+    """What became of an activation."""
+
+    status: ActivationStatus
+    """``duplicate``: it counted already; ``late``: its horizon had ended, so that it never counts."""
+    decision_id: str
+    reward_until: str | None
+    """End of the horizon; null when it is not known."""
 
 
 class RewardRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -162,7 +189,8 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     client_decision_id: str | None
     decided_at: str
     reward_until: str
-    state: Literal["pending", "final"]
+    state: Literal["deferred", "pending", "final", "never_activated"]
+    """``deferred``: pending, and not activated yet."""
     arm: str
     probability: float
     source: str

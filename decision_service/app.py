@@ -11,7 +11,14 @@ from starlette.requests import Request as FrameworkRequest
 from starlette.responses import Response
 
 from decision_service import openapi
-from decision_service.api import Health, RecommendationRequest, RewardBatch, RewardReceipts, RewardRequest
+from decision_service.api import (
+    ActivationRequest,
+    Health,
+    RecommendationRequest,
+    RewardBatch,
+    RewardReceipts,
+    RewardRequest,
+)
 from decision_service.batcher import Batcher
 from decision_service.bookkeeping import keep_books
 from decision_service.decide import decide
@@ -25,6 +32,7 @@ _encode = msgspec.json.Encoder().encode
 _recommendation = msgspec.json.Decoder(RecommendationRequest)
 _reward = msgspec.json.Decoder(RewardRequest)
 _rewards = msgspec.json.Decoder(RewardBatch)
+_activation = msgspec.json.Decoder(ActivationRequest)
 
 _MAX_KEY = 256
 _PROBES = 1024
@@ -47,6 +55,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         Endpoint("recommend", "POST", "/v1/recommendations", does.recommend, "decide", small),
         Endpoint("reward", "POST", "/v1/rewards", does.reward, "reward", small),
         Endpoint("reward_batch", "POST", "/v1/rewards/batch", does.reward_batch, "reward", large),
+        Endpoint("activate", "POST", "/v1/decisions/{decision_id}/activate", does.activate, "decide", small),
         Endpoint("decision", "GET", "/v1/decisions/{decision_id}", does.decision, "read"),
         Endpoint("livez", "GET", "/livez", does.livez),
         Endpoint("readyz", "GET", "/readyz", does.readyz),
@@ -82,6 +91,11 @@ class _Handlers:
             batch.rewards, _idempotency_key(request), lambda place: f"/rewards/{place}"
         )
         return HttpAnswer(202, _encode(RewardReceipts(rewards=receipts)))
+
+    async def activate(self, request: Request) -> HttpAnswer:
+        """Without a body the decision's end stays what it is."""
+        asked = decode(_activation, request.body) if request.body else ActivationRequest()
+        return HttpAnswer(200, _encode(await self._service.activator.activate(request.argument, asked)))
 
     async def decision(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(await self._service.decisions.look_up(request.argument)))

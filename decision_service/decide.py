@@ -21,6 +21,7 @@ from decision_service.catalogues import Catalogues
 from decision_service.errors import BadRequest, FieldError, KeyReused, SidecarFailed
 from decision_service.event_log import EventLog
 from decision_service.features import FeatureSource, FirstLook, Resolved
+from decision_service.horizon import horizon_ms_of
 from decision_service.ids import is_ours
 from decision_service.prepolicy import Eligible, Shelf, eligible, without
 from decision_service.scoring import Scorer
@@ -49,7 +50,6 @@ class Decider(Struct, frozen=True):
     catalogues: Catalogues
     telemetry: Telemetry
     exploration: Exploration
-    horizon_ms: int
     deadline_ms: int
     secret: bytes
     """Key of the draw: nobody who chooses ids can choose arms."""
@@ -90,13 +90,15 @@ class Plan(Struct, frozen=True):
     deadline_at: float
     """On the loop's clock, in seconds."""
     eligible: Eligible
+    horizon_ms: int
 
 
 def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
     """Fix the id, the deadline and the eligible arms.
 
     Raises:
-        BadRequest: an arm stands twice, or the client's key could be mistaken for one of our ids.
+        BadRequest: an arm stands twice, the client's key could be mistaken for one of our ids, or the horizon
+            is longer than the longest.
         NothingEligible: every arm is excluded.
     """
     if request.decision_id is not None and is_ours(request.decision_id):
@@ -111,6 +113,7 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
         now_ms,
         decider.loop_time() + deadline_ms / 1000,
         eligible(request, decider.shelf),
+        horizon_ms_of(request.horizon_s, decider.application.reward),
     )
 
 
@@ -186,7 +189,7 @@ def event_of(
         session_id=request.session_id,
         unit_id=request.unit_id or request.session_id,
         decided_at_ms=plan.decided_at_ms,
-        horizon_ms=decider.horizon_ms,
+        horizon_ms=plan.horizon_ms,
         source=scored.source,
         policy=scored.policy,
         model_version=scored.model_version,
@@ -208,13 +211,27 @@ def event_of(
         cold=scored.cold,
         arm_features=found.arm_features,
         arm_outcomes=found.arm_outcomes,
+        deferred=request.deferred,
     )
+
+
+_FIRST_FORM = ("session_id", "unit_id", "decision_id", "context", "arms", "exclude", "limit", "deadline_ms")
+"""Fields that the digest holds whatever they are; later ones only where they say something, so that a request
+has the same digest before and after an upgrade."""
+_Asked = msgspec.defstruct("_Asked", _FIRST_FORM)
+_LATER = {
+    field.name: field.default
+    for field in msgspec.structs.fields(RecommendationRequest)
+    if field.name not in _FIRST_FORM
+}
 
 
 def digest_of(request: RecommendationRequest) -> str:
     """Two requests with the same digest ask the same; how long they are ready to wait is no part of it."""
     asked = msgspec.structs.replace(request, deadline_ms=None)
-    body = msgspec.json.encode(asked, order="deterministic")
+    body = msgspec.json.encode(_Asked(*(getattr(asked, f) for f in _FIRST_FORM)), order="deterministic")
+    if later := {f: getattr(asked, f) for f, default in _LATER.items() if getattr(asked, f) != default}:
+        body += msgspec.json.encode(later, order="deterministic")
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 

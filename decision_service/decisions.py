@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def _view(
         client_decision_id=event.client_key or None,
         decided_at=utc(event.decided_at_ms),
         reward_until=utc(stored.deadline_ms),
-        state="pending" if stored.pending else "final",
+        state=_state(stored),
         arm=event.arm,
         probability=event.propensity,
         source=event.source,
@@ -100,6 +101,12 @@ def _view(
         late_rewards=[_reward(record) for record in stored.late_rewards],
         reward=join(stored.rewards, application.reward).value,
     )
+
+
+def _state(stored: journal.StoredDecision) -> Literal["deferred", "pending", "final", "never_activated"]:
+    if stored.deferred:
+        return "deferred" if stored.pending else "never_activated"
+    return "pending" if stored.pending else "final"
 
 
 def _arms(event: DecisionEvent, ids: tuple[str, ...]) -> list[ArmView]:

@@ -34,7 +34,7 @@ class Request(Struct, frozen=True):
 
     body: bytes
     argument: str
-    """The last part of a path that ends in ``{…}``, decoded."""
+    """The part of the path that stands for ``{…}``, decoded."""
     headers: Iterable[tuple[bytes, bytes]]
 
     def header(self, name: bytes) -> str:
@@ -49,7 +49,7 @@ class Endpoint(Struct, frozen=True):
     """For metrics, and the operation's id in the documentation."""
     method: str
     path: str
-    """May end in ``{…}``: one part of any content."""
+    """May have a last or a last but one part ``{…}``, of any content."""
     handle: Callable[[Request], Awaitable[HttpAnswer]]
     role: Role | None = None
     """None: anybody may call it."""
@@ -73,11 +73,14 @@ class Door:
         self._telemetry = telemetry
         self._body_timeout_s = body_timeout_s
         self._exact: dict[bytes, dict[str, Endpoint]] = {}
-        self._prefixed: dict[bytes, dict[str, Endpoint]] = {}
+        self._around: dict[tuple[bytes, bytes], dict[str, Endpoint]] = {}  # what stands before and behind {…}
         for endpoint in endpoints:
-            head, brace, _ = endpoint.path.partition("{")
-            table = self._prefixed if brace else self._exact
-            table.setdefault(head.encode(), {})[endpoint.method] = endpoint
+            head, brace, rest = endpoint.path.partition("{")
+            if brace:
+                around = head.encode(), rest.partition("}")[2].encode()
+                self._around.setdefault(around, {})[endpoint.method] = endpoint
+            else:
+                self._exact.setdefault(head.encode(), {})[endpoint.method] = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -101,9 +104,14 @@ class Door:
     def _find(self, path: bytes) -> tuple[dict[str, Endpoint] | None, str]:
         if methods := self._exact.get(path):
             return methods, ""
-        head, slash, tail = path.rpartition(b"/")
-        methods = self._prefixed.get(head + slash) if tail else None
-        return methods, unquote(tail.decode("ascii", "replace")) if methods else ""
+        head, slash, argument = path.rpartition(b"/")
+        methods, behind = self._around.get((head + slash, b"")), b"/" + argument
+        if not methods:
+            head, slash, argument = head.rpartition(b"/")
+            methods = self._around.get((head + slash, behind))
+        if not methods or not argument:
+            return None, ""
+        return methods, unquote(argument.decode("ascii", "replace"))
 
     async def _answer(
         self,

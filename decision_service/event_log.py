@@ -31,7 +31,8 @@ class EventLog:
 
     Args:
         scripts: on the store.
-        application: how many partitions, how long decisions are remembered, how many may be pending.
+        application: how many partitions, how long decisions are remembered, how many may be pending, and in
+            which mode they are joined.
         max_batch: most decisions in one script call.
     """
 
@@ -40,6 +41,7 @@ class EventLog:
         self._partitions = application.partitions
         self._max_pending = application.model.max_pending
         self._tombstone_ms = round(application.reward.tombstone_s * 1000)
+        self._mode = application.reward.mode
         self._batchers = [
             Batcher(partial(self._log, Keys(application.name, p)), max_batch=max_batch)
             for p in range(application.partitions)
@@ -52,7 +54,7 @@ class EventLog:
             StoreAway: it could not be logged.
         """
         partition = partition_of_session(event.session_id, self._partitions)
-        return await self._batchers[partition].ask(entry_of(event))
+        return await self._batchers[partition].ask(entry_of(event, self._mode))
 
     async def _log(self, keys: Keys, entries: Sequence[DecideEntry]) -> list[Decided]:
         return await patiently(

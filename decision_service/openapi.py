@@ -34,6 +34,7 @@ class Operation(Struct, frozen=True):
     refusals: tuple[int, ...] = ()
     """Statuses beside those that every endpoint of its kind has."""
     idempotency_key: bool = False
+    optional_body: bool = False
 
 
 _DECISION_ID = "3-18bcfe56800a1b2c3d4e5f60718"
@@ -94,6 +95,23 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(408, 413, 422),
         idempotency_key=True,
     ),
+    "activate": Operation(
+        "Say that a deferred decision was shown",
+        "From now on it counts: it is learnt from, with the rewards that it has and those that still come. "
+        "Never activated, it is in the log and not learnt from. Again is no harm.",
+        "decisions",
+        200,
+        api.ActivationReceipt,
+        {
+            "status": "activated",
+            "decision_id": _DECISION_ID,
+            "reward_until": "2026-01-01T12:30:00.000Z",
+        },
+        api.ActivationRequest,
+        {"horizon_s": 1800.0},
+        refusals=(408, 413, 422),
+        optional_body=True,
+    ),
     "decision": Operation(
         "Look a decision up",
         "What was decided, why, and what came of it: while it is pending, and for a time after.",
@@ -147,7 +165,7 @@ def _operation(endpoint: Endpoint, said: Operation) -> Json:
         found["parameters"] = parameters
     if said.request is not None:
         content = {"application/json": _typed(said.request, said.request_example)}
-        found["requestBody"] = {"required": True, "content": content}
+        found["requestBody"] = {"required": not said.optional_body, "content": content}
     return found
 
 

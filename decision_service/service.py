@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from decision_service.activation import Activator
 from decision_service.auth import Keyring, load_keys, write_private
 from decision_service.catalogues import Catalogues
 from decision_service.decide import Decider
@@ -35,9 +36,9 @@ log = logging.getLogger("sidearm.decision_service")
 
 _PUBLISH_EVERY_S = 30.0
 _PUBLISH_AGAIN_S = 0.5
-_TALKS = 4
-"""Calls that a partition may have under way: decisions, rewards, clients' keys, look-ups. None of them ever
-waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
+_TALKS = 5
+"""Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
+of them ever waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
 _SPARE_CONNECTIONS = 8  # probes, scrapes, catalogues
 _SECRET_BYTES = 32
 _LEAST_SECRET_BYTES, _MOST_SECRET_BYTES = 16, 64
@@ -64,6 +65,7 @@ class Service:
         self.catalogue_published = False
         self.decider: Decider
         self.rewarder: Rewarder
+        self.activator: Activator
         self.decisions: Decisions
 
     async def check_store(self) -> None:
@@ -128,6 +130,7 @@ async def open_service(
         service.rewarder = Rewarder(
             scripts, application, service.telemetry, lambda: secrets.token_hex(16), settings.log_batch
         )
+        service.activator = Activator(scripts, application, service.telemetry, settings.log_batch)
         service.decisions = Decisions(scripts, application, service.catalogues, settings.log_batch)
         publishing = asyncio.create_task(service.keep_catalogue_published())
         stack.push_async_callback(_end, publishing)  # before the client closes under its feet
@@ -163,7 +166,6 @@ def _decider(
         catalogues=service.catalogues,
         telemetry=service.telemetry,
         exploration=exploration,
-        horizon_ms=round(application.reward.horizon_s * 1000),
         deadline_ms=settings.deadline_ms,
         secret=secret,
         now_ms=lambda: time.time_ns() // 1_000_000,

@@ -41,6 +41,9 @@ class Telemetry:
         self._rewards = Counter(
             "sidearm_rewards", "Rewards by what became of them.", ["status"], registry=registry
         )
+        self._activations = Counter(
+            "sidearm_activations", "Activations by what became of them.", ["status"], registry=registry
+        )
         self._latency = Histogram(
             "sidearm_request_seconds",
             "From the first byte of a request to its answer.",
@@ -101,6 +104,10 @@ class Telemetry:
     def rewarded(self, status: str) -> None:
         """A reward was taken."""
         self._rewards.labels(status).inc()
+
+    def activated(self, status: str) -> None:
+        """An activation was taken."""
+        self._activations.labels(status).inc()
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """A request was answered."""

@@ -7,6 +7,7 @@ Every section and field has a default but ``name`` and ``arms``: a standard appl
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -63,6 +64,10 @@ class ExplorationConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Share of traffic drawn uniformly on top: the honest baseline of every chart."""
 
 
+_FINITE = ("horizon_s", "longest_horizon_s", "default", "early_window_s", "tombstone_s", "minimum", "maximum")
+_MOST_CORRECTIONS = 256
+
+
 class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[reward]``: how events become one number, and how long a decision waits for them."""
 
@@ -94,6 +99,32 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """See ``maximum``."""
     maximum: float = 1e6
     """Rewards outside [minimum, maximum] are refused with 422."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later.
+
+        Raises:
+            ValueError: a number that is not finite, an event outside the bounds, a horizon over the longest.
+        """
+        numbers = {name: getattr(self, name) for name in _FINITE} | {
+            f"events.{n}": v for n, v in self.events.items()
+        }
+        if odd := [name for name, value in numbers.items() if not math.isfinite(value)]:
+            raise ValueError(f"{odd[0]} is {numbers[odd[0]]}: a finite number is legal")
+        if out := [n for n, value in self.events.items() if not self.minimum <= value <= self.maximum]:
+            raise ValueError(
+                f"event {out[0]!r} is worth {self.events[out[0]]:g}: legal are minimum to maximum, "
+                f"{self.minimum:g} to {self.maximum:g}"
+            )
+        if self.horizon_s > self.longest_horizon_s:
+            raise ValueError(
+                f"horizon_s is {self.horizon_s:g}: at most longest_horizon_s, {self.longest_horizon_s:g}"
+            )
+        if self.mode == "assume" and self.max_per_decision > _MOST_CORRECTIONS:
+            raise ValueError(
+                f"max_per_decision is {self.max_per_decision}: with mode assume at most {_MOST_CORRECTIONS} "
+                "are legal, since each reward's correction names all those before it"
+            )
 
 
 class BaseConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,6 +206,18 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Settings of that process: see ``docs/settings.md``. The environment overrides them."""
     sidecar: dict[str, Any] = {}
     learner: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse sections that do not go together.
+
+        Raises:
+            ValueError: a mode that the kind of training example cannot follow.
+        """
+        if self.reward.mode == "assume" and self.model.cb_type != "mtr":
+            raise ValueError(
+                f'reward.mode "assume" needs model.cb_type "mtr", not "{self.model.cb_type}": only such an '
+                "example can be corrected"
+            )
 
 
 class Catalogue(Struct, frozen=True):

@@ -11,8 +11,10 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from sidecar.contracts.events import RewardRecord, decode_reward
+from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.events import RewardRecord, decode_decision, decode_reward
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.activate import Activated, ActivateEntry, activate_call, parse_activate
 from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.decide import (
     Decided,
@@ -79,6 +81,28 @@ async def reward(
         for place, answer in zip(moved, replies, strict=True):
             answers[place] = answer
     return answers
+
+
+async def activate(
+    scripts: AsyncScripts, keys: Keys, wanted: Sequence[tuple[str, int | None]], *, tombstone_ms: int
+) -> list[Activated]:
+    """Activate decisions of one partition: id, and the horizon that begins now (None: its end stays).
+
+    One round trip; a second one to know the sessions of those whose end moves.
+    """
+    moved = [decision_id for decision_id, horizon_ms in wanted if horizon_ms is not None]
+    found = await scripts.client.mget([keys.decision(i) for i in moved]) if moved else []
+    sessions = dict(zip(moved, map(_session_of, cast("list[bytes | None]", found)), strict=True))
+    entries = [ActivateEntry(i, sessions.get(i, ""), horizon_ms) for i, horizon_ms in wanted]
+    return parse_activate(await scripts.run(activate_call(keys, entries, tombstone_ms=tombstone_ms)))
+
+
+def _session_of(stored: bytes | None) -> str:
+    """The session of a stored decision; empty for what is none."""
+    try:
+        return decode_decision(split_stored(stored or b"").payload).session_id
+    except BadEvent:
+        return ""
 
 
 async def decisions_of_client_keys(

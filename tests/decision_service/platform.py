@@ -34,6 +34,7 @@ partitions = 2
 [reward]
 horizon_s = 3600.0
 aggregation = "{aggregation}"
+mode = "{mode}"
 events = {{ view = 0.0, purchase = 1.0, refund = -1.0 }}
 minimum = -10.0
 maximum = 10.0
@@ -128,6 +129,7 @@ def platform(
     *,
     sidecar: bool = True,
     aggregation: str = "max",
+    mode: str = "wait",
     top: str = "",
     files: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -137,12 +139,13 @@ def platform(
     Args:
         sidecar: start it.
         aggregation: of rewards.
+        mode: of the join.
         top: more lines for the top of ``app.toml``.
         files: further files of the application.
         environ: further environment of the processes.
     """
     folder = Path(tempfile.mkdtemp(prefix="sidearm-", dir="/tmp"))
-    (folder / "app.toml").write_text(APP.format(top=top, aggregation=aggregation))
+    (folder / "app.toml").write_text(APP.format(top=top, aggregation=aggregation, mode=mode))
     (folder / "arms.json").write_text(json.dumps(ARMS))
     for name, text in (files or {}).items():
         (folder / name).write_text(text)
