@@ -29,8 +29,6 @@ from sidecar.contracts.store import connect
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.sampling import draw, seed_of
 
-SEEDS = 40
-ROUNDS = 2_000
 MOST = 1.05
 """What the interval of the ratio must stay below."""
 FAILS = 0.05
@@ -49,7 +47,7 @@ def figures() -> Iterator[Figure]:
     with store() as (client, folder):
         for name, make in WORLDS.items():
             world = make()
-            runs = [run(world, client, folder / f"{name}-{seed}", seed) for seed in range(SEEDS)]
+            runs = [run(world, client, folder / f"{name}-{seed}", seed) for seed in range(world.seeds)]
             yield figure_of(name, world, runs)
 
 
@@ -65,7 +63,7 @@ def figure_of(name: str, world: World, runs: list[Regret]) -> Figure:
         "regret": round(float(np.mean(ours)), 2),
         "yardstick_regret": round(float(np.mean(theirs)), 2),
         "seeds": len(runs),
-        "rounds": ROUNDS,
+        "rounds": world.length,
         "delay": world.delay,
     }
     what = "x of VW's regret at most (upper end of the interval)"
@@ -80,9 +78,9 @@ def figure_of(name: str, world: World, runs: list[Regret]) -> Figure:
     )
 
 
-def run(world: World, client: redis.Redis, folder: Path, seed: int, count: int = ROUNDS) -> Regret:
+def run(world: World, client: redis.Redis, folder: Path, seed: int) -> Regret:
     """Both sides through the same rounds."""
-    rounds = list(world.rounds(seed, count))
+    rounds = list(world.rounds(seed, world.length))
     client.flushall()
     try:
         return Regret(_ours(world, client, DataFolder(folder), seed, rounds), _theirs(world, seed, rounds))

@@ -20,7 +20,7 @@ def in_order(world):
 @pytest.mark.parametrize("name", ["breast_cancer", "shop"])
 def test_in_the_same_order_both_sides_lose_the_same(store, tmp_path, name):
     """Same rounds, luck, options, delay: the order within a batch is all that the two could differ in."""
-    one = run(in_order(WORLDS[name]()), store, tmp_path / "run", seed=5, count=400)
+    one = run(in_order(WORLDS[name]())._replace(length=400), store, tmp_path / "run", seed=5)
     assert one.theirs > 20
     assert one.ours == pytest.approx(one.theirs, rel=1e-4)
 
@@ -60,6 +60,12 @@ def test_the_yardstick_refuses_a_model_that_it_does_not_hand_on():
     other = msgspec.structs.replace(world.application.model, optimizer="coin")
     with pytest.raises(ValueError, match="default optimizer"):
         options_of(world._replace(application=msgspec.structs.replace(world.application, model=other)))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_enough_runs_are_made(name):
+    """At least twenty of each world."""
+    assert WORLDS[name]().seeds >= 20
 
 
 def test_the_interval_of_a_ratio_covers_it_as_often_as_it_says():
