@@ -16,7 +16,7 @@ from policy_learner.gate import judge_parity, judge_values
 from policy_learner.learnt import Learnt
 from policy_learner.positions import START, ms_of, order
 from policy_learner.source import Chunk, close_due, find_due, read_chunks
-from policy_learner.state import Learner
+from policy_learner.state import Deps, Learner
 from policy_learner.training import Record
 from policy_learner.trimming import trim_behind
 from sidecar.contracts.learner_report import Verdict
@@ -62,16 +62,33 @@ def read(learner: Learner) -> list[Chunk]:
     """What was finalised since, partition by partition. Nothing while a version is not known to stand."""
     resend(learner)
     bury(learner)
-    deps, positions = learner.deps, learner.progress.positions
-    client, most = deps.scripts.client, deps.settings.read_batch
-    return read_chunks(client, deps.application, positions, most)
+    return read_blocks(learner) if block_is_due(learner) else []
+
+
+def block_is_due(learner: Learner) -> bool:
+    """Shuffled blocks fill up until the next version is due, unless there is more than one of them."""
+    is_shuffled = bool(learner.deps.application.model.shuffle)
+    return not is_shuffled or learner.progress.more or learner.timers.publish.due
+
+
+def read_blocks(learner: Learner) -> list[Chunk]:
+    """As much of each partition as is learnt in one go."""
+    deps, progress = learner.deps, learner.progress
+    chunks = read_chunks(deps.scripts.client, deps.application, progress.positions, block_of(deps))
+    progress.more = is_behind(learner, chunks)
+    return chunks
+
+
+def block_of(deps: Deps) -> int:
+    """How many entries of a partition are learnt in one go, at most."""
+    return deps.application.model.shuffle or deps.settings.read_batch
 
 
 def learn(learner: Learner, chunks: Sequence[Chunk]) -> None:
     """Train on every example once, in an order that is written down."""
-    progress = learner.progress
+    progress, shuffled = learner.progress, bool(learner.deps.application.model.shuffle)
     for chunk in chunks:
-        batch = Batch(chunk.partition, chunk.first, chunk.last)
+        batch = Batch(chunk.partition, chunk.first, chunk.last, shuffled)
         trained = learner.training.train(batch, [lesson.taught for lesson in chunk.lessons])
         if trained.effects:
             progress.batches.append(batch)
@@ -104,7 +121,7 @@ def publish_is_due(learner: Learner) -> bool:
 
 def is_behind(learner: Learner, chunks: Sequence[Chunk]) -> bool:
     """There was more to read than one step takes: time is worth more to learning than to publishing."""
-    most = learner.deps.settings.read_batch
+    most = block_of(learner.deps)
     return any(len(chunk.lessons) + len(chunk.undecoded) >= most for chunk in chunks)
 
 
@@ -182,6 +199,8 @@ def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
     """
     while step(learner) and in_time():
         pass
+    while in_time() and (chunks := read_blocks(learner)):
+        learn(learner, chunks)
     if learner.progress.since:
         publish(learner, gate(learner))
     while archive(learner):

@@ -69,6 +69,8 @@ class Progress:
     """Effects in ``batches``: examples trained on, and seen by the metrics."""
     judged: int = 0
     """Effects in ``batches`` when the gate last refused: as they are, it need not look again."""
+    more: bool = False
+    """The last read brought as much of a partition as is learnt in one go: more waits."""
     refused: list[tuple[int, Entry, str]] = field(default_factory=list)
     """Partition, entry and reason of what could not be learnt and is not with the dead letters yet."""
     outstanding: Publication | None = None

@@ -21,6 +21,7 @@ from policy_learner.gate_sample import GateSample
 from policy_learner.positions import START, ms_of
 from policy_learner.progressive import ProgressiveMetrics
 from policy_learner.rows import is_learnt
+from policy_learner.shuffling import order_of
 from policy_learner.teaching import TRAINED, Effect, Teaching
 from policy_learner.trainer import Example, Foreseen, Trainer
 from policy_learner.watching import as_served, is_watchable, some_of
@@ -132,8 +133,8 @@ class Training:
         return training
 
     def train(self, batch: Batch, lessons: Sequence[Teaching]) -> Trained:
-        """Train on one stretch of the log, in order. Either all of it has its effect, or this raised."""
-        asked = self._asked(lessons)
+        """Train on a stretch of the log, in its order or shuffled. All of it has its effect, or this raised."""
+        asked = self._asked(batch, lessons)
         foreseen, spoilt = self._learn(asked.examples)
         done = [n for n in range(len(asked.examples)) if n not in spoilt]
         self._note(batch, [asked.examples[n] for n in done], asked.watched)
@@ -143,8 +144,8 @@ class Training:
         refused = [*asked.refused, *(Refused(asked.places[n], reason) for n, reason in spoilt.items())]
         return Trained(len(done), sorted(refused), len(asked.watched))
 
-    def _asked(self, lessons: Sequence[Teaching]) -> _Asked:
-        """What of a batch is to be learnt, and what is to be watched."""
+    def _asked(self, batch: Batch, lessons: Sequence[Teaching]) -> _Asked:
+        """What of a batch is to be learnt, in which order, and what is to be watched."""
         asked = _Asked([], [], [], [])
         for place, (event, reward, effect) in enumerate(lessons):
             if effect is Effect.NONE or not is_learnt(event):
@@ -160,7 +161,10 @@ class Training:
                 asked.places.append(place)
             elif self._was_learnt(example):
                 asked.watched.append(example)
-        return asked
+        order = order_of(batch, [example.event.decision_id for example in asked.examples])
+        return asked._replace(
+            examples=[asked.examples[n] for n in order], places=[asked.places[n] for n in order]
+        )
 
     def _was_learnt(self, example: Example) -> bool:
         """What is poison at the end was refused at the beginning too."""

@@ -16,7 +16,7 @@ def options_of(model: ModelConfig) -> list[str]:
     """VW's command line for a model.
 
     >>> options_of(ModelConfig(optimizer="sgd", power_t=0.0))[5:]
-    ['mtr', '-q', 'ca', '--sgd', '-l', '0.5', '--power_t', '0.0']
+    ['mtr', '-q', 'ca', '--sgd', '-l', '0.5', '--preserve_performance_counters', '--power_t', '0.0']
     """
     options = ["--cb_adf", "--quiet", "-b", str(vw_bits(model)), "--cb_type", model.cb_type]
     for pair in model.interactions:
@@ -50,7 +50,9 @@ def _optimizer(model: ModelConfig) -> list[str]:
         case "adaptive":
             return ["-l", rate]
         case "sgd":
-            return ["--sgd", "-l", rate]
+            # Its rate falls with the examples learnt: those seen less those only predicted. VW saves both
+            # counts and forgets the second one at a load, unless told to preserve it.
+            return ["--sgd", "-l", rate, "--preserve_performance_counters"]
         case "ftrl":
             return ["--ftrl", "--ftrl_alpha", rate]
         case "coin":
