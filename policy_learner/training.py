@@ -133,7 +133,7 @@ class Training:
         return training
 
     def train(self, batch: Batch, lessons: Sequence[Teaching]) -> Trained:
-        """Train on a stretch of the log, in its order or shuffled. All of it has its effect, or this raised."""
+        """Train on a stretch of the log, in order or shuffled: all of it has its effect, or this raised."""
         asked = self._asked(batch, lessons)
         foreseen, spoilt = self._learn(asked.examples)
         done = [n for n in range(len(asked.examples)) if n not in spoilt]
