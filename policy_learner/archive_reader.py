@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,11 @@ class LogReader:
         return _in_order([*rows.positions, *lessons.positions], [*taught, *before])
 
 
-def versions(log: Path, app: str) -> Iterator[VersionEntry]:
-    """The archived version log, in its order."""
+def versions(log: Path, app: str, since: date = date.min) -> Iterator[VersionEntry]:
+    """The archived version log, in its order; from one day on."""
     for segment in view(dataset_folder(log, "versions", app)).segments:
-        yield from version_entries(read(segment))
+        if segment.path.parent.name >= f"dt={since.isoformat()}":
+            yield from version_entries(read(segment))
 
 
 def _in_order(positions: Sequence[Position], taught: Sequence[Teaching]) -> list[Teaching]:

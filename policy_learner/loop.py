@@ -15,14 +15,18 @@ from policy_learner.failpoints import reached
 from policy_learner.gate import judge_parity, judge_values
 from policy_learner.learnt import Learnt
 from policy_learner.positions import START, ms_of, order
+from policy_learner.rebasing import Candidate
 from policy_learner.source import Chunk, close_due, find_due, read_chunks
 from policy_learner.state import Deps, Learner
-from policy_learner.training import Record
+from policy_learner.training import Record, Training
 from policy_learner.trimming import trim_behind
 from sidecar.contracts.learner_report import Verdict
 from sidecar.contracts.scripts.publish import Batch, Publication
 
 log = logging.getLogger("sidearm.learner")
+
+_STRETCHES_A_STEP = 8
+"""That a base is trained on beside what is new: it comes nearer, and the model that serves is not held up."""
 
 
 def step(learner: Learner) -> int:
@@ -37,6 +41,7 @@ def step(learner: Learner) -> int:
     done = finalise(learner)
     chunks = read(learner)
     learn(learner, chunks)
+    done += rebase(learner, chunks)
     if publish_is_due(learner):
         begun = learner.deps.clock()
         publish(learner, gate(learner))
@@ -112,6 +117,16 @@ def bury(learner: Learner) -> None:
         reached("buried")
 
 
+def rebase(learner: Learner, chunks: Sequence[Chunk]) -> int:
+    """Bring a base that was offered to where the model is, and let it take the model's place if it may."""
+    rebasing, progress = learner.rebasing, learner.progress
+    done = rebasing.advance(progress.positions, _STRETCHES_A_STEP + 2 * len(chunks))
+    candidate = rebasing.level(progress.positions)
+    if candidate is not None:
+        _hand_over(learner, candidate)
+    return done
+
+
 def publish_is_due(learner: Learner) -> bool:
     """Something new was learnt, and enough of it or long enough ago."""
     progress, settings = learner.progress, learner.deps.settings
@@ -128,7 +143,7 @@ def is_behind(learner: Learner, chunks: Sequence[Chunk]) -> bool:
 def gate(learner: Learner) -> Record | None:
     """The weights, if they may be served; otherwise they stay here. Its numbers are kept either way."""
     learner.timers.publish.restart()
-    verdict, record = _judge(learner)
+    verdict, record = _judge(learner, learner.training)
     version, at_ms = learner.progress.version + 1, max(map(ms_of, learner.training.trained))
     learner.gatekeeper.note(verdict, version, learner.training.examples, at_ms)
     if verdict.passed:
@@ -210,14 +225,34 @@ def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
     trim(learner, now=True)
 
 
-def _judge(learner: Learner) -> tuple[Verdict, Record | None]:
+def _hand_over(learner: Learner, candidate: Candidate) -> None:
+    """The next version is the base's, if the gate lets it pass; else everything stays as it is."""
+    training, progress = candidate.training, learner.progress
+    training.succeed(learner.training)
+    verdict, record = _judge(learner, training)
+    if not verdict.passed or record is None:
+        learner.rebasing.refuse(f"gate: {verdict.reason}")
+        return
+    reached("base gated")
+    learner.training = training
+    learner.gatekeeper.note(
+        verdict, progress.version + 1, training.examples, max(map(ms_of, training.trained))
+    )
+    progress.batches, progress.since = candidate.batches, 0
+    base = candidate.offer.base
+    progress.outstanding = learner.publisher.publication_of(record, candidate.batches, base)
+    resend(learner)
+    checkpoint(learner, now=True)
+
+
+def _judge(learner: Learner, training: Training) -> tuple[Verdict, Record | None]:
     """Numbers first, then the trainer's own, then what they are worth; the record, if they are numbers."""
-    settings, training = learner.deps.settings, learner.training
+    settings = learner.deps.settings
     verdict = judge_values(training.trainer.weights_values(), settings.gate_largest_weight)
     if not verdict.passed:
         return verdict, None
     record = training.record(learner.progress.version + 1, learner.epoch)
-    sample = training.latest[-settings.gate_sample :]
+    sample = (training.latest or learner.training.latest)[-settings.gate_sample :]
     verdict = judge_parity(verdict, record.weights, training.trainer, sample, settings.gate_tolerance)
     return learner.gatekeeper.compare(verdict, record.weights) if verdict.passed else verdict, record
 
@@ -241,6 +276,7 @@ def _stands(learner: Learner, publication: Publication) -> None:
     learner.figures.gate_error = ""
     learner.gatekeeper.published(publication.version)
     learner.publisher.stands(publication)
+    learner.rebasing.stands(publication)
     learner.history.note(publication, learner.gatekeeper.latest)
 
 

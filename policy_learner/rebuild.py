@@ -152,7 +152,7 @@ def versions_between(past: Past, after: int, until: int) -> list[VersionEntry]:
     """
     if after >= until:
         return []
-    found = {entry.version: entry for entry in _in_store(past) if after < entry.version <= until}
+    found = {entry.version: entry for entry in in_store(past) if after < entry.version <= until}
     if len(found) < until - after:
         archived = archive_reader.versions(past.log_folder, past.name)
         found = {entry.version: entry for entry in archived if after < entry.version <= until} | found
@@ -242,7 +242,7 @@ def _later(one: Iterable[str], other: Iterable[str]) -> list[str]:
     return [max(pair, key=order) for pair in zip(one, other, strict=True)]
 
 
-def _in_store(past: Past) -> list[VersionEntry]:
+def in_store(past: Past) -> list[VersionEntry]:
     """The version log as far as the store has it."""
     entries: list[VersionEntry] = []
     stream, position = weights_log(past.name), START

@@ -59,5 +59,6 @@ def _status(learner: Learner, view: StoreView, state: str) -> Status:
         last_error=figures.step_error or figures.archive_error or figures.gate_error or learner.backups.error,
         progressive=encode(learner.training.progressive.figures()),
         gate=encode(learner.gatekeeper.latest) if learner.gatekeeper.latest else "",
+        base=learner.rebasing.word(progress.positions),
         refusals=encode(list(learner.gatekeeper.refusals)[-REFUSALS_SHOWN:]),
     )

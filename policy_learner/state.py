@@ -18,6 +18,7 @@ from policy_learner.history import History
 from policy_learner.leases import Free
 from policy_learner.parquet_sink import Archive
 from policy_learner.publish import Publisher
+from policy_learner.rebasing import Rebasing
 from policy_learner.rebuild import Past, resume
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import Status
@@ -113,6 +114,7 @@ class Learner:
     publisher: Publisher
     history: History
     backups: Backups
+    rebasing: Rebasing
     dead_letters: DeadLetters
     archive: Archive
     progress: Progress
@@ -167,6 +169,7 @@ def open_learner(deps: Deps) -> Learner:
             settings,
             Every(settings.backup_every_s, clock),
         ),
+        Rebasing(past, deps.data.checkpoints(application.name), settings.read_batch),
         dead_letters,
         archive,
         progress,

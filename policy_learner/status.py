@@ -62,6 +62,8 @@ class Status(Struct, frozen=True, kw_only=True):
     """JSON, ``learner_report.Judgement``: the gate's latest, with its numbers."""
     refusals: str = ""
     """JSON: the latest of those that refused, oldest first."""
+    base: str = ""
+    """The last base that was offered, and what became of it."""
 
 
 class StoreView(Struct, frozen=True):

@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from vowpal_wabbit_next import Workspace, _core
@@ -234,6 +235,24 @@ class Trainer:
         unwanted = Foreseen([], [])
         for text in texts:
             self._learn_one(text, unwanted)
+
+
+def restated(state: bytes, model: ModelConfig) -> bytes:
+    """What :meth:`Trainer.serialize` gave, as the state of a model that learns at another rate.
+
+    Rates are no part of what was learnt: they are given to VW anew whenever a state is loaded.
+
+    Raises:
+        BadCheckpoint: the state is of a model that differs in more.
+    """
+    at = 8 + int.from_bytes(state[4:8], "little")
+    found = msgspec.json.decode(state[8:at], type=dict[str, object])
+    header = identity_of(model)
+    wanted = msgspec.json.decode(header, type=dict[str, object])
+    if found | {"learning_rate": None} != wanted | {"learning_rate": None}:
+        raise BadCheckpoint(f"trainer state is of model {found}, not {wanted}")
+    body = _MAGIC + len(header).to_bytes(4, "little") + header + state[at:-_DIGEST_BYTES]
+    return body + hashlib.sha256(body).digest()
 
 
 class _KeptByIdentity(Generic[Key, Made]):

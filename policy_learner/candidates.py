@@ -1,0 +1,172 @@
+"""Models trained side by side from the log, and how well each of them foresaw what it had not learnt yet.
+
+A candidate passes so many times over the older part of the window, and once over the newer part, where every
+example is foreseen before it is learnt: as it would be online. Only there are its figures taken; on rows that
+it has seen before, it would praise itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from policy_learner.archive_reader import LogReader
+from policy_learner.catalogues import Catalogues
+from policy_learner.cutting import Stretch
+from policy_learner.progressive import ProgressiveMetrics, figures_of
+from policy_learner.slices import Rows, Slice, add, slice_of
+from policy_learner.teaching import Teaching
+from policy_learner.trainer import Example, Foreseen, restated
+from policy_learner.training import Record, Training
+from sidecar.contracts.application import Application, Exploration, ExplorationConfig
+from sidecar.contracts.learner_report import WindowFigures
+from sidecar.contracts.scripts.publish import Batch
+
+Tick = Callable[[int], None]
+"""Told how many more rows one candidate was trained on."""
+
+
+class Variant(NamedTuple):
+    """How a candidate is trained."""
+
+    epochs: int
+    learning_rate: float
+
+
+class Tally(ProgressiveMetrics):
+    """Progressive metrics, and the same figures over all that they ever saw.
+
+    Args:
+        exploration: how the policy explores, as it is configured now.
+    """
+
+    def __init__(self, exploration: ExplorationConfig) -> None:
+        super().__init__(exploration)
+        self._as = Exploration(exploration.scheme, exploration.epsilon, exploration.control_share)
+        self._total = Slice()
+
+    def observe(self, examples: Sequence[Example], foreseen: Foreseen, number: int, at_ms: int) -> None:
+        """Take note of examples that were just learnt; see :meth:`ProgressiveMetrics.observe`."""
+        super().observe(examples, foreseen, number, at_ms)
+        rows = Rows(
+            foreseen,
+            [one.reward for one in examples],
+            [one.event.propensity for one in examples],
+            [one.event.inclusion_probability for one in examples],
+        )
+        add(self._total, slice_of(rows, self._as))
+
+    def whole(self) -> WindowFigures:
+        """The figures."""
+        return figures_of(self._total)
+
+
+@dataclass
+class Candidate:
+    """One of the models."""
+
+    variant: Variant
+    training: Training
+    refused: int = 0
+    """Examples that it could not be trained on, each pass counted."""
+    tested: WindowFigures = field(default_factory=WindowFigures)
+    """On the newer part, each example foreseen before it was learnt."""
+    before: Record | None = None
+    """Its weights as they were before the newer part."""
+
+    def learn(self, batch: Batch, lessons: Sequence[Teaching]) -> None:
+        """One stretch."""
+        self.refused += len(self.training.train(batch, lessons).refused)
+
+
+class Bench:
+    """Where candidates of one application are trained.
+
+    Args:
+        application: whose model it is.
+        catalogues: for the arms of each example.
+        reader: of its log.
+        tick: told of every stretch.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        catalogues: Catalogues,
+        reader: LogReader,
+        tick: Tick = lambda rows: None,
+    ) -> None:
+        self._application, self._catalogues = application, catalogues
+        self._reader, self._tick = reader, tick
+
+    def candidates(self, variants: Iterable[Variant]) -> list[Candidate]:
+        """Untrained ones."""
+        return [Candidate(one, Training(self._with(one), self._catalogues)) for one in variants]
+
+    def train(self, candidates: Sequence[Candidate], older: Sequence[Stretch]) -> None:
+        """Every candidate over the older part, as often as it wants; each row is read once a pass."""
+        for epoch in range(max(one.variant.epochs for one in candidates)):
+            self.pass_over([one for one in candidates if one.variant.epochs > epoch], older)
+
+    def test(self, candidates: Sequence[Candidate], newer: Sequence[Stretch]) -> None:
+        """Every candidate over the newer part, once; its figures are those of this part."""
+        tallies = []
+        for one in candidates:
+            one.before = one.training.record(0, 0)
+            tallies.append(self._begin_anew(one))
+        self.pass_over(candidates, newer)
+        for one, tally in zip(candidates, tallies, strict=True):
+            one.tested = tally.whole()
+
+    def go_on(self, chosen: Candidate, newest: Sequence[Stretch]) -> Training:
+        """The chosen one, as the model of ``app.toml``, over what came after; what it is then."""
+        of = chosen.training.saved(0, 0, ())
+        state = restated(of.state, self._application.model)
+        saved = msgspec.structs.replace(of, state=state)
+        chosen.training = Training.of(self._application, self._catalogues, saved)
+        self.pass_over([chosen], newest)
+        return chosen.training
+
+    def pass_over(self, candidates: Sequence[Candidate], part: Sequence[Stretch]) -> None:
+        """Some candidates over some stretches, once."""
+        for batch, rows in part:
+            lessons = self._reader.examples(batch.partition, batch.first, batch.last)
+            for one in candidates:
+                one.learn(batch, lessons)
+                self._tick(rows)
+
+    def _begin_anew(self, one: Candidate) -> Tally:
+        """What a candidate says of itself begins here; what it has learnt stays."""
+        of = one.training
+        saved = msgspec.structs.replace(of.saved(0, 0, ()), progressive=b"", calibration=b"", watched=0)
+        one.training = Training.of(self._with(one.variant), self._catalogues, saved)
+        tally = one.training.progressive = Tally(self._application.exploration)
+        return tally
+
+    def _with(self, variant: Variant) -> Application:
+        model = msgspec.structs.replace(self._application.model, learning_rate=variant.learning_rate)
+        return msgspec.structs.replace(self._application, model=model)
+
+
+def best_of(candidates: Sequence[Candidate]) -> Candidate:
+    """The one to go on from.
+
+    The reward of a policy is what counts, and it is noisy; how far a model misses is far less so. So whoever
+    lies within a standard error of the highest reward is as good as that, and of these the one counts that
+    misses least: L. Breiman, J. Friedman, R. Olshen, C. Stone, "Classification and Regression Trees", 1984.
+    """
+    rewards = [one.tested.snips for one in candidates if one.tested.snips is not None]
+    if not rewards:
+        return min(candidates, key=_misses)
+    top = max(candidates, key=lambda one: float("-inf") if one.tested.snips is None else one.tested.snips)
+    floor = max(rewards) - (top.tested.snips_error or 0.0)
+    level = [one for one in candidates if one.tested.snips is not None and one.tested.snips >= floor]
+    return min(level, key=_misses)
+
+
+def _misses(one: Candidate) -> float:
+    error = one.tested.squared_error
+    return float("inf") if error is None else error
