@@ -8,14 +8,14 @@ from itertools import pairwise
 from policy_learner import checkpoint
 from policy_learner.catalogues import Catalogues, read_from_log
 from policy_learner.errors import LearnerError
-from policy_learner.positions import ms_of, order
+from policy_learner.positions import ms_of
 from policy_learner.replay import Replayed, rebuilt
 from policy_learner.training import Training
 from sidecar.contracts import keys as app_keys
+from sidecar.contracts.events import letter_of
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.upkeep import read_books
-from sidecar.contracts.weights import decode_weights
-from tests.faults import reward_places
+from tests.faults import effects, reward_places
 from tests.faults.customer import Violation
 from tests.faults.logged import read_log
 
@@ -37,7 +37,7 @@ def check_at_rest(sim) -> None:
     except LearnerError as error:
         raise Violation(f"I1 the log is broken: {error}") from error
     check_rows(sim, log)
-    check_effects(sim, log)
+    effects.check(sim, log)
     reward_places.check(sim, log)
     check_versions(log)
     check_rebuilding(sim)
@@ -58,28 +58,16 @@ def check_rows(sim, log) -> None:
         for decision_id in found:
             row, end_ms = rows[decision_id], asked.first_ms + sim.horizon_ms
             _hold("I1", ms_of(row["position"]) >= end_ms, f"closed before its horizon: {asked}")
-            _hold("I2", row["learn"] != asked.poison, f"learn={row['learn']} for {asked}")
+            _hold("I2", not asked.mode or row["mode"] == letter_of(asked.mode), f"{row} of {asked}")
+            _hold("I1", _as_activated(asked, row["activated"]), f"activated={row['activated']}: {asked}")
+            told = row["activated"] and not asked.poison
+            _hold("I2", row["learn"] == told, f"learn={row['learn']} for {asked}")
     _hold("I1", not log.strays, f"half-written files were left: {log.strays}")
 
 
-def check_effects(sim, log) -> None:
-    """I2: every row to be learnt is in one stretch of one version; poison is with the dead letters."""
-    batches = [batch for entry in log.versions for batch in entry.batches]
-    for partition in range(len(sim.partitions)):
-        of_it = [b for b in batches if b.partition == partition]
-        ends = [(order(b.first), order(b.last)) for b in of_it]
-        overlap = [pair for pair in pairwise(ends) if pair[1][0] <= pair[0][1]]
-        _hold("I2", not overlap, f"partition {partition} was trained on twice: {overlap}")
-        for row in (r for r in log.rows if r["partition"] == partition and r["learn"]):
-            at = order(row["position"])
-            _hold("I2", any(a <= at <= b for a, b in ends), f"never trained on: {row}")
-    learnt = sum(row["learn"] for row in log.rows)
-    record = sim.client.hget(app_keys.weights(sim.application.name), "record")
-    counted = decode_weights(record).header.examples if record else 0
-    _hold("I2", counted == learnt, f"weights of {counted} examples, {learnt} rows were to be learnt")
-    dead = Counter(f[b"i"].decode() for keys in sim.partitions for _, f in sim.client.xrange(keys.dead))
-    refused = Counter(row["decision_id"] for row in log.rows if not row["learn"])
-    _hold("I3", dead == refused, f"dead letters {dead}, refused rows {refused}")
+def _as_activated(asked, activated) -> bool:
+    """Whether a row says of an activation what was answered; unanswered it may be either."""
+    return asked.activated is None or activated == (asked.activated or not asked.deferred)
 
 
 def check_versions(log) -> None:

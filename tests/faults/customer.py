@@ -5,14 +5,16 @@ What was told and what was answered is kept, so that the checker can hold the lo
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 import redis
 
 from sidecar.contracts.application import Exploration
-from sidecar.contracts.events import DecisionEvent, encode_decision, encode_reward_tail
+from sidecar.contracts.events import MODES, DecisionEvent, encode_decision, encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_session
+from sidecar.contracts.scripts.activate import ActivateEntry, activate_call, parse_activate
 from sidecar.contracts.scripts.decide import DecideEntry, decide_call, parse_decide
 from sidecar.contracts.scripts.reward import RewardEntry, limits_of, parse_reward, reward_call, target_of
 from sidecar.contracts.scripts.reward import target_fields as fields_of
@@ -20,6 +22,7 @@ from sidecar.contracts.scripts.reward import target_fields as fields_of
 DIGIT = 4.0
 """Rewards are powers of it, so that the sum in a row tells which rewards were joined, and which how often."""
 REWARD_KEYS = 4
+SCORES = struct.pack("<2f", 0.5, 0.25)
 MOST_TRIES = 6
 
 
@@ -37,6 +40,11 @@ class Asked:
     first_ms: int
     """Before any attempt could have been executed; -1: none was made yet."""
     poison: bool = False
+    mode: str = ""
+    """In which it is learnt; empty: as the application said just then."""
+    deferred: bool = False
+    activated: bool | None = False
+    """An answer said so; None: it may be."""
     accepted: str = ""
     """The id that an answer named."""
     accepted_ms: int = -1
@@ -85,6 +93,8 @@ class Customer:
             [self._new_id(session)],
             -1,
             poison=self.rng.random() < 0.05,
+            mode=self.rng.choice((*[self.sim.mode] * 9, *MODES.values())),
+            deferred=self.rng.random() < 0.15,
         )
         self.memory.asked.append(asked)
         if self.rng.random() < 0.15:
@@ -95,6 +105,14 @@ class Customer:
         """An old request once more: a retry, a drained spool, or the first time at last."""
         if self.memory.asked:
             self.send(self.rng.choice(self.memory.asked[-12:]))
+
+    def activate(self):
+        """A deferred decision begins to count, perhaps too late, perhaps once more."""
+        deferred = [asked for asked in self.memory.asked[-12:] if asked.deferred and asked.accepted]
+        if deferred:
+            asked = self.rng.choice(deferred)
+            horizon_ms = self.rng.choice((None, self.sim.horizon_ms))
+            self._insist(lambda: self._activate(asked, horizon_ms))
 
     def send(self, asked):
         for _ in range(MOST_TRIES):
@@ -149,6 +167,8 @@ class Customer:
             event_of(decision_id, asked, sim),
             asked.client_key,
             asked.client_key and "digest",
+            asked.mode,
+            asked.deferred,
         )
         keys = sim.keys_of(asked.session)
         cap, tombstone_ms = sim.application.model.max_pending, sim.tombstone_ms
@@ -170,6 +190,22 @@ class Customer:
             raise Violation(f"I1 the same request again is said to be another one: {asked}")
         if not asked.accepted:
             asked.accepted, asked.accepted_ms = answer.decision_id, self.sim.time.ms
+
+    def _activate(self, asked, horizon_ms):
+        entry = ActivateEntry(asked.accepted, asked.session, horizon_ms)
+        call = activate_call(self.sim.keys_of(asked.session), [entry], tombstone_ms=self.sim.tombstone_ms)
+        reply = self._asking(lambda _: self.sim.scripts.run(call))
+        if reply is None:
+            asked.activated = asked.activated or None
+            return False
+        (answer,) = parse_activate(reply)
+        if answer.status == "UNKNOWN":
+            raise Violation(f"I1 nobody knows what is to be activated: {asked}")
+        if answer.status == "DUP" and asked.activated is False:
+            raise Violation(f"I1 what nobody activated is said to be active: {asked}")
+        if answer.status in ("OK", "DUP"):
+            asked.activated = True
+        return True
 
     def _tell(self, target, number, other):
         key, value = f"k{number}", value_of(number, other)
@@ -245,7 +281,7 @@ def event_of(decision_id, asked, sim):
             outcomes={"hour": "given"},
             arms=(),
             given_arms={},
-            scores=b"",
+            scores=SCORES,
             exploration=Exploration(epsilon=1.0),
             arm="sku-0",
             arm_index=0,

@@ -25,7 +25,7 @@ class FoldTrainer:
         for example in examples:
             self.check(example)
         for example in examples:
-            told = f"{example.event.decision_id} {example.reward!r}".encode()
+            told = f"{example.event.decision_id} {example.reward!r} {example.correction}".encode()
             self._state = hashlib.sha256(self._state + told).digest()
         return Foreseen([0.0] * len(examples), [bytes(4 * len(example.arms)) for example in examples])
 

@@ -14,13 +14,20 @@ from policy_learner.chain import dataset_folder
 from policy_learner.rows import VersionEntry
 from sidecar.contracts.log_files import files_below
 
-_DECISIONS = ["decision_id", "session_id", "partition", "position", "reward", "reward_source_n", "learn"]
+_DECISIONS = [
+    *("decision_id", "session_id", "partition", "position", "reward", "reward_source_n", "learn"),
+    *("mode", "activated"),
+]
+_LESSONS = [
+    *("decision_id", "kind", "partition", "position", "reward", "reward_source_n", "reward_key", "learn"),
+]
 _LATE = ["decision_id", "kind", "reward_key", "value", "partition"]
 
 
 @dataclass(frozen=True)
 class Log:
     rows: list[dict]
+    lessons: list[dict]
     late: Counter
     """(kind, name, key, value) to how often."""
     versions: list[VersionEntry]
@@ -30,12 +37,13 @@ class Log:
 
 def read_log(folder: Path, app: str, partitions: int) -> Log:
     """Raises BrokenChain when a file does not begin where the one before it ended."""
-    lanes = [("decisions", p) for p in range(partitions)] + [("late", p) for p in range(partitions)]
+    lanes = [(dataset, p) for dataset in ("decisions", "lessons", "late") for p in range(partitions)]
     for dataset, lane in [*lanes, ("versions", 0)]:
         chain.verify(dataset_folder(folder, dataset, app), lane)
     late = _rows(folder, "late", app, _LATE)
     return Log(
         _rows(folder, "decisions", app, _DECISIONS),
+        _rows(folder, "lessons", app, _LESSONS),
         Counter((row["kind"], row["decision_id"], row["reward_key"], row["value"]) for row in late),
         list(versions(folder, app)),
         list(folder.rglob(".writing-*")),

@@ -106,7 +106,7 @@ MUTANTS = (
     Mutant(
         "a restart does not train again what was published after the checkpoint",
         "policy_learner/rebuild.py",
-        "            _train_batch(past, training, reader, batch)",
+        "            train_batch(past, training, reader, batch)",
         "            training.trained[batch.partition] = batch.last",
     ),
     Mutant(
@@ -157,6 +157,97 @@ MUTANTS = (
         "policy_learner/lane.py",
         "                self._start_over()\n                break",
         "                pass",
+    ),
+    # Modes: what is learnt before the horizon.
+    Mutant(
+        "a decision's mode is lost when it is finalised",
+        f"{SCRIPTS}/finalise.lua",
+        "  if mode and mode ~= '' then fields[9], fields[10] = 'm', mode end\n",
+        "",
+    ),
+    Mutant(
+        "what nobody activated is finalised like everything else",
+        f"{SCRIPTS}/finalise.lua",
+        "deferred == 'd' and 'N' or 'F'",
+        "'F'",
+    ),
+    Mutant(
+        "a deferred decision is taught at once",
+        f"{SCRIPTS}/decide.lua",
+        "  if deferred == '' and mode ~= '' then",
+        "  if mode ~= '' then",
+    ),
+    Mutant(
+        "early rewards are not compensated",
+        f"{SCRIPTS}/pending.lua",
+        "    teach(ex, c, now, 'C', id, payload, known, rewards[j])\n",
+        "",
+    ),
+    Mutant(
+        "a reward is compensated twice",
+        f"{SCRIPTS}/reward.lua",
+        "    teach(ex, c, now, 'C', id, payload, redis.call('HGETALL', r), key)",
+        "    for _ = 1, 2 do teach(ex, c, now, 'C', id, payload, redis.call('HGETALL', r), key) end",
+    ),
+    Mutant(
+        "in mode earliest every reward is an example",
+        f"{SCRIPTS}/reward.lua",
+        " or (mode == 'e' and held > 0) then return end",
+        " then return end",
+    ),
+    Mutant(
+        "what was learnt at its first reward is learnt again at its horizon",
+        "policy_learner/teaching.py",
+        'case "F" if mode == AT_ONCE and rewarded:',
+        'case "F" if mode == AT_ONCE and rewarded and False:',
+    ),
+    Mutant(
+        "what was assumed is learnt again at its horizon",
+        "policy_learner/teaching.py",
+        "            return Effect.WATCHED",
+        "            return Effect.LEARNT",
+    ),
+    Mutant(
+        "what was never activated is learnt",
+        "policy_learner/teaching.py",
+        'case "F" | "E":',
+        'case "F" | "E" | "N":',
+    ),
+    Mutant(
+        "a correction is the whole reward, not the difference that it makes",
+        "policy_learner/teaching.py",
+        "        value -= join([one for one in joined.rewards if one.key != joined.key], config).value",
+        "        pass",
+    ),
+    Mutant(
+        "lessons are not written",
+        "policy_learner/parquet_sink.py",
+        "return [*self.lessons, *self.decisions,",
+        "return [*self.decisions,",
+    ),
+    Mutant(
+        "streams are trimmed behind the decisions, whatever became of the lessons",
+        "policy_learner/trimming.py",
+        "min(rows.end, lessons.end, trained, key=order)",
+        "min(rows.end, trained, key=order)",
+    ),
+    Mutant(
+        "two lanes of a stream name files by what is not theirs",
+        "policy_learner/lane.py",
+        "        mine = [entry for entry in entries if self._takes(entry)]",
+        "        mine = entries",
+    ),
+    Mutant(
+        "a rebuild leaves lessons out",
+        "policy_learner/archive_reader.py",
+        "        if not lessons.positions:",
+        "        if True:",
+    ),
+    Mutant(
+        "a rebuild takes lessons after decisions",
+        "policy_learner/archive_reader.py",
+        "sorted(range(len(positions)), key=positions.__getitem__)",
+        "range(len(positions))",
     ),
 )
 

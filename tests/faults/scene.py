@@ -11,7 +11,7 @@ from policy_learner.positions import ms_of
 from policy_learner.trainer import Trainer
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import connect
-from tests.faults import checker, reward_places
+from tests.faults import checker, effects, reward_places
 from tests.faults.customer import Memory, Violation
 from tests.faults.logged import Log, read_log
 from tests.faults.stage import EARLY_S, HORIZON_S, NAME, Stage
@@ -50,7 +50,7 @@ def check(stage: Stage, memory: Memory) -> Log:
             bystander={},
         )
         check_rows(memory, log)
-        checker.check_effects(scene, log)
+        effects.check(scene, log)
         reward_places.check(scene, log)
         checker.check_versions(log)
         checker.check_rebuilding(scene)

@@ -33,6 +33,7 @@ from sidecar.contracts.application import (
     catalogue_of,
     encode_arms,
 )
+from sidecar.contracts.events import MODES
 from sidecar.contracts.ids import partition_of_decision, partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
@@ -81,12 +82,15 @@ class Simulation:
     def __init__(self, seed: int, client: Redis, folder: DataFolder):
         self.seed, self.rng, self.client, self.data = seed, random.Random(seed), client, folder
         rng = self.rng
-        self.real_trainer = seed % 20 == 0
+        self.real_trainer, self.mode = seed % 20 == 0, rng.choice(tuple(MODES.values()))
         self.application = Application(
             name=APP,
             partitions=rng.choice((1, 1, 1, 2, 4)),
             reward=RewardConfig(
-                horizon_s=20.0, early_window_s=rng.choice((10.0, 40.0)), max_per_decision=rng.choice((2, 64))
+                horizon_s=20.0,
+                mode=self.mode,
+                early_window_s=rng.choice((10.0, 40.0)),
+                max_per_decision=rng.choice((2, 64)),
             ),
             model=ModelConfig(bits=8, max_pending=rng.choice((3, 1000, 1000))),
         )
@@ -153,13 +157,14 @@ class Simulation:
                 customer.reward,
                 customer.reward_session,
                 customer.reward_stale,
+                customer.activate,
                 self._pass_time,
                 self._run_learner,
                 self._start_learner,
                 self._kill_learner,
                 self._take_over,
             ),
-            (20, 4, 14, 4, 2, 14, 30, 3, 3, 3),
+            (20, 4, 14, 4, 2, 3, 14, 30, 3, 3, 3),
         )[0]
         action()
 
@@ -279,4 +284,5 @@ class Simulation:
 
 def described(sim: Simulation) -> str:
     """The seed's settings, for whoever looks into it."""
-    return f"{msgspec.json.encode(sim.settings).decode()} partitions={sim.application.partitions}"
+    told = msgspec.json.encode(sim.settings).decode()
+    return f"{told} partitions={sim.application.partitions} mode={sim.mode}"
