@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from sidecar.contracts.application import Features
 
@@ -88,6 +88,11 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     source: AnswerSource
     policy: str
     model_version: int
+    expected: float | UnsetType = UNSET
+    """The reward that is to be expected of ``arm``, by what came of arms with such a score; there only if the
+    service is set to ask (``calibrated``), and after the model's first examples."""
+    rank: float | UnsetType = UNSET
+    """The share of arms shown lately that were scored no higher, 0 to 1; there likewise."""
     logged: bool
     reward_until: str | None
     """End of the horizon, by the store's clock: rewards that come later are kept, but not learned from. null
@@ -196,6 +201,10 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     source: str
     policy: str
     model_version: int
+    expected: float | None
+    """The reward that was expected of ``arm``; null when nobody asked, or knew."""
+    rank: float | None
+    """The share of arms shown before that were scored no higher than ``arm``; null likewise."""
     cold: bool
     """No weights had been published yet."""
     catalogue: str

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from decision_service.api import AnswerSource, RankedArm, Recommendation, RecommendationRequest
 from decision_service.catalogues import Catalogues
@@ -141,6 +141,10 @@ class Scored(Struct, frozen=True):
     policy: str
     model_version: int
     cold: bool
+    expected: Scores | None = None
+    """The reward to be expected of each, in their order; None when nobody asked, or knew."""
+    ranks: Scores | None = None
+    """How each score compares with those of arms shown lately; None likewise."""
 
 
 async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
@@ -152,11 +156,27 @@ async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
         values = np.frombuffer(scores.scores, dtype="<f4")
         if values.shape != (len(arms.ids),) or not np.isfinite(values).all():
             raise SidecarFailed(f"{values.shape[0]} scores for {len(arms.ids)} arms, or not all finite")
+        expected, ranks = (meaning(column, len(arms.ids)) for column in (scores.expected, scores.ranks))
     except (SidecarFailed, TimeoutError, ValueError) as error:
         decider.telemetry.backstop(error)
         zeros = np.zeros(len(arms.ids), dtype="<f4")
         return Scored(zeros, BACKSTOP, "fallback", "backstop", 0, cold=False)
-    return Scored(values, decider.exploration, "model", "champion", scores.model_version, scores.cold)
+    version, cold = scores.model_version, scores.cold
+    return Scored(values, decider.exploration, "model", "champion", version, cold, expected, ranks)
+
+
+def meaning(column: bytes, n_arms: int) -> Scores | None:
+    """A column that only the log needs, if the sidecar sent it.
+
+    Raises:
+        SidecarFailed: it is not of all arms, or not finite.
+    """
+    if not column:
+        return None
+    values = np.frombuffer(column, dtype="<f4")
+    if values.shape != (n_arms,) or not np.isfinite(values).all():
+        raise SidecarFailed(f"a column of {values.shape[0]} values for {n_arms} arms, or not all finite")
+    return values
 
 
 class Choice(Struct, frozen=True):
@@ -212,6 +232,8 @@ def event_of(
         arm_features=found.arm_features,
         arm_outcomes=found.arm_outcomes,
         deferred=request.deferred,
+        expected=None if scored.expected is None else float(scored.expected[choice.index]),
+        rank=None if scored.ranks is None else float(scored.ranks[choice.index]),
     )
 
 
@@ -291,6 +313,8 @@ def told(
         source=source,
         policy=event.policy,
         model_version=event.model_version,
+        expected=UNSET if event.expected is None else event.expected,
+        rank=UNSET if event.rank is None else event.rank,
         logged=deadline_ms is not None,
         reward_until=None if deadline_ms is None else utc(deadline_ms),
     )

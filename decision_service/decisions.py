@@ -85,6 +85,8 @@ def _view(
         source=event.source,
         policy=event.policy,
         model_version=event.model_version,
+        expected=event.expected,
+        rank=event.rank,
         cold=event.cold,
         catalogue=event.catalogue,
         exploration={

@@ -20,6 +20,7 @@ class Scorer:
         timeout_s: longest wait, below what the caller's deadline leaves.
         max_batch: most rows of one call.
         connections: calls under way at once.
+        calibrated: whether to ask what scores mean.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class Scorer:
         timeout_s: float,
         max_batch: int,
         connections: int,
+        calibrated: bool = False,
     ) -> None:
         self._client = client
         self._catalogue = catalogue
         self._explorations = (exploration,)
         self._timeout_s = timeout_s
+        self._calibrated = calibrated
         self._batcher = Batcher(self._call, max_batch=max_batch, in_flight=connections)
 
     async def score(self, row: ScoreRow, left_s: float) -> RowScores:
@@ -50,4 +53,6 @@ class Scorer:
         return await self._batcher.ask(row, min(left_s, self._timeout_s))
 
     async def _call(self, rows: Sequence[ScoreRow]) -> list[RowScores]:
-        return await self._client.score(rows, self._explorations, self._catalogue)
+        return await self._client.score(
+            rows, self._explorations, self._catalogue, calibrated=self._calibrated
+        )

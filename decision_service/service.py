@@ -156,6 +156,7 @@ def _decider(
         timeout_s=settings.score_timeout_ms / 1000,
         max_batch=settings.score_batch,
         connections=settings.sidecar_connections,
+        calibrated=settings.calibrated,
     )
     return Decider(
         application=application,

@@ -42,6 +42,9 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Most decisions in one score call. Smaller bounds how long one slow batch holds up the others."""
     log_batch: Annotated[int, Meta(ge=1, le=4096)] = 128
     """Most decisions in one script call, per partition. A script call stops the store while it runs."""
+    calibrated: bool = False
+    """Ask the sidecar what scores mean: the reward to be expected of the arm that is shown, and the rank of
+    its score, are answered and logged. Each score call grows by 8 bytes an arm."""
     drain_s: Annotated[int, Meta(ge=0, le=600)] = 10
     """How long SIGTERM lets running requests end, in seconds, before they are cut."""
     draw_secret: str = ""

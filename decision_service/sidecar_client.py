@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import msgspec
 from msgspec import Struct
 
 from decision_service.errors import SidecarFailed
@@ -36,6 +37,10 @@ class RowScores(Struct, frozen=True):
     """float32 little-endian, one per eligible arm."""
     model_version: int
     cold: bool
+    expected: bytes = b""
+    """float32 likewise: the reward to be expected; empty when it was not asked for, or is not known."""
+    ranks: bytes = b""
+    """float32 likewise: the share of arms shown lately that were scored no higher."""
 
 
 class SidecarClient:
@@ -52,19 +57,30 @@ class SidecarClient:
         self._idle: list[_Connection] = []
 
     async def score(
-        self, rows: Sequence[ScoreRow], explorations: tuple[Exploration, ...], catalogue: Catalogue
+        self,
+        rows: Sequence[ScoreRow],
+        explorations: tuple[Exploration, ...],
+        catalogue: Catalogue,
+        *,
+        calibrated: bool = False,
     ) -> list[RowScores]:
         """Scores for ``rows``, in their order. The table of arms is sent along only when it is asked for.
+
+        Args:
+            rows: what is to be scored.
+            explorations: what the rows point into.
+            catalogue: likewise.
+            calibrated: whether to ask what the scores mean.
 
         Raises:
             SidecarFailed: it is not there, is too slow, refuses, or answers what is no answer.
         """
-        request = ScoreRequest(tuple(rows), explorations, catalogue.version)
+        request = ScoreRequest(tuple(rows), explorations, catalogue.version, calibrated=calibrated)
         try:
             async with asyncio.timeout(self._timeout_s):
                 status, body = await self._post(encode(request))
                 if status == _UNKNOWN_CATALOGUE:
-                    whole = ScoreRequest(request.rows, explorations, catalogue.version, catalogue.arms)
+                    whole = msgspec.structs.replace(request, arms=catalogue.arms)
                     status, body = await self._post(encode(whole))
         except TimeoutError:
             raise SidecarFailed(f"no answer within {self._timeout_s:g} s") from None
@@ -108,7 +124,8 @@ def _decoded(body: bytes) -> ScoreResponse:
 def _scored(response: ScoreResponse, rows: int) -> list[RowScores]:
     if len(response.rows) != rows:
         raise SidecarFailed(f"{rows} rows in, {len(response.rows)} rows out")
-    return [RowScores(row.scores, response.model_version, response.cold) for row in response.rows]
+    version, cold = response.model_version, response.cold
+    return [RowScores(row.scores, version, cold, row.expected, row.ranks) for row in response.rows]
 
 
 async def _connect(socket: str) -> _Connection:
