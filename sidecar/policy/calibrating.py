@@ -104,3 +104,14 @@ def last_fit(seen: int) -> int:
     if seen >= FIT_EVERY:
         return seen - seen % FIT_EVERY
     return 1 << (seen.bit_length() - 1) if seen >= FIRST_FIT else 0
+
+
+def next_fit(seen: int) -> int:
+    """The next number of examples, above ``seen``, at which there is a fit.
+
+    >>> [next_fit(seen) for seen in (0, 64, 200, 1024, 1500)]
+    [64, 128, 256, 2048, 2048]
+    """
+    if seen >= FIT_EVERY:
+        return (seen // FIT_EVERY + 1) * FIT_EVERY
+    return max(FIRST_FIT, 1 << seen.bit_length())

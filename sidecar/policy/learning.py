@@ -123,3 +123,11 @@ def rows_at(table: Table, places: Sequence[int] | npt.NDArray[np.intp]) -> Table
     """Some rows of a table, in the order of ``places``."""
     chosen = np.asarray(places, np.intp)
     return {name: column[chosen] for name, column in table.items()}
+
+
+def objects_of(values: Sequence[object]) -> Column:
+    """A column of whatever it is, a value a row."""
+    column = np.empty(len(values), object)
+    for place, value in enumerate(values):  # all at once, numpy would look into tuples
+        column[place] = value
+    return column
