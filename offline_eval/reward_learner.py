@@ -1,4 +1,4 @@
-"""The reward model as a learner: smoothed mean rewards by key and arm, from other folds than the row's own."""
+"""The reward model as a learner: smoothed mean rewards by key and arm, never from the row's own fold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from offline_eval.errors import BadCandidate
 from offline_eval.reward_model import ModelSettings, RewardModel, fit_reward_model
 from offline_eval.row_keys import COLUMNS, key_sql
 from sidecar.contracts.errors import BadTable
-from sidecar.policy.learning import Fitted, FitLog, Table, columns_of, numbers_of, with_column
+from sidecar.policy.learning import FitLog, Fitted, Table, columns_of, numbers_of, with_column
 
 _ROW = "row"
 
