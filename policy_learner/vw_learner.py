@@ -13,7 +13,7 @@ from sidecar.contracts.errors import BadEvent, BadTable
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.policy.adapters import RowInput, compile_arms, compile_context
 from sidecar.policy.learning import FitLog, Fitted, Table, columns_of, numbers_of, with_column
-from sidecar.policy.model import scores_of_many
+from sidecar.policy.model import scores_of
 
 
 class VwParams(NamedTuple):
@@ -53,7 +53,7 @@ def _scored(table: Table, weights: Weights, column: str) -> Table:
         RowInput(compile_context(event.context), compile_arms((eligible[event.arm_index],)))
         for event, eligible in zip(events, arms, strict=True)
     ]
-    scores = [found[0] for found in scores_of_many(rows, weights)]
+    scores = [scores_of(row, weights)[0] for row in rows]
     return with_column(table, column, np.array(scores, np.float32))
 
 
