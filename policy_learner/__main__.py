@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
 from policy_learner.metrics import LearnerMetrics
@@ -59,6 +61,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
     application = load_application(folder)
     settings = learner_settings(application.learner, environ)
+    if settings.warm_start:
+        settings = msgspec.structs.replace(settings, warm_start=str(folder / settings.warm_start))
     client = connect(environ.get("REDIS_URL") or f"unix://{data.store_socket()}")
     metrics = LearnerMetrics()
     if settings.metrics_port:

@@ -79,9 +79,19 @@ def load(log: Path, name: str) -> Base:
         data = path.read_bytes()
     except FileNotFoundError:
         raise BadBase(f"base {name} is not in {path.parent}") from None
+    if data[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES].hex()[:_ID_DIGITS] != name:
+        raise BadBase(f"{path} is no whole base: {len(data)} bytes, cut or altered")
+    return decode(data, path)
+
+
+def decode(data: bytes, path: Path) -> Base:
+    """A base from the bytes of the file ``path``, whatever its name.
+
+    Raises:
+        BadBase: cut or altered.
+    """
     digest, body = data[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
-    named = digest.hex()[:_ID_DIGITS] == name
-    if not (data.startswith(_MAGIC) and named and hashlib.sha256(body).digest() == digest):
+    if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
         raise BadBase(f"{path} is no whole base: {len(data)} bytes, cut or altered")
     try:
         return msgspec.msgpack.decode(body, type=Base)

@@ -126,6 +126,10 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds to wait before the next step after the store or the disk failed."""
     drain_s: Seconds = 10.0
     """Seconds that an orderly stop may spend on what is still coming in, before it closes the files."""
+    warm_start: str = ""
+    """File of a model to begin with where nothing was learnt yet, relative to the application's
+    folder: a weights record (`sidearm models export`), or a checkpoint or base of the same `[model]`, with
+    which its rates go on too. It is published as the first version. Empty: the model begins untrained."""
     cold_start: bool = False
     """True: when the published weights cannot be rebuilt, begin with an untrained model instead of refusing
     to start. What was learnt so far is forgotten, and ``sidearm replay`` will say so."""

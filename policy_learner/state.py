@@ -25,6 +25,7 @@ from policy_learner.status import Status
 from policy_learner.streams import Entry
 from policy_learner.timing import Clock, Every
 from policy_learner.training import Training
+from policy_learner.warm_start import begin_warm
 from sidecar.contracts.application import Application
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
@@ -139,11 +140,13 @@ def open_learner(deps: Deps) -> Learner:
     dead_letters = DeadLetters(client, partitions)
     sample = GateSample(settings.gate_window_examples, settings.gate_compared, application.model)
     past = Past(client, application, deps.data, catalogues, dead_letters, sample)
+    begin_warm(past, settings.warm_start)
     resumed = resume(past, settings.cold_start)
     reached("resumed")
     training, saved = resumed.training, resumed.checkpoint
     gatekeeper = Gatekeeper(settings, application.exploration, sample)
-    if training.examples:
+    begins_warm = saved is not None and not resumed.version
+    if training.examples or begins_warm:
         gatekeeper.begin(training.record(resumed.version, resumed.epoch).weights)
     archive = _archive(deps, catalogues, dead_letters)
     progress = Progress(
@@ -153,6 +156,9 @@ def open_learner(deps: Deps) -> Learner:
         checkpoint_version=saved.version if saved else 0,
         checkpoint_positions=list(saved.positions) if saved else None,
     )
+    publisher = Publisher(Every(settings.base_every_s, clock))
+    if begins_warm:  # the first version is what it begins with
+        progress.outstanding = publisher.publication_of(training.record(1, epoch), [])
     figures = Figures(rebuild_mismatch=resumed.mismatch, shown_examples=training.examples, shown_at=clock())
     return Learner(
         deps,
@@ -161,7 +167,7 @@ def open_learner(deps: Deps) -> Learner:
         epoch,
         training,
         gatekeeper,
-        Publisher(Every(settings.base_every_s, clock)),
+        publisher,
         History(deps.scripts, application.name, settings, Every(settings.history_every_s, clock)),
         Backups(
             deps.data.checkpoints(application.name),

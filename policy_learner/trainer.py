@@ -35,9 +35,10 @@ from policy_learner.vw_format import (
     reward_signed,
     text_of,
 )
-from policy_learner.vw_options import identity_of, options_of
+from policy_learner.vw_options import begin_with, identity_of, options_of
 from sidecar.contracts.application import Arm, ModelConfig
-from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.errors import BadEvent, BadWeights
+from sidecar.contracts.weights import Weights
 
 __all__ = ["Example", "Foreseen", "Trainer"]
 
@@ -132,6 +133,25 @@ class Trainer:
         header = identity_of(self._model)
         body = _MAGIC + len(header).to_bytes(4, "little") + header + self._workspace.serialize()
         return body + hashlib.sha256(body).digest()
+
+    @classmethod
+    def warm(cls, model: ModelConfig, weights: Weights) -> Trainer:
+        """A trainer that begins with these weights, as if it had seen nothing yet: its rates begin anew.
+
+        Raises:
+            BadWeights: of another bit width or other interactions, or the optimizer cannot begin with any.
+        """
+        fits = weights.header.bits == model.bits
+        if not fits or sorted(weights.header.interactions) != sorted(model.interactions):
+            raise BadWeights(
+                f"these weights have {weights.header.bits} bits and interactions"
+                f" {list(weights.header.interactions)}, [model] in app.toml says {model.bits} and"
+                f" {list(model.interactions)}"
+            )
+        trainer = cls(model)
+        begin_with(model, trainer._state[:, 0], weights.values)
+        trainer._mark()
+        return trainer
 
     @classmethod
     def restore(cls, model: ModelConfig, state: bytes) -> Trainer:

@@ -1,15 +1,20 @@
-"""A model's configuration as Vowpal Wabbit's command line, and as the name of a trainer's state."""
+"""A model's configuration as Vowpal Wabbit's: its command line, the name of its state, its first weights."""
 
 from __future__ import annotations
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from sidecar.contracts.application import ModelConfig
+from sidecar.contracts.errors import BadWeights
 
 _OF_NO_MATTER = ("max_pending", "shuffle", "base")
 """What a trainer's state does not depend on. The order of learning does, and stands in the version log."""
 _CAME_LATER = ("power_t", "initial_t", "ftrl_beta")
 """Left out of a state's name while they are at their defaults, as before they were there."""
+
+_FTRL_BETA = 1.0  # VW's own
 
 
 def options_of(model: ModelConfig) -> list[str]:
@@ -39,6 +44,27 @@ def identity_of(model: ModelConfig) -> bytes:
         if fields[name] == getattr(default, name):
             del fields[name]
     return msgspec.json.encode(fields | {"max_pending": 1})
+
+
+def begin_with(model: ModelConfig, state: npt.NDArray[np.float32], values: npt.NDArray[np.float32]) -> None:
+    """Put weights into the state of a trainer that has learnt nothing.
+
+    ``ftrl`` works its weights out anew from the sum of gradients at every step: the sum is what gives them.
+
+    Args:
+        model: its configuration.
+        state: the table that scores, ``(2 ** bits, columns)``; written to.
+        values: reward-signed, ``(2 ** bits,)``.
+
+    Raises:
+        BadWeights: ``coin``, whose weights are its winnings: none are had without a history of bets.
+    """
+    if model.optimizer == "coin":
+        raise BadWeights("coin cannot begin with weights alone: give it a checkpoint, or another optimizer")
+    state[:, 0] = np.float32(0.0) - values
+    if model.optimizer == "ftrl":
+        beta = _FTRL_BETA if model.ftrl_beta is None else model.ftrl_beta
+        state[:, 1] = values * np.float32(beta / model.learning_rate)
 
 
 def _optimizer(model: ModelConfig) -> list[str]:
