@@ -33,7 +33,7 @@ from sidecar.contracts.ids import new_decision_id, partition_of_session
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.exploration import pmf_of
-from sidecar.policy.sampling import draw, seed_of
+from sidecar.policy.sampling import draw, is_kept, seed_of
 
 BACKSTOP = Exploration("uniform", epsilon=0.0, control_share=0.0)
 """What answers when the model does not: every eligible arm alike. It needs nothing, so it cannot fail."""
@@ -49,6 +49,8 @@ class Decider(Struct, frozen=True):
     log: EventLog
     catalogues: Catalogues
     telemetry: Telemetry
+    share: Callable[[int], float]
+    """The share of a partition's decisions that is logged: 1 but for overload."""
     exploration: Exploration
     deadline_ms: int
     secret: bytes
@@ -78,7 +80,7 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
     pmf = pmf_of(scored.values, scored.exploration)
     choice = choose(decider, plan, pmf)
     event = event_of(decider, request, plan, found, scored, choice)
-    decided = await decider.log.append(event)
+    decided = await decider.log.append(event, plan.logged)
     return await answer(decider, event, decided, pmf)
 
 
@@ -91,6 +93,10 @@ class Plan(Struct, frozen=True):
     """On the loop's clock, in seconds."""
     eligible: Eligible
     horizon_ms: int
+    share: float
+    """The probability with which decisions like this one are logged."""
+    logged: bool
+    """Whether this one is."""
 
 
 def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
@@ -108,13 +114,21 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
     now_ms = decider.now_ms()
     partition = partition_of_session(request.session_id, decider.application.partitions)
     deadline_ms = request.deadline_ms or decider.deadline_ms
+    decision_id, share = new_decision_id(partition, now_ms, decider.entropy()), decider.share(partition)
     return Plan(
-        new_decision_id(partition, now_ms, decider.entropy()),
+        decision_id,
         now_ms,
         decider.loop_time() + deadline_ms / 1000,
         eligible(request, decider.shelf),
         horizon_ms_of(request.horizon_s, decider.application.reward),
+        share,
+        share >= 1.0 or is_kept(_coin(request, decision_id), share, decider.secret),
     )
+
+
+def _coin(request: RecommendationRequest, decision_id: str) -> str:
+    """What the coin of inclusion is thrown by: a request that is repeated has no second chance."""
+    return f"{request.session_id}\x1f{request.decision_id}" if request.decision_id else decision_id
 
 
 def pre_policy(decider: Decider, plan: Plan, first: FirstLook | None) -> Plan:
@@ -223,6 +237,7 @@ def event_of(
         arm=arms.ids[choice.index],
         arm_index=choice.index,
         propensity=choice.propensity,
+        inclusion_probability=plan.share or 1.0,
         seed=str(choice.seed),
         client_key=request.decision_id or "",
         digest=digest_of(request) if request.decision_id else "",
@@ -270,8 +285,8 @@ async def answer(
             raise KeyReused(f"decision_id {event.client_key!r} was used in this session with another body")
         case DecideStatus.DUP | DecideStatus.FIN if decided.decision_id != event.decision_id:
             return await repeat(decider, event, decided)
-        case DecideStatus.FULL:
-            decider.telemetry.shed()
+        case DecideStatus.FULL | DecideStatus.SHED:
+            decider.telemetry.shed(decided.status)
             return told(event, event.arms or decider.shelf.ids, pmf, event.source, None)
         case _:
             decider.telemetry.decided(event)

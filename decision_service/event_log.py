@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from redis.exceptions import ConnectionError as StoreConnectionError
+from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
 from decision_service.batcher import Batcher
@@ -20,7 +21,7 @@ from sidecar.contracts.application import Application
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.scripts.decide import Decided, DecideEntry, entry_of
+from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus, entry_of
 from sidecar.contracts.store import AsyncScripts, StoreError
 
 T = TypeVar("T")
@@ -47,25 +48,29 @@ class EventLog:
             for p in range(application.partitions)
         ]
 
-    async def append(self, event: DecisionEvent) -> Decided:
+    async def append(self, event: DecisionEvent, logged: bool = True) -> Decided:
         """Log ``event``; when its key was used before, the decision that stands.
+
+        Args:
+            event: the decision.
+            logged: False: only look whether its key was used before.
 
         Raises:
             StoreAway: it could not be logged.
         """
         partition = partition_of_session(event.session_id, self._partitions)
-        return await self._batchers[partition].ask(entry_of(event, self._mode))
+        return await self._batchers[partition].ask(entry_of(event, self._mode, logged))
 
     async def _log(self, keys: Keys, entries: Sequence[DecideEntry]) -> list[Decided]:
-        return await patiently(
-            lambda: journal.decide(
-                self._scripts,
-                keys,
-                entries,
-                max_pending=self._max_pending,
-                tombstone_ms=self._tombstone_ms,
-            )
-        )
+        return await patiently(partial(self._decide, keys, entries))
+
+    async def _decide(self, keys: Keys, entries: Sequence[DecideEntry]) -> list[Decided]:
+        """A store at its memory limit refuses the whole batch: its decisions are shed, not failed."""
+        limits = {"max_pending": self._max_pending, "tombstone_ms": self._tombstone_ms}
+        try:
+            return await journal.decide(self._scripts, keys, entries, **limits)
+        except OutOfMemoryError:
+            return [Decided(DecideStatus.FULL, entry.decision_id) for entry in entries]
 
 
 async def patiently(talk: Callable[[], Awaitable[T]]) -> T:

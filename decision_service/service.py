@@ -21,6 +21,8 @@ from decision_service.errors import StoreAway
 from decision_service.event_log import EventLog, patiently
 from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
+from decision_service.overload import Limits
+from decision_service.overload_watch import OverloadWatch
 from decision_service.prepolicy import Shelf
 from decision_service.reward import Rewarder
 from decision_service.scoring import Scorer
@@ -36,6 +38,7 @@ log = logging.getLogger("sidearm.decision_service")
 
 _PUBLISH_EVERY_S = 30.0
 _PUBLISH_AGAIN_S = 0.5
+_CANCEL_AGAIN_S = 0.1
 _TALKS = 5
 """Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
 of them ever waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
@@ -63,6 +66,7 @@ class Service:
         self.keyring = keyring
         self.telemetry = telemetry
         self.catalogue_published = False
+        self.watch: OverloadWatch
         self.decider: Decider
         self.rewarder: Rewarder
         self.activator: Activator
@@ -126,21 +130,35 @@ async def open_service(
             Keyring(load_keys(data.keys)),
             Telemetry(CollectorRegistry()),
         )
+        service.watch = _watch(service)
         service.decider = _decider(service, shelf, features, sidecar, secret)
         service.rewarder = Rewarder(
             scripts, application, service.telemetry, lambda: secrets.token_hex(16), settings.log_batch
         )
         service.activator = Activator(scripts, application, service.telemetry, settings.log_batch)
         service.decisions = Decisions(scripts, application, service.catalogues, settings.log_batch)
-        publishing = asyncio.create_task(service.keep_catalogue_published())
-        stack.push_async_callback(_end, publishing)  # before the client closes under its feet
+        for work in (service.keep_catalogue_published(), service.watch.keep_watch()):
+            stack.push_async_callback(
+                _end, asyncio.create_task(work)
+            )  # before the client closes under its feet
         yield service
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel ``task`` and see it end, however it does."""
-    task.cancel()
+    """Cancel ``task`` and see it end, however it does.
+
+    More than once if need be: a call whose answer comes in the moment of its cancellation goes on.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _watch(service: Service) -> OverloadWatch:
+    application, settings = service.application, service.settings
+    limits = Limits(application.model.max_pending, settings.overload_backlog_s, settings.overload_least_share)
+    return OverloadWatch(service.scripts, application, limits, service.telemetry, settings.overload_look_s)
 
 
 def _decider(
@@ -166,6 +184,7 @@ def _decider(
         log=EventLog(service.scripts, application, settings.log_batch),
         catalogues=service.catalogues,
         telemetry=service.telemetry,
+        share=service.watch.share,
         exploration=exploration,
         deadline_ms=settings.deadline_ms,
         secret=secret,

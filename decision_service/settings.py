@@ -45,6 +45,14 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     calibrated: bool = False
     """Ask the sidecar what scores mean: the reward to be expected of the arm that is shown, and the rank of
     its score, are answered and logged. Each score call grows by 8 bytes an arm."""
+    overload_backlog_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 30.0
+    """Seconds that the learner may be behind before only a share of the decisions is logged, less and less up
+    to ten times as much; each says with which probability it was logged. 0: it may be behind as far as it
+    likes. Full partitions and a full store thin the log in any case."""
+    overload_least_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.05
+    """The smallest such share. Smaller spares more, and leaves noisier estimates."""
+    overload_look_s: Annotated[float, Meta(ge=0.01, le=60.0)] = 1.0
+    """Seconds between two looks at the load."""
     drain_s: Annotated[int, Meta(ge=0, le=600)] = 10
     """How long SIGTERM lets running requests end, in seconds, before they are cut."""
     draw_secret: str = ""

@@ -32,7 +32,8 @@ class Telemetry:
         )
         self._shed = Counter(
             "sidearm_decisions_shed",
-            "Decisions answered but not logged: too many pending.",
+            "Decisions answered but not logged: FULL, the store refused; SHED, left out of the share.",
+            ["reason"],
             registry=registry,
         )
         self._backstop = Counter(
@@ -72,6 +73,12 @@ class Telemetry:
             ["partition"],
             registry=registry,
         )
+        self._share = Gauge(
+            "sidearm_log_share",
+            "Share of decisions that is logged: 1 but for overload.",
+            ["partition"],
+            registry=registry,
+        )
         self._store_up = Gauge("sidearm_store_up", "1 if the store answered this scrape.", registry=registry)
         self._by_source = {
             source: self._decisions.labels(source) for source in ("model", "pre_policy", "fallback", "import")
@@ -90,9 +97,13 @@ class Telemetry:
         """A key was used again."""
         self._repeats.inc()
 
-    def shed(self) -> None:
+    def shed(self, reason: str) -> None:
         """A decision was answered without being logged."""
-        self._shed.inc()
+        self._shed.labels(reason).inc()
+
+    def share(self, partition: int, share: float) -> None:
+        """The share of a partition's decisions that is logged."""
+        self._share.labels(str(partition)).set(share)
 
     def backstop(self, error: Exception) -> None:
         """No scores came, because of ``error``; the log tells the first of a row of equal reasons."""

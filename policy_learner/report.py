@@ -60,5 +60,6 @@ def _status(learner: Learner, view: StoreView, state: str) -> Status:
         progressive=encode(learner.training.progressive.figures()),
         gate=encode(learner.gatekeeper.latest) if learner.gatekeeper.latest else "",
         base=learner.rebasing.word(progress.positions),
+        backlog_ms=max(view.overdue_ms, view.now_ms - view.unread_ms, 0),
         refusals=encode(list(learner.gatekeeper.refusals)[-REFUSALS_SHOWN:]),
     )

@@ -64,6 +64,9 @@ class Status(Struct, frozen=True, kw_only=True):
     """JSON: the latest of those that refused, oldest first."""
     base: str = ""
     """The last base that was offered, and what became of it."""
+    backlog_ms: int = 0
+    """Age of the oldest due decision that is not finalised or finalised example that was not read: as
+    ``lag_ms``, without what is learnt and waits to be published. The service logs less when it grows."""
 
 
 class StoreView(Struct, frozen=True):

@@ -24,9 +24,27 @@ def seed_of(decision_id: str, secret: bytes) -> int:
     >>> seed_of("3-18bcfe5680000000000000000ff", b"secret of the application")
     4779566688030740639
     """
+    return _keyed(decision_id, secret, b"sidearm.draw")
+
+
+def is_kept(name: str, share: float, secret: bytes) -> bool:
+    """Whether a decision is among the ``share`` that is logged: always the same answer for the same name.
+
+    It has nothing to do with the draw of its arm, and what is kept at a share is kept at every larger one.
+
+    Raises:
+        BadExploration: a secret that is empty or longer than 64 bytes.
+
+    >>> [is_kept("3-18bcfe5680000000000000000ff", share, b"secret") for share in (0.0, 0.1, 0.4, 1.0)]
+    [False, False, True, True]
+    """
+    return (_keyed(name, secret, b"sidearm.keep") >> 11) * _UNIT < share
+
+
+def _keyed(name: str, secret: bytes, person: bytes) -> int:
     if not 0 < len(secret) <= _SECRET_LIMIT_BYTES:
         raise BadExploration(f"secret of {len(secret)} bytes: legal are 1 to {_SECRET_LIMIT_BYTES}")
-    digest = hashlib.blake2b(decision_id.encode(), digest_size=8, key=secret, person=b"sidearm.draw")
+    digest = hashlib.blake2b(name.encode(), digest_size=8, key=secret, person=person)
     return int.from_bytes(digest.digest(), "little")
 
 
