@@ -17,6 +17,8 @@ import redis
 import redis.asyncio.client
 from msgspec import Struct
 
+from decision_service.settings import ServiceSettings
+from sidecar.contracts.application import Application
 from sidecar.contracts.keys import Keys, learner_status
 
 ALIVE_MS = 60_000
@@ -33,6 +35,12 @@ class Limits(Struct, frozen=True):
     """Seconds that the learner may be behind; 0: any."""
     least_share: float
     """The share that yellow ends with."""
+
+
+def limits_of(application: Application, settings: ServiceSettings) -> Limits:
+    """The limits that an application configures."""
+    max_pending = application.model.max_pending
+    return Limits(max_pending, settings.overload_backlog_s, settings.overload_least_share)
 
 
 class Slope(NamedTuple):

@@ -21,7 +21,7 @@ from decision_service.errors import StoreAway
 from decision_service.event_log import EventLog, patiently
 from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
-from decision_service.overload import Limits
+from decision_service.overload import limits_of
 from decision_service.overload_watch import OverloadWatch
 from decision_service.prepolicy import Shelf
 from decision_service.reward import Rewarder
@@ -156,9 +156,8 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _watch(service: Service) -> OverloadWatch:
-    application, settings = service.application, service.settings
-    limits = Limits(application.model.max_pending, settings.overload_backlog_s, settings.overload_least_share)
-    return OverloadWatch(service.scripts, application, limits, service.telemetry, settings.overload_look_s)
+    limits, every_s = limits_of(service.application, service.settings), service.settings.overload_look_s
+    return OverloadWatch(service.scripts, service.application, limits, service.telemetry, every_s)
 
 
 def _decider(

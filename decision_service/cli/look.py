@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple, cast
 
 import redis
 
+from decision_service.overload import Share, ask, limits_of, load_of, share_of
+from decision_service.settings import ServiceSettings
 from sidecar.contracts.application import Application
 from sidecar.contracts.books import Books
 from sidecar.contracts.keys import Keys, learner_status, workers
 from sidecar.contracts.scripts.working import Seen, decode_workers
+from sidecar.contracts.settings import load_settings
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.upkeep import read_books
 
@@ -31,6 +35,8 @@ class Look(NamedTuple):
 
     workers: tuple[Seen, ...] = ()
     """Joiners and archivers beside the learner."""
+    share: Share = Share()
+    """The smallest share of decisions that a partition logs: 1 but for overload."""
 
     def silent_ms(self) -> int | None:
         """How long ago the learner last wrote its status, where that is too long; None while it works."""
@@ -53,7 +59,17 @@ def look(client: redis.Redis, application: Application) -> Look:
     status = {name.decode(): value.decode() for name, value in cast("dict[bytes, bytes]", stored).items()}
     books = Books(sum(b.decisions for b in balances), sum(b.rewards for b in balances))
     now_ms = int(seconds) * 1000 + int(micros) // 1000
-    return Look(now_ms, status, books, sum(pending), tuple(decode_workers(helpers)))
+    share = _least_share(client, application)
+    return Look(now_ms, status, books, sum(pending), tuple(decode_workers(helpers)), share)
+
+
+def _least_share(client: redis.Redis, application: Application) -> Share:
+    """As the service sees it, with the settings that it would have here."""
+    settings = load_settings(ServiceSettings, "decision_service", application.decision_service, os.environ)
+    pipe = client.pipeline(transaction=False)
+    ask(pipe, application.name, application.partitions)
+    load, limits = load_of(*pipe.execute()), limits_of(application, settings)
+    return min((share_of(load, p, limits) for p in range(application.partitions)), key=lambda s: s.value)
 
 
 def in_one_line(seen: Look) -> str:
@@ -64,6 +80,8 @@ def in_one_line(seen: Look) -> str:
     >>> status = {"version": "7", "age_ms": "1500", "examples": "2100", "archived_rows": "9", "at_ms": "8900"}
     >>> in_one_line(Look(9_000, status, Books(1, 0), 3))
     'pending 3 · version 7, 1.5 s old · 2,100 examples · 9 rows archived · BOOKS: decisions 1, rewards 0'
+    >>> in_one_line(Look(9_000, {}, Books(0, 0), 3, share=Share(0.4, "memory")))
+    'pending 3 · no learner has run yet · OVERLOAD (memory): 40% of decisions logged · books balance'
     """
     parts = [f"pending {seen.pending:,}"]
     if not seen.learner:
@@ -82,6 +100,8 @@ def in_one_line(seen: Look) -> str:
     parts += [f"{one.name}: {one.worker.error}" for one in seen.workers if one.worker.error]
     if joiners := sum(one.worker.kind == "joiner" for one in _at_work(seen)):
         parts.append(f"{joiners} joiners")
+    if seen.share.reason:
+        parts.append(f"OVERLOAD ({seen.share.reason}): {seen.share.value:.0%} of decisions logged")
     decisions, rewards = seen.books
     parts.append(
         "books balance" if seen.books.balanced else f"BOOKS: decisions {decisions}, rewards {rewards}"
