@@ -16,6 +16,7 @@ import msgspec
 
 from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
+from policy_learner.garbage import search_less
 from policy_learner.metrics import LearnerMetrics
 from policy_learner.run import run
 from policy_learner.settings import learner_settings
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         if not arguments.app:
             raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
         deps = _deps(Path(arguments.app), DataFolder(Path(arguments.data)), environ)
+        search_less()
         with deps.scripts.client:
             run(deps, stop)
     except Fenced as error:

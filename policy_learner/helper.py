@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from policy_learner.errors import LearnerError
 from policy_learner.failpoints import arm_from
+from policy_learner.garbage import search_less
 from policy_learner.settings import LearnerSettings, learner_settings
 from policy_learner.timing import Clock, Every
 from sidecar.contracts.application import Application, load_application
@@ -103,6 +104,7 @@ def main(
         if not arguments.app:
             raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
         deps = _deps(kind, Path(arguments.app), DataFolder(Path(arguments.data)), environ)
+        search_less()
         with deps.scripts.client:
             run(deps, open_helper, stop)
     except LearnerError as error:

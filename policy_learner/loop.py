@@ -80,6 +80,7 @@ def read_blocks(learner: Learner) -> list[Chunk]:
     """As much of each partition as is learnt in one go."""
     deps, progress = learner.deps, learner.progress
     chunks = read_chunks(deps.scripts.client, deps.application, progress.positions, block_of(deps))
+    learner.archive.just_read.keep(chunks, progress.positions)
     progress.more = is_behind(learner, chunks)
     return chunks
 

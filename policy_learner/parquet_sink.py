@@ -20,8 +20,10 @@ import redis
 from policy_learner import chain
 from policy_learner.catalogues import Catalogues
 from policy_learner.chain import dataset_folder
+from policy_learner.just_read import JustRead
 from policy_learner.lane import Lane, Takes, ToTable, takes_all
 from policy_learner.learnt import Learnt
+from policy_learner.positions import order
 from policy_learner.rows import (
     DECISIONS,
     LATE,
@@ -35,14 +37,13 @@ from policy_learner.rows import (
 )
 from policy_learner.settings import LearnerSettings
 from policy_learner.source import lesson_of
-from policy_learner.streams import Entry, read_all_after
+from policy_learner.streams import Entry, Wanted, read_all_after
 from policy_learner.teaching import is_lesson
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import JoinedDecision
 from sidecar.contracts.keys import Keys, weights_log
 from sidecar.contracts.scripts.call import text
-from sidecar.contracts.scripts.finalise import decode_example
 from sidecar.contracts.scripts.orphan import decode_late
 from sidecar.contracts.scripts.publish import decode_batches
 
@@ -79,12 +80,14 @@ class Archive:
         name, partitions = application.name, range(application.partitions)
         folders = {dataset: dataset_folder(folder, dataset, name) for dataset in DATASETS}
         self._folders = folders
+        self.just_read = JustRead()
+        self._partition_of = {Keys(name, p).examples: p for p in partitions}
 
         def lane(stream: str, dataset: str, number: int, to_table: ToTable, takes: Takes = takes_all) -> Lane:
             return Lane(stream, folders[dataset], number, to_table, settings.archive_rows, takes)
 
         def rows(p: int) -> Lane:
-            made = _decisions(p, application, catalogues, refused)
+            made = _decisions(p, application, catalogues, refused, self.just_read)
             return lane(Keys(name, p).examples, "decisions", p, made, lambda entry: not is_lesson(entry))
 
         def lessons(p: int) -> Lane:
@@ -127,13 +130,25 @@ class Archive:
     def _read(self, wanted: Sequence[tuple[Lane, str]], count: int, newest: int | None = None) -> int:
         """Two lanes of one stream, once they are at one place, are read for together."""
         ready = [(lane, lane.wanted(until)) for lane, until in wanted if not lane.full]
-        stretches = list(dict.fromkeys(stretch for _, stretch in ready))
-        found = dict(zip(stretches, read_all_after(self._client, stretches, count), strict=True))
+        found = self._stretches(list(dict.fromkeys(stretch for _, stretch in ready)), count)
         if newest is not None:
             found = {stretch: _up_to(entries, newest) for stretch, entries in found.items()}
         for lane, stretch in ready:
             lane.take(found[stretch])
         return sum(map(len, found.values()))
+
+    def _stretches(self, wanted: list[Wanted], count: int) -> dict[Wanted, list[Entry]]:
+        found = {one: known for one in wanted if (known := self._known(one)) is not None}
+        missing = [one for one in wanted if one not in found]
+        read = read_all_after(self._client, missing, count) if missing else []
+        return found | dict(zip(missing, read, strict=True))
+
+    def _known(self, wanted: Wanted) -> list[Entry] | None:
+        """What need not be read: nothing is left there, or it was just read."""
+        if wanted.until != "+" and order(wanted.after) >= order(wanted.until):
+            return []
+        partition = self._partition_of.get(wanted.stream)
+        return None if partition is None else self.just_read.entries(partition, wanted)
 
     def look(self) -> None:
         """See how far everything is on disk: what one writes oneself one knows."""
@@ -188,10 +203,14 @@ _Row = TypeVar("_Row")
 
 
 def _decisions(
-    partition: int, application: Application, catalogues: Catalogues, refused: Refused
+    partition: int,
+    application: Application,
+    catalogues: Catalogues,
+    refused: Refused,
+    just_read: JustRead,
 ) -> Callable[[Sequence[Entry]], pa.Table]:
     def to_table(entries: Sequence[Entry]) -> pa.Table:
-        joined = _decoded(entries, lambda entry: decode_example(partition, *entry))
+        joined = _decoded(entries, lambda entry: just_read.joined(partition, entry))
         return _table_of(
             joined, lambda rows: decision_table(rows, catalogues.ids, application.reward, refused), DECISIONS
         )

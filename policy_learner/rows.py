@@ -15,7 +15,7 @@ from policy_learner.positions import ms_of
 from policy_learner.source import Lesson
 from policy_learner.streams import Entry
 from policy_learner.teaching import NEVER
-from sidecar.contracts.application import RewardConfig
+from sidecar.contracts.application import Exploration, RewardConfig
 from sidecar.contracts.columns import (
     DEAD_COLUMNS,
     DECISION_COLUMNS,
@@ -82,7 +82,7 @@ def decision_table(
     """
     rows = [_decision_row(one, arm_ids, reward, refused) for one in joined]
     scores = [np.frombuffer(one.decision.scores, "<f4") for one in joined]
-    pmfs = [_pmf(one.decision, s) for one, s in zip(joined, scores, strict=True)]
+    pmfs = _pmfs([one.decision for one in joined], scores)
     lists = {
         "scores": _lists(scores, [len(s) > 0 for s in scores], pa.float32()),
         "pmf": _lists(pmfs, [len(p) > 0 for p in pmfs], pa.float64()),
@@ -245,12 +245,31 @@ def _lesson_row(lesson: Lesson, refused: bool) -> tuple[object, ...]:
     )
 
 
-def _pmf(event: DecisionEvent, scores: np.ndarray) -> np.ndarray:
-    """The probabilities, where they are known and more than one number."""
-    if not len(scores):
-        return np.empty(0)
+def _pmfs(events: Sequence[DecisionEvent], scores: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The probabilities of each decision; those that explored alike at once, to the same bits."""
+    alike: dict[tuple[Exploration, int], list[int]] = {}
+    for place, (event, own) in enumerate(zip(events, scores, strict=True)):
+        alike.setdefault((event.exploration, len(own)), []).append(place)
+    found: list[np.ndarray] = [np.empty(0)] * len(events)
+    for (exploration, size), places in alike.items():
+        if size:
+            for place, pmf in zip(places, _pmf_rows([scores[p] for p in places], exploration), strict=True):
+                found[place] = pmf
+    return found
+
+
+def _pmf_rows(scores: Sequence[np.ndarray], exploration: Exploration) -> list[np.ndarray]:
+    """All at once, or one by one where one of them has none."""
     try:
-        return pmf_of(scores, event.exploration)
+        return list(pmf_of(np.stack(scores), exploration))
+    except PolicyError:
+        return [_pmf(one, exploration) for one in scores]
+
+
+def _pmf(scores: np.ndarray, exploration: Exploration) -> np.ndarray:
+    """The probabilities, where they are known."""
+    try:
+        return pmf_of(scores, exploration)
     except PolicyError:
         return np.empty(0)
 

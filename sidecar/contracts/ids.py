@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import mmh3
 
@@ -62,6 +63,7 @@ def decided_ms(decision_id: str) -> int:
     return int(match[2], 16)
 
 
+@lru_cache(maxsize=1024)  # asked for key and member, one after the other
 def tombstone(decision_id: str) -> tuple[str, str]:
     """Bucket and member under which a finalised id is remembered: 62 bits in an intset of few members.
 

@@ -23,6 +23,7 @@ from sidecar.contracts.scripts.call import Call, text
 BATCH = 64
 """Decisions a call: a script stops the store for everybody, 64 for some milliseconds."""
 
+_KINDS = frozenset(get_args(ExampleKind))
 _MODE_OF_KIND = {"A": "a", "C": "a", "E": "e"}
 
 
@@ -48,8 +49,8 @@ def decode_example(partition: int, stream_id: bytes | str, fields: Mapping[bytes
         BadEvent: the entry is of an unknown kind, or what it holds is not what it should be.
     """
     position, where = text(stream_id), f"entry {text(stream_id)} of partition {partition}"
-    kind, mode, key = (_name(fields.get(field, b"")) for field in (b"k", b"m", b"n"))
-    if kind not in get_args(ExampleKind) or b"d" not in fields:
+    kind, mode, key = _name(fields.get(b"k", b"")), _name(fields.get(b"m", b"")), _name(fields.get(b"n", b""))
+    if kind not in _KINDS or b"d" not in fields:
         raise BadEvent(f"{where} is of kind {fields.get(b'k')!r}, or holds no decision")
     mode = _MODE_OF_KIND.get(kind) or mode or "w"
     if mode not in MODES:

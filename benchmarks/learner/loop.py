@@ -1,0 +1,89 @@
+"""The whole loop, from decisions whose horizon has ended to published weights and Parquet files, beside VW's
+own command-line driver, which learns the same examples from a dsjson file.
+
+Ours reads from the store, joins, decodes, trains, gates, publishes, and writes every row; the processes are
+the platform's own, with a durable store on the same machine. The driver's clock runs inside its process,
+without its start. Both take turns.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow.dataset as ds
+
+from benchmarks.figures import Figure, median_of
+from benchmarks.learner.scene import Scene, scene
+from benchmarks.learner.workload import APP, Workload, dsjson
+from sidecar.contracts.events import DecisionEvent
+
+EXAMPLES = 40_000
+ROUNDS = 3
+GATE = 0.15
+WORKLOAD = Workload(arms=10, partitions=4)
+TOGETHER = ("policy_learner",)
+APART = ("policy_learner", "policy_learner.joiner", "policy_learner.archiver")
+_POLL_S = 0.01
+
+
+def figures() -> list[Figure]:
+    """Examples per second: the learner alone, as ``sidearm up`` starts it, and with joiner and archiver."""
+    events = WORKLOAD.decisions(0, EXAMPLES)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = Path(folder) / "examples.dsjson"
+        catalogue = WORKLOAD.catalogue
+        path.write_text("".join(dsjson(e, catalogue, WORKLOAD.reward_of(n)) for n, e in enumerate(events)))
+        rounds = [
+            (driver(path), whole_loop(events, folder, TOGETHER), whole_loop(events, folder, APART))
+            for _ in range(ROUNDS)
+        ]
+    theirs, together, apart = (EXAMPLES / median_of([one[n] for one in rounds]) for n in range(3))
+    return [
+        _figure("learner.whole_loop_per_s", together, theirs, GATE),
+        _figure("learner.whole_loop_apart_per_s", apart, theirs, None),
+    ]
+
+
+def _figure(name: str, ours: float, theirs: float, gate: float | None) -> Figure:
+    yardstick = "VW's command-line driver, same examples"
+    facts = {"examples": EXAMPLES, "arms": WORKLOAD.arms, "partitions": WORKLOAD.partitions}
+    return Figure(name, ours, "examples/s", theirs, yardstick, at_least=gate, facts=facts)
+
+
+def driver(path: Path) -> float:
+    """Seconds of the driver's own work: a process of its own, timed from inside, without its imports."""
+    program = (
+        "import sys, time; from vowpal_wabbit_next import run_cli_driver\n"
+        "began = time.perf_counter(); run_cli_driver(sys.argv[1:]); print(time.perf_counter() - began)"
+    )
+    options = ["--dsjson", "-d", str(path), "--cb_adf", "-b", "18", "-q", "ca", "--quiet", "--chain_hash"]
+    command = [sys.executable, "-c", program, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def whole_loop(events: list[DecisionEvent], folder: str, modules: tuple[str, ...]) -> float:
+    """Seconds from the end of all horizons until the last example is published and the last row on disk."""
+    archiver = "apart" if "policy_learner.archiver" in modules else "here"
+    settings = {"archiver": archiver, "archive_every_s": 1.0, "status_every_s": 0.2}
+    with scene(WORKLOAD, Path(folder) / "s", **settings) as stage:
+        stage.decide(events)
+        stage.reward(events, 0)
+        for module in modules:
+            stage.start(module)
+        stage.wait(lambda: stage.status("state") == "running", "the start", _POLL_S)
+        began = time.perf_counter()
+        stage.pass_horizon()
+        stage.wait(lambda: stage.published() == len(events), "learning", _POLL_S)
+        stage.wait(lambda: _rows(stage) == len(events), "archiving", _POLL_S)
+        return time.perf_counter() - began
+
+
+def _rows(stage: Scene) -> int:
+    """Rows on disk."""
+    folder = stage.data.log(APP) / "decisions"
+    return ds.dataset(folder, format="parquet", partitioning="hive").count_rows() if folder.exists() else 0
