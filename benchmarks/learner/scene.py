@@ -109,6 +109,11 @@ class Scene:
                 raise RuntimeError(f"{what} took longer than {_DEADLINE_S:g} s")
             time.sleep(poll_s)
 
+    def cpu_s(self) -> dict[str, float]:
+        """Seconds of processor time that each process has had so far."""
+        pids = {name: child.pid for name, child in self._children.items()} | {"store": self.store.pid}
+        return {name: _cpu_s(pid) for name, pid in pids.items()}
+
     def close(self) -> None:
         """Stop everything."""
         for child in reversed(self._children.values()):
@@ -143,6 +148,11 @@ def scene(workload: Workload, root: Path, **learner: object) -> Iterator[Scene]:
                 made.close()
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def used_memory(client: redis.Redis) -> int:
