@@ -17,9 +17,10 @@ import msgspec
 from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
 from policy_learner.garbage import search_less
+from policy_learner.isolated_trainer import IsolatedTrainers
 from policy_learner.metrics import LearnerMetrics
 from policy_learner.run import run
-from policy_learner.settings import learner_settings
+from policy_learner.settings import LearnerSettings, learner_settings
 from policy_learner.state import Deps
 from sidecar.contracts.application import load_application
 from sidecar.contracts.errors import BadSettings, ContractError
@@ -69,7 +70,12 @@ def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
     metrics = LearnerMetrics()
     if settings.metrics_port:
         metrics.serve(settings.metrics_host, settings.metrics_port)
-    return Deps(application, settings, data, Scripts.on(client), time.monotonic, metrics.show)
+    trainers = _trainers(settings, data.checkpoints(application.name)) if settings.isolate_trainer else None
+    return Deps(application, settings, data, Scripts.on(client), time.monotonic, metrics.show, trainers)
+
+
+def _trainers(settings: LearnerSettings, folder: Path) -> IsolatedTrainers:
+    return IsolatedTrainers(folder / "attempts", settings.trainer_patience_s)
 
 
 def _say(error: Exception, code: int) -> int:

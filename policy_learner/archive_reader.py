@@ -15,11 +15,11 @@ from policy_learner.errors import CannotRebuild
 from policy_learner.rows import VersionEntry, version_entries
 from policy_learner.segments import Position, read, view
 from policy_learner.stretches import Stretches
-from policy_learner.teaching import FINAL, NEVER, WAIT, Teaching, effect_of
+from policy_learner.teaching import FINAL, NEVER, WAIT, Effect, Teaching, effect_of
 from sidecar.contracts.events import decode_decision
 
-_ROWS = ("event", "reward", "reward_source_n", "mode", "activated")
-_LESSONS = ("event", "reward", "kind")
+_ROWS = ("event", "reward", "reward_source_n", "mode", "activated", "learn")
+_LESSONS = ("event", "reward", "kind", "learn")
 
 
 class LogReader:
@@ -83,19 +83,21 @@ def _in_order(positions: Sequence[Position], taught: Sequence[Teaching]) -> list
 def _of_rows(table: pa.Table) -> Iterator[Teaching]:
     modes, activated = _column(table, "mode"), _column(table, "activated")
     counts = table["reward_source_n"].to_pylist()
-    for event, reward, mode, active, count in zip(*_basis(table), modes, activated, counts, strict=True):
+    rows = zip(*_basis(table), modes, activated, counts, strict=True)
+    for event, reward, learnt, mode, active, count in rows:
         effect = effect_of(NEVER if active is False else FINAL, mode or WAIT, count > 0)
-        yield Teaching(decode_decision(event), reward, effect)
+        yield Teaching(decode_decision(event), reward, effect if learnt else Effect.NONE)
 
 
 def _of_lessons(table: pa.Table) -> Iterator[Teaching]:
-    for event, reward, kind in zip(*_basis(table), table["kind"].to_pylist(), strict=True):
-        yield Teaching(decode_decision(event), reward, effect_of(kind, "", True))
+    for event, reward, learnt, kind in zip(*_basis(table), table["kind"].to_pylist(), strict=True):
+        yield Teaching(decode_decision(event), reward, effect_of(kind, "", True) if learnt else Effect.NONE)
 
 
-def _basis(table: pa.Table) -> tuple[list[bytes], list[float]]:
-    """Events, and rewards: what was no number is refused again, as it was."""
-    return table["event"].to_pylist(), table["reward"].fill_null(math.nan).to_pylist()
+def _basis(table: pa.Table) -> tuple[list[bytes], list[float], list[bool]]:
+    """Events, rewards, and whether they were learnt: what was refused is not tried again, it may kill."""
+    rewards = table["reward"].fill_null(math.nan).to_pylist()
+    return table["event"].to_pylist(), rewards, table["learn"].to_pylist()
 
 
 def _column(table: pa.Table, name: str) -> list[Any]:

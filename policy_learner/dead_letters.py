@@ -10,8 +10,9 @@ from typing import cast
 import redis
 
 from policy_learner.positions import START
+from policy_learner.source import Lesson
 from policy_learner.streams import Entry, Wanted, read_all_after
-from policy_learner.teaching import ASSUMED, EARLIEST, WAIT
+from policy_learner.teaching import ASSUMED, EARLIEST, WAIT, Effect, Teaching
 from sidecar.contracts.events import JoinedDecision
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import text
@@ -42,6 +43,15 @@ class _Letters:
         if self.holds(joined.partition, joined.position):
             return True
         return joined.mode != WAIT and joined.decision.decision_id.encode() in self._decisions
+
+    def still_taught(self, lessons: Sequence[Lesson]) -> list[Teaching]:
+        """What entries teach, but for those that were refused: what killed VW once is not tried again."""
+        if not self._positions:
+            return [lesson.taught for lesson in lessons]
+        return [
+            lesson.taught._replace(effect=Effect.NONE) if self.refuses(lesson.joined) else lesson.taught
+            for lesson in lessons
+        ]
 
     def _know(self, partition: int, entry: Entry) -> None:
         position, fields = entry

@@ -12,6 +12,8 @@
         ├── CannotRebuild       the published weights cannot be had again from checkpoint and log
         │   └── BadBase             a model trained again from the log is not there, or not one to go on from
         ├── TrainerPoisoned     an example left state behind that is not finite
+        │   └── ExampleKills        an example ended the process that runs VW, time and again
+        ├── TrainerLost         the process that runs VW cannot be kept alive
         ├── BrokenChain         the log's files do not follow one another
         └── BadArchive          a row or file of the log is not what it claims to be
 
@@ -73,6 +75,25 @@ class TrainerPoisoned(LearnerError):
     def __init__(self, decision_id: str, place: int, expected: Foreseen) -> None:
         super().__init__(f"{decision_id}, example {place} of its batch, left a state that is not finite")
         self.decision_id, self.place, self.expected = decision_id, place, expected
+
+
+class ExampleKills(TrainerPoisoned):
+    """An example ended the process that runs VW as often as it was allowed to. The trainer stands before it.
+
+    Attributes:
+        reason: how it ended.
+    """
+
+    def __init__(self, decision_id: str, place: int, expected: Foreseen, reason: str) -> None:
+        super().__init__(decision_id, place, expected)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.decision_id}, example {self.place} of its batch: VW {self.reason}, again and again"
+
+
+class TrainerLost(LearnerError, OSError):
+    """The process that runs VW ends whatever is done. Nothing is lost: a later attempt goes on from here."""
 
 
 class BrokenChain(LearnerError):

@@ -22,6 +22,7 @@ Moment = Literal[
     "resumed",
     "finalised",
     "orphans given up",
+    "attempt noted",
     "learnt",
     "buried",
     "gated",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from policy_learner.trainer import Example, Trainer
+from policy_learner.trainer import Example
+from policy_learner.trainers import AnyTrainer
 from sidecar.contracts.learner_report import Verdict
 from sidecar.contracts.weights import Weights, WeightValues
 from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
@@ -27,17 +28,17 @@ def judge_values(values: WeightValues, largest_allowed: float) -> Verdict:
 
 
 def judge_parity(
-    before: Verdict, weights: Weights, trainer: Trainer, sample: Sequence[Example], tolerance: float
+    before: Verdict, weights: Weights, trainer: AnyTrainer, sample: Sequence[Example], tolerance: float
 ) -> Verdict:
     """Whether the sidecar's score of every arm of the sample is the trainer's prediction."""
     absolute = Weights(weights.header, np.abs(weights.values))
     tables: dict[int, ArmTable] = {}
     worst = 0.0
-    for example in sample:
+    for example, predicted in zip(sample, trainer.predict_each(sample), strict=True):
         if id(example.arms) not in tables:  # decisions of one catalogue have the same arms
             tables[id(example.arms)] = compile_arms(example.arms)
         row = RowInput(compile_context(example.event.context), tables[id(example.arms)])
-        worst = max(worst, disparity(row, weights, absolute, trainer.predict(example)))
+        worst = max(worst, disparity(row, weights, absolute, predicted))
     reason = "" if worst <= tolerance else f"sidecar and trainer differ by {worst:g}; legal is {tolerance:g}"
     return Verdict(not reason, reason, before.not_finite, before.largest_weight, worst, len(sample))
 

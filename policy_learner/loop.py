@@ -40,7 +40,10 @@ def step(learner: Learner) -> int:
     """
     done = finalise(learner)
     chunks = read(learner)
-    learn(learner, chunks)
+    begin(learner, chunks)
+    if is_behind(learner, chunks) and not learner.figures.archive_error:
+        done += archive(learner)  # while a trainer in a process of its own is busy
+    learn(learner)
     done += rebase(learner, chunks)
     if publish_is_due(learner):
         begun = learner.deps.clock()
@@ -67,6 +70,8 @@ def read(learner: Learner) -> list[Chunk]:
     """What was finalised since, partition by partition. Nothing while a version is not known to stand."""
     resend(learner)
     bury(learner)
+    if learner.progress.begun:  # an error came between
+        return list(learner.progress.begun)
     return read_blocks(learner) if block_is_due(learner) else []
 
 
@@ -90,14 +95,22 @@ def block_of(deps: Deps) -> int:
     return deps.application.model.shuffle or deps.settings.read_batch
 
 
-def learn(learner: Learner, chunks: Sequence[Chunk]) -> None:
-    """Train on every example once, in an order that is written down."""
-    progress, shuffled = learner.progress, bool(learner.deps.application.model.shuffle)
-    for chunk in chunks:
-        batch = Batch(chunk.partition, chunk.first, chunk.last, shuffled)
-        trained = learner.training.train(batch, [lesson.taught for lesson in chunk.lessons])
+def begin(learner: Learner, chunks: Sequence[Chunk]) -> None:
+    """Hand the examples to the trainer, in an order that will be written down."""
+    begun = learner.progress.begun
+    for chunk in chunks[len(begun) :]:
+        learner.training.begin(_batch(learner, chunk), learner.dead_letters.still_taught(chunk.lessons))
+        begun.append(chunk)
+
+
+def learn(learner: Learner) -> None:
+    """Train on every example that was handed over, once."""
+    progress = learner.progress
+    while progress.begun:
+        chunk, trained = progress.begun[0], learner.training.finish()
+        progress.begun.pop(0)
         if trained.effects:
-            progress.batches.append(batch)
+            progress.batches.append(_batch(learner, chunk))
             progress.since += trained.effects
         progress.positions[chunk.partition] = chunk.last
         refused = [(chunk.lessons[place].entry, reason) for place, reason in trained.refused]
@@ -216,7 +229,8 @@ def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
     while step(learner) and in_time():
         pass
     while in_time() and (chunks := read_blocks(learner)):
-        learn(learner, chunks)
+        begin(learner, chunks)
+        learn(learner)
     if learner.progress.since:
         publish(learner, gate(learner))
     while archive(learner):
@@ -244,6 +258,10 @@ def _hand_over(learner: Learner, candidate: Candidate) -> None:
     progress.outstanding = learner.publisher.publication_of(record, candidate.batches, base)
     resend(learner)
     checkpoint(learner, now=True)
+
+
+def _batch(learner: Learner, chunk: Chunk) -> Batch:
+    return Batch(chunk.partition, chunk.first, chunk.last, bool(learner.deps.application.model.shuffle))
 
 
 def _judge(learner: Learner, training: Training) -> tuple[Verdict, Record | None]:

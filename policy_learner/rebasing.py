@@ -148,7 +148,7 @@ class Rebasing:
             state = rebases.load(past.log_folder, offer.base).state
             if len(state.positions) != past.application.partitions:
                 raise BadBase(f"it is of {len(state.positions)} partitions")
-            training = Training.of(past.application, past.catalogues, state)
+            training = Training.of(past.application, past.catalogues, state, trainers=past.trainers)
         except (BadBase, BadCheckpoint) as error:
             log.error("base %s is refused: %s", offer.base, error)
             self._settle(Outcome(offer=offer, reason=str(error)))

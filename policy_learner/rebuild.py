@@ -23,6 +23,7 @@ from policy_learner.positions import START, order
 from policy_learner.rows import VersionEntry
 from policy_learner.source import lessons_of
 from policy_learner.streams import read_after, read_between
+from policy_learner.trainers import Trainers
 from policy_learner.training import Training
 from sidecar.contracts.application import Application
 from sidecar.contracts.keys import Keys, weights, weights_log
@@ -68,6 +69,8 @@ class Past:
     dead_letters: DeadLetters
     sample: GateSample | None = None
     """Filled by what is trained again."""
+    trainers: Trainers | None = None
+    """Makes the model's trainer; in this process by default."""
 
     @property
     def name(self) -> str:
@@ -105,7 +108,9 @@ def begin_anew(past: Past, published: Published) -> Resumed:
     """An untrained model that goes on where the published one stood, with a checkpoint that says so."""
     folder, partitions = past.data.checkpoints(past.name), past.application.partitions
     positions = (*published.positions[:partitions], *[START] * (partitions - len(published.positions)))
-    training = Training(past.application, past.catalogues, trained=positions, sample=past.sample)
+    training = Training(
+        past.application, past.catalogues, trained=positions, sample=past.sample, trainers=past.trainers
+    )
     saved = Checkpoint(
         version=max(published.version, checkpoint.newest_version(folder)),
         epoch=0,
@@ -199,7 +204,7 @@ def train_batch(past: Past, training: Training, reader: LogReader, batch: Batch)
     if not entries or (entries[0][0], entries[-1][0]) != (batch.first, batch.last):
         return training.train(batch, reader.examples(batch.partition, batch.first, batch.last)).effects
     lessons = lessons_of(keys, entries, past.application.reward)
-    trained = training.train(batch, [lesson.taught for lesson in lessons])
+    trained = training.train(batch, past.dead_letters.still_taught(lessons))
     for place, reason in trained.refused:
         past.dead_letters.bury(keys, lessons[place].entry, reason)
     return trained.effects
@@ -208,7 +213,8 @@ def train_batch(past: Past, training: Training, reader: LogReader, batch: Batch)
 def _taken_over(past: Past, name: str) -> tuple[Training, tuple[str, ...]]:
     """A base as it was handed over, and up to where everything had had its effect on it."""
     state = rebases.load(past.log_folder, name).state
-    return Training.of(past.application, past.catalogues, state, past.sample), state.positions
+    training = Training.of(past.application, past.catalogues, state, past.sample, past.trainers)
+    return training, state.positions
 
 
 def _is_calibrated(training: Training, entry: VersionEntry) -> bool:
@@ -218,8 +224,8 @@ def _is_calibrated(training: Training, entry: VersionEntry) -> bool:
 
 def _restored(past: Past, saved: Checkpoint | None) -> Training:
     if saved is None:
-        return Training(past.application, past.catalogues, sample=past.sample)
-    return Training.of(past.application, past.catalogues, saved, past.sample)
+        return Training(past.application, past.catalogues, sample=past.sample, trainers=past.trainers)
+    return Training.of(past.application, past.catalogues, saved, past.sample, past.trainers)
 
 
 def _differs(training: Training, last: VersionEntry, published: Published) -> bool:

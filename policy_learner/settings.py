@@ -130,6 +130,12 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """File of a model to begin with where nothing was learnt yet, relative to the application's
     folder: a weights record (`sidearm models export`), or a checkpoint or base of the same `[model]`, with
     which its rates go on too. It is published as the first version. Empty: the model begins untrained."""
+    isolate_trainer: bool = True
+    """True: Vowpal Wabbit runs in a process of its own, so that an example which crashes or hangs it is put
+    with the dead letters after three times and the learner goes on. False: it runs in the learner's."""
+    trainer_patience_s: Seconds = 30.0
+    """Seconds that this process may take for a few hundred examples before it is taken for hung, killed and
+    started again. Longer than they take on a machine that is very busy."""
     cold_start: bool = False
     """True: when the published weights cannot be rebuilt, begin with an untrained model instead of refusing
     to start. What was learnt so far is forgotten, and ``sidearm replay`` will say so."""

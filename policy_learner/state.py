@@ -21,9 +21,11 @@ from policy_learner.publish import Publisher
 from policy_learner.rebasing import Rebasing
 from policy_learner.rebuild import Past, resume
 from policy_learner.settings import LearnerSettings
+from policy_learner.source import Chunk
 from policy_learner.status import Status
 from policy_learner.streams import Entry
 from policy_learner.timing import Clock, Every
+from policy_learner.trainers import Trainers
 from policy_learner.training import Training
 from policy_learner.warm_start import begin_warm
 from sidecar.contracts.application import Application
@@ -43,6 +45,8 @@ class Deps(NamedTuple):
     clock: Clock
     show: Callable[[Status], None] = lambda status: None
     """Told every status, beside the store."""
+    trainers: Trainers | None = None
+    """Makes the model's trainer; in this process by default."""
 
 
 class Timers(NamedTuple):
@@ -65,6 +69,8 @@ class Progress:
     """Epoch of the learner that published it."""
     positions: list[str]
     """Everything up to here was read and, where it teaches anything, trained on; one for each partition."""
+    begun: list[Chunk] = field(default_factory=list)
+    """Handed to the trainer, and not known to be learnt."""
     batches: list[Batch] = field(default_factory=list)
     """Trained on since the last version, in order."""
     since: int = 0
@@ -139,7 +145,7 @@ def open_learner(deps: Deps) -> Learner:
     partitions = [Keys(application.name, partition) for partition in range(application.partitions)]
     dead_letters = DeadLetters(client, partitions)
     sample = GateSample(settings.gate_window_examples, settings.gate_compared, application.model)
-    past = Past(client, application, deps.data, catalogues, dead_letters, sample)
+    past = Past(client, application, deps.data, catalogues, dead_letters, sample, deps.trainers)
     begin_warm(past, settings.warm_start)
     resumed = resume(past, settings.cold_start)
     reached("resumed")

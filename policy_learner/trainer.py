@@ -29,6 +29,7 @@ from policy_learner.vw_format import (
     Foreseen,
     arm_line,
     check_arms,
+    check_correction,
     context_line,
     corrected,
     packed,
@@ -37,7 +38,7 @@ from policy_learner.vw_format import (
 )
 from policy_learner.vw_options import begin_with, identity_of, options_of
 from sidecar.contracts.application import Arm, ModelConfig
-from sidecar.contracts.errors import BadEvent, BadWeights
+from sidecar.contracts.errors import BadWeights
 from sidecar.contracts.weights import Weights
 
 __all__ = ["Example", "Foreseen", "Trainer"]
@@ -113,6 +114,10 @@ class Trainer:
     def predict(self, example: Example) -> Float32s:
         """VW's own scores of an example's arms, reward-signed: what the gate compares with the sidecar's."""
         return self.predict_text(context_line(example.event.context), example.arms)
+
+    def predict_each(self, examples: Sequence[Example]) -> list[Float32s]:
+        """The same for several."""
+        return [self.predict(example) for example in examples]
 
     def predict_text(self, context: str, arms: tuple[Arm, ...]) -> Float32s:
         """VW's own scores of arms in a context that was written as text before, reward-signed."""
@@ -198,11 +203,7 @@ class Trainer:
         return [self._parsed.get(arm) for arm in arms]
 
     def _checked(self, example: Example) -> ExampleText:
-        if example.correction and self._model.cb_type != "mtr":
-            raise BadEvent(
-                f"{example.event.decision_id} is a correction: cb_type {self._model.cb_type} cannot learn it,"
-                " mtr can"
-            )
+        check_correction(example, self._model.cb_type)
         if example.arms not in self._parsed_sets:
             check_arms(example.arms)
             for arm in example.arms:

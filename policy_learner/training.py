@@ -7,7 +7,9 @@ stretches of the log give the same weights, to the last bit.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +26,7 @@ from policy_learner.rows import is_learnt
 from policy_learner.shuffling import order_of
 from policy_learner.teaching import TRAINED, Effect, Teaching
 from policy_learner.trainer import Example, Foreseen, Trainer
+from policy_learner.trainers import AnyTrainer, LearnsAhead, Trainers
 from policy_learner.watching import as_served, is_watchable, some_of
 from sidecar.contracts.application import Application
 from sidecar.contracts.calibration import Calibration
@@ -78,6 +81,28 @@ class _Asked(NamedTuple):
     """Could not even be made an example."""
 
 
+@dataclass
+class _Begun:
+    """A batch on its way."""
+
+    batch: Batch
+    lessons: Sequence[Teaching]
+    asked: _Asked
+    foreseen: Foreseen = field(default_factory=lambda: Foreseen([], []))
+    """Of those that were learnt."""
+    spoilt: dict[int, str] = field(default_factory=dict)
+    """Place among the examples, and why that one was not learnt."""
+    at: int | None = None
+    """The next one to be learnt, where they are learnt one by one."""
+    _alone: list[Example] = field(default_factory=list)
+
+    def alone(self, place: int) -> list[Example]:
+        """One example as a call of its own: the same object when it is asked for again."""
+        if not (self._alone and self._alone[0] is self.asked.examples[place]):
+            self._alone = [self.asked.examples[place]]
+        return self._alone
+
+
 class Training:
     """A trainer, and how far it has come.
 
@@ -89,20 +114,23 @@ class Training:
         examples: trained on so far.
         sample: the gate's, if it wants one.
         watched: examples that the metrics have seen so far; None: all of them.
+        trainers: makes the untrained one; in this process by default.
     """
 
     def __init__(
         self,
         application: Application,
         catalogues: Catalogues,
-        trainer: Trainer | None = None,
+        trainer: AnyTrainer | None = None,
         trained: Sequence[str] = (),
         examples: int = 0,
         sample: GateSample | None = None,
         watched: int | None = None,
+        trainers: Trainers | None = None,
     ) -> None:
         self._model, self._arms = application.model, ArmSets(catalogues)
-        self.trainer = trainer or Trainer(application.model)
+        self.trainer: AnyTrainer = trainer or (trainers or Trainer)(application.model)
+        self._begun: deque[_Begun] = deque()
         self.trained = list(trained) or [START] * application.partitions
         self.examples = examples
         self.watched = examples if watched is None else watched
@@ -119,13 +147,14 @@ class Training:
         catalogues: Catalogues,
         saved: Checkpoint,
         sample: GateSample | None = None,
+        trainers: Trainers | None = None,
     ) -> Training:
         """As it was when the checkpoint was made.
 
         Raises:
             BadCheckpoint: it is of another model.
         """
-        trainer = Trainer.restore(application.model, saved.state)
+        trainer = (trainers or Trainer).restore(application.model, saved.state)
         training = cls(application, catalogues, trainer, saved.trained, saved.examples, sample, saved.watched)
         training.progressive.restore(saved.progressive)
         if saved.calibration:
@@ -134,15 +163,40 @@ class Training:
 
     def train(self, batch: Batch, lessons: Sequence[Teaching]) -> Trained:
         """Train on a stretch of the log, in order or shuffled: all of it has its effect, or this raised."""
+        self.begin(batch, lessons)
+        return self.finish()
+
+    def begin(self, batch: Batch, lessons: Sequence[Teaching]) -> None:
+        """Begin with a stretch of the log; a trainer in a process of its own is busy with it from now on."""
         asked = self._asked(batch, lessons)
-        foreseen, spoilt = self._learn(asked.examples)
+        if asked.examples and isinstance(self.trainer, LearnsAhead):
+            try:
+                self.trainer.ahead(asked.examples)
+            except BadEvent:
+                asked = self._without_bad(asked)
+                if asked.examples:
+                    self.trainer.ahead(asked.examples)
+        self._begun.append(_Begun(batch, lessons, asked))
+
+    def finish(self) -> Trained:
+        """Wait until the stretch that was begun first has had its effect; after an error, call again."""
+        begun = self._begun[0]
+        self._learn(begun)
+        self._begun.popleft()
+        return self._seen(begun)
+
+    def _seen(self, begun: _Begun) -> Trained:
+        """What was learnt is counted, and what is known of it shown to the metrics."""
+        batch, lessons, asked, spoilt = begun.batch, begun.lessons, begun.asked, begun.spoilt
         done = [n for n in range(len(asked.examples)) if n not in spoilt]
-        self._note(batch, [asked.examples[n] for n in done], asked.watched)
+        gone = {asked.examples[n].event.decision_id for n in spoilt}
+        watched = [one for one in asked.watched if one.event.decision_id not in gone]
+        self._note(batch, [asked.examples[n] for n in done], watched)
         told = [at for at, n in enumerate(done) if lessons[asked.places[n]].effect is Effect.LEARNT]
-        self._watch(batch, [self.latest[at] for at in told], some_of(foreseen, told))
-        self._watch(batch, asked.watched, as_served(asked.watched))
+        self._watch(batch, [self.latest[at] for at in told], some_of(begun.foreseen, told))
+        self._watch(batch, watched, as_served(watched))
         refused = [*asked.refused, *(Refused(asked.places[n], reason) for n, reason in spoilt.items())]
-        return Trained(len(done), sorted(refused), len(asked.watched))
+        return Trained(len(done), sorted(refused), len(watched))
 
     def _asked(self, batch: Batch, lessons: Sequence[Teaching]) -> _Asked:
         """What of a batch is to be learnt, in which order, and what is to be watched."""
@@ -196,30 +250,47 @@ class Training:
         weights = 1.0 / np.array([one.event.inclusion_probability for one in examples])
         self.calibrating.observe(np.array(foreseen.shown), rewards, weights)
 
-    def _learn(self, examples: Sequence[Example]) -> tuple[Foreseen, dict[int, str]]:
-        """Learn all at once; where one is poison, the rest one by one.
-
-        Returns:
-            What was foreseen of those that were learnt; place and reason of those that were refused.
-        """
-        try:
-            return (self.trainer.learn(examples) if examples else Foreseen([], [])), {}
-        except TrainerPoisoned as error:
-            foreseen, later = self._learn_singly(examples, error.place + 1)
-            error.expected.extend(foreseen)
-            return error.expected, {error.place: str(error)} | later
-        except BadEvent:
-            return self._learn_singly(examples, 0)
-
-    def _learn_singly(self, examples: Sequence[Example], start: int) -> tuple[Foreseen, dict[int, str]]:
-        foreseen = Foreseen([], [])
-        refused: dict[int, str] = {}
-        for place in range(start, len(examples)):
+    def _without_bad(self, asked: _Asked) -> _Asked:
+        """The same, with what would poison the model among the refused."""
+        kept = _Asked([], [], asked.watched, asked.refused)
+        for example, place in zip(asked.examples, asked.places, strict=True):
             try:
-                foreseen.extend(self.trainer.learn([examples[place]]))
-            except (BadEvent, TrainerPoisoned) as error:
-                refused[place] = str(error)
-        return foreseen, refused
+                self.trainer.check(example)
+            except BadEvent as error:
+                kept.refused.append(Refused(place, str(error)))
+                continue
+            kept.examples.append(example)
+            kept.places.append(place)
+        return kept
+
+    def _learn(self, begun: _Begun) -> None:
+        """Learn all at once; where one is poison, the rest one by one. After an error it goes on there."""
+        examples = begun.asked.examples
+        if begun.at is None:
+            try:
+                begun.foreseen.extend(self.trainer.learn(examples) if examples else Foreseen([], []))
+                return
+            except TrainerPoisoned as error:
+                begun.foreseen.extend(error.expected)
+                begun.spoilt[error.place] = str(error)
+                begun.at = error.place + 1
+            except BadEvent:
+                begun.at = 0
+        while begun.at < len(examples):
+            self._learn_one(begun, begun.at)
+            begun.at += 1
+
+    def _learn_one(self, begun: _Begun, place: int) -> None:
+        example = begun.asked.examples[place]
+        if example.correction and any(
+            begun.asked.examples[n].event.decision_id == example.event.decision_id for n in begun.spoilt
+        ):
+            begun.spoilt[place] = f"{example.event.decision_id}: what it corrects was refused"
+            return
+        try:
+            begun.foreseen.extend(self.trainer.learn(begun.alone(place)))
+        except (BadEvent, TrainerPoisoned) as error:
+            begun.spoilt[place] = str(error)
 
     def succeed(self, other: Training) -> None:
         """Take the place of another: its gate's sample goes on, and what counts examples never falls."""

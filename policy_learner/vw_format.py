@@ -141,6 +141,18 @@ def check_arms(arms: tuple[Arm, ...]) -> None:
         raise BadEvent(f"of {len(arms)} arms some stand twice: ids must differ")
 
 
+def check_correction(example: Example, cb_type: str) -> None:
+    """Refuse a correction where it is none.
+
+    Raises:
+        BadEvent: the reduction does not minimise a squared loss.
+    """
+    if example.correction and cb_type != "mtr":
+        raise BadEvent(
+            f"{example.event.decision_id} is a correction: cb_type {cb_type} cannot learn it, mtr can"
+        )
+
+
 def arm_line(arm: Arm) -> str:
     """An arm's features, without a label.
 
