@@ -28,6 +28,8 @@ from decision_service.scoring import Scorer
 from decision_service.telemetry import Telemetry
 from decision_service.times import utc
 from sidecar.contracts.application import Application, Exploration
+from sidecar.contracts.arm_features import Columns
+from sidecar.contracts.base_model import BaseColumn
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.ids import new_decision_id, partition_of_session
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
@@ -159,6 +161,8 @@ class Scored(Struct, frozen=True):
     """The reward to be expected of each, in their order; None when nobody asked, or knew."""
     ranks: Scores | None = None
     """How each score compares with those of arms shown lately; None likewise."""
+    base: BaseColumn | None = None
+    """What the base model said, and the model saw; None where there is none."""
 
 
 async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
@@ -171,12 +175,14 @@ async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
         if values.shape != (len(arms.ids),) or not np.isfinite(values).all():
             raise SidecarFailed(f"{values.shape[0]} scores for {len(arms.ids)} arms, or not all finite")
         expected, ranks = (meaning(column, len(arms.ids)) for column in (scores.expected, scores.ranks))
+        if scores.base is not None:
+            meaning(scores.base.scores, len(arms.ids))
     except (SidecarFailed, TimeoutError, ValueError) as error:
         decider.telemetry.backstop(error)
         zeros = np.zeros(len(arms.ids), dtype="<f4")
         return Scored(zeros, BACKSTOP, "fallback", "backstop", 0, cold=False)
-    version, cold = scores.model_version, scores.cold
-    return Scored(values, decider.exploration, "model", "champion", version, cold, expected, ranks)
+    version, cold, base = scores.model_version, scores.cold, scores.base
+    return Scored(values, decider.exploration, "model", "champion", version, cold, expected, ranks, base)
 
 
 def meaning(column: bytes, n_arms: int) -> Scores | None:
@@ -229,7 +235,7 @@ def event_of(
         model_version=scored.model_version,
         catalogue=decider.shelf.catalogue.version,
         context=found.context,
-        outcomes=found.outcomes,
+        outcomes=found.outcomes | base_outcome(scored),
         arms=arms.logged,
         given_arms=arms.given,
         scores=scored.values.tobytes(),
@@ -244,12 +250,22 @@ def event_of(
         limit=len(arms.ids) if request.limit == "all" else request.limit,
         excluded=arms.excluded,
         cold=scored.cold,
-        arm_features=found.arm_features,
+        arm_features=found.arm_features | base_features(scored),
         arm_outcomes=found.arm_outcomes,
         deferred=request.deferred,
         expected=None if scored.expected is None else float(scored.expected[choice.index]),
         rank=None if scored.ranks is None else float(scored.ranks[choice.index]),
     )
+
+
+def base_outcome(scored: Scored) -> dict[str, str]:
+    """Which base model's scores are among the arms' features."""
+    return {} if scored.base is None else {scored.base.feature: scored.base.outcome}
+
+
+def base_features(scored: Scored) -> Columns:
+    """Those scores: the model has seen them, so whoever learns from the decision must."""
+    return {} if scored.base is None else {scored.base.feature: scored.base.scores}
 
 
 _FIRST_FORM = ("session_id", "unit_id", "decision_id", "context", "arms", "exclude", "limit", "deadline_ms")

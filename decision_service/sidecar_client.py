@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from decision_service.errors import SidecarFailed
 from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.base_model import BaseColumn, columns_of
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.wire import (
     SCORE_PATH,
@@ -41,6 +42,8 @@ class RowScores(Struct, frozen=True):
     """float32 likewise: the reward to be expected; empty when it was not asked for, or is not known."""
     ranks: bytes = b""
     """float32 likewise: the share of arms shown lately that were scored no higher."""
+    base: BaseColumn | None = None
+    """What the base model said, if there is one."""
 
 
 class SidecarClient:
@@ -125,7 +128,13 @@ def _scored(response: ScoreResponse, rows: int) -> list[RowScores]:
     if len(response.rows) != rows:
         raise SidecarFailed(f"{rows} rows in, {len(response.rows)} rows out")
     version, cold = response.model_version, response.cold
-    return [RowScores(row.scores, version, cold, row.expected, row.ranks) for row in response.rows]
+    bases = columns_of(response)
+    if len(bases) != rows:
+        raise SidecarFailed(f"{rows} rows in, {len(bases)} scores of the base model out")
+    return [
+        RowScores(row.scores, version, cold, row.expected, row.ranks, base)
+        for row, base in zip(response.rows, bases, strict=True)
+    ]
 
 
 async def _connect(socket: str) -> _Connection:

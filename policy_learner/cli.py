@@ -83,6 +83,7 @@ _COUNTED = {
     "decisions": "decisions in the log",
     "drawn": "drawn again",
     "scored": "scored again",
+    "based": "scored again by their base model",
     "imported": "imported: another system drew",
     "certain": "answered with certainty: nothing to draw",
     "versions": "versions of the weights trained again",

@@ -184,6 +184,51 @@ def forget_command(version: Version, app: AppFolder = _SHOP, data: DataOption = 
     typer.echo(f"version {version} is not kept any more")
 
 
+@app.command("base")
+def base_command(
+    source: Annotated[
+        str, typer.Argument(help="A version that is kept, or the file of a weights record; empty: only look.")
+    ] = "",
+    app: AppFolder = _SHOP,
+    data: DataOption = _DATA,
+    none: Annotated[bool, typer.Option("--none", help="Score without a base model again.")] = False,
+) -> None:
+    """Say which model's score is a feature of every arm (`[model.base]`), or show which one it is."""
+    from policy_learner.base_models import has_learnt_from, install, installed, remove
+    from sidecar.contracts.weights import decode_weights
+
+    with _opened(app, data) as opened:
+        if none:
+            removed = remove(opened.client, opened.name)
+            typer.echo("no base model any more" if removed else "there was no base model")
+            return
+        if source:
+            record, note = _record_of(opened, source)
+            log = opened.data.log(opened.name)
+            name = install(opened.client, opened.application, log, record, note)
+            base = opened.application.model.base
+            if base and has_learnt_from(decode_weights(record), base.feature):
+                typer.echo(f"note: it has learnt from {base.feature} itself, and will miss it", err=True)
+            typer.echo(f"base model {name}, {note}: its score is a feature of every arm from now on")
+            return
+        found = installed(opened.client, opened.name)
+        typer.echo("no base model" if found is None else f"base model {found.name}, {found.note}")
+
+
+def _record_of(opened: Opened, source: str) -> tuple[bytes, str]:
+    """A weights record and where it is from.
+
+    Raises:
+        BadModel: it is neither a file nor a version that is kept.
+    """
+    from policy_learner.model_shelf import read_model
+    from sidecar.contracts.models import version_of
+
+    if Path(source).is_file():
+        return Path(source).read_bytes(), Path(source).name
+    return read_model(opened.client, opened.name, version_of(source))[1], f"version {source}"
+
+
 @app.command("backup")
 def backup_command(
     to: Annotated[str, typer.Option(help="A folder, or an address such as s3://bucket/prefix.")],

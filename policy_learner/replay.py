@@ -26,10 +26,12 @@ from policy_learner.chain import dataset_folder
 from policy_learner.errors import BadArchive, BrokenChain, CannotRebuild
 from policy_learner.imported import ImportedModels
 from policy_learner.positions import START, order
+from policy_learner.replayed_bases import ReplayedBases
 from policy_learner.rows import VersionEntry
 from policy_learner.segments import Segment, read, view
 from policy_learner.training import Training
 from sidecar.contracts.application import Application
+from sidecar.contracts.base_model import models_in
 from sidecar.contracts.errors import BadWeights, SidearmError
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.layout import DataFolder
@@ -52,7 +54,7 @@ class Mismatch(NamedTuple):
     """Something that came out another way."""
 
     what: str
-    """``row``, ``draw``, ``score``, ``pmf``, ``weights``, ``chain``."""
+    """``row``, ``draw``, ``score``, ``pmf``, ``weights``, ``base``, ``chain``."""
     name: str
     """The decision, the version, or the file."""
     detail: str
@@ -63,7 +65,7 @@ class Replayed:
     """What was done again, and what came of it."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """``decisions``, ``drawn``, ``scored``, ``imported``, ``certain``, ``versions``, ``examples``,
+    """``decisions``, ``drawn``, ``scored``, ``based``, ``imported``, ``certain``, ``versions``, ``examples``,
     ``deleted`` (versions that learnt from rows which retention or a privacy request deleted)."""
     mismatches: Counter[str] = field(default_factory=Counter)
     told: list[Mismatch] = field(default_factory=list)
@@ -113,13 +115,14 @@ def replay(
     log, result = data.log(application.name), Replayed()
     _check_chains(log, application, result)
     index = index or Index(log, application)
-    catalogues, tables = Catalogues(read_from_log(log)), ArmTables()
+    catalogues, tables, bases = Catalogues(read_from_log(log)), ArmTables(), ReplayedBases(log)
 
     def check(version: int, weights: Weights | None) -> None:
         deleted = weights is None and bool(result.counts["deleted"])
         for rows in index.rows(version):
             for row in rows:
                 check_row(row, weights, catalogues, tables, result, deleted)
+                _check_base(row.event, bases, catalogues, tables, result)
             tick(len(rows))
 
     check(0, None)
@@ -160,7 +163,8 @@ def rebuilt(
     base = load_base(log, first and first.version)
     if base is not None:
         training = Training.of(application, catalogues, base)
-        yield base.version, training.record(base.version, base.epoch).weights
+        if base.version:  # 0: what it began warm with, which served nothing under that number
+            yield base.version, training.record(base.version, base.epoch).weights
     lost = False
     for entry in chained([first] if first else [], entries):
         lost = (lost and not entry.base) or _learnt_from(entry, gone)
@@ -330,6 +334,20 @@ def _check_score(
         return
     if scores.astype("<f4").tobytes() != event.scores:
         result.mismatch("score", event.decision_id, "scored again, the scores are others")
+
+
+def _check_base(
+    event: DecisionEvent, bases: ReplayedBases, catalogues: Catalogues, tables: ArmTables, result: Replayed
+) -> None:
+    if not models_in(event.outcomes):
+        return
+    result.counts["based"] += 1
+    try:
+        complaint = bases.complaint(event, catalogues.get(event.catalogue), tables)
+    except SidearmError as error:
+        complaint = str(error)
+    if complaint:
+        result.mismatch("base", event.decision_id, complaint)
 
 
 def _check_chains(log: Path, application: Application, result: Replayed) -> None:

@@ -180,8 +180,13 @@ def pin(app: str) -> str:
     return _of_app(app, "w:pin")
 
 
+def base_model(app: str) -> str:
+    """Hash ``name``, ``record``, ``note``: the base model whose score is a feature; absent: there is none."""
+    return _of_app(app, "w:base")
+
+
 def model_notices(app: str) -> str:
-    """Stream of pins and their ends, the last thousand: sidecars wait on it, and it says what was when."""
+    """Stream of pins, their ends, and base models, the last thousand; sidecars wait on it."""
     return _of_app(app, "w:notices")
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from sidecar.contracts.application import Arm, Catalogue, Features
 from sidecar.contracts.arm_features import Column, Levels, codes_of, numbers_of
 from sidecar.contracts.errors import BadEvent, NothingToScore, UnknownCatalogue
+from sidecar.contracts.events import DecisionEvent, own_arms_of
 from sidecar.contracts.hashing import ARM_SEED, CONTEXT_SEED, category_hash, feature_hash, name_hash
 from sidecar.contracts.wire import ScoredRow, ScoreRow
 
@@ -288,10 +289,15 @@ def adapt_in(row: ScoreRow, table: ArmTable | None) -> RowInput:
         UnknownCatalogue: the row points into a catalogue, and there is none.
         BadEvent: a place outside the catalogue, a broken column, or a number outside its range.
     """
-    return RowInput(compile_context(row.context), with_columns(_own_arms(row, table), row.arm_features))
+    return RowInput(compile_context(row.context), with_columns(own_arms(row, table), row.arm_features))
 
 
-def _own_arms(row: ScoreRow, table: ArmTable | None) -> ArmTable:
+def own_arms(row: ScoreRow, table: ArmTable | None) -> ArmTable:
+    """A row's eligible arms, without what was fetched for them.
+
+    Raises:
+        NothingToScore, UnknownCatalogue, BadEvent: as :func:`adapt_in`.
+    """
     if row.given_arms:
         return compile_arms(row.given_arms)
     if table is None:
@@ -301,6 +307,21 @@ def _own_arms(row: ScoreRow, table: ArmTable | None) -> ArmTable:
     if not row.arms:
         raise NothingToScore("no arm is eligible: at least one is needed")
     return table.at(row.arms)
+
+
+def own_arms_of_event(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables) -> ArmTable:
+    """The same of a logged decision, from the compiled catalogue where that has them all.
+
+    Raises:
+        BadEvent: ``catalogue`` is not the one that the event names.
+    """
+    if not event.given_arms and event.catalogue == catalogue.version:
+        table = tables.of(catalogue)
+        if not event.arms:
+            return table
+        if table.places.keys() >= set(event.arms):
+            return table.at([table.places[arm_id] for arm_id in event.arms])
+    return compile_arms(own_arms_of(event, catalogue))
 
 
 def adapt_out(scores: npt.NDArray[np.float32], pmf: npt.NDArray[np.float64]) -> ScoredRow:

@@ -5,6 +5,8 @@
     in-schema -> in-adapter -> model -> exploration -> out-adapter -> calibration -> out-schema
     wire.py      adapters.py   model.py  exploration.py  adapters.py   calibration.py   wire.py
 
+Where there is a base model (base.py), its score of each arm is first made a feature of the arm.
+
 N rows in, N rows out. A row's answer does not depend on the rows beside it, to the last bit.
 """
 
@@ -12,9 +14,11 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+import msgspec
+
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
-from sidecar.contracts.events import DecisionEvent, own_arms_of
+from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoredRow, ScoreRequest, ScoreResponse, ScoreRow
 from sidecar.policy.adapters import (
@@ -23,17 +27,20 @@ from sidecar.policy.adapters import (
     RowInput,
     adapt_in,
     adapt_out,
-    compile_arms,
     compile_context,
+    own_arms_of_event,
     read_scores,
     with_columns,
 )
+from sidecar.policy.base import BaseModel, base_scores, with_base
 from sidecar.policy.calibration import expected_of, ranks_of
 from sidecar.policy.exploration import Pmf, Scores, pmf_of
 from sidecar.policy.model import scores_of
 
 
-def score(request: ScoreRequest, weights: Weights | None, tables: ArmTables) -> ScoreResponse:
+def score(
+    request: ScoreRequest, weights: Weights | None, tables: ArmTables, base: BaseModel | None = None
+) -> ScoreResponse:
     """Answer a request of the in-schema with one of the out-schema. Without weights every arm is alike.
 
     Raises:
@@ -43,10 +50,12 @@ def score(request: ScoreRequest, weights: Weights | None, tables: ArmTables) -> 
         BadExploration: a scheme that has no pmf.
     """
     table = table_for(request, tables)
-    rows = tuple([score_row(row, table, exploration_for(row, request), weights) for row in request.rows])
+    asked = request.rows if base is None else tuple([with_base(row, table, base) for row in request.rows])
+    rows = tuple([score_row(row, table, exploration_for(row, request), weights) for row in asked])
     if request.calibrated:
         rows = with_meaning(rows, weights)
-    return response_of(rows, weights)
+    response = response_of(rows, weights)
+    return response if base is None else msgspec.structs.replace(response, base=base_scores(asked, base))
 
 
 def score_row(
@@ -127,18 +136,7 @@ def eligible_table(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables
     Raises:
         BadEvent: ``catalogue`` is not the one that the event names, or a column is broken.
     """
-    return with_columns(_own_table(event, catalogue, tables), event.arm_features)
-
-
-def _own_table(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables) -> ArmTable:
-    """From the compiled catalogue where that has them all."""
-    if not event.given_arms and event.catalogue == catalogue.version:
-        table = tables.of(catalogue)
-        if not event.arms:
-            return table
-        if table.places.keys() >= set(event.arms):
-            return table.at([table.places[arm_id] for arm_id in event.arms])
-    return compile_arms(own_arms_of(event, catalogue))
+    return with_columns(own_arms_of_event(event, catalogue, tables), event.arm_features)
 
 
 def response_of(rows: tuple[ScoredRow, ...], weights: Weights | None) -> ScoreResponse:

@@ -82,7 +82,7 @@ class ScoreServer:
         started = time.perf_counter()
         try:
             request = decode_request(body)
-            response = score(request, self._weights.current, self._tables)
+            response = score(request, self._weights.current, self._tables, self._weights.base)
         except UnknownCatalogue as error:
             self._metrics.unknown_catalogue += 1
             return Answer(409, str(error).encode())
@@ -116,7 +116,8 @@ async def open_server(
 ) -> AsyncIterator[AsgiApp]:
     """The scorer of an application, following its weights until the block ends."""
     store = connect_reader_async(url, block_s=settings.block_ms / 1000)
-    weights = WeightStore(store, application.name, settings)
+    base = application.model.base
+    weights = WeightStore(store, application.name, settings, base.feature if base else "")
     following = asyncio.create_task(weights.follow())
     try:
         yield ScoreServer(weights, settings)

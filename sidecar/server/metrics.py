@@ -57,6 +57,12 @@ def _lines(metrics: Metrics, weights: WeightStore, now_s: float) -> Iterator[str
         "1: an older version was pinned and is served; 0: the newest is.",
         int(weights.pinned),
     )
+    yield from _one(
+        "sidearm_base_model",
+        "gauge",
+        "1: a base model's score is a feature of every arm; 0: there is none.",
+        int(weights.base is not None),
+    )
     yield from _one("sidearm_weights_swaps_total", "counter", "Versions loaded.", weights.swaps)
     yield from _one(
         "sidearm_weights_deltas_total", "counter", "Times the newest was reached by deltas.", weights.deltas

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import redis
 
 from sidecar.contracts import keys
+from sidecar.contracts.base_model import name_of
 from sidecar.contracts.deltas import Summed, caught_up, summed
 from sidecar.contracts.errors import BadWeights
 from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.models import serving_call
 from sidecar.contracts.store import AsyncScripts, StoreError
 from sidecar.contracts.weights import Weights, decode_weights
+from sidecar.policy.base import BaseModel
 from sidecar.server.settings import SidecarSettings
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Wanted(NamedTuple):
     checksum: bytes | None
     pinned: bytes | None
     """The version to be served instead."""
+    base: bytes | None
+    """Name of the base model; None: there is none."""
 
 
 class WeightStore:
@@ -59,13 +63,17 @@ class WeightStore:
         store: a connection of its own, whose socket timeout is longer than ``settings.block_ms``.
         app: the application's name.
         settings: of the sidecar.
+        base_feature: under which a base model's score is a feature; empty: none is looked for.
     """
 
-    def __init__(self, store: Redis, app: str, settings: SidecarSettings) -> None:
+    def __init__(self, store: Redis, app: str, settings: SidecarSettings, base_feature: str = "") -> None:
         self._store = store
         self._scripts = AsyncScripts.on(store)
         self._app = app
         self._settings = settings
+        self._base_feature = base_feature
+        self._base_refused = b""
+        """Name of the base model that was refused last: once is enough."""
         self._name = settings.name or f"{socket.gethostname()}:{os.getpid()}"
         self._complaint = ""
         self._newest: Summed | None = None
@@ -76,6 +84,8 @@ class WeightStore:
         self._said_at = float("-inf")
         self.current: Weights | None = None
         """None until the first publication: a cold start."""
+        self.base: BaseModel | None = None
+        """The base model, if there is one."""
         self.pinned = False
         """Whether ``current`` is served because it was pinned."""
         self.ready = False
@@ -117,14 +127,36 @@ class WeightStore:
             self.refused += 1
             kept = self.current.header.version if self.current else "none: cold"
             self._complain(f"weights refused: {error}; serving version {kept}")
+        await self._follow_base(wanted.base)
         self.ready = True
 
     async def _look(self) -> Wanted:
         pipe = self._store.pipeline(transaction=False)
         pipe.hmget(keys.weights(self._app), "epoch", "version", "checksum")
         pipe.hget(keys.pin(self._app), "version")
-        (epoch, version, checksum), pinned = await pipe.execute()
-        return Wanted(epoch, version, checksum, pinned)
+        pipe.hget(keys.base_model(self._app), "name")
+        (epoch, version, checksum), pinned, base = await pipe.execute()
+        return Wanted(epoch, version, checksum, pinned, base if self._base_feature else None)
+
+    async def _follow_base(self, name: bytes | None) -> None:
+        """Score with the base model that the store names; one that must not be served changes nothing."""
+        if name is None:
+            self.base = None
+        elif name != self._base_refused and (self.base is None or self.base.name.encode() != name):
+            try:
+                self.base = await self._base_of(name)
+            except BadWeights as error:
+                self._base_refused = name
+                self.refused += 1
+                self._complain(f"base model {name!r} refused: {error}; the one before stays")
+
+    async def _base_of(self, name: bytes) -> BaseModel:
+        record = cast("bytes", await self._store.hget(keys.base_model(self._app), "record") or b"")
+        if name_of(record).encode() != name:
+            raise BadWeights(f"its record is {name_of(record)}")
+        weights = await _decoded(record)
+        log.info("base model %s loaded: version %d", name.decode(), weights.header.version)
+        return BaseModel(name.decode(), self._base_feature, weights)
 
     def _holds(self, wanted: Wanted) -> bool:
         if self.current is None:

@@ -21,6 +21,7 @@ from sidecar.contracts.application import (
     catalogue_of,
     encode_arms,
 )
+from sidecar.contracts.base_model import columns_of
 from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.events import DecisionEvent, encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_session
@@ -29,8 +30,9 @@ from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.decide import decide_call, entry_of, parse_decide
 from sidecar.contracts.scripts.reward import RewardEntry, limits_of, parse_reward, reward_call
 from sidecar.contracts.store import Scripts
-from sidecar.contracts.wire import ScoreRequest, ScoreRow
+from sidecar.contracts.wire import ScoreRequest, ScoreResponse, ScoreRow
 from sidecar.policy.adapters import ArmTables
+from sidecar.policy.base import BaseModel
 from sidecar.policy.pipeline import score
 from sidecar.policy.sampling import draw, seed_of
 
@@ -61,6 +63,7 @@ class World:
         self.client, self.data, self.scripts = client, data, Scripts.on(client)
         self.partitions = [Keys("world", p) for p in range(partitions)]
         self.now_s = 0.0
+        self.base: BaseModel | None = None
         self._count, self._tables = itertools.count(), ArmTables()
         client.hset(app_keys.catalogues("world"), CATALOGUE.version, encode_arms(ARMS))
 
@@ -90,7 +93,7 @@ class World:
         decision_id = new_decision_id(partition, 1_700_000_000_000 + n, n)
         context = {"device": ("ios", "web")[n % 2], "hour": float(n % 24)}
         request = ScoreRequest((ScoreRow(context),), (EXPLORATION,), CATALOGUE.version, ARMS)
-        answer = score(request, self.weights(), self._tables)
+        answer = score(request, self.weights(), self._tables, self.base)
         pmf = np.frombuffer(answer.rows[0].pmf, "<f8")
         seed = seed_of(decision_id, SECRET)
         index = draw(pmf, seed)
@@ -115,8 +118,16 @@ class World:
             "propensity": float(pmf[index]),
             "seed": str(seed),
             "cold": answer.cold,
-        }
+        } | self._based(answer)
         return DecisionEvent(**(fields | changes))
+
+    def _based(self, answer: ScoreResponse) -> dict[str, object]:
+        """What the service notes of a base model."""
+        (column,) = columns_of(answer)
+        if column is None:
+            return {}
+        outcomes = {"device": "given", "hour": "given", column.feature: column.outcome}
+        return {"outcomes": outcomes, "arm_features": {column.feature: column.scores}}
 
     def decide(self, count: int = 1, **changes) -> list[DecisionEvent]:
         """Log decisions, one after the other."""
