@@ -32,6 +32,8 @@ from policy_learner.vw_format import (
     check_correction,
     context_line,
     corrected,
+    cost_of,
+    costs_seen,
     packed,
     reward_signed,
     text_of,
@@ -185,6 +187,7 @@ class Trainer:
         """
         self._workspace: Workspace[Any] = Workspace(options_of(self._model), model_data=vw_state)
         self._core = self._workspace._workspace
+        self._costs = costs_seen(vw_state) if vw_state else (0.0, 0.0)
         # A view: (2 ** bits, tables, columns). Of dr's two tables the first scores; VW says that there were
         # twice as many rows, and whoever touches those beyond its memory crashes.
         self._state = self._workspace.weights()[: 1 << self._model.bits]
@@ -213,6 +216,8 @@ class Trainer:
     def _learn_one(self, text: ExampleText, expected: Foreseen) -> None:
         lines = [_parse(self._core, text.context), *self._parsed_sets.get(text.arms)]
         label = text.label if text.correction is None else self._correction(text, lines)
+        cost, (least, most) = cost_of(label), self._costs
+        self._costs = (min(least, cost), max(most, cost))
         lines[text.shown + 1] = _parse(self._core, label + self._lines.get(text.arms[text.shown]))
         predicted = dict(cast(_Predicted, self._core.predict_then_learn_multi_ex_one(lines)))
         expected.shown.append(0.0 - predicted[text.shown])
@@ -220,7 +225,7 @@ class Trainer:
 
     def _correction(self, text: ExampleText, lines: list[_Parsed]) -> str:
         predicted = dict(cast(_Predicted, self._core.predict_multi_ex_one(lines)))
-        return corrected(text, predicted[text.shown])
+        return corrected(text, predicted[text.shown], self._costs)
 
     def _is_finite(self) -> bool:
         """Whether every column of the state is; extremes tell, and need no temporary array."""

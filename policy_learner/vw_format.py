@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ REWARD_LIMIT = 1e9
 """Largest reward: its square, and that of a product of features, still fit a float32."""
 _FULL = 0xFFFF_FFFF
 _float32 = struct.Struct("<f")
+_length, _range = struct.Struct("<I"), struct.Struct("<ff")
 
 
 class Example(NamedTuple):
@@ -110,15 +111,37 @@ def text_of(example: Example) -> ExampleText:
     return ExampleText(event.decision_id, context, _label(0.0 - reward, probability), arms, shown)
 
 
-def corrected(text: ExampleText, predicted_cost: float) -> str:
+def corrected(text: ExampleText, predicted_cost: float, seen: tuple[float, float]) -> str:
     """The label of a correction: what is predicted just now, plus the difference.
 
     Its gradient is the difference of two squared losses, that of the reward and that of what was assumed:
-    ``(p - r) - (p - a) = -(r - a)``, whatever is predicted.
+    ``(p - r) - (p - a) = -(r - a)``, whatever is predicted. VW's ``p`` is cut to the labels that it has seen.
+
+    Args:
+        text: of the correction.
+        predicted_cost: of the arm that was shown.
+        seen: least and largest cost that VW has learnt from.
     """
     assert text.correction is not None
     difference, probability = text.correction
-    return _label(predicted_cost - difference, probability)
+    return _label(min(max(predicted_cost, seen[0]), seen[1]) - difference, probability)
+
+
+def cost_of(label: str) -> float:
+    """The cost in a label."""
+    return float.fromhex(label.split(":", 2)[1])
+
+
+def costs_seen(state: bytes) -> tuple[float, float]:
+    """Least and largest cost that a serialized VW has learnt from, 0 among them: it cuts its predictions so.
+
+    They stand behind its version, an id and the letter ``m``.
+    """
+    at = 0
+    for _ in ("version", "id"):
+        (size,) = _length.unpack_from(state, at)
+        at += _length.size + size
+    return cast("tuple[float, float]", _range.unpack_from(state, at + 1))
 
 
 def context_line(features: Features) -> str:

@@ -12,7 +12,7 @@ import pytest
 from policy_learner import trainer as trainer_module
 from policy_learner.errors import BadCheckpoint, TrainerPoisoned
 from policy_learner.trainer import Example, Trainer
-from policy_learner.vw_format import Foreseen, scores_foreseen
+from policy_learner.vw_format import Foreseen, costs_seen, scores_foreseen
 from policy_learner.vw_options import identity_of
 from sidecar.contracts.application import Arm, BaseConfig, ModelConfig
 from sidecar.contracts.errors import BadEvent
@@ -249,3 +249,101 @@ def test_a_state_that_was_cut_altered_or_of_another_model_is_refused():
         Trainer.restore(_model(), bytes(flipped))
     with pytest.raises(BadCheckpoint, match="ips"):
         Trainer.restore(_model(cb_type="ips"), state)
+
+
+def _pair(reward: float, inclusion: float = 1.0, propensity: float = 0.5) -> tuple[Example, Example, Example]:
+    """A decision with its reward, assumed to earn nothing, and corrected."""
+    (first,) = _examples(7, 1)
+    event = msgspec.structs.replace(first.event, inclusion_probability=inclusion, propensity=propensity)
+    whole = first._replace(event=event, reward=reward)
+    return whole, whole._replace(reward=0.0), whole._replace(correction=True)
+
+
+def _steady() -> Trainer:
+    """Plain gradient steps of one length: the rate stays, and all have as many arms, which VW weighs by.
+
+    It has seen so few that predictions lie beyond all that was rewarded.
+    """
+    trainer = Trainer(msgspec.structs.replace(_model("sgd"), power_t=0.0, learning_rate=1e-5))
+    trainer.learn(_examples(1, 90)[::3])
+    return trainer
+
+
+@pytest.mark.parametrize("reward", [1.0, -0.5, 2.5, 0.0])
+def test_an_assumption_and_its_correction_are_the_example(reward):
+    """The two steps are the one, but for rounding: also where VW cuts its prediction to what it has seen."""
+    waited, assumed, untouched = _steady(), _steady(), _steady().weights_values()
+    whole, nothing, correction = _pair(reward)
+    assert waited.predict(whole)[whole.event.arm_index] < 0.0  # of rewards from 0 to 2.5
+    waited.learn([whole])
+    assumed.learn([nothing, correction])
+    step = np.abs(waited.weights_values() - untouched).max()
+    assert np.abs(assumed.weights_values() - waited.weights_values()).max() <= 1e-3 * step
+
+
+def test_corrections_of_a_decision_add_up():
+    """A reward of 3 is one of 1 and another of 2: nothing of the prediction goes in twice."""
+    once, twice, untouched = _steady(), _steady(), _steady().weights_values()
+    _, nothing, correction = _pair(3.0)
+    once.learn([nothing, correction])
+    twice.learn([nothing, correction._replace(reward=1.0), correction._replace(reward=2.0)])
+    step = np.abs(once.weights_values() - untouched).max()
+    assert np.abs(once.weights_values() - twice.weights_values()).max() <= 1e-3 * step
+
+
+@pytest.mark.parametrize("optimizer", ["adaptive", "sgd", "ftrl", "coin"])
+def test_the_costs_that_vw_has_seen_are_known(optimizer):
+    """Corrections are made of what it cuts its predictions to: as its own bytes say, restored or not."""
+    trainer = Trainer(_model(optimizer))
+    for seed in range(3):
+        trainer.learn([e._replace(correction=n % 2 == 1) for n, e in enumerate(_examples(seed, 20))])
+        assert trainer._costs == costs_seen(trainer._workspace.serialize())
+        assert trainer._costs == Trainer.restore(trainer._model, trainer.serialize())._costs
+
+
+@pytest.mark.parametrize("optimizer", ["adaptive", "sgd", "ftrl", "coin"])
+def test_corrections_go_on_to_the_same_bits(optimizer):
+    """A correction's label depends on what is predicted just then: also after a restore, and after poison."""
+    model = _model(optimizer)
+    straight, resumed = Trainer(model), Trainer(model)
+    for seed in range(3):
+        mixed = [e._replace(correction=n % 2 == 1) for n, e in enumerate(_examples(seed, 40))]
+        resumed = Trainer.restore(model, resumed.serialize())
+        assert resumed.learn(mixed) == straight.learn(mixed)
+        assert _same(resumed, straight)
+        replayed = Trainer.restore(model, straight.serialize())
+        replayed._replay([*replayed._since])
+        assert _same(replayed, straight)
+
+
+def test_a_correction_is_foreseen_like_any_other_example():
+    """What it expected before: the prediction that its label was made from."""
+    trainer = Trainer(_model())
+    trainer.learn(_examples(1, 30))
+    _, nothing, correction = _pair(1.0)
+    expected = float(trainer.predict(nothing)[nothing.event.arm_index])
+    assert trainer.learn([correction]).shown == [expected]
+    assert float(trainer.predict(nothing)[nothing.event.arm_index]) > expected
+
+
+@pytest.mark.parametrize("cb_type", ["ips", "dm", "dr"])
+def test_only_regression_can_be_corrected(cb_type):
+    """The others make costs of rewards in a way that has no difference."""
+    with pytest.raises(BadEvent, match="is a correction"):
+        Trainer(_model(cb_type=cb_type)).learn([_pair(1.0)[2]])
+
+
+@pytest.mark.parametrize("cb_type", ["mtr", "ips"])
+def test_who_was_kept_with_a_probability_stands_for_the_others(cb_type):
+    """A propensity of 0.25 in a log of which half was kept weighs as 0.125 in one that is whole."""
+    thinned, whole = Trainer(_model(cb_type=cb_type)), Trainer(_model(cb_type=cb_type))
+    thinned.learn([_pair(1.0, inclusion=0.5, propensity=0.25)[0]])
+    whole.learn([_pair(1.0, inclusion=1.0, propensity=0.125)[0]])
+    assert _same(thinned, whole)
+
+
+@pytest.mark.parametrize("inclusion", [0.0, -0.5, 1.5, float("nan"), float("inf")])
+def test_an_inclusion_probability_that_is_none_is_refused(inclusion):
+    """Before it is learnt from."""
+    with pytest.raises(BadEvent, match="inclusion"):
+        Trainer(_model()).learn([_pair(1.0, inclusion=inclusion)[0]])

@@ -18,6 +18,7 @@ from sidecar.contracts.application import (
     Exploration,
     ModelConfig,
     RewardConfig,
+    RewardMode,
     catalogue_of,
     encode_arms,
 )
@@ -27,6 +28,7 @@ from sidecar.contracts.events import DecisionEvent, encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.scripts.activate import ActivateEntry, activate_call, parse_activate
 from sidecar.contracts.scripts.decide import decide_call, entry_of, parse_decide
 from sidecar.contracts.scripts.reward import RewardEntry, limits_of, parse_reward, reward_call
 from sidecar.contracts.store import Scripts
@@ -52,11 +54,12 @@ class World:
         data: DataFolder,
         partitions: int = 2,
         settings: LearnerSettings | None = None,
+        mode: RewardMode = "wait",
     ) -> None:
         self.application = Application(
             name="world",
             partitions=partitions,
-            reward=RewardConfig(horizon_s=HORIZON_MS / 1000),
+            reward=RewardConfig(horizon_s=HORIZON_MS / 1000, mode=mode),
             model=ModelConfig(bits=10),
         )
         self.settings = settings or LearnerSettings(publish_every_examples=1, archive_rows=1000)
@@ -133,13 +136,25 @@ class World:
         """Log decisions, one after the other."""
         events = [self.event(**changes) for _ in range(count)]
         for event in events:
-            keys = self.partitions[int(event.decision_id.partition("-")[0], 16)]
-            call = decide_call(keys, [entry_of(event)], max_pending=10**6, tombstone_ms=86_400_000)
-            assert parse_decide(self.scripts.run(call))[0].status == "OK"
+            self.log_decision(event)
         return events
 
+    def log_decision(self, event: DecisionEvent) -> None:
+        entry = entry_of(event, self.application.reward.mode)
+        call = decide_call(self.keys_of(event), [entry], max_pending=10**6, tombstone_ms=86_400_000)
+        assert parse_decide(self.scripts.run(call))[0].status == "OK"
+
+    def activate(self, event: DecisionEvent) -> str:
+        call = activate_call(
+            self.keys_of(event), [ActivateEntry(event.decision_id, event.session_id)], tombstone_ms=86_400_000
+        )
+        return parse_activate(self.scripts.run(call))[0].status.value
+
+    def keys_of(self, event: DecisionEvent) -> Keys:
+        return self.partitions[int(event.decision_id.partition("-")[0], 16)]
+
     def reward(self, event: DecisionEvent, value: float, key: str = "k") -> str:
-        keys = self.partitions[int(event.decision_id.partition("-")[0], 16)]
+        keys = self.keys_of(event)
         entry = RewardEntry(event.decision_id, key, encode_reward_tail(value, 0, "purchase", event.arm))
         limits = limits_of(self.application.reward, 10**6)
         return parse_reward(self.scripts.run(reward_call(keys, [entry], limits)))[0].status.value
