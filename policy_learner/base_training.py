@@ -74,6 +74,7 @@ class Job:
         span: which rows.
         variants: what is compared.
         newer_share: of the rows, the last ones, that the comparison is made on.
+        evaluation: whether candidates are evaluated offline too.
     """
 
     application: Application
@@ -81,6 +82,7 @@ class Job:
     span: Span
     variants: Sequence[Variant]
     newer_share: float
+    evaluation: bool = True
 
 
 def plan_of(job: Job) -> Plan:
@@ -126,7 +128,7 @@ def compare(job: Job, plan: Plan, bench: Bench, tell: Callable[[str], None] = la
     tell("newer part")
     bench.test(candidates, plan.newer)
     tell("offline evaluation")
-    offline = _evaluate(job, plan, candidates)
+    offline = _evaluate(job, plan, candidates) if job.evaluation else [Offline()] * len(candidates)
     return Compared(candidates, offline, best_of(candidates))
 
 

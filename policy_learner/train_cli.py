@@ -1,0 +1,104 @@
+"""``sidearm train``: models trained again from the log, side by side; the best becomes the online one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+# Numbers, pyarrow and VW take a while to import: `sidearm --help` must not.
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from policy_learner.base_training import Compared, Job, Plan
+    from policy_learner.candidates import Candidate
+    from sidecar.contracts.layout import DataFolder
+
+_SHOP, _DATA = Path("examples/shop"), Path("data")
+_REFUSED = 1
+
+
+def train_command(
+    app: Annotated[Path, typer.Argument(help="The application's folder.", envvar="SIDEARM_APP")] = _SHOP,
+    data: Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DATA")] = _DATA,
+    since: Annotated[
+        str, typer.Option("--from", help="First day (UTC) of finalisation, or a moment, ISO 8601.")
+    ] = "",
+    until: Annotated[str, typer.Option("--to", help="Last day, itself included; or a moment.")] = "",
+    days: Annotated[int, typer.Option(help="Instead of --from: so many days back.", min=0)] = 0,
+    epochs: Annotated[str, typer.Option(help="Passes over the older part; several: 1,3.")] = "1",
+    learning_rates: Annotated[str, typer.Option(help="Several: 0.1,0.5. Default: that of app.toml.")] = "",
+    newer: Annotated[
+        float, typer.Option(help="Share of the rows, the last ones, on which is compared.", min=0.01, max=0.9)
+    ] = 0.2,
+    hand_over: Annotated[
+        bool, typer.Option("--hand-over", help="The best one becomes the online model.")
+    ] = False,
+    choose: Annotated[int, typer.Option(help="Hand over this row of the table instead.", min=0)] = 0,
+    evaluation: Annotated[bool, typer.Option(help="Evaluate offline too.")] = True,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the learner.", min=0.0)] = 60.0,
+) -> None:
+    """Train models from the log side by side, compare them, and hand the best one over to online learning."""
+    from rich.console import Console
+
+    from policy_learner.base_training import Job, plan_of
+    from policy_learner.train_options import parse_span, parse_variants
+    from sidecar.contracts.application import load_application
+    from sidecar.contracts.layout import DataFolder
+
+    console = Console()
+    application, folder = load_application(app), DataFolder(data)
+    variants = parse_variants(epochs, learning_rates, application.model.learning_rate)
+    log = folder.log(application.name)
+    job = Job(application, log, parse_span(since, until, days), variants, newer, evaluation)
+    plan = plan_of(job)
+    base = _train(console, job, plan, hand_over, choose)
+    if base:
+        _offer(console, folder, job, base, wait)
+
+
+def _train(console: Console, job: Job, plan: Plan, hand_over: bool, choose: int) -> str:
+    """Train and compare, with a bar; the id of the base if one is to be handed over."""
+    from policy_learner.base_training import bench_of, compare, finish, rows_to_train
+    from policy_learner.train_report import bar, print_comparison
+
+    with bar(console, rows_to_train(job, plan)) as (tick, tell):
+        bench = bench_of(job, tick)
+        compared = compare(job, plan, bench, tell)
+    chosen = _chosen(compared, choose)
+    print_comparison(console, job, plan, compared, chosen)
+    if not hand_over:
+        return ""
+    with bar(console, sum(one.rows for one in plan.newest)) as (tick, tell):
+        tell("newest part")
+        return finish(job, plan, bench_of(job, tick), chosen)
+
+
+def _chosen(compared: Compared, choose: int) -> Candidate:
+    """The best, or the one of that row.
+
+    Raises:
+        BadSettings: there is no such row.
+    """
+    from sidecar.contracts.errors import BadSettings
+
+    if choose > len(compared.candidates):
+        raise BadSettings(f"--choose {choose}: the table has {len(compared.candidates)} rows")
+    return compared.candidates[choose - 1] if choose else compared.best
+
+
+def _offer(console: Console, data: DataFolder, job: Job, base: str, wait_s: float) -> None:
+    """Ask the learner to go on from a base, and say what became of it."""
+    from policy_learner.handing_over import hand_over
+
+    outcome = hand_over(data.checkpoints(job.application.name), base, wait_s)
+    if outcome is None:
+        console.print(
+            f"base {base} is offered; the learner takes it up when it runs (`sidearm status` says so)"
+        )
+    elif outcome.version:
+        console.print(f"base {base} is the online model since version {outcome.version}")
+    else:
+        console.print(f"base {base} is refused: {outcome.reason}", style="red", markup=False)
+        raise typer.Exit(_REFUSED)
