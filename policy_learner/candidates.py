@@ -7,6 +7,7 @@ it has seen before, it would praise itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -24,6 +25,9 @@ from policy_learner.training import Record, Training
 from sidecar.contracts.application import Application, Exploration, ExplorationConfig
 from sidecar.contracts.learner_report import WindowFigures
 from sidecar.contracts.scripts.publish import Batch
+
+_DOUBT = 1.959964
+"""Standard errors: 95 %."""
 
 Tick = Callable[[int], None]
 """Told how many more rows one candidate was trained on."""
@@ -152,19 +156,23 @@ class Bench:
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate:
-    """The one to go on from.
+    """The one to go on from: of those that nobody earns more than beyond doubt, who misses least.
 
-    The reward of a policy is what counts, and it is noisy; how far a model misses is far less so. So whoever
-    lies within a standard error of the highest reward is as good as that, and of these the one counts that
-    misses least: L. Breiman, J. Friedman, R. Olshen, C. Stone, "Classification and Regression Trees", 1984.
+    The reward of a policy is what counts, and it is noisy: the highest of several is the luckiest too. How
+    far a model misses is far less so. The doubt is that of two figures of different traffic; these are of the
+    same, so that less than one in twenty is set aside wrongly.
     """
-    rewards = [one.tested.snips for one in candidates if one.tested.snips is not None]
-    if not rewards:
-        return min(candidates, key=_misses)
     top = max(candidates, key=lambda one: float("-inf") if one.tested.snips is None else one.tested.snips)
-    floor = max(rewards) - (top.tested.snips_error or 0.0)
-    level = [one for one in candidates if one.tested.snips is not None and one.tested.snips >= floor]
-    return min(level, key=_misses)
+    return min([one for one in candidates if not _earns_less(one, top)], key=_misses)
+
+
+def _earns_less(one: Candidate, top: Candidate) -> bool:
+    """Whether one's reward is below the other's by more than chance explains."""
+    theirs, ours = top.tested, one.tested
+    if ours.snips is None or theirs.snips is None:
+        return False
+    errors = math.hypot(ours.snips_error or 0.0, theirs.snips_error or 0.0)
+    return theirs.snips - ours.snips > _DOUBT * errors
 
 
 def _misses(one: Candidate) -> float:

@@ -87,7 +87,7 @@ def _notes(compared: Compared) -> list[str]:
         f"as logged they earned {shown} a decision; intervals are of 95 %",
         "AUC, loss, SNIPS: each row of that part foreseen before it was learnt, as it is online",
         "frozen: what the weights from before that part would have earned on it, by `sidearm evaluate`",
-        "▶ is chosen: the least loss of those within one standard error of the highest SNIPS",
+        "▶ is chosen: the least squared error of those that no other earns more than (SNIPS) beyond doubt",
     ]
     said = dict.fromkeys(one.verdict for one in compared.offline if one.difference is None)
     refused = sum(one.refused for one in compared.candidates)
