@@ -129,6 +129,6 @@ def test_a_checkpoint_of_before_is_read(world):
     catalogues = Catalogues(read_from_store(world.client, "world", world.log))
     training = Training.of(world.application, catalogues, old)
     assert training.calibrating.seen == 0
+    torn = msgspec.structs.replace(saved, calibration=saved.calibration[:-1])
     with pytest.raises(BadCheckpoint, match="calibration"):
-        torn = msgspec.structs.replace(saved, calibration=saved.calibration[:-1])
         Training.of(world.application, catalogues, torn)

@@ -11,16 +11,23 @@ import pytest
 
 from sidecar.contracts.application import Arm, Exploration, catalogue_of
 from sidecar.contracts.arm_features import Levels, column_of
+from sidecar.contracts.calibration import Calibration, curve_of
 from sidecar.contracts.errors import BadEvent, BadExploration, NothingToScore, UnknownCatalogue
 from sidecar.contracts.events import arms_of
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy import model
 from sidecar.policy.adapters import ArmTables, RowInput, compile_arms, compile_context, read_pmf, read_scores
+from sidecar.policy.calibration import expected_of, ranks_of
 from sidecar.policy.pipeline import score, score_event, scores_of_event
 from tests.parity.generated import AWKWARD_NAMES, decision, features
 
 EXPLORATIONS = (Exploration(), Exploration("uniform"))
+CALIBRATION = Calibration(
+    curve_of(np.array([-2.0, 1.0, 2.0]), np.array([0.0, 0.1, 0.4])),
+    curve_of(np.array([-3.0, 0.0, 3.0]), np.array([0.2, 0.5, 1.0])),
+    examples=1024,
+)
 
 
 def _weights(interactions: tuple[str, ...]) -> Weights:
@@ -275,3 +282,32 @@ def test_another_catalogue_than_the_events_is_refused():
     event = decision(rng, {}, _catalogue(rng).arms)
     with pytest.raises(BadEvent, match="was made with catalogue"):
         score_event(event, _catalogue(rng, 3), None, ArmTables())
+
+
+def test_the_columns_say_what_the_scores_mean():
+    """Asked for, a row has its expectation and its rank for every arm, whatever is beside it; scores and pmf
+    are as without."""
+    rng = random.Random(8)
+    catalogue, plain = _catalogue(rng), _weights(("ca",))
+    weights = Weights(msgspec.structs.replace(plain.header, calibration=CALIBRATION), plain.values)
+    rows = [ScoreRow(features(rng, AWKWARD_NAMES)), ScoreRow({}, (3, 1)), ScoreRow({}, None, (Arm("new"),))]
+    asked = ScoreRequest(tuple(rows), EXPLORATIONS, catalogue.version, catalogue.arms, calibrated=True)
+    told = score(asked, weights, ArmTables()).rows
+    for row, alone in zip(told, _ask(rows, catalogue, weights), strict=True):
+        scores = read_scores(row.scores)
+        assert (row.scores, row.pmf, b"", b"") == (alone.scores, alone.pmf, alone.expected, alone.ranks)
+        assert row.expected == expected_of(scores, CALIBRATION).tobytes()
+        assert row.ranks == ranks_of(scores, CALIBRATION).tobytes()
+    single = score(msgspec.structs.replace(asked, rows=(rows[1],)), weights, ArmTables()).rows
+    assert single == (told[1],)
+
+
+@pytest.mark.parametrize("known", [None, msgspec.UNSET])
+def test_without_a_calibration_the_columns_are_empty(known):
+    """Too few examples yet, or a record of before: the scores are served all the same; cold ones too."""
+    catalogue, plain = _catalogue(random.Random(8)), _weights(())
+    asked = ScoreRequest((ScoreRow({}),), EXPLORATIONS, catalogue.version, catalogue.arms, calibrated=True)
+    for weights in (Weights(msgspec.structs.replace(plain.header, calibration=known), plain.values), None):
+        (row,) = score(asked, weights, ArmTables()).rows
+        assert (row.expected, row.ranks) == (b"", b"")
+        assert len(read_scores(row.scores)) == 30
