@@ -17,7 +17,7 @@ from offline_eval.engine import literal
 from offline_eval.errors import BadLog
 from offline_eval.rejections import LOG_RULES, reason_sql
 from sidecar.contracts.application import Catalogue, decode_arms
-from sidecar.contracts.columns import DECISION_COLUMNS
+from sidecar.contracts.columns import ADDED_COLUMNS, DECISION_COLUMNS
 from sidecar.contracts.errors import BadManifest
 from sidecar.contracts.log_files import files_below
 
@@ -73,8 +73,8 @@ def open_log(connection: duckdb.DuckDBPyConnection, folder: Path, window: Window
         f"read_parquet({listed}, union_by_name = true, hive_partitioning = false, filename = true,"
         " file_row_number = true)"
     )
-    _check_columns(connection, source, folder)
-    connection.execute(f"CREATE OR REPLACE VIEW raw AS SELECT * FROM {source} WHERE {_where(window)}")
+    columns = ", ".join(["*", *_added(_columns(connection, source, folder))])
+    connection.execute(f"CREATE OR REPLACE VIEW raw AS SELECT {columns} FROM {source} WHERE {_where(window)}")
     _find_repeats(connection)
     names = "".join(f" WHEN {place} THEN '{rule.reason}'" for place, rule in enumerate(LOG_RULES, 1))
     connection.execute(f"""
@@ -105,15 +105,26 @@ def find_files(folder: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _check_columns(connection: duckdb.DuckDBPyConnection, source: str, folder: Path) -> None:
+def _columns(connection: duckdb.DuckDBPyConnection, source: str, folder: Path) -> set[str]:
+    """The columns that are there: all but those that came later."""
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
     except duckdb.Error as error:
         raise BadLog(f"{folder} cannot be read: {str(error).splitlines()[0]}") from error
     found = {row[0] for row in described}
-    missing = [column.name for column in DECISION_COLUMNS if column.name not in found]
+    missing = [column.name for column in DECISION_COLUMNS if column.name not in found | {*ADDED_COLUMNS}]
     if missing:
         raise BadLog(f"{folder} is no decision log: column {', '.join(missing)} missing")
+    return found
+
+
+def _added(found: set[str]) -> list[str]:
+    """What no file of an earlier log has, as nulls."""
+    kinds = {"string": "VARCHAR", "bool": "BOOLEAN", "float64": "DOUBLE"}
+    lacking = [
+        column for column in DECISION_COLUMNS if column.name in ADDED_COLUMNS and column.name not in found
+    ]
+    return [f"CAST(NULL AS {kinds[column.type]}) AS {column.name}" for column in lacking]
 
 
 def _where(window: Window) -> str:

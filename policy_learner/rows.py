@@ -221,6 +221,8 @@ def _decision_row(
         one.payload,
         one.mode,
         one.kind != NEVER,
+        event.expected,
+        event.rank,
     )
 
 

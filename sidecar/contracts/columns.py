@@ -54,7 +54,12 @@ DECISION_COLUMNS: tuple[Column, ...] = (
     Column("event", "binary", False, "the decision event as stored: what replay decodes"),
     Column("mode", "string", True, "how its rewards were learnt: w wait, a assume, e earliest; null: w"),
     Column("activated", "bool", True, "false: deferred, and never activated: nobody saw it; null: true"),
+    Column("expected", "float64", True, "reward expected of the shown arm; null: nobody asked, or knew"),
+    Column("rank", "float64", True, "share of arms shown before that were scored no higher; null likewise"),
 )
+
+ADDED_COLUMNS = ("mode", "activated", "expected", "rank")
+"""Of decisions: what files of earlier versions do not have. Their rows have null there."""
 
 LESSON_COLUMNS: tuple[Column, ...] = (
     Column("decision_id", "string", False, "a decision may have several lessons, and has one row besides"),

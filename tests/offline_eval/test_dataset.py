@@ -13,6 +13,7 @@ from offline_eval.dataset import Window, open_log
 from offline_eval.diagnostics import Gates, log_checks, summarise
 from offline_eval.engine import connect
 from offline_eval.errors import BadLog
+from sidecar.contracts.columns import ADDED_COLUMNS
 from tests.offline_eval.logs import START, row, write_log
 
 
@@ -134,6 +135,21 @@ def test_a_folder_without_a_log_is_named(tmp_path):
     """One line that says what is expected."""
     with pytest.raises(BadLog, match="holds no decisions"):
         open_log(connect(), tmp_path)
+
+
+def test_a_log_of_before_a_column_was_added_is_read(tmp_path):
+    """Its rows count as before, and have null there; beside files of today as alone."""
+    log = write_log(tmp_path, [row(0), row(1)], files=2)
+    first, second = sorted(log.rglob("*.parquet"))
+    for paths in ([first], [first, second]):
+        for path in paths:
+            table = pq.read_table(path, partitioning=None)
+            pq.write_table(
+                table.drop_columns([name for name in ADDED_COLUMNS if name in table.column_names]), path
+            )
+        opened = open_log(connect(), log)
+        found = opened.connection.sql(f"SELECT {', '.join(ADDED_COLUMNS)}, status FROM log").fetchall()
+        assert {found[0], found[1]} == {(None, None, None, None, "")}
 
 
 def test_another_parquet_file_is_refused_by_its_columns(tmp_path):
