@@ -75,12 +75,12 @@ def show_command(
         int, typer.Option(help="Recent decisions of each partition to learn context names from.", min=0)
     ] = 200,
 ) -> None:
-    """Show one version: what it was trained on, how large it is, and its largest weights by feature."""
+    """Show one version: what it was trained on, what its scores mean, its largest weights by feature."""
     import hashlib
 
     from policy_learner.model_features import largest_weights
     from policy_learner.model_shelf import read_model
-    from policy_learner.model_tables import print_info, print_weights
+    from policy_learner.model_tables import print_calibration, print_info, print_weights
     from policy_learner.recent import arms_of_catalogues, recent_contexts
     from sidecar.contracts.models import info_of, version_of
 
@@ -89,6 +89,7 @@ def show_command(
         arms = arms_of_catalogues(opened.client, opened.name)
         contexts = recent_contexts(opened.client, opened.application, opened.data, decisions)
     print_info(info_of(weights, len(record), hashlib.sha256(record).hexdigest()))
+    print_calibration(weights.header.calibration)
     print_weights(largest_weights(weights, top, arms, contexts))
 
 

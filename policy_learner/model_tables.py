@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import UnsetType
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +14,12 @@ from rich.table import Table
 from policy_learner.backup import Manifest
 from policy_learner.model_features import NamedWeight
 from policy_learner.model_shelf import Shelf
+from sidecar.contracts.calibration import Calibration
 from sidecar.contracts.models import Kept, ModelInfo, name_of
+from sidecar.policy.calibration import expected_of, ranks_of, scores_at
+
+_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Of the arms shown: at whose scores the calibration is told."""
 
 
 def print_shelf(name: str, shelf: Shelf) -> None:
@@ -103,6 +109,24 @@ def print_info(info: ModelInfo) -> None:
             told = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             table.add_row(name, escape(told))
     Console().print(table)
+
+
+def print_calibration(calibration: Calibration | UnsetType | None) -> None:
+    """What scores mean: the reward to be expected at some of them, and their ranks."""
+    console = Console()
+    if not calibration:
+        told = (
+            "it has learnt from too few examples yet" if calibration is None else "its learner did not know"
+        )
+        console.print(f"what a score means is not said: {told}", style="dim", highlight=False)
+        return
+    table = Table("score", "expected", "rank", box=None, pad_edge=False)
+    scores = scores_at(calibration, _SHARES)
+    expected, ranks = expected_of(scores, calibration), ranks_of(scores, calibration)
+    for row in zip(scores.tolist(), expected.tolist(), ranks.tolist(), strict=True):
+        table.add_row(*(f"{value:.4g}" for value in row))
+    console.print(f"what a score means, by the latest {calibration.examples:,} examples:", highlight=False)
+    console.print(table)
 
 
 def print_weights(found: Sequence[NamedWeight]) -> None:

@@ -39,7 +39,8 @@ from sidecar.contracts.log_files import read_manifest
 from sidecar.contracts.models import name_of
 from sidecar.contracts.weights import Weights
 from sidecar.policy.adapters import ArmTables
-from sidecar.policy.exploration import pmf_of
+from sidecar.policy.calibration import expected_of, ranks_of
+from sidecar.policy.exploration import Scores, pmf_of
 from sidecar.policy.pipeline import score_event
 from sidecar.policy.sampling import draw
 
@@ -54,7 +55,7 @@ class Mismatch(NamedTuple):
     """Something that came out another way."""
 
     what: str
-    """``row``, ``draw``, ``score``, ``pmf``, ``weights``, ``base``, ``chain``."""
+    """``row``, ``draw``, ``score``, ``pmf``, ``meaning``, ``weights``, ``base``, ``chain``."""
     name: str
     """The decision, the version, or the file."""
     detail: str
@@ -334,6 +335,17 @@ def _check_score(
         return
     if scores.astype("<f4").tobytes() != event.scores:
         result.mismatch("score", event.decision_id, "scored again, the scores are others")
+    elif event.expected is not None and _meaning(scores, weights, event) != (event.expected, event.rank):
+        result.mismatch("meaning", event.decision_id, "calibrated again, expectation or rank are others")
+
+
+def _meaning(scores: Scores, weights: Weights | None, event: DecisionEvent) -> tuple[float, float] | None:
+    """What the score of the shown arm means under the weights; None when they do not know."""
+    calibration = weights.header.calibration if weights is not None else None
+    if not calibration:
+        return None
+    shown = scores[event.arm_index : event.arm_index + 1]
+    return float(expected_of(shown, calibration)[0]), float(ranks_of(shown, calibration)[0])
 
 
 def _check_base(

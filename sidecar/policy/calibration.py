@@ -8,6 +8,8 @@ learnt from the decision that they are of (``calibrating.py``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -39,6 +41,13 @@ def ranks_of(scores: Float32s, calibration: Calibration) -> Float32s:
     ranks = _along(calibration.ecdf, scores)
     ranks[scores < calibration.ecdf.points[0][0]] = 0.0
     return ranks
+
+
+def scores_at(calibration: Calibration, shares: Sequence[float]) -> Float32s:
+    """The scores at or below which such shares of the arms shown lately were scored; each once, ascending."""
+    x, y = calibration.ecdf.points
+    places = np.minimum(np.searchsorted(y, np.array(shares, np.float32)), len(x) - 1)
+    return np.unique(x[places])
 
 
 def _along(curve: Curve, scores: Float32s) -> Float32s:

@@ -17,6 +17,7 @@ from policy_learner.replay import replay
 from policy_learner.training import Training
 from policy_learner.vw_learner import VwParams, fit_vw
 from sidecar.contracts.events import arms_of
+from sidecar.contracts.scripts.decide import decide_call, entry_of, parse_decide
 from sidecar.contracts.weights import encode_weights
 from sidecar.policy.calibrating import Calibrating
 from sidecar.policy.calibration import expected_of, ranks_of
@@ -87,6 +88,35 @@ def test_a_restart_and_a_replay_come_to_the_same_curves(world):
     assert world.weights().header.calibration.examples == 128
     result = replay(world.application, world.data)
     assert result.clean, result.told
+
+
+def test_a_replay_calibrates_again(world):
+    """What was logged is compared, to the last bit; what was never asked for is not."""
+    learner = world.learner()
+    run(learner, world, 70)
+    version, weights = world.weights().header.version, world.weights()
+    calibration = weights.header.calibration
+
+    def meant(event, nudge=0.0):
+        shown = np.frombuffer(event.scores, "<f4")[event.arm_index][None]
+        ranks = ranks_of(shown, calibration)
+        return {"expected": float(expected_of(shown, calibration)[0]) + nudge, "rank": float(ranks[0])}
+
+    for nudge in (0.0, 0.0, 1e-7):
+        event = world.event()
+        assert event.model_version == version
+        log_again(world, msgspec.structs.replace(event, **meant(event, nudge)))
+    run(learner, world, 5)
+    drain(learner, lambda: True)
+    result = replay(world.application, world.data)
+    assert dict(result.mismatches) == {"meaning": 1}
+
+
+def log_again(world, event):
+    """A decision that was made elsewhere."""
+    keys = world.partitions[0]
+    call = decide_call(keys, [entry_of(event)], max_pending=10**6, tombstone_ms=86_400_000)
+    assert parse_decide(world.scripts.run(call))[0].status == "OK"
 
 
 def test_a_log_of_before_there_was_a_calibration(world, monkeypatch):

@@ -353,6 +353,19 @@ def test_show_names_the_largest_weights(shop, store_url):
         assert said in output, output
 
 
+def test_show_says_what_scores_mean(shop, store_url):
+    """Nothing before there are examples enough, then the expectation and the rank along the scores."""
+    learner = shop.learner()
+    version = shop.learn(learner, 20)
+    assert "too few examples" in shop.run("models", "show", version, url=store_url).output
+    version = shop.learn(learner, 60)
+    output = shop.run("models", "show", version, url=store_url).output
+    table = output.split("by the latest 64 examples:")[1].split("weight ")[0].strip().splitlines()
+    ranks = [float(line.split()[2]) for line in table[1:]]
+    assert ranks == sorted(ranks)
+    assert 0.0 < ranks[0] < 0.2
+
+
 def test_names_that_collide_are_all_told(shop):
     """On 256 weights, many features share one."""
     learner = shop.learner()
