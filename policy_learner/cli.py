@@ -62,7 +62,7 @@ def _open(app: Path, data: Path) -> tuple[Application, DataFolder]:
 
     application, folder = load_application(app), DataFolder(data)
     log = folder.log(application.name)
-    if not (log / "decisions").is_dir():
+    if not any((log / dataset).is_dir() for dataset in ("decisions", "lessons")):
         raise BadArchive(f"{log} holds no decisions: nothing of {application.name!r} was archived yet")
     return application, folder
 

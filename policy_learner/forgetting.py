@@ -184,7 +184,8 @@ def _holds(folder: Path, file: LogFile, removal: Removal, dataset: str) -> bool:
 
 
 def _remember(folder: Path, request: Forgotten, now_ms: int) -> None:
-    """Write down that a unit is to be forgotten."""
+    """Write down that a unit is to be forgotten, also where there are only lessons so far."""
+    folder.mkdir(parents=True, exist_ok=True)
     for _ in range(_ATTEMPTS):
         old = view(folder).manifest
         if commit(folder, _with_request(old, request, now_ms)):

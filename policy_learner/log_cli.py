@@ -250,7 +250,7 @@ def _open(app: Path, data: Path) -> tuple[Application, Path, LearnerSettings]:
 
     application = load_application(app)
     log = DataFolder(data).log(application.name)
-    if not (log / "decisions").is_dir():
+    if not any((log / dataset).is_dir() for dataset in ("decisions", "lessons")):
         raise BadArchive(f"{log} holds no decisions: nothing of {application.name!r} was archived yet")
     return application, log, learner_settings(application.learner, os.environ)
 
