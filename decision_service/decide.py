@@ -22,7 +22,6 @@ from decision_service.errors import BadRequest, FieldError, KeyReused, SidecarFa
 from decision_service.event_log import EventLog
 from decision_service.features import FeatureSource, FirstLook, Resolved
 from decision_service.horizon import horizon_ms_of
-from decision_service.ids import is_ours
 from decision_service.prepolicy import Eligible, Shelf, eligible, without
 from decision_service.scoring import Scorer
 from decision_service.telemetry import Telemetry
@@ -31,7 +30,7 @@ from sidecar.contracts.application import Application, Exploration
 from sidecar.contracts.arm_features import Columns
 from sidecar.contracts.base_model import BaseColumn
 from sidecar.contracts.events import DecisionEvent, decode_decision
-from sidecar.contracts.ids import new_decision_id, partition_of_session
+from sidecar.contracts.ids import has_our_form, new_decision_id, partition_of_session
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.exploration import pmf_of
@@ -109,7 +108,7 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
             is longer than the longest.
         NothingEligible: every arm is excluded.
     """
-    if request.decision_id is not None and is_ours(request.decision_id):
+    if request.decision_id is not None and has_our_form(request.decision_id):
         raise BadRequest(
             FieldError("/decision_id", "has the form of this platform's own ids; choose another")
         )

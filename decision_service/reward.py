@@ -14,14 +14,13 @@ from decision_service.api import RewardStatus as PublicStatus
 from decision_service.batcher import Batcher
 from decision_service.errors import BadRequest, FieldError, StoreAway
 from decision_service.event_log import patiently
-from decision_service.ids import is_ours
 from decision_service.telemetry import Telemetry
 from decision_service.times import millis
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application, RewardConfig
 from sidecar.contracts.errors import BadId
 from sidecar.contracts.events import encode_reward_tail
-from sidecar.contracts.ids import partition_of_decision, partition_of_session
+from sidecar.contracts.ids import has_our_form, partition_of_decision, partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.reward import Rewarded, RewardEntry, RewardStatus, limits_of
 from sidecar.contracts.store import AsyncScripts
@@ -133,7 +132,7 @@ class Rewarder:
             raise BadRequest(
                 FieldError(f"{place}/decision_id", f"required without session_id; legal: {legal}")
             )
-        if named is not None and is_ours(named):
+        if named is not None and has_our_form(named):
             with suppress(BadId):
                 return partition_of_decision(named, partitions), "", named, ""
             session_id = None  # of another application: nobody here, and no error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -14,10 +15,12 @@ from sidecar.contracts.application import Application, RewardConfig
 from sidecar.contracts.errors import BadEvent, BadId
 from sidecar.contracts.events import JoinedDecision
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.finalise import decode_example, finalise_call
 from sidecar.contracts.scripts.orphan import orphan_call
+from sidecar.contracts.scripts.strangers import sorted_out, strangers_call
 from sidecar.contracts.store import Scripts
+
+log = logging.getLogger("sidearm.learner")
 
 
 class Lesson(NamedTuple):
@@ -45,6 +48,8 @@ class Waiting(NamedTuple):
     keys: Keys
     due: list[str]
     orphans: list[str]
+    strangers: list[bytes]
+    """Among both, what is no id."""
 
 
 def find_due(client: redis.Redis, partitions: Sequence[Keys], most: int) -> list[Waiting]:
@@ -63,19 +68,25 @@ def find_due(client: redis.Redis, partitions: Sequence[Keys], most: int) -> list
         until_ms = max(now_ms + int(skew_ms or 0), int(guard_ms or 0))
         for zset in (keys.due, keys.orphans):
             ranges.zrange(zset, "-inf", until_ms, byscore=True, offset=0, num=most)
-    found = [[text(i) for i in cast("list[bytes]", ids)] for ids in ranges.execute()]
-    return [Waiting(*one) for one in zip(partitions, found[::2], found[1::2], strict=True)]
+    found = [sorted_out(cast("list[bytes]", members)) for members in ranges.execute()]
+    return [
+        Waiting(keys, due.ids, orphans.ids, due.strangers + orphans.strangers)
+        for keys, due, orphans in zip(partitions, found[::2], found[1::2], strict=True)
+    ]
 
 
 def close_due(scripts: Scripts, waiting: Waiting, batch: int, tombstone_ms: int) -> int:
     """Finalise the due decisions of a partition and give up its orphans; how many ids were handed in."""
+    if waiting.strangers:
+        log.error("partition %d: no decisions: %r", waiting.keys.partition, waiting.strangers[:8])
+        scripts.run(strangers_call(waiting.keys, waiting.strangers))
     for ids in _batches(waiting.due, batch):
         scripts.run(finalise_call(waiting.keys, ids, tombstone_ms=tombstone_ms))
         reached("finalised")
     for ids in _batches(waiting.orphans, batch):
         scripts.run(orphan_call(waiting.keys, ids))
         reached("orphans given up")
-    return len(waiting.due) + len(waiting.orphans)
+    return len(waiting.due) + len(waiting.orphans) + len(waiting.strangers)
 
 
 def read_chunks(

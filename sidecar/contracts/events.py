@@ -106,7 +106,7 @@ def decode_decision(data: bytes) -> DecisionEvent:
     """
     try:
         return _decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadEvent(f"{len(data)} bytes are no decision event: {error}") from error
 
 
@@ -156,6 +156,9 @@ class RewardRecord(Struct, frozen=True):
     arm: str = ""
 
 
+_END_OF_TIME_MS = 253_402_300_800_000  # the year 10,000
+
+
 def decode_reward(key: str, stored: str) -> RewardRecord:
     """A reward from its stored text ``at_ms|value|client_ms|event|arm``.
 
@@ -166,10 +169,13 @@ def decode_reward(key: str, stored: str) -> RewardRecord:
     1.5
     """
     try:
-        at_ms, value, client_ms, event, arm = stored.split("|", 4)
-        return RewardRecord(key, int(at_ms), float(value), int(client_ms), event, arm)
+        at, value, client_ms, event, arm = stored.split("|", 4)
+        at_ms = int(at)
+        if not 0 <= at_ms < _END_OF_TIME_MS:
+            raise ValueError("a time that no calendar knows")
+        return RewardRecord(key, at_ms, float(value), int(client_ms), event, arm)
     except ValueError as error:
-        raise BadEvent(f"reward {key!r} is stored as {stored!r}: {error}") from error
+        raise BadEvent(f"reward {key[:64]!r} is stored as {stored[:128]!r}: {error}") from error
 
 
 def encode_reward_tail(value: float, client_ms: int, event: str, arm: str) -> str:

@@ -12,7 +12,7 @@ import mmh3
 
 from sidecar.contracts.errors import BadId
 
-_FORM = re.compile(r"^([0-9a-f]{1,2})-([0-9a-f]{11})([0-9a-f]{16})$")
+_FORM = re.compile(r"^([0-9a-f]{1,2})-([0-9a-f]{11})([0-9a-f]{16})\Z")
 _PARTITION_SEED = 0x51DE
 _TOMB_SEED = 0x70B5
 _UNIT_SEED = 0x0B0C
@@ -49,6 +49,15 @@ def partition_of_decision(decision_id: str, partitions: int) -> int:
     if partition >= partitions:
         raise BadId(f"{decision_id[:64]!r} is no decision id of this application")
     return partition
+
+
+def has_our_form(decision_id: str) -> bool:
+    """Whether this could be one of ours, of whatever application.
+
+    >>> has_our_form("3-18bcfe5680000000000000000ff"), has_our_form("order-77")
+    (True, False)
+    """
+    return _FORM.match(decision_id) is not None
 
 
 def decided_ms(decision_id: str) -> int:

@@ -168,9 +168,10 @@ def _lacks_payload(answer: Decided) -> bool:
 
 
 def _filled(answer: Decided, stored: bytes | None) -> Decided:
-    if stored is None:
+    try:
+        known = split_stored(stored or b"")
+    except BadEvent:
         return answer
-    known = split_stored(stored)
     return answer._replace(deadline_ms=known.deadline_ms, payload=known.payload)
 
 

@@ -7,15 +7,16 @@ ever has an expiry.
 ==================  ======  ======================  ====================================================
 key                 type    life                    content
 ==================  ======  ======================  ====================================================
-``d:<id>``          string  none while pending,     ``deadline_ms|payload`` of the decision
-                            then the retention
+``d:<id>``          string  none while pending,     ``deadline_ms[a|e][d]|payload``: a mode that is not to
+                            then the retention      wait, d while deferred
 ``r:<id>``          hash    none until joined,      reward key to ``at_ms|value|client_ms|event|arm``;
                             then the tombstone      a late one has ``L`` in front
 ``s:<session>``     hash    horizon + tombstone     the session's decisions, see :meth:`Keys.session`
 ``f:<bucket>``      intset  tombstone               62-bit hashes of finalised decisions
 ``due``             zset    –                       pending decision to deadline
 ``orph``            zset    –                       decision that never came to the end of its rewards' wait
-``ex``              stream  trimmed behind readers  finalised decisions with their raw rewards
+``ex``              stream  trimmed behind readers  finalised decisions with their raw rewards; what is taught
+                                                    before that
 ``late``            stream  trimmed behind archive  rewards that joined nothing
 ``dead``            stream  –                       entries of ``ex`` that could not be learnt, and why
 ``c``               hash    –                       exact counters, and the clock guard

@@ -6,9 +6,10 @@ from typing import cast
 
 from sidecar.contracts.books import Books, books, counters_of
 from sidecar.contracts.keys import ANSWER_RETENTION_MS, Keys
-from sidecar.contracts.scripts.call import Call, text
+from sidecar.contracts.scripts.call import Call
 from sidecar.contracts.scripts.finalise import BATCH, finalise_call
 from sidecar.contracts.scripts.orphan import orphan_call
+from sidecar.contracts.scripts.strangers import Members, sorted_out, strangers_call
 from sidecar.contracts.store import Scripts, WatchError, store_now_ms
 
 _COUNTS = 5
@@ -27,10 +28,10 @@ def finalise_due(
 
     Call again until it is 0. Decisions of one partition come out in the order of their deadlines.
     """
-    ids = _ids_until_now(scripts, keys, keys.due, batch)
-    if ids:
-        scripts.run(finalise_call(keys, ids, tombstone_ms=tombstone_ms, retention_ms=retention_ms))
-    return len(ids)
+    found = _due_until_now(scripts, keys, keys.due, batch)
+    if found.ids:
+        scripts.run(finalise_call(keys, found.ids, tombstone_ms=tombstone_ms, retention_ms=retention_ms))
+    return len(found.ids) + len(found.strangers)
 
 
 def give_up_orphans(scripts: Scripts, keys: Keys, *, batch: int = BATCH) -> int:
@@ -38,10 +39,10 @@ def give_up_orphans(scripts: Scripts, keys: Keys, *, batch: int = BATCH) -> int:
 
     Call again until it is 0.
     """
-    ids = _ids_until_now(scripts, keys, keys.orphans, batch)
-    if ids:
-        scripts.run(orphan_call(keys, ids))
-    return len(ids)
+    found = _due_until_now(scripts, keys, keys.orphans, batch)
+    if found.ids:
+        scripts.run(orphan_call(keys, found.ids))
+    return len(found.ids) + len(found.strangers)
 
 
 def read_books(scripts: Scripts, keys: Keys, *, count_rewards: bool = False) -> Books:
@@ -71,12 +72,16 @@ def _counted_books(scripts: Scripts, keys: Keys) -> Books:
         pipe.multi()
         pipe.hgetall(keys.counters)
         for decision_id in (*pending, *awaited):
-            pipe.hlen(keys.rewards(decision_id.decode()))
+            pipe.hlen(keys.rewards(decision_id.decode(errors="replace")))
         stored, *held = pipe.execute()
     return books(counters_of(stored), len(pending), len(awaited), sum(held))
 
 
-def _ids_until_now(scripts: Scripts, keys: Keys, zset: str, batch: int) -> list[str]:
+def _due_until_now(scripts: Scripts, keys: Keys, zset: str, batch: int) -> Members:
+    """What is no id is taken away at once."""
     until_ms = store_now_ms(scripts.client, keys)
-    ids = scripts.client.zrange(zset, "-inf", until_ms, byscore=True, offset=0, num=batch)
-    return [text(decision_id) for decision_id in cast("list[bytes]", ids)]
+    members = scripts.client.zrange(zset, "-inf", until_ms, byscore=True, offset=0, num=batch)
+    found = sorted_out(cast("list[bytes]", members))
+    if found.strangers:
+        scripts.run(strangers_call(keys, found.strangers))
+    return found

@@ -9,7 +9,18 @@ from typing import NamedTuple
 import msgpack
 
 NAMES = (
-    *("decide", "reward", "activate", "finalise", "orphan", "publish", "epoch", "status", "books"),
+    *(
+        "decide",
+        "reward",
+        "activate",
+        "finalise",
+        "orphan",
+        "strangers",
+        "publish",
+        "epoch",
+        "status",
+        "books",
+    ),
     *("keep", "forget", "pin", "serving"),
     *("lease", "working"),
 )

@@ -46,6 +46,7 @@ local function known(session, client_key, digest)
   local prior = client_key ~= '' and redis.call('HGET', session, 'k:' .. client_key)
   if not prior then return nil end
   local id, its_digest = string.match(prior, '^([^|]*)|(.*)$')
+  if not ours(id) then return nil end -- foreign bytes
   if its_digest ~= digest then
     count(c, 'dec_conflict')
     return {'CONFLICT', id, ''}

@@ -130,9 +130,10 @@ def split_stored(stored: bytes) -> Stored:
 
 
 def _decided(status: str, decision_id: str, stored: bytes) -> Decided:
-    if not stored:
+    try:
+        known = split_stored(stored)
+    except BadEvent:  # nothing, or foreign bytes: the others of the batch must not suffer from them
         return Decided(DecideStatus(status), decision_id)
-    known = split_stored(stored)
     return Decided(DecideStatus(status), decision_id, known.deadline_ms, known.payload or None)
 
 

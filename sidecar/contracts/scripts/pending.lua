@@ -1,5 +1,10 @@
 -- Put below clock.lua in every script: how a decision is stored, and what is taught of it before its horizon ends.
 
+-- A decision's id of ours, as ids.py makes them, or nil.
+local function ours(id)
+  return id and (#id == 29 or #id == 30) and string.match(id, '^[0-9a-f][0-9a-f]?%-[0-9a-f]+$')
+end
+
 -- A key of a text, or nil where it holds nothing or something else.
 local function text_at(key)
   local stored = redis.pcall('GET', key)

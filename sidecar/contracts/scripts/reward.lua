@@ -118,7 +118,7 @@ end
 local function of_session(id, key, record, member, session, r, s, f, d)
   local went = redis.call('HGET', s, 'w:' .. key)
   local nobody = went and string.sub(went, 1, 1) == '|'
-  local target = nobody and '' or went or redis.call('HGET', s, 'last') or ''
+  local target = not nobody and ours(went or redis.call('HGET', s, 'last')) or '' -- foreign bytes lead nowhere
   if target ~= id then return 'MOVED', target end
   if nobody then return again(session, key, record, went), id end
   if id == '' then

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from sidecar.contracts.application import RewardConfig
-from sidecar.contracts.ids import tombstone
+from sidecar.contracts.ids import has_our_form, tombstone
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import Call, pack, text
 
@@ -77,7 +77,7 @@ def target_fields(reward_key: str) -> tuple[str, str]:
 
 
 def target_of(values: Sequence[bytes | None]) -> str:
-    """The decision id from the values of :func:`target_fields`; empty if there is none.
+    """The decision id from the values of :func:`target_fields`; empty if there is none, or foreign bytes.
 
     >>> target_of([None, b"0-18bcfe5680000000000000000ff"])
     '0-18bcfe5680000000000000000ff'
@@ -85,9 +85,8 @@ def target_of(values: Sequence[bytes | None]) -> str:
     ''
     """
     went, last = values
-    if went is not None:
-        return "" if went.startswith(b"|") else text(went)
-    return text(last or b"")
+    target = (last or b"" if went is None else went).decode("ascii", "replace")
+    return target if has_our_form(target) else ""
 
 
 def reward_call(keys: Keys, entries: Sequence[RewardEntry], limits: RewardLimits) -> Call:

@@ -13,6 +13,7 @@ from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.ids import new_decision_id
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.models import ModelInfo
+from sidecar.contracts.scripts.activate import ActivateEntry, activate_call
 from sidecar.contracts.scripts.call import Call
 from sidecar.contracts.scripts.decide import DecideEntry, decide_call, parse_decide
 from sidecar.contracts.scripts.finalise import finalise_call
@@ -29,10 +30,12 @@ from sidecar.contracts.scripts.models import (
 from sidecar.contracts.scripts.orphan import orphan_call
 from sidecar.contracts.scripts.publish import Batch, Publication, publish_call
 from sidecar.contracts.scripts.reward import RewardEntry, RewardLimits, parse_reward, reward_call
+from sidecar.contracts.scripts.strangers import strangers_call
 from sidecar.contracts.store import Scripts
 
 KEYS = Keys("shop", 1)
 IDS = tuple(new_decision_id(1, 1_700_000_000_000 + n, n) for n in range(3))
+MODAL = new_decision_id(1, 1_700_000_000_100, 9)
 DAY_MS = 86_400_000
 HORIZON_MS = 1_800_000
 LIMITS = RewardLimits(600_000, DAY_MS, 64, 1_000)
@@ -247,6 +250,7 @@ def test_a_sidecar_that_is_silent_for_long_is_off_the_list(store, scripts):
 def test_scripts_touch_only_the_keys_that_they_declare(store, scripts):
     """A user who may touch nothing else can run every one of them, so a cluster can move their slot."""
     entries = [entry(IDS[0], client_key="mine"), entry(IDS[1], client_key="mine")]
+    modal = entry(MODAL, mode="assume", deferred=True)
     given = [
         RewardEntry(IDS[0], "k", TAIL),
         RewardEntry(IDS[0], "k2", TAIL, "s"),
@@ -261,6 +265,10 @@ def test_scripts_touch_only_the_keys_that_they_declare(store, scripts):
         decide_call(KEYS, entries, max_pending=9, tombstone_ms=DAY_MS),
         reward_call(KEYS, given, LIMITS),
         reward_call(KEYS, given, LIMITS),
+        decide_call(KEYS, [modal], max_pending=9, tombstone_ms=DAY_MS),
+        activate_call(KEYS, [ActivateEntry(MODAL, "s", 1), ActivateEntry(IDS[0], "")], tombstone_ms=DAY_MS),
+        reward_call(KEYS, [RewardEntry(MODAL, "k", TAIL)], LIMITS),
+        strangers_call(KEYS, [b"who?"]),
         finalise_call(KEYS, IDS[:2], tombstone_ms=DAY_MS),
         orphan_call(KEYS, [IDS[2]]),
         publish_call("shop", publication),
@@ -280,7 +288,7 @@ def test_scripts_touch_only_the_keys_that_they_declare(store, scripts):
                 narrow.get("another key")
         assert len({key_slot(key.encode()) for key in call.keys}) == 1
     store.execute_command("ACL", "DELUSER", "narrow")
-    assert (store.xlen(KEYS.examples), store.xlen(KEYS.late)) == (1, 2)
+    assert (store.xlen(KEYS.examples), store.xlen(KEYS.late)) == (3, 2)
 
 
 def test_ids_and_keys_of_any_text_survive(store, scripts):
