@@ -448,9 +448,9 @@ def test_publishing_takes_no_more_than_its_share_of_the_time(shop, monkeypatch, 
     learner = shop.learner()
     judge = loop._judge
 
-    def slow(of):
+    def slow(of, training):
         shop.now_s += 1.0
-        return judge(of)
+        return judge(of, training)
 
     monkeypatch.setattr(loop, "_judge", slow)
     published = []
