@@ -17,12 +17,17 @@ from benchmarks.feature_graph import suite as feature_graph
 from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
 from benchmarks.figures import Figure, Row, write
+from benchmarks.learner import freshness, loop, pending, restart
 
 OUT = Path("build/bench.json")
 Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
 SUITES: dict[str, Suite] = {
     "serving": lambda gates, tell: serving.figures(Path("build/bench-data")),
     "learner": lambda gates, tell: learning.figures(),
+    "learner_loop": lambda gates, tell: loop.figures(),
+    "learner_pending": lambda gates, tell: pending.figures(),
+    "learner_restart": lambda gates, tell: restart.figures(),
+    "learner_fresh": lambda gates, tell: freshness.figures(),
     "quality": lambda gates, tell: _quality(),
     "feature_graph": feature_graph.rows,
     "feature_graph_http": lambda gates, tell: http_figures(),

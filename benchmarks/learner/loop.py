@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow.dataset as ds
@@ -53,7 +55,7 @@ class Spent(NamedTuple):
     """What a run took."""
 
     seconds: float
-    cpu_us: dict[str, float] = {}
+    cpu_us: Mapping[str, float] = MappingProxyType({})
     """Processor time for each example, by process."""
 
 

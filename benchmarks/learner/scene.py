@@ -72,11 +72,15 @@ class Scene:
             self.client.incrby(keys.skew, HORIZON_MS + 1000)
         self.client.incrby(app_keys.app_skew(APP), HORIZON_MS + 1000)
 
-    def start(self, module: str, name: str = "") -> None:
-        """Start one process."""
+    def waiting(self) -> int:
+        """Decisions that wait for their horizon, or to be closed."""
+        return sum(int(self.client.zcard(keys.due)) for keys in self.partitions)  # type: ignore[arg-type]
+
+    def start(self, module: str, name: str = "", **environ: str) -> None:
+        """Start one process; ``environ`` is added to ours."""
         log = self.data.run / f"{name or module}.log"
         command = [sys.executable, "-m", module, "--app", str(self.folder), "--data", str(self.data.root)]
-        self._children[name or module] = start_child(command, log, environ=dict(os.environ))
+        self._children[name or module] = start_child(command, log, environ=os.environ | environ)
 
     def kill(self, module: str) -> None:
         """kill -9, and it is gone."""

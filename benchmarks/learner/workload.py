@@ -42,6 +42,7 @@ class Workload(NamedTuple):
     arms: int = 10
     partitions: int = 4
     mode: RewardMode = "wait"
+    horizon_s: float = HORIZON_MS / 1000
 
     @property
     def catalogue(self) -> Catalogue:
@@ -61,7 +62,7 @@ class Workload(NamedTuple):
         settings = [f"{name} = {json.dumps(value)}" for name, value in learner.items()]
         lines = [
             *(f'name = "{APP}"', f"partitions = {self.partitions}"),
-            *("[reward]", f"horizon_s = {HORIZON_MS / 1000}", f'mode = "{self.mode}"'),
+            *("[reward]", f"horizon_s = {self.horizon_s}", f'mode = "{self.mode}"'),
             *("[model]", 'interactions = ["ca"]', "max_pending = 10000000"),
             *("[learner]", *settings),
         ]
