@@ -29,6 +29,7 @@ from decision_service.times import utc
 from sidecar.contracts.application import Application, Exploration
 from sidecar.contracts.arm_features import Columns
 from sidecar.contracts.base_model import BaseColumn
+from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.ids import has_our_form, new_decision_id, partition_of_session
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
@@ -312,15 +313,16 @@ async def repeat(decider: Decider, event: DecisionEvent, decided: Decided) -> Re
     """The stored decision, as it was answered then.
 
     Raises:
-        KeyReused: it is so old that it is not kept any more.
+        KeyReused: it is so old that it is not kept any more, or it cannot be read.
     """
     decider.telemetry.repeated()
-    if decided.payload is None:
+    try:
+        stored = decode_decision(decided.payload or b"")
+    except BadEvent as error:
         raise KeyReused(
             f"decision_id {event.client_key!r} was answered before, as {decided.decision_id}, "
             "and that answer is not kept any more"
-        )
-    stored = decode_decision(decided.payload)
+        ) from error
     ids = await decider.catalogues.eligible_ids(stored)
     pmf = pmf_of(np.frombuffer(stored.scores, dtype="<f4"), stored.exploration)
     return told(stored, ids, pmf, "repeat", decided.deadline_ms)

@@ -17,7 +17,7 @@ from decision_service.times import utc
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application
 from sidecar.contracts.arm_features import features_by_arm
-from sidecar.contracts.errors import BadId
+from sidecar.contracts.errors import BadEvent, BadId
 from sidecar.contracts.events import DecisionEvent, RewardRecord, decode_decision
 from sidecar.contracts.ids import partition_of_decision
 from sidecar.contracts.joining import join
@@ -61,7 +61,10 @@ class Decisions:
                 f"decision {decision_id} is not in the store: never made, or older than it keeps them "
                 f"(`sidearm show {decision_id}` looks into the Parquet log)"
             )
-        event = decode_decision(stored.payload)
+        try:
+            event = decode_decision(stored.payload)
+        except BadEvent as error:
+            raise NotFound(f"decision {decision_id} cannot be read: {error}") from error
         ids = await self._catalogues.eligible_ids(event)
         return _view(self._application, event, ids, stored)
 

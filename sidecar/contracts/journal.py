@@ -6,6 +6,7 @@ A caller whose reply was lost may have every one of them again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import cast
 
 import msgspec
@@ -154,10 +155,14 @@ async def read_decisions(
 def _stored(
     stored: bytes | None, rewards: Mapping[bytes, bytes], score: float | None
 ) -> StoredDecision | None:
-    if stored is None:
+    """Foreign bytes are no decision and no reward: who looked up another one must not suffer from them."""
+    try:
+        known = split_stored(stored or b"")
+    except BadEvent:
         return None
-    known = split_stored(stored)
-    texts = [(key.decode(), record.decode()) for key, record in rewards.items()]
+    texts = [
+        (key.decode(errors="replace"), record.decode(errors="replace")) for key, record in rewards.items()
+    ]
     joined = _in_order([(key, record) for key, record in texts if not record.startswith("L")])
     late = _in_order([(key, record[1:]) for key, record in texts if record.startswith("L")])
     return StoredDecision(known.payload, known.deadline_ms, score is not None, joined, late, known.deferred)
@@ -192,5 +197,8 @@ async def _resolved(
 
 
 def _in_order(texts: Sequence[tuple[str, str]]) -> tuple[RewardRecord, ...]:
-    records = [decode_reward(key, record) for key, record in texts]
+    records = []
+    for key, stored in texts:
+        with suppress(BadEvent):
+            records.append(decode_reward(key, stored))
     return tuple(sorted(records, key=lambda record: (record.at_ms, record.key)))
