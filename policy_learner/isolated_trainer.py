@@ -85,7 +85,8 @@ class IsolatedTrainer:
         model: what is trained, and how.
         state: of :meth:`serialize`; None: an untrained one.
         attempts: what was tried before, by whom ever.
-        patience_s: how long the child may take for one answer; some hundred examples at most.
+        patience_s: how long the child may take for one answer, on some hundred examples at most. For its start
+            it has half a minute at least.
         command: what starts the child.
 
     Raises:
@@ -244,7 +245,7 @@ class IsolatedTrainer:
 
     def _take(self, child: VwChild, call: _Call, piece: _Piece) -> None:
         """What the child says of a piece that was sent; raises as :meth:`_learnt`."""
-        answer = _received(child)
+        answer = _received(child, self._patience_s)
         if isinstance(answer, Poisoned):
             self._poisoned(child, call, piece, answer)
         assert isinstance(answer, Learnt), answer
@@ -288,7 +289,7 @@ class IsolatedTrainer:
         piece.sent = False
         try:
             for _ in self._sent():
-                _received(child)
+                _received(child, self._patience_s)
             child.send(frame(Resume()))
         except ChildDied as death:
             log.warning("the process that runs VW %s: starting another", death)
@@ -336,7 +337,7 @@ class IsolatedTrainer:
             child = self._living()
             try:
                 child.send(frame(request()))
-                return _received(child)
+                return _received(child, self._patience_s)
             except ChildDied as death:
                 log.warning("the process that runs VW %s: starting another", death)
                 self.close()
@@ -376,18 +377,18 @@ class IsolatedTrainer:
         Raises:
             ChildDied: it is not.
         """
-        child = VwChild(self._memory, self._command, self._patience_s)
+        child = VwChild(self._memory, self._command)
         self._starts += 1
         self._arms.forget()
         self._nothing_sent()
         child.send(frame(Start(self._model, self._state)))
-        answer = _received(child)
+        answer = _received(child, max(self._patience_s, PATIENCE_S))
         if isinstance(answer, Unusable):
             child.close()
             raise BadCheckpoint(answer.why)
         for piece in _pieces(self._since, None):
             child.send(frame(self._message(piece.texts, serialize=False)))
-            answer = _received(child)
+            answer = _received(child, max(self._patience_s, PATIENCE_S))
             assert isinstance(answer, Learnt), answer
         return child
 
@@ -444,13 +445,13 @@ def _pieces(texts: Sequence[ExampleText], attempts: Attempts | None) -> list[_Pi
     return pieces
 
 
-def _received(child: VwChild) -> Answer:
+def _received(child: VwChild, patience_s: float) -> Answer:
     """The child's next answer.
 
     Raises:
         ChildDied: it ended, or is about to.
     """
-    answer = decode_answer(child.receive())
+    answer = decode_answer(child.receive(patience_s))
     if isinstance(answer, Broken):
         child.close()
         raise ChildDied(f"raised {answer.why}")

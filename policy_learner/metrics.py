@@ -57,6 +57,9 @@ def _metrics(status: Status) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "sidearm_learner_gate_refusals", "Publications refused by the gate.", status.gate_refusals
     )
+    yield CounterMetricFamily(
+        "sidearm_learner_trainer_restarts", "Restarts of the process that runs VW.", status.trainer_restarts
+    )
     progressive = decode(status.progressive, Progressive)
     if progressive is not None:
         yield from _windows(progressive)

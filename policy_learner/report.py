@@ -6,9 +6,11 @@ import os
 
 import msgspec
 
+from policy_learner.isolated_trainer import IsolatedTrainer
 from policy_learner.positions import ms_of
 from policy_learner.state import Learner
 from policy_learner.status import Status, StoreView, look, write
+from policy_learner.trainers import AnyTrainer
 from sidecar.contracts.learner_report import encode
 
 REFUSALS_SHOWN = 4
@@ -28,6 +30,10 @@ def report(learner: Learner, state: str = "running") -> None:
     status = _status(learner, view, state)
     learner.deps.show(status)
     write(scripts.client, app, status)
+
+
+def _restarts(trainer: AnyTrainer) -> int:
+    return trainer.restarts if isinstance(trainer, IsolatedTrainer) else 0
 
 
 def _status(learner: Learner, view: StoreView, state: str) -> Status:
@@ -61,5 +67,6 @@ def _status(learner: Learner, view: StoreView, state: str) -> Status:
         gate=encode(learner.gatekeeper.latest) if learner.gatekeeper.latest else "",
         base=learner.rebasing.word(progress.positions),
         backlog_ms=max(view.overdue_ms, view.now_ms - view.unread_ms, 0),
+        trainer_restarts=_restarts(learner.training.trainer),
         refusals=encode(list(learner.gatekeeper.refusals)[-REFUSALS_SHOWN:]),
     )

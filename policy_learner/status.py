@@ -67,6 +67,8 @@ class Status(Struct, frozen=True, kw_only=True):
     backlog_ms: int = 0
     """Age of the oldest due decision that is not finalised or finalised example that was not read: as
     ``lag_ms``, without what is learnt and waits to be published. The service logs less when it grows."""
+    trainer_restarts: int = 0
+    """How often the process that runs VW had to be started again since this one started."""
 
 
 class StoreView(Struct, frozen=True):

@@ -48,11 +48,9 @@ class VwChild:
     Args:
         memory: where it puts weights.
         command: starts it.
-        patience_s: how long an answer may take; then it hangs, and is killed.
     """
 
-    def __init__(self, memory: SharedWeights, command: Sequence[str], patience_s: float) -> None:
-        self._patience_s = patience_s
+    def __init__(self, memory: SharedWeights, command: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             descriptors = (theirs.fileno(), memory.descriptor)
@@ -84,8 +82,11 @@ class VwChild:
         self._unsent += data
         self._flush()
 
-    def receive(self) -> bytes:
+    def receive(self, patience_s: float) -> bytes:
         """The next answer.
+
+        Args:
+            patience_s: how long it may take without a byte; then the process hangs, and is killed.
 
         Raises:
             ChildDied: none will come.
@@ -93,11 +94,11 @@ class VwChild:
         waited_s = 0.0
         while not self._is_whole():
             # Counted in waits, not by the clock: a machine that stood still does not make its child hang.
-            if self._wait():
+            if self._wait(min(_SLICE_S, patience_s)):
                 waited_s = 0.0
-            elif (waited_s := waited_s + _SLICE_S) >= self._patience_s:
+            elif (waited_s := waited_s + _SLICE_S) >= patience_s:
                 self.close()
-                raise ChildDied(f"gave no answer for {self._patience_s:g} s")
+                raise ChildDied(f"gave no answer for {patience_s:g} s")
         (size,) = LENGTH.unpack_from(self._read)
         message = bytes(self._read[LENGTH.size : LENGTH.size + size])
         del self._read[: LENGTH.size + size]
@@ -107,10 +108,10 @@ class VwChild:
         head = LENGTH.size
         return len(self._read) >= head and len(self._read) >= head + LENGTH.unpack_from(self._read)[0]
 
-    def _wait(self) -> bool:
+    def _wait(self, seconds: float) -> bool:
         """Whether something moved within a while."""
         self._poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        events = self._poll.poll(min(_SLICE_S, self._patience_s) * 1000)
+        events = self._poll.poll(seconds * 1000)
         if not events:
             return False
         if events[0][1] & ~select.POLLOUT:
