@@ -85,8 +85,8 @@ class IsolatedTrainer:
         model: what is trained, and how.
         state: of :meth:`serialize`; None: an untrained one.
         attempts: what was tried before, by whom ever.
-        patience_s: how long the child may take for one answer, on some hundred examples at most. For its start
-            it has half a minute at least.
+        patience_s: how long the child may take for an answer on some hundred examples. For its start it has
+            half a minute at least.
         command: what starts the child.
 
     Raises:
