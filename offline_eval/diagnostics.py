@@ -50,6 +50,7 @@ class Logger(Struct, frozen=True):
     model_version: int
     rows: int
     mean_reward: float | None
+    """Each row by 1/inclusion_probability."""
 
 
 class LogSummary(Struct, frozen=True):
@@ -195,8 +196,10 @@ def _counts(log: Log) -> dict[str, int]:
 
 
 def _loggers(log: Log) -> tuple[Logger, ...]:
+    weighed = "isfinite(CAST(reward AS DOUBLE)) AND inclusion_probability > 0"
     rows = log.connection.execute(f"""
         SELECT source, policy, CAST(model_version AS BIGINT), count(*),
-               avg(CAST(reward AS DOUBLE)) FILTER (WHERE isfinite(CAST(reward AS DOUBLE)))
+               fsum(CAST(reward AS DOUBLE) / inclusion_probability) FILTER (WHERE {weighed})
+               / fsum(1.0 / inclusion_probability) FILTER (WHERE {weighed})
         FROM {VIEW} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""").fetchall()
     return tuple(Logger(*row) for row in rows)

@@ -83,11 +83,15 @@ class HorizonReport(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Delays:
-    """Rewards, each with its delay, the age of its decision when the log ended, and its value."""
+    """Rewards, each with its delay, the age of its decision when the log ended, and its value.
+
+    Where overload thinned the log out, ``weight`` is how many decisions a decision stands for.
+    """
 
     delay_s: Floats
     age_s: Floats
     value: Floats
+    weight: Floats
 
 
 def judge(log: Path, connection: duckdb.DuckDBPyConnection, target: float = 0.95) -> HorizonReport:
@@ -146,7 +150,7 @@ def reach(delays: Delays) -> float:
 def caught(window_s: float, delays: Delays, weights: Floats, reach_s: float) -> float:
     """Share of the weights that comes within a window, of all that comes within ``reach_s``.
 
-    >>> two = Delays(np.array([1.0, 9.0]), np.array([50.0, 50.0]), np.ones(2))
+    >>> two = Delays(np.array([1.0, 9.0]), np.array([50.0, 50.0]), np.ones(2), np.ones(2))
     >>> caught(5.0, two, two.value, reach_s=9.0)
     0.5
     """
@@ -163,28 +167,30 @@ def caught(window_s: float, delays: Delays, weights: Floats, reach_s: float) -> 
     return float(np.prod(np.clip(kept, 0.0, 1.0)))
 
 
-_LEFT_OUT = ("imported", "reward_missing", "late_of_unknown", "over_limit", "contradicting")
+_LEFT_OUT = ("imported", "not_activated", "reward_missing", "late_of_unknown", "over_limit", "contradicting")
 
 _REWARDS = """
     CREATE OR REPLACE TABLE rewards AS
     WITH found AS (
-        SELECT decided_at, reward_at AS came_at, reward AS value FROM decided
+        SELECT decided_at, reward_at AS came_at, reward AS value, inclusion_probability FROM decided
         WHERE reward_source_n > 0 AND isfinite(reward) AND reward_at IS NOT NULL
         UNION ALL
-        SELECT decided_at, came_at, value FROM late JOIN decided USING (decision_id)
+        SELECT decided_at, came_at, value, inclusion_probability FROM late JOIN decided USING (decision_id)
         WHERE kind IN ('L', 'P') AND isfinite(value)
     ), ended AS (
         SELECT greatest((SELECT max(finalised_at) FROM decided), (SELECT max(came_at) FROM late)) AS ended_at
     )
     SELECT greatest(epoch(came_at) - epoch(decided_at), 0) AS delay_s,
-           epoch(ended_at) - epoch(decided_at) AS age_s, abs(value) AS value
-    FROM found, ended"""
+           epoch(ended_at) - epoch(decided_at) AS age_s, abs(value) AS value,
+           1.0 / inclusion_probability AS weight
+    FROM found, ended WHERE inclusion_probability > 0"""
 
 _COUNTS = """
     SELECT count(*) AS decisions, count_if(reward_source_n > 0) AS rewarded,
            count_if(reward_source_n > 1) AS several,
            coalesce(epoch(max(decided_at)) - epoch(min(decided_at)), 0) AS span_s,
            (SELECT count(*) FROM logged WHERE source = 'import') AS imported,
+           (SELECT count(*) FROM logged WHERE source <> 'import' AND NOT active) AS not_activated,
            count_if(reward IS NULL OR NOT isfinite(reward)) AS reward_missing
     FROM decided"""
 
@@ -203,12 +209,12 @@ def _open(log: Path, connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
     if not decisions:
         raise BadLog(f"{log} holds no decisions/**/*.parquet: name a log folder, such as data/log/shop")
     late = _source(log, "late") or _NO_LATE
-    views = {
-        "logged": f"SELECT * FROM {decisions} WHERE slot = 0",
-        "decided": "SELECT * FROM logged WHERE source <> 'import'",
-        "late": f'SELECT decision_id, kind, "at" AS came_at, value FROM {late}',
-    }
     try:
+        views = {
+            "logged": f"SELECT *, {_active(connection, decisions)} AS active FROM {decisions} WHERE slot = 0",
+            "decided": "SELECT * FROM logged WHERE source <> 'import' AND active",
+            "late": f'SELECT decision_id, kind, "at" AS came_at, value FROM {late}',
+        }
         for name, query in views.items():
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
         connection.execute(_REWARDS)
@@ -218,6 +224,12 @@ def _open(log: Path, connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
     except duckdb.Error as error:
         raise BadLog(f"{log} cannot be read: {str(error).splitlines()[0]}") from error
     return {name: count or 0 for name, count in {**counts, **late_counts}.items()}
+
+
+def _active(connection: duckdb.DuckDBPyConnection, decisions: str) -> str:
+    """Whether a decision counts: logs of before decisions could be deferred have no column for it."""
+    found = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {decisions}").fetchall()}
+    return "coalesce(activated, true)" if "activated" in found else "true"
 
 
 def _source(log: Path, dataset: str) -> str:
@@ -234,9 +246,9 @@ def _source(log: Path, dataset: str) -> str:
 
 
 def _delays(connection: duckdb.DuckDBPyConnection) -> Delays:
-    table = connection.sql("SELECT delay_s, age_s, value FROM rewards").to_arrow_table()
-    delay, age, value = (table[name].to_numpy().astype(np.float64) for name in table.column_names)
-    return Delays(delay, np.maximum(age, delay), value)
+    table = connection.sql("SELECT delay_s, age_s, value, weight FROM rewards").to_arrow_table()
+    delay, age, value, weight = (table[name].to_numpy().astype(np.float64) for name in table.column_names)
+    return Delays(delay, np.maximum(age, delay), value, weight)
 
 
 def _horizon(connection: duckdb.DuckDBPyConnection) -> float:
@@ -262,12 +274,11 @@ def _edges(horizon_s: float, judged_s: float) -> list[float]:
 
 def _share(window_s: float, delays: Delays, reach_s: float, horizon_s: float, per_s: float) -> WindowShare:
     beyond = window_s > max(reach_s, horizon_s)
-    ones = np.ones(len(delays.value))
     pending = round(window_s * per_s)
     return WindowShare(
         window_s=window_s,
-        rewards=None if beyond else caught(window_s, delays, ones, reach_s),
-        value=None if beyond else caught(window_s, delays, delays.value, reach_s),
+        rewards=None if beyond else caught(window_s, delays, delays.weight, reach_s),
+        value=None if beyond else caught(window_s, delays, delays.value * delays.weight, reach_s),
         seen="beyond" if beyond else "joined" if window_s <= horizon_s else "late",
         pending=pending,
         pending_mb=pending * PENDING_BYTES / 1e6,

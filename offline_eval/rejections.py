@@ -46,6 +46,7 @@ _PROPENSITY = (
 LOG_RULES: tuple[Rule, ...] = (
     Rule("repeated", "is_repeat", True),
     Rule("pre_policy", "source = 'pre_policy'", False),
+    Rule("not_activated", "NOT coalesce(activated, true)", False),
     *_REWARD,
     Rule("unknown_arm", "NOT coalesce(arm_index >= 0 AND arms[arm_index + 1] = arm, false)", True),
     Rule("pmf_of_other_length", "pmf IS NOT NULL AND len(pmf) <> len(arms)", True),

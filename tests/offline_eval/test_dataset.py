@@ -41,6 +41,7 @@ def summary_of(folder: Path, rows, window: Window | None = None, files: int = 1)
         ({"arm": "grey", "arm_index": -2}, "unknown_arm"),
         ({"pmf": [0.5, 0.5]}, "pmf_of_other_length"),
         ({"source": "pre_policy", "deterministic": True, "propensity": 1.0, "learn": False}, "pre_policy"),
+        ({"activated": False}, "not_activated"),
         ({"deterministic": True, "propensity": 1.0}, "deterministic"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_young_log_does_not_flatter_short_windows():
     random = np.random.default_rng(2)
     delay, age = random.exponential(100.0, 50_000), random.uniform(0.0, 400.0, 50_000)
     seen = delay <= age
-    delays = Delays(delay[seen], age[seen], np.ones(seen.sum()))
+    delays = Delays(delay[seen], age[seen], np.ones(seen.sum()), np.ones(seen.sum()))
     far = reach(delays)
     truth = (1 - np.exp(-0.5)) / (1 - np.exp(-far / 100))
     assert caught(50.0, delays, delays.value, far) == pytest.approx(truth, abs=0.02)
@@ -88,7 +88,7 @@ def test_without_truncation_it_is_the_plain_share():
     """All decisions are old enough: what came within a window, by count and by value."""
     random = np.random.default_rng(3)
     delay, value = random.exponential(10.0, 500), random.exponential(1.0, 500)
-    delays = Delays(delay, np.full(500, 1e6), value)
+    delays = Delays(delay, np.full(500, 1e6), value, np.ones(500))
     far = float(delay.max())
     for seconds in (0.5, 5.0, 20.0, far):
         assert caught(seconds, delays, np.ones(500), far) == pytest.approx(np.mean(delay <= seconds))
@@ -159,3 +159,23 @@ def test_a_folder_without_a_log_is_one_line(tmp_path):
     """With the way to name one."""
     result = CliRunner().invoke(root(), ["horizon", "--log", str(tmp_path)])
     assert isinstance(result.exception, BadLog)
+
+
+def test_what_was_never_activated_says_nothing_about_delays(tmp_path):
+    """Nobody saw it: neither its rewards nor their absence count."""
+    sound = [row(i) for i in range(40)]
+    report = judge(write_log(tmp_path, [*sound, row(40, activated=False)]), connect())
+    assert report.decisions == 40
+    assert report.left_out == {"not_activated": 1}
+
+
+def test_a_thinned_stretch_of_the_log_weighs_as_the_whole_one_would(tmp_path):
+    """Of slow rewards half were shed by overload: the share is that of the log without overload."""
+    quick = [row(i) for i in range(60)]  # five seconds each
+    slow = [row(100 + i, reward_at=START + dt.timedelta(seconds=130 + i)) for i in range(60)]
+    thinned = [one | {"inclusion_probability": 0.5} for one in slow[::2]]
+    whole, half = (
+        judge(write_log(tmp_path / name, [*quick, *rows]), connect())
+        for name, rows in (("whole", slow), ("half", thinned))
+    )
+    assert window(whole, 10.0).rewards == window(half, 10.0).rewards == 0.5
