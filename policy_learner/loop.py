@@ -1,4 +1,4 @@
-"""The learner, stage by stage: finalise -> read -> learn -> gate -> publish -> archive -> checkpoint -> trim.
+"""The learner, stage by stage: finalise, read, learn, gate, publish, archive, checkpoint, trim.
 
 Whatever dies wherever: weights are a function of the stretches of the log that their version lists, a row is
 in the one file that its position belongs to, and what stood in memory only is read again.
@@ -9,19 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from policy_learner import publish as publishing
+from policy_learner.blocks import batch_of, block_is_due, is_behind, read_blocks
 from policy_learner.checkpoint import save
 from policy_learner.failpoints import reached
-from policy_learner.gate import judge_parity, judge_values
 from policy_learner.learnt import Learnt
-from policy_learner.positions import START, ms_of, order
-from policy_learner.rebasing import Candidate
-from policy_learner.source import Chunk, close_due, find_due, read_chunks
-from policy_learner.state import Deps, Learner
-from policy_learner.training import Record, Training
+from policy_learner.positions import order
+from policy_learner.source import Chunk, close_due, find_due
+from policy_learner.standing import hand_over, has_moved, judge, note, resend
+from policy_learner.state import Learner
+from policy_learner.training import Record
 from policy_learner.trimming import trim_behind
-from sidecar.contracts.learner_report import Verdict
-from sidecar.contracts.scripts.publish import Batch, Publication
 
 log = logging.getLogger("sidearm.learner")
 
@@ -75,31 +72,11 @@ def read(learner: Learner) -> list[Chunk]:
     return read_blocks(learner) if block_is_due(learner) else []
 
 
-def block_is_due(learner: Learner) -> bool:
-    """Shuffled blocks fill up until the next version is due, unless there is more than one of them."""
-    is_shuffled = bool(learner.deps.application.model.shuffle)
-    return not is_shuffled or learner.progress.more or learner.timers.publish.due
-
-
-def read_blocks(learner: Learner) -> list[Chunk]:
-    """As much of each partition as is learnt in one go."""
-    deps, progress = learner.deps, learner.progress
-    chunks = read_chunks(deps.scripts.client, deps.application, progress.positions, block_of(deps))
-    learner.archive.just_read.keep(chunks, progress.positions)
-    progress.more = is_behind(learner, chunks)
-    return chunks
-
-
-def block_of(deps: Deps) -> int:
-    """How many entries of a partition are learnt in one go, at most."""
-    return deps.application.model.shuffle or deps.settings.read_batch
-
-
 def begin(learner: Learner, chunks: Sequence[Chunk]) -> None:
     """Hand the examples to the trainer, in an order that will be written down."""
     begun = learner.progress.begun
     for chunk in chunks[len(begun) :]:
-        learner.training.begin(_batch(learner, chunk), learner.dead_letters.still_taught(chunk.lessons))
+        learner.training.begin(batch_of(learner, chunk), learner.dead_letters.still_taught(chunk.lessons))
         begun.append(chunk)
 
 
@@ -110,7 +87,7 @@ def learn(learner: Learner) -> None:
         chunk, trained = progress.begun[0], learner.training.finish()
         progress.begun.pop(0)
         if trained.effects:
-            progress.batches.append(_batch(learner, chunk))
+            progress.batches.append(batch_of(learner, chunk))
             progress.since += trained.effects
         progress.positions[chunk.partition] = chunk.last
         refused = [(chunk.lessons[place].entry, reason) for place, reason in trained.refused]
@@ -136,8 +113,8 @@ def rebase(learner: Learner, chunks: Sequence[Chunk]) -> int:
     rebasing, progress = learner.rebasing, learner.progress
     done = rebasing.advance(progress.positions, _STRETCHES_A_STEP + 2 * len(chunks))
     candidate = rebasing.level(progress.positions)
-    if candidate is not None:
-        _hand_over(learner, candidate)
+    if candidate is not None and hand_over(learner, candidate):
+        checkpoint(learner, now=True)
     return done
 
 
@@ -148,18 +125,11 @@ def publish_is_due(learner: Learner) -> bool:
     return fresh > 0 and (learner.timers.publish.due or fresh >= settings.publish_every_examples)
 
 
-def is_behind(learner: Learner, chunks: Sequence[Chunk]) -> bool:
-    """There was more to read than one step takes: time is worth more to learning than to publishing."""
-    most = block_of(learner.deps)
-    return any(len(chunk.lessons) + len(chunk.undecoded) >= most for chunk in chunks)
-
-
 def gate(learner: Learner) -> Record | None:
     """The weights, if they may be served; otherwise they stay here. Its numbers are kept either way."""
     learner.timers.publish.restart()
-    verdict, record = _judge(learner, learner.training)
-    version, at_ms = learner.progress.version + 1, max(map(ms_of, learner.training.trained))
-    learner.gatekeeper.note(verdict, version, learner.training.examples, at_ms)
+    verdict, record = judge(learner, learner.training)
+    note(learner, learner.training, verdict)
     if verdict.passed:
         reached("gated")
         return record
@@ -174,16 +144,6 @@ def publish(learner: Learner, record: Record | None) -> None:
     if record is not None:
         learner.progress.outstanding = learner.publisher.publication_of(record, learner.progress.batches)
         resend(learner)
-
-
-def resend(learner: Learner) -> None:
-    """Make the version that was sent stand; its answer may have been lost."""
-    publication = learner.progress.outstanding
-    if publication is None:
-        return
-    publishing.publish(learner.deps.scripts, learner.deps.application.name, publication)
-    reached("published")
-    _stands(learner, publication)
 
 
 def archive(learner: Learner) -> int:
@@ -203,7 +163,7 @@ def checkpoint(learner: Learner, now: bool = False) -> None:
     if not (now or timer.due) or progress.since or progress.outstanding:
         return
     timer.restart()
-    if not _moved(learner):
+    if not has_moved(learner):
         return
     training, application = learner.training, learner.deps.application
     saved = training.saved(progress.version, progress.version_epoch, progress.positions)
@@ -240,42 +200,6 @@ def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
     trim(learner, now=True)
 
 
-def _hand_over(learner: Learner, candidate: Candidate) -> None:
-    """The next version is the base's, if the gate lets it pass; else everything stays as it is."""
-    training, progress = candidate.training, learner.progress
-    training.succeed(learner.training)
-    verdict, record = _judge(learner, training)
-    if not verdict.passed or record is None:
-        learner.rebasing.refuse(f"gate: {verdict.reason}")
-        return
-    reached("base gated")
-    learner.training = training
-    learner.gatekeeper.note(
-        verdict, progress.version + 1, training.examples, max(map(ms_of, training.trained))
-    )
-    progress.batches, progress.since = candidate.batches, 0
-    base = candidate.offer.base
-    progress.outstanding = learner.publisher.publication_of(record, candidate.batches, base)
-    resend(learner)
-    checkpoint(learner, now=True)
-
-
-def _batch(learner: Learner, chunk: Chunk) -> Batch:
-    return Batch(chunk.partition, chunk.first, chunk.last, bool(learner.deps.application.model.shuffle))
-
-
-def _judge(learner: Learner, training: Training) -> tuple[Verdict, Record | None]:
-    """Numbers first, then the trainer's own, then what they are worth; the record, if they are numbers."""
-    settings = learner.deps.settings
-    verdict = judge_values(training.trainer.weights_values(), settings.gate_largest_weight)
-    if not verdict.passed:
-        return verdict, None
-    record = training.record(learner.progress.version + 1, learner.epoch)
-    sample = (training.latest or learner.training.latest)[-settings.gate_sample :]
-    verdict = judge_parity(verdict, record.weights, training.trainer, sample, settings.gate_tolerance)
-    return learner.gatekeeper.compare(verdict, record.weights) if verdict.passed else verdict, record
-
-
 def _write(learner: Learner) -> None:
     """What waits becomes files; that it could not is said until it could."""
     figures = learner.figures
@@ -286,22 +210,3 @@ def _write(learner: Learner) -> None:
         figures.archive_error = f"{type(error).__name__}: {error}"
         raise
     figures.archive_error = ""
-
-
-def _stands(learner: Learner, publication: Publication) -> None:
-    progress = learner.progress
-    progress.version, progress.version_epoch = publication.version, publication.epoch
-    progress.batches, progress.since, progress.judged, progress.outstanding = [], 0, 0, None
-    learner.figures.gate_error = ""
-    learner.gatekeeper.published(publication.version)
-    learner.publisher.stands(publication)
-    learner.rebasing.stands(publication)
-    learner.history.note(publication, learner.gatekeeper.latest)
-
-
-def _moved(learner: Learner) -> bool:
-    """Something happened since the last checkpoint."""
-    before = learner.progress.checkpoint_positions or [START] * len(learner.partitions)
-    if learner.progress.version != learner.progress.checkpoint_version:
-        return True
-    return any(order(a) != order(b) for a, b in zip(before, learner.progress.positions, strict=True))

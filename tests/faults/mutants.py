@@ -117,7 +117,7 @@ MUTANTS = (
     ),
     Mutant(
         "what was trained on is listed again in the next version",
-        "policy_learner/loop.py",
+        "policy_learner/standing.py",
         "progress.batches, progress.since, progress.judged, progress.outstanding = [], 0, 0, None",
         "progress.since, progress.judged, progress.outstanding = 0, 0, None",
     ),

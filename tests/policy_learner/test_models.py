@@ -446,13 +446,13 @@ def test_publishing_takes_no_more_than_its_share_of_the_time(shop, monkeypatch, 
         read_batch=read_batch,
     )
     learner = shop.learner()
-    judge = loop._judge
+    judge = loop.judge
 
     def slow(of, training):
         shop.now_s += 1.0
         return judge(of, training)
 
-    monkeypatch.setattr(loop, "_judge", slow)
+    monkeypatch.setattr(loop, "judge", slow)
     published = []
     for _ in range(40):
         shop.shop(1)
