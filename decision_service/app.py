@@ -121,7 +121,7 @@ class _Handlers:
     async def _scrape(self, probes: Sequence[None]) -> list[bytes]:
         service = self._service
         app = service.application
-        await keep_books(service.telemetry, service.scripts, app.name, app.partitions)
+        await keep_books(service.telemetry, service.scripts, app.name, app.partitions, service.decider.now_ms)
         return [service.telemetry.render()] * len(probes)
 
 

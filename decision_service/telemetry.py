@@ -79,6 +79,17 @@ class Telemetry:
             ["partition"],
             registry=registry,
         )
+        self._ahead = Gauge(
+            "sidearm_store_clock_ahead_seconds",
+            "The store's clock minus this service's: a jump of either shows here.",
+            registry=registry,
+        )
+        self._behind = Gauge(
+            "sidearm_store_clock_behind_seconds",
+            "How far the store's clock went back: no horizon ends until it has caught up.",
+            ["partition"],
+            registry=registry,
+        )
         self._store_up = Gauge("sidearm_store_up", "1 if the store answered this scrape.", registry=registry)
         self._by_source = {
             source: self._decisions.labels(source) for source in ("model", "pre_policy", "fallback", "import")
@@ -132,6 +143,12 @@ class Telemetry:
             self._imbalance.labels("decisions", str(partition)).set(book.decisions)
             self._imbalance.labels("rewards", str(partition)).set(book.rewards)
             self._pending.labels(str(partition)).set(pending[partition])
+
+    def clocks(self, ahead_ms: int, behind_ms: Mapping[int, int]) -> None:
+        """The store's clock: how far it is ahead of ours, and behind itself, by partition."""
+        self._ahead.set(ahead_ms / 1000)
+        for partition, ms in behind_ms.items():
+            self._behind.labels(str(partition)).set(ms / 1000)
 
     def render(self) -> bytes:
         """Prometheus' text format."""

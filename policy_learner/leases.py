@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 import redis
 
 from policy_learner.timing import Every
+from sidecar.contracts.books import clock_of
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.working import decode_lease, lease_call
 from sidecar.contracts.store import Scripts
@@ -43,7 +44,7 @@ def holders(client: redis.Redis, partitions: Sequence[Keys]) -> list[str]:
     found = []
     for stored, skew_ms, guard_ms in zip(replies[0::3], replies[1::3], replies[2::3], strict=True):
         lease = decode_lease(cast("bytes | None", stored))
-        here_ms = max(now_ms + int(skew_ms or 0), int(guard_ms or 0))
+        here_ms = max(now_ms + int(skew_ms or 0), clock_of(guard_ms))
         found.append(lease.holder if lease and lease.until_ms > here_ms else NOBODY)
     return found
 

@@ -12,6 +12,7 @@ from policy_learner.failpoints import reached
 from policy_learner.streams import Entry, Wanted, read_all_after
 from policy_learner.teaching import Teaching, teaching_of
 from sidecar.contracts.application import Application, RewardConfig
+from sidecar.contracts.books import clock_of
 from sidecar.contracts.errors import BadEvent, BadId
 from sidecar.contracts.events import JoinedDecision
 from sidecar.contracts.keys import Keys
@@ -65,7 +66,7 @@ def find_due(client: redis.Redis, partitions: Sequence[Keys], most: int) -> list
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     ranges = client.pipeline(transaction=False)
     for keys, skew_ms, guard_ms in zip(partitions, moved[::2], moved[1::2], strict=True):
-        until_ms = max(now_ms + int(skew_ms or 0), int(guard_ms or 0))
+        until_ms = max(now_ms + int(skew_ms or 0), clock_of(guard_ms))
         for zset in (keys.due, keys.orphans):
             ranges.zrange(zset, "-inf", until_ms, byscore=True, offset=0, num=most)
     found = [sorted_out(cast("list[bytes]", members)) for members in ranges.execute()]

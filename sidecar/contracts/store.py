@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript, Script
 from redis.retry import Retry
 
+from sidecar.contracts.books import clock_of
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys, epoch
 from sidecar.contracts.scripts.call import NAMES, Call, script_text
@@ -149,7 +150,7 @@ def store_now_ms(client: redis.Redis, keys: Keys) -> int:
     pipe.get(keys.skew)
     pipe.hget(keys.counters, "clock_ms")
     (seconds, micros), skew_ms, guard_ms = pipe.execute()
-    return max(int(seconds) * 1000 + int(micros) // 1000 + int(skew_ms or 0), int(guard_ms or 0))
+    return max(int(seconds) * 1000 + int(micros) // 1000 + int(skew_ms or 0), clock_of(guard_ms))
 
 
 def _settings(timeout_s: float, max_connections: int, retry: object) -> dict[str, Any]:

@@ -89,6 +89,31 @@ def test_a_torn_counter_is_an_imbalance_not_a_failure(shop, torn):
     assert (shop.store.hget(keys.counters, "rew_joined") or 0) == before
 
 
+@pytest.mark.parametrize("torn", [b"", b"soon", b"inf", b"nan", b"-1", b"9" * 40, b"\xff"])
+def test_a_torn_guard_of_the_clock_guards_nothing(shop, torn):
+    """Deciding goes on, by the store's own clock."""
+    _, keys = decided(shop, "clock")
+    shop.store.hset(keys.counters, "clock_ms", torn)
+
+    answer = shop.recommend(session_id="clock")
+
+    assert (answer.status_code, shop.store.hget(keys.counters, "clock_ms")[:1]) == (201, b"1")
+
+
+def test_a_clock_that_jumps_shows_in_the_figures(shop):
+    """Ahead of the service's own; or behind what the store said before."""
+    _, keys = decided(shop, "clock")
+    shop.store.hset(keys.counters, "clock_ms", (shop.store.time()[0] + 7200) * 1000)
+
+    lines = shop.client.get("/metrics").text.splitlines()
+
+    figures = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+    behind = figures[f'sidearm_store_clock_behind_seconds{{partition="{keys.partition}"}}']
+    assert 7000 < behind <= 7200
+    assert abs(figures["sidearm_store_clock_ahead_seconds"]) < 60
+    shop.store.hdel(keys.counters, "clock_ms")
+
+
 def test_the_same_reward_key_for_two_decisions_is_two_rewards(shop):
     """A key is unique within its decision; another's key takes nothing away."""
     first, _ = decided(shop, "one")

@@ -4,7 +4,9 @@
 local function clock(skew_key, guard_key)
   local t = redis.call('TIME')
   local now = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(redis.call('GET', skew_key) or '0')
-  return math.max(now, tonumber(redis.call('HGET', guard_key, 'clock_ms') or '0'))
+  local seen = redis.call('HGET', guard_key, 'clock_ms') or ''
+  local guard = #seen <= 15 and string.match(seen, '^%d+$') -- foreign bytes guard nothing
+  return math.max(now, tonumber(guard or '0'))
 end
 
 -- Whole numbers as text: Lua would write large ones as 1.7e+12.

@@ -112,7 +112,7 @@ MUTANTS = {
     "finalise, mode not told": ("finalise", "if mode and mode ~= '' then", "if false then"),
     "clock that runs backwards": (
         "decide",
-        "return math.max(now, tonumber(redis.call('HGET', guard_key, 'clock_ms') or '0'))",
+        "return math.max(now, tonumber(guard or '0'))",
         "return now",
     ),
 }
