@@ -18,7 +18,9 @@ from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
 from policy_learner.garbage import search_less
 from policy_learner.isolated_trainer import IsolatedTrainers
+from policy_learner.log_keeping import wall_ms
 from policy_learner.metrics import LearnerMetrics
+from policy_learner.nightly import Nightly
 from policy_learner.run import run
 from policy_learner.settings import LearnerSettings, learner_settings
 from policy_learner.state import Deps
@@ -71,7 +73,12 @@ def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
     if settings.metrics_port:
         metrics.serve(settings.metrics_host, settings.metrics_port)
     trainers = _trainers(settings, data.checkpoints(application.name)) if settings.isolate_trainer else None
-    return Deps(application, settings, data, Scripts.on(client), time.monotonic, metrics.show, trainers)
+    nightly = Nightly(
+        data.checkpoints(application.name), (str(folder), "--data", str(data.root)), settings, wall_ms
+    )
+    return Deps(
+        application, settings, data, Scripts.on(client), time.monotonic, metrics.show, trainers, nightly
+    )
 
 
 def _trainers(settings: LearnerSettings, folder: Path) -> IsolatedTrainers:

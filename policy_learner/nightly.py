@@ -101,7 +101,10 @@ class Nightly:
         command += ["--days", str(self._settings.rebase_days), "--epochs", str(self._settings.rebase_epochs)]
         command += ["--hand-over", "--wait", "0"]
         log.info("a base is trained on the last %d days", self._settings.rebase_days)
-        self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+        self._child = self._start(command)
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
 
     def _take_note(self, child: subprocess.Popen[bytes]) -> None:
         code = child.poll()

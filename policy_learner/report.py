@@ -62,11 +62,26 @@ def _status(learner: Learner, view: StoreView, state: str) -> Status:
         dead_letters=view.dead_letters,
         gate_refusals=figures.gate_refusals,
         rebuild_mismatch=int(figures.rebuild_mismatch),
-        last_error=figures.step_error or figures.archive_error or figures.gate_error or learner.backups.error,
+        last_error=_error(learner),
         progressive=encode(learner.training.progressive.figures()),
         gate=encode(learner.gatekeeper.latest) if learner.gatekeeper.latest else "",
-        base=learner.rebasing.word(progress.positions),
+        base=_base(learner),
         backlog_ms=max(view.overdue_ms, view.now_ms - view.unread_ms, 0),
         trainer_restarts=_restarts(learner.training.trainer),
         refusals=encode(list(learner.gatekeeper.refusals)[-REFUSALS_SHOWN:]),
     )
+
+
+def _error(learner: Learner) -> str:
+    """What is wrong, the worst first; empty while all is well."""
+    figures, nightly = learner.figures, learner.deps.nightly
+    said = (figures.step_error, figures.archive_error, figures.gate_error, learner.backups.error)
+    return next(filter(None, said), nightly.error if nightly else "")
+
+
+def _base(learner: Learner) -> str:
+    """The last base that was offered, and whether another one is on its way."""
+    nightly, word = learner.deps.nightly, learner.rebasing.word(learner.progress.positions)
+    if nightly is None or not nightly.is_going_on:
+        return word
+    return f"{word}; another one is being trained" if word else "one is being trained"

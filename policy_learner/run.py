@@ -32,13 +32,18 @@ def run(deps: Deps, stop: threading.Event) -> None:
     with keeping(deps.data.log(app), app, deps.settings, wall_ms) if here else nullcontext():
         while learner is not None and not stop.is_set():
             learner = _turn(learner, stop)
+        if deps.nightly is not None:
+            deps.nightly.stop()
         if learner is not None:
             _close(learner)
 
 
 def _turn(learner: Learner, stop: threading.Event) -> Learner | None:
     """One step and its report; the learner to go on with."""
+    nightly = learner.deps.nightly
     try:
+        if nightly is not None:
+            nightly.look()
         done = step(learner)
         learner.figures.step_error = ""
         report(learner)

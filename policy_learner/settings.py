@@ -76,6 +76,13 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     for each weight that is not zero, 1 MB at most at 18 bits and 17 MB at 22."""
     checkpoint_every_s: Seconds = 60.0
     """Seconds between two checkpoints: what a restart has to train again, and what the streams keep."""
+    rebase_at: Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = ""
+    """Time of the day, UTC, such as `03:00`, at which a base is trained on the log and handed over, in a
+    process of its own and behind everything else; empty: never. `sidearm train` does it by hand."""
+    rebase_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    """On so many days of the log. Fewer: follows the times, forgets what is rare."""
+    rebase_epochs: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Passes over the older part of them. More: learns more from little traffic, and chance by heart."""
     backup_to: str = ""
     """Where checkpoints are backed up: a folder, or an address such as s3://bucket/prefix; empty: nowhere.
     `sidearm models restore` goes on from there."""

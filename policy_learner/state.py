@@ -16,6 +16,7 @@ from policy_learner.gate_sample import GateSample
 from policy_learner.gatekeeper import Gatekeeper
 from policy_learner.history import History
 from policy_learner.leases import Free
+from policy_learner.nightly import Nightly
 from policy_learner.parquet_sink import Archive
 from policy_learner.publish import Publisher
 from policy_learner.rebasing import Rebasing
@@ -47,6 +48,8 @@ class Deps(NamedTuple):
     """Told every status, beside the store."""
     trainers: Trainers | None = None
     """Makes the model's trainer; in this process by default."""
+    nightly: Nightly | None = None
+    """Trains a base once a day, if anybody does."""
 
 
 class Timers(NamedTuple):
