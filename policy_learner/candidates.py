@@ -23,6 +23,7 @@ from policy_learner.teaching import Teaching
 from policy_learner.trainer import Example, Foreseen, restated
 from policy_learner.training import Record, Training
 from sidecar.contracts.application import Application, Exploration, ExplorationConfig
+from sidecar.contracts.base_model import without_base
 from sidecar.contracts.learner_report import WindowFigures
 from sidecar.contracts.scripts.publish import Batch
 
@@ -138,6 +139,8 @@ class Bench:
         """Some candidates over some stretches, once."""
         for batch, rows in part:
             lessons = self._reader.examples(batch.partition, batch.first, batch.last)
+            if self._application.model.base is None:  # what no sidecar will add is not learnt from
+                lessons = [one._replace(event=without_base(one.event)) for one in lessons]
             for one in candidates:
                 one.learn(batch, lessons)
                 self._tick(rows)

@@ -61,7 +61,7 @@ def list_command(app: AppFolder = _SHOP, data: DataOption = _DATA) -> None:
     from policy_learner.model_shelf import look
     from policy_learner.model_tables import print_shelf
 
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         print_shelf(opened.name, look(opened.client, opened.name))
 
 
@@ -84,7 +84,7 @@ def show_command(
     from policy_learner.recent import arms_of_catalogues, recent_contexts
     from sidecar.contracts.models import info_of, version_of
 
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         weights, record = read_model(opened.client, opened.name, version_of(version))
         arms = arms_of_catalogues(opened.client, opened.name)
         contexts = recent_contexts(opened.client, opened.application, opened.data, decisions)
@@ -106,7 +106,7 @@ def rollback_command(
     from sidecar.contracts.models import name_of, version_of
 
     number = version_of(version)
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         serve(opened.scripts, opened.application, number, reason or "rolled back")
         missing = await_sidecars(
             opened.client, opened.name, lambda one: one.pinned and one.version == number, wait
@@ -121,7 +121,7 @@ def resume_command(
     """Serve the newest version again."""
     from policy_learner.model_shelf import await_sidecars, resume
 
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         if not resume(opened.scripts, opened.name, reason or "resumed"):
             typer.echo("no version was pinned: the newest is served already")
             return
@@ -141,7 +141,7 @@ def export_command(
     from sidecar.contracts.errors import BadModel
     from sidecar.contracts.models import name_of, version_of
 
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         weights, record = read_model(opened.client, opened.name, version_of(version))
     try:
         with file.open("xb") as written:
@@ -163,7 +163,7 @@ def import_command(
     from sidecar.contracts.errors import BadModel
     from sidecar.contracts.models import name_of
 
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         try:
             imported = ImportedModels(opened.data.log(opened.name))
             version = take_in(opened.scripts, opened.application, imported, file.read_bytes(), file.name)
@@ -180,7 +180,7 @@ def forget_command(version: Version, app: AppFolder = _SHOP, data: DataOption = 
     from policy_learner.model_shelf import forget
     from sidecar.contracts.models import version_of
 
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         forget(opened.scripts, opened.name, version_of(version))
     typer.echo(f"version {version} is not kept any more")
 
@@ -198,7 +198,7 @@ def base_command(
     from policy_learner.base_models import has_learnt_from, install, installed, remove
     from sidecar.contracts.weights import decode_weights
 
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         if none:
             removed = remove(opened.client, opened.name)
             typer.echo("no base model any more" if removed else "there was no base model")
@@ -277,7 +277,7 @@ def restore_command(
     from policy_learner.errors import BadBackup
     from policy_learner.restore import restore
 
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         place = Place(source, opened.name)
         found = [one for one in place.manifests() if version in (0, one.version)]
         if not found:
@@ -312,14 +312,14 @@ def rebuild_command(
         out.write_bytes(record)
         typer.echo(f"version {version}, as it was published: {len(record):,} bytes in {out}")
         return
-    with _opened(app, data) as opened:
+    with open_place(app, data) as opened:
         if not keep(opened.scripts, application, weights, record, "rebuilt"):
             raise BadModel(f"another version {version} is kept: is this the right data folder?")
     typer.echo(f"version {version}, as it was published, is kept: `sidearm models rollback {version}`")
 
 
 @contextmanager
-def _opened(app: Path, data: Path) -> Iterator[Opened]:
+def open_place(app: Path, data: Path) -> Iterator[Opened]:
     """What to work on.
 
     Raises:

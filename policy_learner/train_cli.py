@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from policy_learner.base_training import Compared, Job, Plan
     from policy_learner.candidates import Candidate
+    from sidecar.contracts.application import Application
     from sidecar.contracts.layout import DataFolder
 
 _SHOP, _DATA = Path("examples/shop"), Path("data")
@@ -35,7 +36,14 @@ def train_command(
     hand_over: Annotated[
         bool, typer.Option("--hand-over", help="The best one becomes the online model.")
     ] = False,
-    choose: Annotated[int, typer.Option(help="Hand over this row of the table instead.", min=0)] = 0,
+    as_base_model: Annotated[
+        bool,
+        typer.Option(
+            "--as-base-model",
+            help="The best one becomes the base model ([model.base]); it learns from no other.",
+        ),
+    ] = False,
+    choose: Annotated[int, typer.Option(help="Take this row of the table instead.", min=0)] = 0,
     evaluation: Annotated[bool, typer.Option(help="Evaluate offline too.")] = True,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the learner.", min=0.0)] = 60.0,
 ) -> None:
@@ -49,18 +57,39 @@ def train_command(
 
     console = Console()
     application, folder = load_application(app), DataFolder(data)
+    if as_base_model:
+        application = _alone(application, hand_over)
     variants = parse_variants(epochs, learning_rates, application.model.learning_rate)
     log = folder.log(application.name)
     job = Job(application, log, parse_span(since, until, days), variants, newer, evaluation)
     plan = plan_of(job)
-    base = _train(console, job, plan, hand_over, choose)
-    if base:
-        _offer(console, folder, job, base, wait)
+    chosen = _train(console, job, plan, choose)
+    if hand_over:
+        _offer(console, folder, job, _finish(console, job, plan, chosen), wait)
+    if as_base_model:
+        _put_in_place(console, folder, app, job, plan, chosen)
 
 
-def _train(console: Console, job: Job, plan: Plan, hand_over: bool, choose: int) -> str:
-    """Train and compare, with a bar; the id of the base if one is to be handed over."""
-    from policy_learner.base_training import bench_of, compare, finish, rows_to_train
+def _alone(application: Application, hand_over: bool) -> Application:
+    """The application as a base model sees it.
+
+    Raises:
+        BadSettings: there is to be none, or the model is to become the online one too.
+    """
+    import msgspec
+
+    from sidecar.contracts.errors import BadSettings
+
+    if application.model.base is None:
+        raise BadSettings("--as-base-model: app.toml has no [model.base]")
+    if hand_over:
+        raise BadSettings("--as-base-model and --hand-over: one model cannot be both")
+    return msgspec.structs.replace(application, model=msgspec.structs.replace(application.model, base=None))
+
+
+def _train(console: Console, job: Job, plan: Plan, choose: int) -> Candidate:
+    """Train and compare, with a bar; the one that is taken."""
+    from policy_learner.base_training import bench_of, compare, rows_to_train
     from policy_learner.train_report import bar, print_comparison
 
     with bar(console, rows_to_train(job, plan)) as (tick, tell):
@@ -68,11 +97,35 @@ def _train(console: Console, job: Job, plan: Plan, hand_over: bool, choose: int)
         compared = compare(job, plan, bench, tell)
     chosen = _chosen(compared, choose)
     print_comparison(console, job, plan, compared, chosen)
-    if not hand_over:
-        return ""
+    return chosen
+
+
+def _finish(console: Console, job: Job, plan: Plan, chosen: Candidate) -> str:
+    """Bring it to the end of the log, with a bar; the id of the base."""
+    from policy_learner.base_training import bench_of, finish
+    from policy_learner.train_report import bar
+
     with bar(console, sum(one.rows for one in plan.newest)) as (tick, tell):
         tell("newest part")
         return finish(job, plan, bench_of(job, tick), chosen)
+
+
+def _put_in_place(
+    console: Console, data: DataFolder, app: Path, job: Job, plan: Plan, chosen: Candidate
+) -> None:
+    """Bring it to the end of the log, and let the sidecars score with it."""
+    from policy_learner.base_models import install
+    from policy_learner.base_training import bench_of
+    from policy_learner.model_commands import open_place
+    from policy_learner.train_report import bar
+
+    with bar(console, sum(one.rows for one in plan.newest)) as (tick, tell):
+        tell("newest part")
+        record = bench_of(job, tick).go_on(chosen, plan.newest).record(0, 0)
+    note = f"trained on {record.weights.header.examples:,} examples"
+    with open_place(app, data.root) as place:
+        name = install(place.client, place.application, job.log, record.encoded, note)
+    console.print(f"base model {name}, {note}: its score is a feature of every arm from now on")
 
 
 def _chosen(compared: Compared, choose: int) -> Candidate:

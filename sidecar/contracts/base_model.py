@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
+from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.wire import ScoreResponse
 
 _NAME_DIGITS = 16
@@ -51,6 +53,16 @@ def models_in(outcomes: Mapping[str, str]) -> dict[str, str]:
         for feature, said in outcomes.items()
         if said.startswith(_OUTCOME)
     }
+
+
+def without_base(event: DecisionEvent) -> DecisionEvent:
+    """A decision as it was before a base model's score was added: what the base model itself learns from."""
+    added = models_in(event.outcomes)
+    if not added:
+        return event
+    kept = {name: column for name, column in event.arm_features.items() if name not in added}
+    outcomes = {name: said for name, said in event.outcomes.items() if name not in added}
+    return msgspec.structs.replace(event, arm_features=kept, outcomes=outcomes)
 
 
 def columns_of(response: ScoreResponse) -> list[BaseColumn | None]:

@@ -26,6 +26,7 @@ from sidecar.policy.adapters import ArmTables
 from sidecar.policy.base import BaseModel, base_column_of_event
 from tests.decision_service.platform import platform, sidecar_get
 from tests.decision_service.test_service import stored_event
+from tests.policy_learner.test_models import Shop
 from tests.policy_learner.world import World
 from tests.waiting import until
 
@@ -198,3 +199,35 @@ def test_a_base_model_that_must_not_be_served_changes_nothing():
                 == f"base {name_of(_record(8))}"
             )
         )
+
+
+def test_a_base_model_is_trained_from_the_log_without_its_own_feature(
+    store, data_folder, tmp_path, store_url
+):
+    """`sidearm train --as-base-model` puts it in place; logged scores of the one before teach it nothing."""
+    shop = Shop(store, data_folder, tmp_path / "app")
+    shop.application = msgspec.structs.replace(
+        shop.application, model=ModelConfig(bits=10, base=BaseConfig())
+    )
+    _install(shop)
+    learner = shop.learner()
+    shop.learn(learner, 40)
+    drain(learner, lambda: True)
+    asked = ("--as-base-model", "--no-evaluation", "--epochs", "2")
+    refused = shop.run("train", shop.folder, *asked, url=store_url, app=False)
+    assert "app.toml has no [model.base]" in refused.output + str(refused.exception)
+
+    with (shop.folder / "app.toml").open("a") as file:
+        file.write("[model.base]\n")
+    done = shop.run("train", shop.folder, *asked, url=store_url, app=False)
+    assert done.exit_code == 0, done.output
+    found = installed(shop.client, "world")
+    assert "trained on" in found.note
+    assert found.name in done.output
+    weights = BaseModels(shop.log).read(found.name)
+    assert weights.values[_place(10)] == 0.0
+    assert np.count_nonzero(weights.values) > 10
+    assert learner.training.trainer.weights_values()[_place(10)] != 0.0
+    assert "cannot be both" in str(
+        shop.run("train", shop.folder, *asked, "--hand-over", url=store_url, app=False).exception
+    )

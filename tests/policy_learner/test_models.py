@@ -60,8 +60,9 @@ class Shop(World):
                 return learner.progress.version
         raise AssertionError("the learner does not come to rest")
 
-    def run(self, *arguments, url):
-        asked = [*map(str, arguments), "--app", str(self.folder), "--data", str(self.data.root)]
+    def run(self, *arguments, url, app=True):
+        where = ["--app", str(self.folder)] if app else []
+        asked = [*map(str, arguments), *where, "--data", str(self.data.root)]
         return CliRunner().invoke(root(), asked, env={"COLUMNS": "250", "REDIS_URL": url})
 
 
