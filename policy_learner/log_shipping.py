@@ -34,6 +34,10 @@ from sidecar.contracts.log_files import (
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_BESIDE = {"catalogues": ("*.json",), "models": ("*.base", "*.bin", "*.checkpoint")}
+"""Folders beside the datasets, whose files are each written once: the rows of the log name them, so they go
+first. Without the models that were handed over or imported, what came of them could not be rebuilt."""
+
 Progress = Callable[[int], None]
 """Told how many more bytes were moved."""
 
@@ -101,7 +105,7 @@ class Shipper:
 
     def _datasets(self) -> list[Path]:
         inside = [path for name in SCHEMAS for path in sorted((self._folder / name).glob("app=*"))]
-        return [self._folder / "catalogues", *inside]
+        return [*(self._folder / name for name in _BESIDE), *inside]
 
     def _remove(self, folder: Path, here: dict[str, Path], manifests: list[Manifest], there: set[str]) -> int:
         """Objects of files that were replaced, and whose grace is over: nothing here needs them any more."""
@@ -150,9 +154,9 @@ def _wanted(folder: Path) -> tuple[list[Path], list[Manifest]]:
     manifests = [m for g in generations(folder) if (m := load_manifest(folder, g)) is not None]
     listed = {folder / file.path for manifest in manifests for file in manifest.files}
     files = {path for path in found if generation_of(path) is None} | listed
-    catalogues = sorted(folder.glob("*.json")) if folder.name == "catalogues" else []
+    beside = sorted(path for kind in _BESIDE.get(folder.name, ()) for path in folder.glob(kind))
     names = (manifest_path(folder, manifest.generation) for manifest in manifests)
-    return [*catalogues, *sorted(files), *names], manifests
+    return [*beside, *sorted(files), *names], manifests
 
 
 def _is_spent(path: Path, manifests: list[Manifest]) -> bool:
@@ -211,7 +215,7 @@ def _names(store: ObjectStore) -> Iterator[str]:
 def _counted_names(store: ObjectStore, names: list[str]) -> list[str]:
     """Names of the files that count, each dataset's manifest behind its files."""
     datasets: dict[Path, list[Path]] = {}
-    wanted = [name for name in names if name.startswith("catalogues/")]
+    wanted = [name for name in names if name.partition("/")[0] in _BESIDE]
     for path in map(Path, names):
         if path.suffix == ".parquet":
             datasets.setdefault(path.parent.parent, []).append(path)

@@ -158,7 +158,7 @@ def rebuilt(
     """
     reader = LogReader(log, application.name, application.partitions)
     training = Training(application, catalogues)
-    gone = _first_deleted(log, application.name)
+    gone = first_deleted(log, application.name)
     entries = versions(log, application.name)
     first = next(entries, None)
     base = load_base(log, first and first.version)
@@ -168,7 +168,7 @@ def rebuilt(
             yield base.version, training.record(base.version, base.epoch).weights
     lost = False
     for entry in chained([first] if first else [], entries):
-        lost = (lost and not entry.base) or _learnt_from(entry, gone)
+        lost = (lost and not entry.base) or learnt_from(entry, gone)
         if lost:
             result.counts["deleted"] += 1
             yield entry.version, None
@@ -256,7 +256,7 @@ class Index:
         return self._held[number]
 
 
-def _first_deleted(log: Path, app: str) -> dict[int, tuple[int, int]]:
+def first_deleted(log: Path, app: str) -> dict[int, tuple[int, int]]:
     """Lane to the first position from which something that was learnt is no longer in the log."""
     found: dict[int, tuple[int, int]] = {}
     for dataset in ("decisions", "lessons"):
@@ -267,7 +267,7 @@ def _first_deleted(log: Path, app: str) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _learnt_from(entry: VersionEntry, gone: dict[int, tuple[int, int]]) -> bool:
+def learnt_from(entry: VersionEntry, gone: dict[int, tuple[int, int]]) -> bool:
     """Whether a version was trained on what lies at or behind a deleted row."""
     return any(b.partition in gone and order(b.last) >= gone[b.partition] for b in entry.batches)
 

@@ -143,8 +143,12 @@ def _chosen(compared: Compared, choose: int) -> Candidate:
 
 def _offer(console: Console, data: DataFolder, job: Job, base: str, wait_s: float) -> None:
     """Ask the learner to go on from a base, and say what became of it."""
-    from policy_learner.handing_over import hand_over
+    import time
 
+    from policy_learner.handing_over import hand_over
+    from policy_learner.spent_bases import remove_spent
+
+    remove_spent(job.log, job.application.name, data.checkpoints(job.application.name), time.time())
     outcome = hand_over(data.checkpoints(job.application.name), base, wait_s)
     if outcome is None:
         console.print(

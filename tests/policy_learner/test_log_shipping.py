@@ -89,6 +89,20 @@ def test_what_was_shipped_is_fetched_before_between_and_after_compactions(archiv
     assert fetched(url, tmp_path / "c") == archiver.ids
 
 
+def test_models_that_the_log_begins_with_go_along(archiver, url, tmp_path):
+    """The version log names a base that was handed over: without it nothing after it can be rebuilt."""
+    models = archiver.log / "models"
+    models.mkdir()
+    for name in ("0123456789abcdef.base", "1000000000001.bin", "7.checkpoint", ".half.123"):
+        (models / name).write_bytes(name.encode())
+    Shipper(archiver.log, open_store(url)).ship()
+    fetch(open_store(url), tmp_path / "there")
+    fetched = {path.name: path.read_bytes() for path in (tmp_path / "there" / "models").iterdir()}
+    assert fetched == {
+        name: name.encode() for name in ("0123456789abcdef.base", "1000000000001.bin", "7.checkpoint")
+    }
+
+
 def test_a_learner_can_go_on_where_the_fetched_log_ends(archiver, url, tmp_path):
     """The chain is whole on the new machine."""
     keep(archiver.log, APP, ms(2, 900), POLICY)

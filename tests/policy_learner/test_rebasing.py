@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from datetime import date, timedelta
+
 import pytest
 import redis
 
-from policy_learner import offers, rebases
+from policy_learner import offers, rebases, spent_bases
 from policy_learner.archive_reader import versions
 from policy_learner.errors import BadBase
 from policy_learner.loop import drain, step
 from policy_learner.positions import order
 from policy_learner.replay import replay
 from policy_learner.report import report
+from policy_learner.retention import drop_before
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import read as read_status
 from tests.policy_learner.rebase_world import checkpoints, offer_base, train_base
@@ -146,6 +150,28 @@ def test_a_version_that_was_published_unseen_is_not_taken_over_twice(world):
     steps(again)
     assert offers.read_outcome(checkpoints(world)) == said
     assert again.progress.version == said.version
+
+
+def test_a_base_stays_as_long_as_anything_can_be_rebuilt_from_it(world):
+    """Retention deleted what came after the first one; the second one is what the learner stands on."""
+    learner, bases = world.learner(), []
+    for night in range(2):
+        world.shop(60)
+        archived(world, learner)
+        bases.append(train_base(world))
+        world.shop(20)
+        offer_base(world, bases[-1], at_ms=night)
+        steps(learner)
+    drain(learner, lambda: True)
+    folder, later_s = checkpoints(world), time.time() + 2 * spent_bases.GRACE_S
+    assert spent_bases.remove_spent(world.log, "world", folder, later_s) == []
+    drop_before(world.log, "world", date.today() + timedelta(days=2), round(later_s * 1000))
+    assert spent_bases.remove_spent(world.log, "world", folder, time.time()) == []
+    assert spent_bases.remove_spent(world.log, "world", folder, later_s) == bases[:1]
+    assert rebases.load(world.log, bases[1])
+    replayed = replay(world.application, world.data)
+    assert replayed.clean, replayed.told
+    assert replayed.counts["deleted"] == learner.progress.version
 
 
 def refused(world, learner, base):
