@@ -40,7 +40,7 @@ class _Piece(NamedTuple):
     table: pa.Table
 
 
-_MERGED_ROWS = 4096
+_MERGED_ROWS = 1024
 """Rows up to which small pieces become one: a table takes 30 KB, however few its rows."""
 
 
@@ -166,6 +166,8 @@ def _belong_together(before: _Piece, piece: _Piece) -> bool:
 
 def _by_day(entries: Sequence[Entry]) -> list[tuple[date, list[Entry]]]:
     """Entries cut at midnight, UTC."""
+    if entries and date_of(entries[0][0]) == date_of(entries[-1][0]):  # they are in order
+        return [(date_of(entries[0][0]), list(entries))]
     groups: list[tuple[date, list[Entry]]] = []
     for entry in entries:
         day = date_of(entry[0])
