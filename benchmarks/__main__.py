@@ -17,7 +17,7 @@ from benchmarks.feature_graph import suite as feature_graph
 from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
 from benchmarks.figures import Figure, Row, write
-from benchmarks.learner import freshness, loop, pending, restart
+from benchmarks.learner import freshness, isolation, lagging, loop, pending, restart
 
 OUT = Path("build/bench.json")
 Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
@@ -27,6 +27,8 @@ SUITES: dict[str, Suite] = {
     "learner_loop": lambda gates, tell: loop.figures(),
     "learner_pending": lambda gates, tell: pending.figures(),
     "learner_restart": lambda gates, tell: restart.figures(),
+    "learner_isolated": lambda gates, tell: isolation.figures(),
+    "learner_lagging": lambda gates, tell: lagging.figures(),
     "learner_fresh": lambda gates, tell: freshness.figures(),
     "quality": lambda gates, tell: _quality(),
     "feature_graph": feature_graph.rows,

@@ -31,7 +31,7 @@ CATALOGUE = catalogue_of(
 
 def figures() -> list[Figure]:
     """Examples per second from stored bytes to updated weights; the driver reads its file with a thread."""
-    stored = [_decision(n, random.Random(n)) for n in range(EXAMPLES)]
+    stored = [stored_decision(n, random.Random(n)) for n in range(EXAMPLES)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "examples.dsjson"
         path.write_text("".join(_dsjson(decode_decision(payload), reward) for payload, reward in stored))
@@ -77,7 +77,8 @@ def _driver(path: Path) -> float:
     return float(done.stdout.split()[-1])
 
 
-def _decision(n: int, rng: random.Random) -> tuple[bytes, float]:
+def stored_decision(n: int, rng: random.Random) -> tuple[bytes, float]:
+    """A decision over the catalogue as it is stored, and its reward."""
     context: Features = {f"f{k}": f"v{rng.randrange(8)}" for k in range(CONTEXT_FEATURES - 2)}
     context |= {"hour": float(rng.randrange(24)), "age": rng.random()}
     arm = rng.randrange(ARMS)

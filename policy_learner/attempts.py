@@ -105,8 +105,12 @@ class Attempts:
         self._write()
 
     def _strike(self, names: Iterable[str], forget: bool) -> None:
+        names = list(names)
         gone = set(names)
-        self._notes.doing = [name for name in self._notes.doing if name not in gone]
+        if self._notes.doing[: len(names)] == names:  # as ever: what was begun first is through first
+            del self._notes.doing[: len(names)]
+        else:
+            self._notes.doing = [name for name in self._notes.doing if name not in gone]
         if forget and self._notes.failures:
             for name in gone:
                 self._notes.failures.pop(name, None)

@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,11 @@ class _Piece:
     careful: bool = False
     """One by one: one of them may be deadly."""
     sent: bool = False
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of what is tried."""
+        return [name_of(text) for text in self.texts]
 
 
 @dataclass(eq=False)
@@ -249,7 +255,7 @@ class IsolatedTrainer:
         if isinstance(answer, Poisoned):
             self._poisoned(child, call, piece, answer)
         assert isinstance(answer, Learnt), answer
-        self._attempts.succeeded([name_of(text) for text in piece.texts])
+        self._attempts.succeeded(piece.names)
         call.foreseen.extend(Foreseen(answer.shown, answer.costs))
         self._since += piece.texts
         if answer.state is not None:
@@ -285,7 +291,7 @@ class IsolatedTrainer:
         place = len(call.foreseen.shown) + answer.place
         call.foreseen.extend(Foreseen(answer.shown, answer.costs))
         self._since += piece.texts[: answer.place]
-        self._attempts.withdrawn([name_of(text) for text in piece.texts])
+        self._attempts.withdrawn(piece.names)
         piece.sent = False
         try:
             for _ in self._sent():
@@ -311,7 +317,7 @@ class IsolatedTrainer:
                 return
 
     def _send(self, child: VwChild, piece: _Piece) -> None:
-        self._attempts.begin([name_of(text) for text in piece.texts])
+        self._attempts.begin(piece.names)
         self._since_sent += len(piece.texts)
         self._since_arms += sum([len(text.arms) for text in piece.texts])
         wanted = self._since_sent >= _STATE_EVERY or self._since_arms >= _STATE_EVERY_ARMS
@@ -394,7 +400,7 @@ class IsolatedTrainer:
 
     def _nothing_sent(self) -> None:
         for piece in self._sent():
-            self._attempts.withdrawn([name_of(text) for text in piece.texts])
+            self._attempts.withdrawn(piece.names)
             piece.sent = False
 
     def _sent(self) -> list[_Piece]:

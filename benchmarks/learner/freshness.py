@@ -78,7 +78,7 @@ def _load(stage: Scene) -> Seen:
     for module in _PARTS:
         stage.start(module)
     stage.start("decision_service", SIDEARM_DECISION_SERVICE_PORT=str(port))
-    stage.wait(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), "the start", 0.05)
+    stage.wait(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "the start", 0.05)
     return asyncio.run(_drive(port, key))
 
 
@@ -197,7 +197,8 @@ def _versions_of(stage: Scene, decisions: set[str]) -> dict[str, int]:
     return found
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a server is ready."""
     try:
         with urllib.request.urlopen(url, timeout=2.0) as reply:
             return bool(reply.status == 200)

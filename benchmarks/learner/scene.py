@@ -116,7 +116,7 @@ class Scene:
     def cpu_s(self) -> dict[str, float]:
         """Seconds of processor time that each process has had so far."""
         pids = {name: child.pid for name, child in self._children.items()} | {"store": self.store.pid}
-        return {name: _cpu_s(pid) for name, pid in pids.items()}
+        return {name: sum(map(_cpu_s, [pid, *_children(pid)])) for name, pid in pids.items()}
 
     def close(self) -> None:
         """Stop everything."""
@@ -152,6 +152,11 @@ def scene(workload: Workload, root: Path, **learner: object) -> Iterator[Scene]:
                 made.close()
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that a process has started, such as the one that runs VW."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _cpu_s(pid: int) -> float:
