@@ -9,6 +9,8 @@ learnt from the decision that they are of (``calibrating.py``).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +32,7 @@ def expected_of(scores: Float32s, calibration: Calibration) -> Float32s:
     >>> expected_of(np.array([-2, 0.5, 3], np.float32), Calibration(line, line, 100)).tolist()
     [0.0, 0.25, 0.5]
     """
-    return _along(calibration.calibrator, scores)
+    return _along(_pieces(calibration.calibrator, None), scores)
 
 
 def ranks_of(scores: Float32s, calibration: Calibration) -> Float32s:
@@ -38,9 +40,7 @@ def ranks_of(scores: Float32s, calibration: Calibration) -> Float32s:
 
     Below its first point nothing was seen: 0. Args as those of :func:`expected_of`.
     """
-    ranks = _along(calibration.ecdf, scores)
-    ranks[scores < calibration.ecdf.points[0][0]] = 0.0
-    return ranks
+    return _along(_pieces(calibration.ecdf, 0.0), scores)
 
 
 def scores_at(calibration: Calibration, shares: Sequence[float]) -> Float32s:
@@ -50,13 +50,30 @@ def scores_at(calibration: Calibration, shares: Sequence[float]) -> Float32s:
     return np.unique(x[places])
 
 
-def _along(curve: Curve, scores: Float32s) -> Float32s:
-    """A value depends on its own score alone, and never falls as the score grows, to the last bit."""
+class _Pieces(NamedTuple):
+    """A curve cut at its points: below the first, between each two, from the last on."""
+
+    ends: npt.NDArray[np.float64]
+    """Its points' scores, ``(n_points,)``."""
+    lines: npt.NDArray[np.float64]
+    """Of each piece, ``(5, n_points + 1)``: where it begins, its width, and its value there, its rise and its
+    value at the end."""
+
+
+@lru_cache(maxsize=16)
+def _pieces(curve: Curve, below: float | None) -> _Pieces:
+    """Worked out once for each version; ``below`` its first point it is that, or level."""
     x, y = (points.astype(np.float64) for points in curve.points)
-    right = np.searchsorted(x, scores, side="right")
-    left = np.maximum(right - 1, 0)
-    right = np.minimum(right, len(x) - 1)
-    gap = x[right] - x[left]
-    share = np.clip((scores - x[left]) / np.where(gap > 0.0, gap, 1.0), 0.0, 1.0)
-    value = y[left] + share * (y[right] - y[left])
-    return np.minimum(value, y[right]).astype(np.float32)  # rounding may lift it above its right end
+    start, width = np.concatenate((x[:1], x)), np.concatenate(([1.0], np.diff(x), [1.0]))
+    value, end = np.concatenate((y[:1], y)), np.concatenate((y, y[-1:]))
+    if below is not None:
+        value[0] = end[0] = below
+    return _Pieces(x, np.stack((start, width, value, end - value, end)))
+
+
+def _along(pieces: _Pieces, scores: Float32s) -> Float32s:
+    """A value depends on its own score alone, and never falls as the score grows, to the last bit."""
+    start, width, value, rise, end = pieces.lines[:, np.searchsorted(pieces.ends, scores, side="right")]
+    along = (scores - start) / width * rise + value
+    capped: Float32s = np.minimum(along, end).astype(np.float32)  # rounding may lift it above its end
+    return capped
