@@ -16,8 +16,9 @@ from sidecar.policy.curves import calibrator_of, ecdf_of
 
 Floats = npt.NDArray[np.float64]
 
-WINDOW = 16_384
-"""Examples of a fit. At a reward in a hundred decisions a calibrator's bin has five of them."""
+WINDOW = 8_192
+"""Examples of a fit. Fewer follow a model that still learns more closely; more are less noisy where rewards
+are rare: docs/adr/0036 has both measured."""
 FIRST_FIT = 64
 FIT_EVERY = 1_024
 """From the first fit on at every doubling, and from here on at every multiple."""
