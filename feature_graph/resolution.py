@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from feature_graph import waterfall
@@ -47,6 +48,7 @@ class Resolution:
     """
 
     __slots__ = (
+        "_degraded",
         "_peek",
         "_spans",
         "abandoned",
@@ -79,6 +81,7 @@ class Resolution:
         self.nodes = nodes
         self._spans = spans
         self._peek = peek
+        self._degraded: dict[str, tuple[str, ...]] = {}
 
     def __getitem__(self, name: str) -> object:
         """The value of a goal, or of any node that has one.
@@ -161,28 +164,36 @@ class Resolution:
         """
         if self.whole:
             return ()
-        found: dict[str, None] = {}
-        seen: set[str] = set()
-        stack = [name]
+        found, stack = self._degraded, [name]
         while stack:
-            each = stack.pop()
-            if each in seen:
+            node = stack[-1]
+            sides = self._sides(node) if node not in found else []
+            if ahead := [side for side in sides if side not in found]:
+                stack += ahead
                 continue
-            seen.add(each)
-            outcome = self.outcomes[each]
-            if outcome.status is Status.GIVEN:
-                continue
-            node = self.nodes[each]
-            if each in self.given and outcome.status is Status.OK:
-                found.update(dict.fromkeys(_behind(outcome)))
-                continue
-            if not isinstance(node, Branch) and self._stands_in(node, outcome):
-                found[each] = None
-            if outcome.status in (Status.OK, Status.FALLBACK):
-                stack.extend(
-                    reversed([side for side in self._read_by(node, outcome) if side in self.outcomes])
-                )
-        return tuple(found)
+            if node not in found:
+                behind = [self._own_stand_ins(node), *(found[side] for side in sides)]
+                found[node] = tuple(dict.fromkeys(chain.from_iterable(behind)))
+            stack.pop()
+        return found[name]
+
+    def _own_stand_ins(self, name: str) -> tuple[str, ...]:
+        """The node, if it stands in for what should be there; those behind it of which it brings a note."""
+        outcome = self.outcomes[name]
+        if outcome.status is Status.GIVEN:
+            return ()
+        if name in self.given and outcome.status is Status.OK:
+            return _behind(outcome)
+        node = self.nodes[name]
+        return (name,) if not isinstance(node, Branch) and self._stands_in(node, outcome) else ()
+
+    def _sides(self, name: str) -> list[str]:
+        """What the value of a node was made of."""
+        outcome = self.outcomes[name]
+        is_own = outcome.status is Status.OK and name not in self.given
+        if not (is_own or outcome.status is Status.FALLBACK):
+            return []
+        return [side for side in self._read_by(self.nodes[name], outcome) if side in self.outcomes]
 
     def _noted(self, name: str, outcome: Outcome[object]) -> Outcome[object]:
         behind = self.degraded(name) if outcome.status is Status.OK else ()
