@@ -20,7 +20,7 @@ from policy_learner.errors import BadBase, BadCheckpoint, CannotRebuild
 from policy_learner.failpoints import reached
 from policy_learner.offers import Offer, Outcome
 from policy_learner.positions import date_of, ms_of, order
-from policy_learner.rebuild import Past, train_batch
+from policy_learner.rebuild import Past, taught_by
 from policy_learner.training import Training
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import text
@@ -190,7 +190,14 @@ class Rebasing:
         return done
 
     def _train(self, candidate: Candidate, batch: Batch) -> None:
-        if train_batch(self._past, candidate.training, self._reader, batch):
+        taught, _ = taught_by(self._past, self._reader, batch)
+        trained = candidate.training.train(batch, taught)
+        if (
+            trained.refused
+        ):  # the model that serves did learn it: to bury it would spoil what it has published
+            event, reason = taught[trained.refused[0].place].event, trained.refused[0].reason
+            raise BadBase(f"it cannot learn decision {event.decision_id}: {reason}")
+        if trained.effects:
             candidate.batches.append(batch)
         candidate.positions[batch.partition] = batch.last
 

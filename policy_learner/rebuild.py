@@ -21,8 +21,9 @@ from policy_learner.gate_sample import GateSample
 from policy_learner.parquet_sink import decode_versions
 from policy_learner.positions import START, order
 from policy_learner.rows import VersionEntry
-from policy_learner.source import lessons_of
+from policy_learner.source import Lesson, lessons_of
 from policy_learner.streams import read_after, read_between
+from policy_learner.teaching import Teaching
 from policy_learner.trainers import Trainers
 from policy_learner.training import Training
 from sidecar.contracts.application import Application
@@ -183,7 +184,7 @@ def train_again(
         if entry.base:
             training, floor = _taken_over(past, entry.base)
         for batch in entry.batches:
-            train_batch(past, training, reader, batch)
+            _train_batch(past, training, reader, batch)
         if entry.base:
             training.examples = entry.examples
         # Until one comes out with a calibration: after it all do, and making a record takes its time.
@@ -197,17 +198,21 @@ def train_again(
     return Resumed(training, version, epoch, positions, saved, mismatch)
 
 
-def train_batch(past: Past, training: Training, reader: LogReader, batch: Batch) -> int:
-    """One stretch, from the store if it still has the whole of it, else from the log; how many effects."""
+def taught_by(past: Past, reader: LogReader, batch: Batch) -> tuple[list[Teaching], list[Lesson]]:
+    """What a stretch teaches: from the store if it still has the whole of it, with its entries; or the log."""
     keys = Keys(past.name, batch.partition)
     entries = read_between(past.client, keys.examples, batch.first, batch.last)
     if not entries or (entries[0][0], entries[-1][0]) != (batch.first, batch.last):
-        return training.train(batch, reader.examples(batch.partition, batch.first, batch.last)).effects
+        return reader.examples(batch.partition, batch.first, batch.last), []
     lessons = lessons_of(keys, entries, past.application.reward)
-    trained = training.train(batch, past.dead_letters.still_taught(lessons))
-    for place, reason in trained.refused:
-        past.dead_letters.bury(keys, lessons[place].entry, reason)
-    return trained.effects
+    return past.dead_letters.still_taught(lessons), lessons
+
+
+def _train_batch(past: Past, training: Training, reader: LogReader, batch: Batch) -> None:
+    taught, lessons = taught_by(past, reader, batch)
+    trained = training.train(batch, taught)
+    for place, reason in trained.refused if lessons else ():
+        past.dead_letters.bury(Keys(past.name, batch.partition), lessons[place].entry, reason)
 
 
 def _taken_over(past: Past, name: str) -> tuple[Training, tuple[str, ...]]:

@@ -18,6 +18,7 @@ from policy_learner.report import report
 from policy_learner.retention import drop_before
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import read as read_status
+from policy_learner.training import Refused, Training
 from tests.policy_learner.rebase_world import checkpoints, offer_base, train_base
 from tests.policy_learner.world import HORIZON_MS, World
 
@@ -251,3 +252,26 @@ def upside_down(world, count):
         if event.arm_index == 3:
             world.reward(event, 1.0)
     world.move(HORIZON_MS + 1)
+
+
+def test_what_the_base_alone_cannot_learn_refuses_the_base_not_the_example(world, monkeypatch):
+    """The model that serves has learnt it, and its versions are rebuilt with it."""
+    learner = world.learner()
+    world.shop(30)
+    archived(world, learner)
+    base = train_base(world)
+    world.shop(12)
+    steps(learner)
+    monkeypatch.setattr(Training, "finish", refusing(Training.finish, learner))
+    assert "it cannot learn decision" in refused(world, learner, base)
+    assert not any(world.client.xlen(keys.dead) for keys in world.partitions)
+
+
+def refusing(finish, learner):
+    """Whatever another training than the learner's is given, its first example is refused."""
+
+    def refuse(training):
+        trained = finish(training)
+        return trained if training is learner.training else trained._replace(refused=[Refused(0, "spoilt")])
+
+    return refuse
