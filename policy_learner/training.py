@@ -247,7 +247,7 @@ class Training:
 
     def _calibrate(self, examples: Sequence[Example], foreseen: Foreseen) -> None:
         rewards = np.array([one.reward for one in examples])
-        weights = 1.0 / np.array([one.event.inclusion_probability for one in examples])
+        weights = np.array([1.0 / one.event.inclusion_probability for one in examples])
         self.calibrating.observe(np.array(foreseen.shown), rewards, weights)
 
     def _without_bad(self, asked: _Asked) -> _Asked:

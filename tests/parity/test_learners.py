@@ -45,8 +45,15 @@ def _sequence(table: Table) -> Fitted:
     )
 
 
+def _vw(**model: str) -> Trained:
+    params = VwParams(ModelConfig(bits=10, **model))
+    return Trained(partial(fit_vw, params=params), ("score",), ("event", "arms", "reward"), ("event", "arms"))
+
+
 LEARNERS = {
-    "VW": Trained(partial(fit_vw, params=VW), ("score",), ("event", "arms", "reward"), ("event", "arms")),
+    "VW": _vw(),
+    "VW dr coin": _vw(cb_type="dr", optimizer="coin"),
+    "VW ips ftrl": _vw(cb_type="ips", optimizer="ftrl"),
     "reward model": Trained(
         partial(fit_reward, params=RewardParams(ModelSettings(("slot", "context.device")))),
         ("q",),

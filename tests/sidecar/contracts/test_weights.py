@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from sidecar.contracts.calibration import MOST_POINTS, Calibration, Curve, curve_of
+from sidecar.contracts.deltas import Summed, decode_delta, encode_delta
 from sidecar.contracts.errors import BadWeights
-from sidecar.contracts.weights import WeightsHeader, decode_weights, encode_weights, weights_of
+from sidecar.contracts.weights import Weights, WeightsHeader, decode_weights, encode_weights, weights_of
 
 HEADER = WeightsHeader(
     version=7,
@@ -107,6 +109,39 @@ def test_a_sealed_record_with_illegal_content_is_refused(change, body, complaint
     stored = {**msgspec.to_builtins(HEADER), "body": "sparse", "entries": 0, **change}
     with pytest.raises(BadWeights, match=complaint):
         decode_weights(_sealed(msgspec.json.encode(stored), body))
+
+
+GOOD = curve_of(np.array([0.0, 1.0]), np.array([0.0, 0.5]))
+MANY = np.arange(MOST_POINTS + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "complaint"),
+    [
+        (Calibration(curve_of(np.array([]), np.array([])), GOOD, 1), "calibrator of 0 and 0 bytes"),
+        (Calibration(Curve(GOOD.x, GOOD.y[:4]), GOOD, 1), "calibrator of 8 and 4 bytes"),
+        (Calibration(Curve(GOOD.x[:7], GOOD.y[:7]), GOOD, 1), "calibrator of 7 and 7 bytes"),
+        (Calibration(curve_of(MANY, MANY), GOOD, 1), "1 to 128 points"),
+        (Calibration(curve_of(np.array([0.0, np.nan]), np.array([0.0, 1.0])), GOOD, 1), "not finite"),
+        (Calibration(curve_of(np.array([0.0, 1.0]), np.array([0.0, np.inf])), GOOD, 1), "not finite"),
+        (Calibration(curve_of(np.array([1.0, 1.0]), np.array([0.0, 1.0])), GOOD, 1), "not monotone"),
+        (Calibration(curve_of(np.array([0.0, 1.0]), np.array([1.0, 0.9])), GOOD, 1), "not monotone"),
+        (Calibration(GOOD, curve_of(np.array([0.0, 1.0]), np.array([0.0, 1.1])), 1), "legal are 0 to 1"),
+        (Calibration(GOOD, curve_of(np.array([0.0, 1.0]), np.array([-0.1, 1.0])), 1), "legal are 0 to 1"),
+    ],
+)
+def test_curves_that_must_not_be_served_are_refused(calibration, complaint):
+    """Made here, in a sealed record, and in a sealed delta."""
+    header = msgspec.structs.replace(HEADER, calibration=calibration)
+    values = _sparse_values()
+    with pytest.raises(BadWeights, match=complaint):
+        weights_of(header, values)
+    base = weights_of(HEADER, values)
+    with pytest.raises(BadWeights, match=complaint):
+        decode_weights(encode_weights(Weights(header, base.values)))
+    delta = encode_delta(Summed(base, ""), Summed(Weights(header, base.values), ""))
+    with pytest.raises(BadWeights, match=complaint):
+        decode_delta(delta)
 
 
 def test_weights_that_are_not_finite_cannot_be_made():
