@@ -199,7 +199,7 @@ def train_again(
 
 
 def taught_by(past: Past, reader: LogReader, batch: Batch) -> tuple[list[Teaching], list[Lesson]]:
-    """What a stretch teaches: from the store if it still has the whole of it, with its entries; or the log."""
+    """What a stretch teaches: from the store if it has the whole of it yet, with its entries; or the log."""
     keys = Keys(past.name, batch.partition)
     entries = read_between(past.client, keys.examples, batch.first, batch.last)
     if not entries or (entries[0][0], entries[-1][0]) != (batch.first, batch.last):

@@ -23,7 +23,7 @@ _Z = 1.959964
 def bar(console: Console, total: int) -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
     """A bar that leaves nothing behind: told of more rows, and of what is being done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("training", total=total)
         yield (
             lambda rows: progress.advance(task, rows),
