@@ -14,7 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from sklearn import datasets
 
-from examples.shop.simulator import FOLDER, HORIZON_S, Session, Shopper, expected_reward, sessions
+from examples.shop.simulator import (
+    FOLDER,
+    HORIZON_S,
+    Session,
+    Shopper,
+    Tastes,
+    expected_reward,
+    own_tastes,
+    sessions,
+)
 from examples.shop.truth import scored_arms, scored_context
 from sidecar.contracts.application import (
     Application,
@@ -62,10 +71,8 @@ def shop() -> World:
     return World(application, catalogue, shop_rounds(catalogue), delay=100)
 
 
-def shop_rounds(
-    catalogue: Catalogue, tastes: Callable[[Shopper], Shopper] = lambda shopper: shopper
-) -> Callable[[int, int], Iterator[Round]]:
-    """The shop's sessions, by shoppers who buy as those of whom they have the tastes would."""
+def shop_rounds(catalogue: Catalogue, tastes: Tastes = own_tastes) -> Callable[[int, int], Iterator[Round]]:
+    """The shop's sessions, in a world with such tastes."""
     ids = tuple([arm.id for arm in catalogue.arms])
 
     @cache
@@ -106,7 +113,7 @@ def classification(name: str) -> World:
 
 WORLDS: dict[str, Callable[[], World]] = {
     "shop": shop,
-    # VW's own regret changes by a tenth when the order within its batches does: many runs, of half the length.
+    # VW's own regret changes by a tenth when the order within its batches does: many runs, half as long.
     "digits": lambda: classification("digits")._replace(length=1_000, seeds=160),
     "wine": lambda: classification("wine"),
     "breast_cancer": lambda: classification("breast_cancer"),

@@ -1,7 +1,8 @@
 """Shoppers with known preferences: who comes, what each would buy, and when the purchase is heard of.
 
 Everything follows from one seed and the number of the session; no clock is read. What is true of the shop
-(:func:`expected_reward`, :func:`best_value`, :func:`uniform_value`) is exact, by enumeration of all contexts.
+(:func:`expected_reward`, :func:`best_value`, :func:`uniform_value`) is exact, by enumeration of all contexts;
+when tastes change (:func:`swapped`), it is so too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -184,23 +185,46 @@ def shoppers(profiles: dict[str, Profile] | None = None) -> list[tuple[Shopper, 
 Pmf = Callable[[Shopper], Sequence[float]]
 """A policy: the probability of each product, in the order of the catalogue."""
 
+Tastes = Callable[[Shopper], Shopper]
+"""A world: as whom a shopper buys. The policy sees the shopper, the purchase depends on the answer."""
 
-def policy_value(pmf: Pmf, arms: Sequence[Arm]) -> float:
+
+def own_tastes(shopper: Shopper) -> Shopper:
+    """The world as ``preferences.py`` has it."""
+    return shopper
+
+
+def swapped(first: str, second: str) -> Tastes:
+    """A world in which two segments have each other's tastes.
+
+    >>> swapped("student", "retired")(Shopper("student", 20, "ios", False)).segment
+    'retired'
+    """
+    other = {first: second, second: first}
+    return lambda shopper: replace(shopper, segment=other.get(shopper.segment, shopper.segment))
+
+
+def policy_value(pmf: Pmf, arms: Sequence[Arm], tastes: Tastes = own_tastes) -> float:
     """Purchases a session that a policy earns in the long run, exactly."""
     return math.fsum(
-        share * sum(p * expected_reward(shopper, arm) for p, arm in zip(pmf(shopper), arms, strict=True) if p)
+        share
+        * sum(
+            p * expected_reward(tastes(shopper), arm) for p, arm in zip(pmf(shopper), arms, strict=True) if p
+        )
         for shopper, share in shoppers()
     )
 
 
-def uniform_value(arms: Sequence[Arm]) -> float:
+def uniform_value(arms: Sequence[Arm], tastes: Tastes = own_tastes) -> float:
     """What showing everything to everyone equally often earns."""
-    return policy_value(lambda _: [1.0 / len(arms)] * len(arms), arms)
+    return policy_value(lambda _: [1.0 / len(arms)] * len(arms), arms, tastes)
 
 
-def best_value(arms: Sequence[Arm]) -> float:
+def best_value(arms: Sequence[Arm], tastes: Tastes = own_tastes) -> float:
     """What the best product for each shopper earns: no policy earns more."""
-    return math.fsum(share * max(expected_reward(who, arm) for arm in arms) for who, share in shoppers())
+    return math.fsum(
+        share * max(expected_reward(tastes(who), arm) for arm in arms) for who, share in shoppers()
+    )
 
 
 def best_single_value(arms: Sequence[Arm]) -> float:

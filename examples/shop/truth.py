@@ -13,7 +13,15 @@ import numpy as np
 
 from decision_service.sources.rows import Key
 from examples.shop.features import GUEST, Offer, Profile, fits_budget, is_scarce, read_rows
-from examples.shop.simulator import BANDS, Shopper, best_value, policy_value, uniform_value
+from examples.shop.simulator import (
+    BANDS,
+    Shopper,
+    Tastes,
+    best_value,
+    own_tastes,
+    policy_value,
+    uniform_value,
+)
 from sidecar.contracts.application import Catalogue, Exploration, Features
 from sidecar.contracts.arm_features import Columns, column_of
 from sidecar.contracts.weights import Weights
@@ -68,12 +76,12 @@ def scored_arms(segment: str, arms: tuple[str, ...]) -> Columns:
     return {name: column for name, column in columns.items() if column is not None}
 
 
-def worth_of(weights: Weights | None, catalogue: Catalogue) -> Worth:
+def worth_of(weights: Weights | None, catalogue: Catalogue, tastes: Tastes = own_tastes) -> Worth:
     """The greedy policy on ``weights``, beside the uniform and the best one; equal scores share."""
     tables = ArmTables()
     arms = catalogue.arms
-    earned = policy_value(lambda shopper: _greedy(shopper, weights, catalogue, tables), arms)
-    return Worth(uniform_value(arms), earned, best_value(arms))
+    earned = policy_value(lambda shopper: _greedy(shopper, weights, catalogue, tables), arms, tastes)
+    return Worth(uniform_value(arms, tastes), earned, best_value(arms, tastes))
 
 
 def best_arm(shopper: Shopper, weights: Weights, catalogue: Catalogue) -> str:
