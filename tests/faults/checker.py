@@ -34,7 +34,7 @@ def check_at_rest(sim) -> None:
     """
     try:
         log = read_log(sim.data.log(sim.application.name), sim.application.name, len(sim.partitions))
-    except LearnerError as error:
+    except (LearnerError, OSError) as error:
         raise Violation(f"I1 the log is broken: {error}") from error
     check_rows(sim, log)
     effects.check(sim, log)

@@ -249,6 +249,62 @@ MUTANTS = (
         "sorted(range(len(positions)), key=positions.__getitem__)",
         "range(len(positions))",
     ),
+    # Compaction.
+    Mutant(
+        "what was compacted still counts where it came from",
+        "policy_learner/compaction.py",
+        "        covers={**seen.manifest.covers, **covers},",
+        "        covers=seen.manifest.covers,",
+    ),
+    Mutant(
+        "a generation lists what it replaces too",
+        "policy_learner/compaction.py",
+        "files = sorted([*(f for f in manifest.files if f not in replaced), *written]",
+        "files = sorted([*manifest.files, *written]",
+    ),
+    Mutant(
+        "a generation forgets the days before",
+        "policy_learner/compaction.py",
+        "files = sorted([*(f for f in manifest.files if f not in replaced), *written]",
+        "files = sorted(written",
+    ),
+    Mutant(
+        "a row group says that it ends where it begins",
+        "policy_learner/compaction.py",
+        'group["position"][-1].as_py()',
+        'group["position"][0].as_py()',
+    ),
+    Mutant(
+        "what was compacted is removed, though it counts",
+        "policy_learner/compaction.py",
+        "            if file.path not in listed:",
+        "            if True:",
+    ),
+    Mutant(
+        "who slept replaces the generation that was made meanwhile",
+        "policy_learner/generation.py",
+        "        if max(generations(folder), default=0) >= manifest.generation:\n"
+        "            return False\n        os.link(",
+        "        os.replace(",
+    ),
+    Mutant(
+        "a file of a generation that is on its way is cleared away",
+        "policy_learner/generation.py",
+        "        return generation <= manifests[-1].generation and not listed",
+        "        return not listed",
+    ),
+    Mutant(
+        "files that were replaced are never cleared away",
+        "policy_learner/generation.py",
+        "        if _is_spent(path, manifests, needed) or _is_stray(path, now_ms - grace_ms):",
+        "        if _is_stray(path, now_ms - grace_ms):",
+    ),
+    Mutant(
+        "nobody looks whether the chain has grown into a generation",
+        "policy_learner/chain.py",
+        "    return order(read_manifest(folder).covers.get(str(lane), START)) > order(after)",
+        "    return False",
+    ),
 )
 
 

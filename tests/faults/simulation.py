@@ -44,6 +44,7 @@ from tests.faults.checker import check_at_rest
 from tests.faults.customer import Customer, Violation
 from tests.faults.fold import FoldTrainer
 from tests.faults.follower import Follower
+from tests.faults.keepers import Keepers
 from tests.faults.wire import STORE, LossyRedis, VirtualTime, Wire
 
 APP = "sim"
@@ -54,8 +55,8 @@ ALL = 3000
 """Steps that take a learner to its next rest, whatever there is to do."""
 PAUSED_AT_A_MOMENT = 0.06
 MOST_TURNS = 10
-TEXTS = {name: script_text(name) for name in NAMES}
 """Turns within which a lone, undisturbed learner must come to rest."""
+TEXTS = {name: script_text(name) for name in NAMES}
 
 
 def _replaced() -> list[tuple[ModuleType, str, object]]:
@@ -104,6 +105,7 @@ class Simulation:
             checkpoint_every_s=rng.choice((0.5, 0.5, 30.0)),
             trim_every_s=rng.choice((0.5, 0.5, 5.0)),
             status_every_s=86_400.0,
+            compact_every_s=0.0,  # keepers do, in turns of their own
         )
         self.horizon_ms, self.tombstone_ms = 20_000, 86_400_000
         self.early_ms = round(self.application.reward.early_window_s * 1000)
@@ -122,7 +124,7 @@ class Simulation:
         self.scripts = scripts_on(LossyRedis.over(self.wire, client))
         self.running: Actor | None = None
         self.learners: list[Actor] = []
-        self.customer, self.follower = Customer(self), Follower(client, APP)
+        self.customer, self.follower, self.keepers = Customer(self), Follower(client, APP), Keepers(self)
         self.moments = Counter()
         self.faults = dict.fromkeys(("paused", "killed", "disk full", "fenced", "started"), 0)
 
@@ -143,6 +145,7 @@ class Simulation:
                 self._start_learner()
                 for _ in range(self.rng.randrange(16, 36)):
                     self._turn()
+                    self.keepers.turn()
                 self._come_to_rest()
                 check_at_rest(self)
             finally:
@@ -178,14 +181,14 @@ class Simulation:
         self.faults["started"] += 1
         deps = Deps(self.application, self.settings, self.data, self.scripts, lambda: self.now_s)
         self.learners.append(Actor(lambda actor: run(deps, actor)))
-        self._go_on(self.learners[-1], self._budget())
+        self.go_on(self.learners[-1], self._budget())
 
     def _run_learner(self) -> None:
         """Mostly the latest; now and then one that was paused comes back."""
         alive = [learner for learner in self.learners if not (learner.ended or learner.killed)]
         if alive:
             learner = alive[-1] if self.rng.random() < 0.75 else self.rng.choice(alive)
-            self._go_on(learner, self._budget())
+            self.go_on(learner, self._budget())
         else:
             self._start_learner()
 
@@ -198,7 +201,8 @@ class Simulation:
         self._start_learner()
         for step in (self.customer.ask, self._pass_time, self._run_learner, self._run_learner):
             step()
-        self._go_on(paused, self._budget())
+        self.keepers.clear()
+        self.go_on(paused, self._budget())
 
     def _kill_learner(self) -> None:
         alive = [learner for learner in self.learners if not (learner.ended or learner.killed)]
@@ -209,7 +213,7 @@ class Simulation:
     def _budget(self) -> int:
         return ALL if self.rng.random() < 0.5 else int(self.rng.expovariate(1 / 15)) + 1
 
-    def _go_on(self, learner: Actor, budget: int) -> None:
+    def go_on(self, learner: Actor, budget: int) -> None:
         self.running = learner
         learner.run(budget)
         self.running = None
@@ -219,6 +223,8 @@ class Simulation:
         elif isinstance(learner.failure, Fenced):
             self.faults["fenced"] += 1
             learner.failure = None
+        elif isinstance(learner.failure, Violation):
+            raise learner.failure
         else:
             raise Violation(f"a learner ended with {learner.failure!r}") from learner.failure
 
@@ -244,18 +250,20 @@ class Simulation:
         self.now_s += 200.0
         self._start_learner()
         self._finish(self.learners[-1])
+        self.keepers.come_to_rest()
 
     def _finish(self, learner: Actor) -> None:
         learner.stopping = True
         for _ in range(MOST_TURNS):
             if learner.ended or learner.killed:
                 return
-            self._go_on(learner, ALL)
+            self.go_on(learner, ALL)
         raise Violation("I6 a learner that nobody disturbs does not come to rest")
 
     def _bury(self) -> None:
         for learner in self.learners:
             learner.bury()
+        self.keepers.bury()
 
     @contextlib.contextmanager
     def _armed(self):
@@ -278,6 +286,7 @@ class Simulation:
             "decisions": sum(bool(asked.accepted) for asked in told.asked),
             "rewards": sum(bool(t.status) for attempts in told.told.values() for t in attempts),
             "lost on the wire": self.wire.losses,
+            "days compacted": self.keepers.compacted,
             **self.faults,
         }
 
