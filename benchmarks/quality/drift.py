@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from benchmarks.quality.lockstep import Lockstep
 from benchmarks.quality.worlds import Round, World, shop, shop_rounds
 from examples.shop.simulator import Tastes, own_tastes, swapped
-from examples.shop.truth import worth_of
+from examples.shop.truth import greedy_value
 from sidecar.contracts.application import Catalogue
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.weights import Weights
@@ -28,8 +28,8 @@ SESSIONS = 10_000
 BATCH = 250
 """Sessions that are decided before the first of them has been learnt from."""
 WATCHED = 8
-"""Versions, the last ones before the swap and at the end, over which a worth is the mean: from one to the next
-it changes by a tenth."""
+"""Versions over which a worth is the mean, the last ones before the swap and at the end: from one to the next
+it may change by a tenth."""
 SEGMENTS = ("student", "parent")
 """Those whose swap takes most from a policy that knows all."""
 OPTIMIZER = "coin"
@@ -94,4 +94,4 @@ def _go(platform: Lockstep, rounds: Sequence[Round]) -> list[Weights | None]:
 
 
 def _worth(published: Sequence[Weights | None], catalogue: Catalogue, tastes: Tastes) -> float:
-    return fmean(worth_of(weights, catalogue, tastes).greedy for weights in published)
+    return fmean(greedy_value(weights, catalogue, tastes) for weights in published)

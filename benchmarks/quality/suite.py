@@ -13,14 +13,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 import redis
 
 from benchmarks.figures import Figure
+from benchmarks.quality import drift
 from benchmarks.quality.lockstep import SECRET, Lockstep, decision_id_of
-from benchmarks.quality.regret import ratio_of
+from benchmarks.quality.regret import mean_of, ratio_of
 from benchmarks.quality.worlds import WORLDS, Round, World
 from benchmarks.quality.yardstick import Yardstick
 from decision_service.cli.store import start_store
@@ -42,13 +44,25 @@ class Regret(NamedTuple):
     theirs: float
 
 
+DRIFT_SEEDS = 10
+REGAINED = 0.8
+"""What the interval of the share that learning on regains must stay above."""
+
+
 def figures() -> Iterator[Figure]:
-    """A figure for each world: the upper end of the ratio's interval."""
+    """A figure for each world, the upper end of the ratio's interval; then what is regained after a swap."""
     with store() as (client, folder):
         for name, make in WORLDS.items():
             world = make()
             runs = [run(world, client, folder / f"{name}-{seed}", seed) for seed in range(world.seeds)]
             yield figure_of(name, world, runs)
+        for optimizer, at_least in (("coin", REGAINED), ("adaptive", None)):
+            shop = drift.drifting_shop(optimizer)
+            drifts = [
+                drift.run(shop, client, DataFolder(folder / f"{optimizer}-{seed}"), seed)
+                for seed in range(DRIFT_SEEDS)
+            ]
+            yield drift_figure(optimizer, drifts, at_least)
 
 
 def figure_of(name: str, world: World, runs: list[Regret]) -> Figure:
@@ -75,6 +89,26 @@ def figure_of(name: str, world: World, runs: list[Regret]) -> Figure:
         "VW's own --cb_explore_adf",
         at_most=MOST,
         facts=facts,
+    )
+
+
+def drift_figure(optimizer: str, drifts: list[drift.Drift], at_least: float | None) -> Figure:
+    """What learning on brought back of what the swap took: the lower end of the mean's interval."""
+    mean = mean_of([one.regained for one in drifts], FAILS)
+    facts = {
+        "regained": round(mean.value, 3),
+        "interval": [round(mean.low, 3), round(mean.high, 3)],
+        "interval_fails": FAILS,
+        "worst": round(min(one.regained for one in drifts), 3),
+        "before": round(fmean(one.before for one in drifts), 4),
+        "frozen": round(fmean(one.frozen for one in drifts), 4),
+        "online": round(fmean(one.online for one in drifts), 4),
+        "seeds": len(drifts),
+        "sessions": drift.SESSIONS,
+    }
+    what = "of the gap at least (lower end of the interval)"
+    return Figure(
+        f"quality.drift.{optimizer}", mean.low, what, 1.0, "the gap", at_least=at_least, facts=facts
     )
 
 

@@ -206,13 +206,12 @@ def swapped(first: str, second: str) -> Tastes:
 
 def policy_value(pmf: Pmf, arms: Sequence[Arm], tastes: Tastes = own_tastes) -> float:
     """Purchases a session that a policy earns in the long run, exactly."""
-    return math.fsum(
-        share
-        * sum(
-            p * expected_reward(tastes(shopper), arm) for p, arm in zip(pmf(shopper), arms, strict=True) if p
-        )
-        for shopper, share in shoppers()
-    )
+
+    def earned(shopper: Shopper) -> float:
+        buys_as, shown = tastes(shopper), zip(pmf(shopper), arms, strict=True)
+        return sum(p * expected_reward(buys_as, arm) for p, arm in shown if p)
+
+    return math.fsum(share * earned(shopper) for shopper, share in shoppers())
 
 
 def uniform_value(arms: Sequence[Arm], tastes: Tastes = own_tastes) -> float:
@@ -222,9 +221,8 @@ def uniform_value(arms: Sequence[Arm], tastes: Tastes = own_tastes) -> float:
 
 def best_value(arms: Sequence[Arm], tastes: Tastes = own_tastes) -> float:
     """What the best product for each shopper earns: no policy earns more."""
-    return math.fsum(
-        share * max(expected_reward(tastes(who), arm) for arm in arms) for who, share in shoppers()
-    )
+    chances = ((share, tastes(shopper)) for shopper, share in shoppers())
+    return math.fsum(share * max(expected_reward(who, arm) for arm in arms) for share, who in chances)
 
 
 def best_single_value(arms: Sequence[Arm]) -> float:

@@ -78,10 +78,15 @@ def scored_arms(segment: str, arms: tuple[str, ...]) -> Columns:
 
 def worth_of(weights: Weights | None, catalogue: Catalogue, tastes: Tastes = own_tastes) -> Worth:
     """The greedy policy on ``weights``, beside the uniform and the best one; equal scores share."""
-    tables = ArmTables()
     arms = catalogue.arms
-    earned = policy_value(lambda shopper: _greedy(shopper, weights, catalogue, tables), arms, tastes)
-    return Worth(uniform_value(arms, tastes), earned, best_value(arms, tastes))
+    greedy = greedy_value(weights, catalogue, tastes)
+    return Worth(uniform_value(arms, tastes), greedy, best_value(arms, tastes))
+
+
+def greedy_value(weights: Weights | None, catalogue: Catalogue, tastes: Tastes = own_tastes) -> float:
+    """The greedy policy on ``weights``, purchases a session in the long run; equal scores share."""
+    tables = ArmTables()
+    return policy_value(lambda who: _greedy(who, weights, catalogue, tables), catalogue.arms, tastes)
 
 
 def best_arm(shopper: Shopper, weights: Weights, catalogue: Catalogue) -> str:

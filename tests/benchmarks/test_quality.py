@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.quality.drift import Drift
 from benchmarks.quality.regret import mean_of, ratio_of
-from benchmarks.quality.suite import MOST, Regret, figure_of, run
+from benchmarks.quality.suite import MOST, Regret, drift_figure, figure_of, run
 from benchmarks.quality.worlds import WORLDS
 from benchmarks.quality.yardstick import Yardstick, options_of
 
@@ -103,3 +104,13 @@ def test_the_gate_is_on_the_upper_end_not_on_the_ratio():
     unsure_figure = figure_of("wine", world, unsure)
     assert unsure_figure.facts["regret_ratio"] < MOST < unsure_figure.ratio
     assert unsure_figure.passed is False
+
+
+def test_a_share_regained_by_luck_in_some_runs_is_no_pass():
+    """The gate is on the lower end; without a gate the share is only told."""
+    steady = [Drift(0.3, 0.2, 0.29 + k / 1000, 0) for k in range(10)]
+    lucky = [Drift(0.3, 0.2, 0.2 + 0.1 * 3 * (k % 2), 0) for k in range(10)]
+    assert drift_figure("coin", steady, 0.8).passed is True
+    assert drift_figure("coin", lucky, 0.8).passed is False
+    assert drift_figure("coin", lucky, None).passed is True
+    assert steady[0].regained == pytest.approx(0.9)
