@@ -106,7 +106,7 @@ MUTANTS = (
     Mutant(
         "a restart does not train again what was published after the checkpoint",
         "policy_learner/rebuild.py",
-        "            train_batch(past, training, reader, batch)",
+        "            _train_batch(past, training, reader, batch)",
         "            training.trained[batch.partition] = batch.last",
     ),
     Mutant(
