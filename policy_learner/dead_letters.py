@@ -12,7 +12,7 @@ import redis
 from policy_learner.positions import START
 from policy_learner.source import Lesson
 from policy_learner.streams import Entry, Wanted, read_all_after
-from policy_learner.teaching import ASSUMED, EARLIEST, WAIT, Effect, Teaching
+from policy_learner.teaching import ASSUMED, CLOSING, EARLIEST, Effect, Teaching
 from sidecar.contracts.events import JoinedDecision
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import text
@@ -39,10 +39,10 @@ class _Letters:
         return (partition, position) in self._positions
 
     def refuses(self, joined: JoinedDecision) -> bool:
-        """Whether an entry was refused, or the one of its decision that the model was to learn before it."""
+        """Whether an entry was refused; of a decision's row, whether that was from which it was learnt."""
         if self.holds(joined.partition, joined.position):
             return True
-        return joined.mode != WAIT and joined.decision.decision_id.encode() in self._decisions
+        return joined.kind in CLOSING and joined.decision.decision_id.encode() in self._decisions
 
     def still_taught(self, lessons: Sequence[Lesson]) -> list[Teaching]:
         """What entries teach, but for those that were refused: what killed VW once is not tried again."""

@@ -32,6 +32,8 @@ from sidecar.contracts.joining import join
 
 FINAL, NEVER, ASSUMED, CORRECTED, EARLIEST = "F", "N", "A", "C", "E"
 """The kinds of entries."""
+CLOSING = (FINAL, NEVER)
+"""Kinds that close a decision: each has exactly one such entry, and by it its row."""
 WAIT, ASSUME, AT_ONCE = "w", "a", "e"
 """The modes of decisions: wait, assume, earliest."""
 

@@ -138,6 +138,8 @@ class Training:
         """Examples of the last batch, for the gate."""
         self.progressive = ProgressiveMetrics(application.exploration)
         self._sample, self._sample_from = sample, 0
+        self._gone: set[str] = set()
+        """Decisions of which something was refused: what is left of them is not watched."""
         self.calibrating = Calibrating()
 
     @classmethod
@@ -189,8 +191,8 @@ class Training:
         """What was learnt is counted, and what is known of it shown to the metrics."""
         batch, lessons, asked, spoilt = begun.batch, begun.lessons, begun.asked, begun.spoilt
         done = [n for n in range(len(asked.examples)) if n not in spoilt]
-        gone = {asked.examples[n].event.decision_id for n in spoilt}
-        watched = [one for one in asked.watched if one.event.decision_id not in gone]
+        self._gone.update(asked.examples[n].event.decision_id for n in spoilt)
+        watched = [one for one in asked.watched if one.event.decision_id not in self._gone]
         self._note(batch, [asked.examples[n] for n in done], watched)
         told = [at for at, n in enumerate(done) if lessons[asked.places[n]].effect is Effect.LEARNT]
         self._watch(batch, [self.latest[at] for at in told], some_of(begun.foreseen, told))

@@ -48,12 +48,14 @@ class Caller(threading.Thread):
 
     def _session(self, client: httpx.Client, n: int) -> None:
         rng, session = self.rng, f"s-{self.number}-{n}"
-        asked = Asked(session, "first", [], self.stage.now_ms())
+        asked = Asked(session, "first", [], self.stage.now_ms(), deferred=rng.random() < 0.2)
         self.memory.asked.append(asked)
         self._ask(client, asked)
         if rng.random() < 0.1:
             self._ask(client, asked)
         for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
+            if asked.deferred and rng.random() < 0.4:
+                self._activate(client, asked)
             self._reward(client, asked)
         if rng.random() < 0.2:
             self._reward(client, rng.choice(self.memory.asked))  # of long ago
@@ -61,10 +63,21 @@ class Caller(threading.Thread):
     def _ask(self, client: httpx.Client, asked: Asked) -> None:
         context = {"n": self.number, "who": f"w{self.number}"}
         body = {"session_id": asked.session, "decision_id": asked.client_key, "context": context}
+        body["deferred"] = asked.deferred
         decision_id = str(self._insist(client, "/v1/recommendations", body, 201)["decision_id"])
         assert asked.accepted in ("", decision_id), f"I1 {asked} is answered with {decision_id}"
         if not asked.accepted:
             asked.accepted, asked.accepted_ms, asked.ids = decision_id, self.stage.now_ms(), [decision_id]
+        self.answered += 1
+
+    def _activate(self, client: httpx.Client, asked: Asked) -> None:
+        def unanswered() -> None:
+            asked.activated = asked.activated or None
+
+        reply = self._insist(client, f"/v1/decisions/{asked.accepted}/activate", {}, 200, unanswered)
+        assert reply["status"] != "duplicate" or asked.activated is not False, f"I1 nobody activated {asked}"
+        if reply["status"] in ("activated", "duplicate"):
+            asked.activated = True
         self.answered += 1
 
     def _reward(self, client: httpx.Client, asked: Asked) -> None:

@@ -59,13 +59,13 @@ def check_rows(sim, log) -> None:
             row, end_ms = rows[decision_id], asked.first_ms + sim.horizon_ms
             _hold("I1", ms_of(row["position"]) >= end_ms, f"closed before its horizon: {asked}")
             _hold("I2", not asked.mode or row["mode"] == letter_of(asked.mode), f"{row} of {asked}")
-            _hold("I1", _as_activated(asked, row["activated"]), f"activated={row['activated']}: {asked}")
+            _hold("I1", as_activated(asked, row["activated"]), f"activated={row['activated']}: {asked}")
             told = row["activated"] and not asked.poison
             _hold("I2", row["learn"] == told, f"learn={row['learn']} for {asked}")
     _hold("I1", not log.strays, f"half-written files were left: {log.strays}")
 
 
-def _as_activated(asked, activated) -> bool:
+def as_activated(asked, activated) -> bool:
     """Whether a row says of an activation what was answered; unanswered it may be either."""
     return asked.activated is None or activated == (asked.activated or not asked.deferred)
 
@@ -90,9 +90,7 @@ def check_rebuilding(sim) -> None:
     _hold("I4", versions and versions[-1][0] == int(stored[0]), f"{stored} is published, not in the log")
     saved = checkpoint.load_latest(sim.data.checkpoints(app.name))
     _hold("I4", saved and saved.version == int(stored[0]), f"{stored} is published, saved is {saved}")
-    trainer = sim.trainer().restore(app.model, saved.state)
-    resumed = Training(app, catalogues, trainer, saved.trained, saved.examples)
-    record = resumed.record(saved.version, int(stored[2]))
+    record = Training.of(app, catalogues, saved).record(saved.version, int(stored[2]))
     _hold("I4", record.checksum.encode() == stored[1], "the checkpoint is not of the published weights")
 
 

@@ -22,6 +22,8 @@ FENCED_WITHIN_S = 20.0
 
 
 def kill_service(stage: Stage, rng: random.Random) -> str:
+    """The next one decides in another mode."""
+    stage.change_mode()
     return _kill(stage, "service")
 
 
@@ -112,6 +114,7 @@ def _kill(stage: Stage, name: str) -> str:
 
 
 INJURIES = (
+    kill_service,
     kill_service,
     kill_sidecar,
     kill_learner,

@@ -17,8 +17,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from sidecar.contracts.events import MODES
 from tests.faults.callers import GIVE_UP_S, Caller, merged
 from tests.faults.injuries import INJURIES
+from tests.faults.logged import Log
 from tests.faults.reward_places import counts
 from tests.faults.scene import check, check_replay, come_to_rest
 from tests.faults.stage import Stage
@@ -37,6 +39,8 @@ class Report(NamedTuple):
     answers: Counter
     places: Counter
     """Rewards by where they ended."""
+    modes: Counter
+    """Rows by the mode of their decision, those never activated among them, and lessons beside them."""
 
 
 def run(seconds: float, seed: int, root: Path) -> Report:
@@ -59,7 +63,15 @@ def run(seconds: float, seed: int, root: Path) -> Report:
         faults=faults,
         answers=sum((caller.statuses for caller in callers), Counter()),
         places=counts(log),
+        modes=_modes(log),
     )
+
+
+def _modes(log: Log) -> Counter:
+    modes = Counter(MODES[row["mode"]] for row in log.rows)
+    modes["never activated"] = sum(not row["activated"] for row in log.rows)
+    modes["lessons"] = len(log.lessons)
+    return modes
 
 
 def load_and_injure(stage: Stage, seconds: float, seed: int) -> tuple[list[Caller], Counter]:
@@ -114,6 +126,7 @@ def main(argv: list[str] | None = None) -> int:
 def say(report: Report) -> None:
     print(f"decisions {report.decisions}, rewards acknowledged {report.rewards}")
     print(f"rewards by place: {dict(report.places)}")
+    print(f"decisions by mode: {dict(report.modes)}")
     print(f"answers by status: {dict(report.answers)}")
     for fault, times in sorted(report.faults.items()):
         print(f"  {times:4d}  {fault}")

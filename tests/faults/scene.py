@@ -8,7 +8,6 @@ from collections import Counter
 from types import SimpleNamespace
 
 from policy_learner.positions import ms_of
-from policy_learner.trainer import Trainer
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import connect
 from tests.faults import checker, effects, reward_places
@@ -45,7 +44,6 @@ def check(stage: Stage, memory: Memory) -> Log:
             customer=SimpleNamespace(memory=memory),
             horizon_ms=round(HORIZON_S * 1000),
             early_ms=round(EARLY_S * 1000),
-            trainer=lambda: Trainer,
             BYSTANDER="",
             bystander={},
         )
@@ -73,6 +71,8 @@ def check_rows(memory: Memory, log: Log) -> None:
         row = rows.get(one.accepted)
         if row and ms_of(row["position"]) < one.first_ms + HORIZON_S * 1000:
             raise Violation(f"I1 closed before its horizon: {one}")
+        if row and not checker.as_activated(one, row["activated"]):
+            raise Violation(f"I1 activated={row['activated']}: {one}")
 
 
 def check_replay(stage: Stage) -> str:

@@ -23,7 +23,6 @@ from policy_learner.errors import Fenced
 from policy_learner.run import run
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps
-from policy_learner.trainer import Trainer
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.application import (
     Application,
@@ -274,10 +273,6 @@ class Simulation:
                 for module, name, instead in _replaced():
                     stack.enter_context(mock.patch.object(module, name, instead))
             yield
-
-    def trainer(self) -> type:
-        """What trains in this seed."""
-        return Trainer if self.real_trainer else FoldTrainer
 
     def summary(self) -> dict[str, int]:
         """What happened, for the report."""

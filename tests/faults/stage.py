@@ -24,10 +24,13 @@ NAME = "faults"
 HORIZON_S = 1.0
 EARLY_S = 5.0
 
+MODES = ("wait", "assume", "earliest")
+
 APP_TOML = f"""\
 name = "{NAME}"
 partitions = 2
 [reward]
+mode = "MODE"
 horizon_s = {HORIZON_S}
 early_window_s = {EARLY_S}
 [model]
@@ -50,7 +53,8 @@ class Stage:
     def __init__(self, processes: Processes, root: Path, seed: int):
         self.folder, self.data = root / "app", DataFolder(root / "data")
         self.folder.mkdir(parents=True)
-        (self.folder / "app.toml").write_text(APP_TOML)
+        self._mode = seed
+        self._write_application()
         arms = [{"id": f"arm-{n}", "features": {"kind": "ab"[n % 2], "price": float(n)}} for n in range(3)]
         (self.folder / "arms.json").write_text(json.dumps(arms))
         self.application: Application = load_application(self.folder)
@@ -62,6 +66,14 @@ class Stage:
         self._processes = processes
         self._running: dict[str, Process] = {}
         self._store: EmbeddedStore | None = None
+
+    def change_mode(self) -> None:
+        """Who is started from now on makes decisions of another mode; those that are pending keep theirs."""
+        self._mode += 1
+        self._write_application()
+
+    def _write_application(self) -> None:
+        (self.folder / "app.toml").write_text(APP_TOML.replace("MODE", MODES[self._mode % len(MODES)]))
 
     @property
     def store(self) -> EmbeddedStore:

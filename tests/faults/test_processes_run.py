@@ -16,8 +16,9 @@ from tests.faults.processes_run import run
 def test_whatever_is_killed_paused_or_cut_the_invariants_hold():
     """I1 to I8 over store, Parquet and checkpoints, and a replay from outside."""
     root = Path(tempfile.mkdtemp(prefix="faults-", dir="/tmp"))  # sockets have short addresses
-    report = run(15.0, 3, root)
+    report = run(15.0, 4, root)  # begins in mode assume; each service killed is followed by one in another
     shutil.rmtree(root)
     assert report.decisions > 100
     assert report.rewards > 100
+    assert all(report.modes[what] for what in ("assume", "lessons", "never activated"))
     assert sum(report.faults.values()) >= len(INJURIES) // 2
