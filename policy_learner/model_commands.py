@@ -58,11 +58,15 @@ def _group() -> None:
 @app.command("list")
 def list_command(app: AppFolder = _SHOP, data: DataOption = _DATA) -> None:
     """Show the versions that can be served, the newest one, who serves what, and whether one is pinned."""
+    from policy_learner.base_models import installed
     from policy_learner.model_shelf import look
     from policy_learner.model_tables import print_shelf
 
     with open_place(app, data) as opened:
         print_shelf(opened.name, look(opened.client, opened.name))
+        base = installed(opened.client, opened.name)
+    if base is not None:
+        typer.echo(f"base model {base.name}, {base.note}")
 
 
 @app.command("show")

@@ -169,8 +169,9 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Steadies the first steps of ``ftrl`` and ``coin``. None: VW's own, 1. VW's ``--ftrl_beta``."""
     shuffle: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """0: examples are learnt in the order of the log. N: blocks of up to N of them, as many as have come,
-    are learnt each in an order drawn from a hash, so that neighbours do not pull one way. A change takes
-    effect at the next start; what was learnt before is rebuilt as it was learnt."""
+    are learnt each in an order drawn from a hash, so that neighbours do not pull one way. More: better mixed,
+    more memory. A change takes effect at the next start; what was learnt before is rebuilt as it was learnt.
+    """
     max_pending: Annotated[int, Meta(ge=1)] = 1_000_000
     """Decisions waiting for their horizon, per partition, before new ones are shed from the log."""
     base: BaseConfig | None = None

@@ -143,20 +143,24 @@ class WeightStore:
         if name is None:
             self.base = None
         elif name != self._base_refused and (self.base is None or self.base.name.encode() != name):
-            try:
-                self.base = await self._base_of(name)
-            except BadWeights as error:
-                self._base_refused = name
-                self.refused += 1
-                self._complain(f"base model {name!r} refused: {error}; the one before stays")
+            await self._load_base()
 
-    async def _base_of(self, name: bytes) -> BaseModel:
-        record = cast("bytes", await self._store.hget(keys.base_model(self._app), "record") or b"")
-        if name_of(record).encode() != name:
-            raise BadWeights(f"its record is {name_of(record)}")
-        weights = await _decoded(record)
-        log.info("base model %s loaded: version %d", name.decode(), weights.header.version)
-        return BaseModel(name.decode(), self._base_feature, weights)
+    async def _load_base(self) -> None:
+        found = await self._store.hmget(keys.base_model(self._app), "name", "record")
+        name, record = cast("list[bytes | None]", found)
+        if name is None or record is None:  # taken out since
+            return
+        try:
+            if name_of(record).encode() != name:
+                raise BadWeights(f"its record is {name_of(record)}")
+            weights = await _decoded(record)
+        except BadWeights as error:
+            self._base_refused = name
+            self.refused += 1
+            self._complain(f"base model {name!r} refused: {error}; the one before stays")
+            return
+        self.base, self._base_refused = BaseModel(name.decode(), self._base_feature, weights), b""
+        log.info("base model %s loaded", self.base.name)
 
     def _holds(self, wanted: Wanted) -> bool:
         if self.current is None:

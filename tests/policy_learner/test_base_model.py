@@ -147,6 +147,9 @@ def test_from_the_command_to_the_weights_over_real_processes(tmp_path):
         assert "no base model" in command()
         assert f"base model {name_of(_record())}, slow.bin" in command(record)
         assert "slow.bin" in command()
+        shelf = ["models", "list", "--app", str(shop.folder), "--data", str(shop.data.root)]
+        listed = CliRunner().invoke(root(), shelf, env={"REDIS_URL": shop.store_server.url}).output
+        assert f"base model {name_of(_record())}, slow.bin" in listed
         until(lambda: _sidecar_has_it(shop))
 
         answers = [shop.recommend(session_id=f"s-{n}", context={"device": "ios"}).json() for n in range(1, 6)]
@@ -180,6 +183,7 @@ def test_from_the_command_to_the_weights_over_real_processes(tmp_path):
         assert (result.told, result.counts["based"], result.counts["scored"]) == ([], 5, 7)
 
 
+@pytest.mark.slow
 def test_a_base_model_that_must_not_be_served_changes_nothing():
     """A record that is not what it is named after: refused once, said, and the one before stays."""
     with platform(top='[model.base]\nfeature = "slow"') as shop:
