@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,6 +15,8 @@ from docs import settings_page
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"\bmake ([a-z][a-z-]*)\b(?! sure)")
+FILE = re.compile(r"(?<![\w./:-])((?!build/)(?:[\w-]+/)+[\w-]+\.(?:py|lua|toml|json|md))\b")
+SIDEARM = re.compile(r"(?<![\w./-])sidearm ([a-z]+)\b(?!\.)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 
 
@@ -83,6 +86,54 @@ def test_every_make_command_that_a_page_names_exists():
             COMMAND.findall("\n".join(re.findall(r"`[^`]+`|^```.*?^```", page.read_text(), re.M | re.S)))
         )
         assert named - targets == set(), page.name
+
+
+def code_of(page: Path) -> list[str]:
+    """What a page sets in code, blocks and words."""
+    return re.findall(r"^```.*?^```|`[^`\n]+`", page.read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_every_file_that_a_page_names_exists(page):
+    """A path in code, with a folder before it, lies below the root."""
+    named = {path for code in code_of(page) for path in FILE.findall(code)}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_every_command_that_a_page_names_exists(page):
+    """`sidearm something` is one that the root finds."""
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    named = {command for code in code_of(page) for command in SIDEARM.findall(code)}
+    assert named - known["sidearm.commands"].keys() == set()
+
+
+def test_every_setting_that_the_page_of_the_learner_names_exists():
+    """Of the learner or of the model, under the name that it has now."""
+    section = {section.name: section for section in settings_page.SECTIONS}
+    known = {f.name for name in ("learner", "model") for f in settings_page.fields(section[name])}
+    text = "\n".join(code_of(ROOT / "docs" / "learner.md"))
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)) - metrics()
+    assert named - known == set()
+
+
+def metrics() -> set[str]:
+    """The names under which the learner's figures can be had."""
+    source = (ROOT / "policy_learner" / "metrics.py").read_text()
+    gauges = re.findall(r'^ +"([a-z_]+)": "', source, re.M)
+    named = re.findall(r'"(sidearm_learner_[a-z_]+)"', source)
+    return {*named, *(f"sidearm_learner_{name}" for name in gauges)}
+
+
+def test_the_page_of_the_faults_tells_of_every_invariant_and_file():
+    """The invariants as the harness numbers them, and every way to break them."""
+    page = (ROOT / "docs" / "faults.md").read_text()
+    harness = (ROOT / "tests" / "faults" / "__init__.py").read_text()
+    told = re.findall(r"^(I\d)  ", harness, re.M)
+    assert [number for number in told if f"| {number} | " not in page] == []
+    assert len(told) == 9
+    listed = re.findall(r"^``(\w+\.py)``", harness, re.M)
+    assert [name for name in listed if f"tests/faults/{name}" not in page] == []
 
 
 def test_every_target_says_what_it_does():

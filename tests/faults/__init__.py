@@ -4,6 +4,7 @@
 ``machine.py``         random calls of every script on the real store, 1 to 64 partitions, against a model
 ``simulation.py``      one seed: customers, learners and a sidecar take turns on the real store; replies are
                        lost, learners die or pause between any two commands, disks fill up
+``keepers.py``         compact the log while it is written, in a third of the seeds
 ``checker.py``         the invariants, over store, Parquet and checkpoints, when a seed is over
 ``mutants.py``         wrong variants of the product; the simulation must catch each of them
 ``processes_run.py``   real processes under load: kill -9, SIGSTOP, lost replies, power loss, full disk
