@@ -6,7 +6,8 @@ to VW their names are written down, and they are struck out when they are throug
 when it starts have outlived their trial: that is a failure of each.
 
 The file is written in place with one call, and not flushed: it need outlive processes, not the machine. A
-torn one, or one that is not there, is an empty one: then an example may be tried more often than it should.
+torn one, or one that is not there, is an empty one, and on a full disk it stays as it was: then an example
+may be tried more often than it should.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from policy_learner.failpoints import reached
 from policy_learner.vw_format import ExampleText
 
 MOST_FAILURES = 3
@@ -60,13 +60,14 @@ class Attempts:
     def __init__(self, path: Path | None) -> None:
         self._descriptor: int | None = None
         self._notes = _Notes()
+        self._is_told = False
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._notes = _read(path)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             weakref.finalize(self, os.close, self._descriptor)
         if self._notes.doing:
-            self.failed(self._notes.doing, "the learner ended while it was tried")
+            self.failed(self._notes.doing, "took the learner along")
 
     def of(self, name: str) -> Failures | None:
         """How it went so far."""
@@ -81,7 +82,6 @@ class Attempts:
         """They are tried from now on, beside those that are."""
         self._notes.doing += names
         self._write()
-        reached("attempt noted")
 
     def succeeded(self, names: Iterable[str]) -> None:
         """They are through."""
@@ -120,7 +120,14 @@ class Attempts:
             return
         body = msgspec.msgpack.encode(self._notes)
         head = len(body).to_bytes(4, "little") + zlib.crc32(body).to_bytes(4, "little")
-        os.pwrite(self._descriptor, head + body, 0)
+        try:
+            os.pwrite(self._descriptor, head + body, 0)
+        except OSError as error:  # a full disk must not keep the learner from learning
+            if not self._is_told:
+                log.error("what is tried cannot be written down: %s", error)
+            self._is_told = True
+        else:
+            self._is_told = False
 
 
 def _read(path: Path) -> _Notes:

@@ -89,7 +89,7 @@ class ExampleKills(TrainerPoisoned):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.decision_id}, example {self.place} of its batch: VW {self.reason}, again and again"
+        return f"{self.decision_id}, example {self.place} of its batch, given up: VW's process {self.reason}"
 
 
 class TrainerLost(LearnerError, OSError):

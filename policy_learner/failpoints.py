@@ -22,7 +22,6 @@ Moment = Literal[
     "resumed",
     "finalised",
     "orphans given up",
-    "attempt noted",
     "learnt",
     "buried",
     "gated",

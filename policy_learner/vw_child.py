@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import select
@@ -125,7 +126,8 @@ class VwChild:
         except ConnectionError:
             data = b""
         if not data:
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_SLICE_S)
             raise ChildDied(self._how_it_ended())
         self._read += data
 
@@ -142,7 +144,10 @@ class VwChild:
 
     def _how_it_ended(self) -> str:
         code = self._process.returncode
-        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        if code is None:
+            return "hung up"
+        known = -code in set(signal.Signals)
+        return f"was ended by {signal.Signals(-code).name}" if known else f"ended with code {code}"
 
 
 def _end(process: subprocess.Popen[bytes], connection: socket.socket) -> None:

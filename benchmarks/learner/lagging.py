@@ -1,9 +1,9 @@
 """The model lags and the API does not notice: a decision's time with a trainer ten times slower, and with one
 that cannot keep up at all, beside the same with the trainer as it is.
 
-All processes of the platform run on this machine with a durable store. A client asks for five hundred decisions
-a second through HTTP; each is an example a second later. Ten times slower, VW burns ten times the processor
-time; where it cannot keep up it waits instead, so that what is seen is not the want of a third core.
+All processes of the platform run on this machine with a durable store. A client asks for five hundred
+decisions a second through HTTP; each is an example a second later. Ten times slower, VW burns ten times the
+processor time; where it cannot keep up it waits, so that what is seen is not the want of a third core.
 """
 
 from __future__ import annotations

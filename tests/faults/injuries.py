@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from policy_learner.__main__ import FENCED
 from policy_learner.failpoints import MOMENTS
@@ -71,6 +74,19 @@ def pause_learner(stage: Stage, rng: random.Random) -> str:
     return "learner paused, fenced off"
 
 
+def kill_trainer(stage: Stage, rng: random.Random) -> str:
+    """The process that runs VW, under the learner."""
+    return _signal_trainer(stage, signal.SIGKILL, "trainer killed")
+
+
+def pause_trainer(stage: Stage, rng: random.Random) -> str:
+    """It stands still for a while, and the learner waits for it."""
+    told = _signal_trainer(stage, signal.SIGSTOP, "trainer paused")
+    time.sleep(rng.uniform(0.0, 2.0))
+    _signal_trainer(stage, signal.SIGCONT, "")
+    return told
+
+
 def lose_replies(stage: Stage, rng: random.Random) -> str:
     """Some replies are lost after execution, some requests before it."""
     stage.proxy.lose_replies, stage.proxy.reset = 0.03, 0.01
@@ -102,6 +118,15 @@ def _wait_until_it_learns(stage: Stage, learner: Process) -> None:
         learner.wait_until(lambda: (s := read(client, NAME)) and s.pid == learner.pid, 20.0, "learns")
 
 
+def _signal_trainer(stage: Stage, number: int, told: str) -> str:
+    """Whatever children the learner has: one, but for the moments in which it is started."""
+    learner = stage.learner.pid
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{learner}/task/{learner}/children").read_text().split():
+            os.kill(int(child), number)
+    return told
+
+
 def _limit_files(stage: Stage, most_bytes: int) -> None:
     if stage.learner.alive():
         resource.prlimit(stage.learner.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
@@ -122,6 +147,8 @@ INJURIES = (
     kill_learner_at_a_moment,
     kill_learner_at_a_moment,
     pause_learner,
+    kill_trainer,
+    pause_trainer,
     lose_replies,
     lose_power,
     lose_power,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -26,7 +27,7 @@ def test_what_was_under_way_when_the_learner_died_has_failed_once_more(path):
     second.begin(["c"])
     third = Attempts(path)
     assert third.of("c").times == 2
-    assert "the learner ended" in third.of("c").reason
+    assert "took the learner along" in third.of("c").reason
     assert Attempts(path).of("c").times == 2  # it was not under way again
 
 
@@ -64,6 +65,19 @@ def test_a_torn_or_foreign_file_is_an_empty_one(path):
         altered[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
         path.write_bytes(altered)
         assert not Attempts(path).any
+
+
+def test_a_full_disk_does_not_stop_what_is_tried(path, caplog):
+    """It is said once; what is known in memory goes on."""
+    attempts = Attempts(path)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, attempts._descriptor)
+    os.close(full)
+    for _ in range(3):
+        attempts.begin(["a"])
+        attempts.failed(["a"], "ended")
+    assert attempts.of("a").times == 3
+    assert caplog.text.count("No space left") == 1
 
 
 def test_without_a_path_it_remembers_in_memory():
