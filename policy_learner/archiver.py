@@ -73,7 +73,7 @@ class Archiver:
         """What was learnt goes into files."""
         clock, settings = self._deps.clock, self._deps.settings
         end = clock() + settings.drain_s
-        while self._read() and clock() < end:
+        while self.step() and clock() < end:
             pass
         self._write()
         self._keeping.close()

@@ -16,6 +16,7 @@ from types import MappingProxyType, ModuleType
 from unittest import mock
 
 import msgspec
+from msgspec.structs import replace
 from redis import Redis
 
 from policy_learner import failpoints, trainer
@@ -43,6 +44,7 @@ from tests.faults.checker import check_at_rest
 from tests.faults.customer import Customer, Violation
 from tests.faults.fold import FoldTrainer
 from tests.faults.follower import Follower
+from tests.faults.helpers import Helpers
 from tests.faults.keepers import Keepers
 from tests.faults.wire import STORE, LossyRedis, VirtualTime, Wire
 
@@ -76,6 +78,7 @@ def scripts_on(client: Redis) -> Scripts:
 
 
 class Simulation:
+    ALL = ALL
     BYSTANDER = "{somebody.0}:else"
     bystander = MappingProxyType({b"dec": b"1"})
 
@@ -106,6 +109,13 @@ class Simulation:
             status_every_s=86_400.0,
             compact_every_s=0.0,  # keepers do, in turns of their own
         )
+        self.moments = Counter()
+        self.faults = dict.fromkeys(
+            ("paused", "killed", "disk full", "fenced", "started", "helpers started", "helpers killed"), 0
+        )
+        self.helpers = Helpers(self)
+        if self.helpers.wanted:
+            self.settings = replace(self.settings, archiver="apart")
         self.horizon_ms, self.tombstone_ms = 20_000, 86_400_000
         self.early_ms = round(self.application.reward.early_window_s * 1000)
         self.most_awaited = rng.choice((1, 1000))
@@ -124,8 +134,6 @@ class Simulation:
         self.running: Actor | None = None
         self.learners: list[Actor] = []
         self.customer, self.follower, self.keepers = Customer(self), Follower(client, APP), Keepers(self)
-        self.moments = Counter()
-        self.faults = dict.fromkeys(("paused", "killed", "disk full", "fenced", "started"), 0)
 
     def keys_of(self, session: str) -> Keys:
         return self.partitions[partition_of_session(session, len(self.partitions))]
@@ -144,6 +152,7 @@ class Simulation:
                 self._start_learner()
                 for _ in range(self.rng.randrange(16, 36)):
                     self._turn()
+                    self.helpers.turn()
                     self.keepers.turn()
                 self._come_to_rest()
                 check_at_rest(self)
@@ -246,14 +255,19 @@ class Simulation:
             if self.rng.random() < 0.5:
                 learner.kill()
             else:
-                self._finish(learner)
+                self.finish(learner)
+        self.helpers.end()
         self.time.advance(200_000)
         self.now_s += 200.0
         self._start_learner()
-        self._finish(self.learners[-1])
+        self.finish(self.learners[-1])
+        if self.helpers.wanted:
+            self.helpers.archive()
+            self._start_learner()  # it trims behind the archiver
+            self.finish(self.learners[-1])
         self.keepers.come_to_rest()
 
-    def _finish(self, learner: Actor) -> None:
+    def finish(self, learner: Actor) -> None:
         learner.stopping = True
         for _ in range(MOST_TURNS):
             if learner.ended or learner.killed:
@@ -262,8 +276,8 @@ class Simulation:
         raise Violation("I6 a learner that nobody disturbs does not come to rest")
 
     def _bury(self) -> None:
-        for learner in self.learners:
-            learner.bury()
+        for actor in (*self.learners, *self.helpers.all):
+            actor.bury()
         self.keepers.bury()
 
     @contextlib.contextmanager
