@@ -5,6 +5,7 @@ Only the archive that is where the learner was is served from here. One that is 
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,25 +24,27 @@ class _Stretch(NamedTuple):
 
 
 class JustRead:
-    """The latest stretch of each partition's example stream."""
+    """The two latest stretches of each partition's example stream: one that is being learnt, one that was."""
 
     def __init__(self) -> None:
-        self._latest: dict[int, _Stretch] = {}
+        self._latest: defaultdict[int, deque[_Stretch]] = defaultdict(lambda: deque(maxlen=2))
 
     def keep(self, chunks: Sequence[Chunk], positions: Sequence[str]) -> None:
         """Keep what was read; ``positions``: where the reader was before it."""
         for chunk in chunks:
             if chunk.undecoded:  # rare, and their place among the others is not known here
-                self._latest.pop(chunk.partition, None)
                 continue
             entries = [lesson.entry for lesson in chunk.lessons]
             joined = {lesson.joined.position: lesson.joined for lesson in chunk.lessons}
-            self._latest[chunk.partition] = _Stretch(positions[chunk.partition], chunk.last, entries, joined)
+            stretch = _Stretch(positions[chunk.partition], chunk.last, entries, joined)
+            self._latest[chunk.partition].append(stretch)
 
     def entries(self, partition: int, wanted: Wanted) -> list[Entry] | None:
-        """A stretch, if it is exactly what was just read."""
-        held = self._latest.get(partition)
-        return held.entries if held and (held.after, held.last) == (wanted.after, wanted.until) else None
+        """A stretch, if it is exactly one of those."""
+        for held in self._latest[partition]:
+            if (held.after, held.last) == (wanted.after, wanted.until):
+                return held.entries
+        return None
 
     def joined(self, partition: int, entry: Entry) -> JoinedDecision:
         """An entry, decoded.
@@ -49,6 +52,7 @@ class JustRead:
         Raises:
             BadEvent: it is none.
         """
-        held = self._latest.get(partition)
-        known = held.joined.get(entry[0]) if held else None
-        return known or decode_example(partition, *entry)
+        for held in self._latest[partition]:
+            if entry[0] in held.joined:
+                return held.joined[entry[0]]
+        return decode_example(partition, *entry)

@@ -38,8 +38,11 @@ def step(learner: Learner) -> int:
     done = finalise(learner)
     chunks = read(learner)
     begin(learner, chunks)
-    if is_behind(learner, chunks) and not learner.figures.archive_error:
-        done += archive(learner)  # while a trainer in a process of its own is busy
+    busy = is_behind(learner, chunks) and not learner.figures.archive_error
+    if busy:
+        done += archive(
+            learner
+        )  # what was learnt before, while a trainer in a process of its own learns this
     learn(learner)
     done += rebase(learner, chunks)
     if publish_is_due(learner):
@@ -48,7 +51,7 @@ def step(learner: Learner) -> int:
         if is_behind(learner, chunks):
             learner.timers.publish.rest((learner.deps.clock() - begun) / learner.deps.settings.publish_share)
     learner.history.keep()
-    done += archive(learner)
+    done += 0 if busy else archive(learner)
     checkpoint(learner)
     learner.backups.make()
     trim(learner)
