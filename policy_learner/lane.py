@@ -92,6 +92,11 @@ class Lane:
         return self.waiting >= self._most_rows
 
     @property
+    def held_up(self) -> bool:
+        """It is full, or the lane beside it: they go on together, so that files of one tell of both."""
+        return self.full or (self._other is not None and self._other.full)
+
+    @property
     def waiting(self) -> int:
         """Rows read and not yet written."""
         return sum(piece.table.num_rows for piece in self._pieces)

@@ -129,7 +129,7 @@ class Archive:
 
     def _read(self, wanted: Sequence[tuple[Lane, str]], count: int, newest: int | None = None) -> int:
         """Two lanes of one stream, once they are at one place, are read for together."""
-        ready = [(lane, lane.wanted(until)) for lane, until in wanted if not lane.full]
+        ready = [(lane, lane.wanted(until)) for lane, until in wanted if not lane.held_up]
         found = self._stretches(list(dict.fromkeys(stretch for _, stretch in ready)), count)
         if newest is not None:
             found = {stretch: _up_to(entries, newest) for stretch, entries in found.items()}
