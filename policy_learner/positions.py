@@ -8,15 +8,16 @@ from sidecar.contracts.log_files import order as order
 
 START = "0-0"
 """Before the first entry of any stream."""
+_END_OF_TIME_MS = 253_402_300_799_999  # the last day that a calendar knows
 
 
 def ms_of(position: str) -> int:
-    """The store's clock when the entry was made.
+    """The store's clock when the entry was made; at most the last day of the year 9999.
 
-    >>> ms_of("1700000000000-3")
-    1700000000000
+    >>> ms_of("1700000000000-3"), ms_of("99999999999999999-0")
+    (1700000000000, 253402300799999)
     """
-    return order(position)[0]
+    return min(order(position)[0], _END_OF_TIME_MS)
 
 
 def date_of(position: str) -> date:

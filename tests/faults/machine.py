@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
-    initialize,
     invariant,
     precondition,
     rule,
@@ -33,7 +32,7 @@ from sidecar.contracts.scripts.reward import RewardEntry, RewardLimits, parse_re
 from sidecar.contracts.store import take_epoch
 from sidecar.contracts.upkeep import read_books
 from tests.faults.publish_model import PublishModel
-from tests.sidecar.contracts.join_machine import PALETTES, entry_with, nth, split
+from tests.sidecar.contracts.join_machine import entry_with, nth, split
 from tests.sidecar.contracts.join_model import CAP, EARLY, HORIZON, MOST, MOST_AWAITED, Model
 
 JUMP_MS = 60_000
@@ -44,13 +43,22 @@ LIMITS = RewardLimits(EARLY_MS, TOMBSTONE_MS, MOST, MOST_AWAITED)
 SESSIONS = tuple(f"s-{n}" for n in range(5))
 
 apps = itertools.count()
-places = st.integers(0, 9)
-values = st.sampled_from((1.0, -2.5))
-keys_of_rewards = st.sampled_from(("k1", "k2", "k3", "k4"))
+places = st.sampled_from((0, 1, 2, *range(10)))  # some are met more often
+some_places = st.one_of(st.just(list(range(10))), st.lists(places, min_size=1, max_size=4, unique=True))
+decisions = st.lists(
+    st.tuples(places, st.sampled_from(("", "", "a")), st.sampled_from("xxy"), nth), min_size=2, max_size=6
+)
+given = st.lists(
+    st.tuples(st.sampled_from(("k1", "k2", "k3", "k4")), st.sampled_from((1.0, -2.5))), min_size=1, max_size=4
+)
+rewards_of_one = st.builds(lambda place, given: [(place, *one) for one in given], places, given)
+rewards = st.lists(rewards_of_one, min_size=1, max_size=3).map(lambda some: [*itertools.chain(*some)])
+PALETTES = (("", "a", "e"), ("d", "ad", "ed"), ("", "a", "e", "d", "ad", "ed", "-"))
+"""Flags of the decisions of a walk."""
 
 
 class PartitionsMachine(RuleBasedStateMachine):
-    def __init__(self, scripts, partitions):
+    def __init__(self, scripts, partitions, palette=PALETTES[0]):
         super().__init__()
         self.scripts, self.client, self.app = scripts, scripts.client, f"m{next(apps)}"
         self.partitions = [Keys(self.app, p) for p in range(partitions)]
@@ -62,15 +70,27 @@ class PartitionsMachine(RuleBasedStateMachine):
             new_decision_id(self.of_session[s], 1_700_000_000_000 + n, n) for n, s in enumerate(self.sessions)
         ]
         self.used = sorted(set(self.of_session.values()))
-        self.palette = PALETTES[0]
-
-    @initialize(palette=st.sampled_from(PALETTES))
-    def choose(self, palette):
         self.palette = palette
 
-    @rule(place=places, client_key=st.sampled_from(("", "a")), digest=st.sampled_from("xxy"), nth=nth)
-    def decide(self, place, client_key, digest, nth=0):
-        flags = self.palette[nth % len(self.palette)]
+    @rule(
+        first=rewards, batch=decisions, shown=some_places, then=rewards, jumps=st.sampled_from((0, 0, 1, 2))
+    )
+    def turn(self, first, batch, shown, then, jumps):
+        """What usually happens, in its order: a walk of single steps seldom comes to an end of anything."""
+        self.reward(first[:1], 1)
+        self.decide(batch)
+        self.reward(then, 1)
+        if any("d" in flags for flags in self.palette):
+            self.activate(shown[:3], None, 1)
+        self.reward(first, 1)
+        self.jump(jumps, list(range(10)), then_close=True)
+
+    @rule(batch=decisions)
+    def decide(self, batch):
+        for place, client_key, digest, which in batch:
+            self._decide(place, client_key, digest, self.palette[which % len(self.palette)])
+
+    def _decide(self, place, client_key, digest, flags):
         decision_id, session = self.ids[place], self.sessions[place]
         partition = self.of_session[session]
         entry = entry_with(flags, decision_id, session, HORIZON_MS, b"\xff payload", client_key, digest)
@@ -81,34 +101,36 @@ class PartitionsMachine(RuleBasedStateMachine):
         assert (answer.status, answer.decision_id) == want
 
     @precondition(lambda self: any("d" in flags for flags in self.palette))
-    @rule(place=places, horizon=st.sampled_from((None, 1, 3)), sent=st.integers(1, 2))
-    def activate(self, place, horizon, sent):
-        decision_id, session = self.ids[place], self.sessions[place]
-        partition = self.of_session[session]
+    @rule(some=some_places, horizon=st.sampled_from((None, 1, 3)), sent=st.integers(1, 2))
+    def activate(self, some, horizon, sent):
         horizon_ms = None if horizon is None else horizon * JUMP_MS - JUMP_MS // 2
-        entry = ActivateEntry(decision_id, session, horizon_ms)
-        for _ in range(sent):
+        for place in some * sent:
+            decision_id, session = self.ids[place], self.sessions[place]
+            partition = self.of_session[session]
+            entry = ActivateEntry(decision_id, session, horizon_ms)
             self.models[partition].tick()
             call = activate_call(self.partitions[partition], [entry], tombstone_ms=TOMBSTONE_MS)
             (answer,) = parse_activate(self.scripts.run(call))
             assert answer.status == self.models[partition].activate(decision_id, horizon)
 
-    @rule(place=places, key=keys_of_rewards, value=values, sent=st.integers(1, 2))
-    def reward(self, place, key, value, sent):
-        partition = self.of_session[self.sessions[place]]
-        entry = RewardEntry(self.ids[place], key, encode_reward_tail(value, 0, "purchase", ""))
-        for _ in range(sent):
+    @rule(batch=rewards, sent=st.integers(1, 2))
+    def reward(self, batch, sent):
+        for place, key, value in batch * sent:
+            partition = self.of_session[self.sessions[place]]
+            entry = RewardEntry(self.ids[place], key, encode_reward_tail(value, 0, "purchase", ""))
             self.models[partition].tick()
             call = reward_call(self.partitions[partition], [entry], LIMITS)
             (answer,) = parse_reward(self.scripts.run(call))
             assert answer.status == self.models[partition].reward(entry.decision_id, key, value)
 
-    @rule(jumps=st.sampled_from((1, 1, 2, 3, -1)), place=places)
-    def jump(self, jumps, place):
-        """The clock of one partition's store, of which there may be several, forwards or backwards."""
-        partition = self.of_session[self.sessions[place]]
-        self.models[partition].raw += jumps
-        self.client.set(self.partitions[partition].skew, self.models[partition].raw * JUMP_MS)
+    @rule(jumps=st.sampled_from((1, 1, 2, 3, -1)), some=some_places, then_close=st.booleans())
+    def jump(self, jumps, some, then_close=False):
+        """The clock of some partitions' stores, of which there may be several, forwards or backwards."""
+        for partition in {self.of_session[self.sessions[place]] for place in some}:
+            self.models[partition].raw += jumps
+            self.client.set(self.partitions[partition].skew, self.models[partition].raw * JUMP_MS)
+        if then_close:
+            self.close()
 
     @rule()
     def close(self):
@@ -180,16 +202,17 @@ class PartitionsMachine(RuleBasedStateMachine):
 
 
 def explore(scripts, partitions, max_examples):
-    """Random walks of up to 40 steps, the same ones each time."""
-    run_state_machine_as_test(
-        lambda: PartitionsMachine(scripts, partitions),
-        settings=settings(
-            max_examples=max_examples,
-            stateful_step_count=40,
-            derandomize=True,
-            database=None,
-            deadline=None,
-            phases=(Phase.generate,),
-            suppress_health_check=list(HealthCheck),  # the store is shared with whatever else runs here
-        ),
-    )
+    """Random walks of up to 20 steps, the same ones each time, so many with each palette."""
+    for palette in PALETTES:
+        run_state_machine_as_test(
+            lambda palette=palette: PartitionsMachine(scripts, partitions, palette),
+            settings=settings(
+                max_examples=max_examples,
+                stateful_step_count=20,
+                derandomize=True,
+                database=None,
+                deadline=None,
+                phases=(Phase.generate,),
+                suppress_health_check=list(HealthCheck),  # the store is shared with whatever else runs here
+            ),
+        )

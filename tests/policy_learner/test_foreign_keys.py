@@ -109,6 +109,30 @@ def test_a_key_of_another_kind_is_a_decision_that_was_lost(world, store, kind):
     assert read_books(world.scripts, keys, count_rewards=True) == (1, 0)
 
 
+@pytest.mark.parametrize("ahead_ms", [3_600_000, 10**17])
+def test_an_entry_with_a_time_that_is_to_come_stops_nobody(world, store, ahead_ms):
+    """In any stream: what comes after it lies behind it, and is learnt, given up, published and archived."""
+    (keys,) = world.partitions
+    run(world)
+    now_ms = store.time()[0] * 1000
+    for stream in (keys.examples, keys.late, keys.dead, "{world}:w:log", "{world}:w:deltas"):
+        store.xadd(stream, {"a": "b"}, id=f"{now_ms + ahead_ms}-0")
+    events = world.shop(3)
+    assert world.reward(events[0], 9.0) == "DUP"
+    world.reward(world.event(), 1.0)
+    world.move(600_001)
+
+    learner = run(world)
+    events += world.shop(2)
+    run(world)
+
+    assert learner.training.examples == 3
+    assert world.weights().header.examples == 5
+    assert read_books(world.scripts, keys, count_rewards=True) == (0, 0)
+    assert {row["decision_id"] for row in rows_of(world, "decisions")} == {one.decision_id for one in events}
+    assert sorted(row["kind"] for row in rows_of(world, "late")) == ["P", "X"]
+
+
 def test_foreign_entries_in_every_stream_are_passed_over(world, store):
     """Examples, late rewards, dead letters: named in the log, and what is behind them is read."""
     (keys,) = world.partitions

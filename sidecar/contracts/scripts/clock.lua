@@ -14,6 +14,13 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- An entry under the time of the join; or, where a stranger has put one with a later id, behind that one.
+local function append(stream, now, ...)
+  local added = redis.pcall('XADD', stream, whole(now) .. '-*', ...)
+  if type(added) == 'table' then added = redis.call('XADD', stream, '*', ...) end
+  return added
+end
+
 local function count(counters, field, n)
   redis.call('HINCRBY', counters, field, n or 1)
 end

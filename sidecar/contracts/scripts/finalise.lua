@@ -23,8 +23,8 @@ redis.call('HSET', c, 'clock_ms', whole(now))
 
 local function finalise(id, member, d, r, f)
   local stored = text_at(d)
-  redis.call('ZREM', due, id)
   if not stored then -- the store lost it: the books show it, and its rewards are given up, not forgotten
+    redis.call('ZREM', due, id)
     count(c, 'dec_lost')
     redis.call('ZADD', orph, whole(now), id)
     return 0
@@ -34,7 +34,8 @@ local function finalise(id, member, d, r, f)
   local fields = {'k', deferred == 'd' and 'N' or 'F', 'i', id, 'd', string.sub(stored, at or 1),
     'r', #rewards > 0 and cmsgpack.pack(rewards) or ''}
   if mode and mode ~= '' then fields[9], fields[10] = 'm', mode end
-  redis.call('XADD', ex, whole(now) .. '-*', unpack(fields))
+  append(ex, now, unpack(fields))
+  redis.call('ZREM', due, id)
   if deferred == 'd' then count(c, 'fin_never') end
   redis.call('PEXPIRE', d, answer_ms)
   if #rewards > 0 then

@@ -15,7 +15,7 @@ redis.call('HSET', c, 'clock_ms', whole(now))
 local function give_up(id, r)
   local rewards = rewards_at(r)
   for j = 1, #rewards, 2 do
-    redis.call('XADD', late, whole(now) .. '-*', 'k', 'P', 'i', id, 'm', rewards[j], 'r', rewards[j + 1])
+    append(late, now, 'k', 'P', 'i', id, 'm', rewards[j], 'r', rewards[j + 1])
   end
   redis.call('UNLINK', r)
   count(c, 'rew_orphan', #rewards / 2)

@@ -29,7 +29,7 @@ local function teach(ex, c, now, kind, id, payload, rewards, key)
   local fields = {'k', kind, 'i', id, 'd', payload}
   if rewards then fields[7], fields[8] = 'r', cmsgpack.pack(rewards) end
   if key then fields[9], fields[10] = 'n', key end
-  redis.call('XADD', ex, whole(now) .. '-*', unpack(fields))
+  append(ex, now, unpack(fields))
   count(c, kind == 'A' and 'asm' or kind == 'C' and 'comp' or 'early_ex')
 end
 

@@ -36,12 +36,12 @@ if is_whole then
   redis.call('HSET', w, 'record', record)
   redis.call('XTRIM', deltas, 'MAXLEN', KEPT)
 end
-if follows then redis.call('XADD', deltas, now .. '-*', 'version', version, 'delta', delta) end
+if follows then append(deltas, now, 'version', version, 'delta', delta) end
 local entry = {'version', version, 'epoch', epoch, 'examples', examples, 'batches', batches,
   'checksum', checksum}
 if taken_over ~= '' then
   entry[#entry + 1] = 'base'
   entry[#entry + 1] = taken_over
 end
-redis.call('XADD', log, now .. '-*', unpack(entry))
+append(log, now, unpack(entry))
 return 'OK'

@@ -44,7 +44,7 @@ redis.call('HSET', c, 'clock_ms', whole(now))
 
 -- A reward that joins nothing is kept with its reason, under the name that it came with.
 local function keep(kind, name, key, record)
-  redis.call('XADD', late, whole(now) .. '-*', 'k', kind, 'i', name, 'm', key, 'r', record)
+  append(late, now, 'k', kind, 'i', name, 'm', key, 'r', record)
 end
 
 -- The same key again; with another value it contradicts: the first stays, this one is kept beside.
@@ -74,7 +74,8 @@ end
 -- What the trainer is told of a reward that has joined its pending decision: nothing in wait mode, nor while
 -- the decision is deferred; in mode earliest the first reward only.
 local function learn(id, key, held, r, d)
-  local _, mode, deferred = parts(redis.call('GETRANGE', d, 0, HEAD))
+  local head = redis.pcall('GETRANGE', d, 0, HEAD)
+  local _, mode, deferred = parts(type(head) == 'string' and head or '')
   if not mode or mode == '' or deferred ~= '' or (mode == 'e' and held > 0) then return end
   local stored = redis.call('GET', d)
   local payload = string.sub(stored, string.find(stored, '|', 1, true) + 1)

@@ -46,7 +46,11 @@ MUTANTS = {
         "",
     ),
     "finalise, no tombstone": ("finalise", "redis.call('SADD', f, member)", ""),
-    "finalise, still due": ("finalise", "redis.call('ZREM', due, id)", ""),
+    "finalise, still due": (
+        "finalise",
+        "append(ex, now, unpack(fields))\n  redis.call('ZREM', due, id)",
+        "append(ex, now, unpack(fields))",
+    ),
     "finalise, before the horizon": ("finalise", "if deadline and tonumber(deadline) <= now", "if deadline"),
     "finalise, rewards left behind": (
         "finalise",
