@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from sidecar.contracts.application import Features
+from sidecar.contracts.application import Features, RewardMode
 
 MAX_FEATURES = 256
 MAX_ARMS = 5_000
@@ -222,6 +222,10 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     """After it: kept, but part of nothing."""
     reward: float
     """Aggregated so far; final when ``state`` is."""
+    mode: RewardMode
+    """When it is learnt from; as it was when the decision was made."""
+    inclusion_probability: float
+    """Probability with which it was logged: 1 but for overload."""
 
 
 class ProblemDetail(Struct, frozen=True):

@@ -105,6 +105,8 @@ def _view(
         rewards=[_reward(record) for record in stored.rewards],
         late_rewards=[_reward(record) for record in stored.late_rewards],
         reward=join(stored.rewards, application.reward).value,
+        mode=stored.mode,
+        inclusion_probability=event.inclusion_probability,
     )
 
 

@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from sidecar.contracts.application import RewardMode
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import RewardRecord, decode_decision, decode_reward
 from sidecar.contracts.keys import Keys
@@ -132,6 +133,7 @@ class StoredDecision(Struct, frozen=True):
     """Came after it was finalised."""
     deferred: bool = False
     """It was to be activated, and has not been."""
+    mode: RewardMode = "wait"
 
 
 async def read_decision(scripts: AsyncScripts, keys: Keys, decision_id: str) -> StoredDecision | None:
@@ -165,7 +167,9 @@ def _stored(
     ]
     joined = _in_order([(key, record) for key, record in texts if not record.startswith("L")])
     late = _in_order([(key, record[1:]) for key, record in texts if record.startswith("L")])
-    return StoredDecision(known.payload, known.deadline_ms, score is not None, joined, late, known.deferred)
+    return StoredDecision(
+        known.payload, known.deadline_ms, score is not None, joined, late, known.deferred, known.mode
+    )
 
 
 def _lacks_payload(answer: Decided) -> bool:

@@ -63,7 +63,7 @@ def test_a_deferred_decision_counts_once_it_is_activated(shop):
 
     assert [(a.status_code, a.json()["status"]) for a in answers] == [(200, "activated"), (200, "duplicate")]
     found = shop.decision(decision_id)
-    assert found["state"] == "pending"
+    assert (found["state"], found["mode"], found["inclusion_probability"]) == ("pending", shop.mode, 1.0)
     assert {a.json()["reward_until"] for a in answers} == {found["reward_until"]}
     let_pass(shop, decision_id, HOUR_MS)
     kinds = {"wait": "F", "assume": "ACF", "earliest": "EF"}[shop.mode]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
+from fractions import Fraction
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.contracts.application import RewardConfig
-from sidecar.contracts.events import RewardRecord
+from sidecar.contracts.events import RewardRecord, encode_reward_tail
 from sidecar.contracts.joining import AGGREGATIONS, join
+from sidecar.contracts.scripts.finalise import decode_rewards
 
 records = st.lists(
     st.builds(
@@ -44,6 +47,27 @@ def test_aggregations_are_pythons_own_over_arrival_and_key(rewards, aggregation)
     joined = join(rewards, RewardConfig(aggregation=aggregation))
     assert joined.value == PYTHONS_OWN[aggregation]([record.value for record in ordered])
     assert (joined.count, joined.first_at_ms) == (len(rewards), ordered[0].at_ms)
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), finite), min_size=1, max_size=9))
+def test_every_finite_value_survives_the_store(given_values):
+    """Written as text and read again it is the same to the last bit; a sum beyond all numbers is none."""
+    sent = [(f"k{n}", f"{at}|{encode_reward_tail(v, 0, 'e', '')}") for n, (at, v) in enumerate(given_values)]
+    kept = decode_rewards(msgpack.packb([part for pair in sent for part in pair], use_bin_type=False))
+
+    ordered = [v for _, v in sorted(given_values, key=lambda one: one[0])]
+    assert [record.value.hex() for record in kept] == [value.hex() for value in ordered]
+    exact = sum(map(Fraction, ordered), Fraction())
+    found = join(kept, RewardConfig(aggregation="sum")).value
+    assert math.isnan(found) or Fraction(found) == Fraction(float(exact))
+    for aggregation, place in (("max", max), ("min", min)):
+        assert join(kept, RewardConfig(aggregation=aggregation)).value == place(ordered)
+    middle = sorted(map(Fraction, ordered))[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+    median = join(kept, RewardConfig(aggregation="median")).value
+    assert middle[0] <= Fraction(median) <= middle[-1] if math.isfinite(median) else len(middle) == 2
 
 
 @given(records, st.randoms(use_true_random=False), st.sampled_from(sorted(AGGREGATIONS)))
