@@ -32,9 +32,6 @@ from sidecar.contracts.application import Application
 END_OF_TIME_MS = 2**62
 _ROWS_A_STRETCH = 256
 
-Tick = Callable[[int, int], None]
-"""Told rows done and rows in all, each row counted for every candidate and pass."""
-
 
 class Span(NamedTuple):
     """Which rows: finalised at or after one moment and before another, milliseconds of the store's clock."""

@@ -165,8 +165,18 @@ def best_of(candidates: Sequence[Candidate]) -> Candidate:
     far a model misses is far less so. The doubt is that of two figures of different traffic; these are of the
     same, so that less than one in twenty is set aside wrongly.
     """
-    top = max(candidates, key=lambda one: float("-inf") if one.tested.snips is None else one.tested.snips)
-    return min([one for one in candidates if not _earns_less(one, top)], key=_misses)
+    top = max(candidates, key=lambda one: -math.inf if one.tested.snips is None else one.tested.snips)
+    level = [place for place, one in enumerate(candidates) if not _earns_less(one, top)]
+    losses = [math.inf if loss is None else loss for loss in losses_of(candidates)[1]]
+    return candidates[min(level, key=lambda place: losses[place])]
+
+
+def losses_of(candidates: Sequence[Candidate]) -> tuple[str, list[float | None]]:
+    """How far each misses, and by what measure: a log loss needs rewards of 0 and 1."""
+    log_losses = [one.tested.log_loss for one in candidates]
+    if None not in log_losses:
+        return "log loss", log_losses
+    return "squared error", [one.tested.squared_error for one in candidates]
 
 
 def _earns_less(one: Candidate, top: Candidate) -> bool:
@@ -176,8 +186,3 @@ def _earns_less(one: Candidate, top: Candidate) -> bool:
         return False
     errors = math.hypot(ours.snips_error or 0.0, theirs.snips_error or 0.0)
     return theirs.snips - ours.snips > _DOUBT * errors
-
-
-def _misses(one: Candidate) -> float:
-    error = one.tested.squared_error
-    return float("inf") if error is None else error

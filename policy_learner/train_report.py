@@ -11,12 +11,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from policy_learner.base_training import Compared, Job, Plan
-from policy_learner.candidates import Candidate
+from policy_learner.candidates import Candidate, losses_of
 from policy_learner.cutting import Stretch
 from policy_learner.offline_figures import Offline
 
 _Z = 1.959964
 """Half of a 95 % interval, in standard errors."""
+_OFFLINE = ("frozen, offline", "- logged")
+_FROZEN = "frozen: what the weights from before that part would have earned on it, by `sidearm evaluate`"
+_LOSS = 3
+"""Where the loss stands among the cells."""
 
 
 @contextmanager
@@ -48,26 +52,24 @@ def print_comparison(console: Console, job: Job, plan: Plan, compared: Compared,
 
 def _table(compared: Compared, chosen: Candidate) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    names = ("AUC", _loss_name(compared), "reward, SNIPS", "frozen, offline", "- logged")
-    for name in ("", "epochs", "rate", *names):
+    measure, losses = losses_of(compared.candidates)
+    columns = ["", "epochs", "rate", "AUC", measure, "reward, SNIPS"]
+    for name in [*columns, *_OFFLINE] if _is_evaluated(compared) else columns:
         table.add_column(name, justify="right")
-    for number, (one, offline) in enumerate(zip(compared.candidates, compared.offline, strict=True), 1):
-        cells = (*_cells(one, compared), *_offline_cells(offline))
-        if one is chosen:
-            table.add_row(f"▶ {number}", *cells, style="bold green")
-        else:
-            table.add_row(str(number), *cells)
+    for number, one in enumerate(compared.candidates, 1):
+        cells = [*_cells(one), *_offline_cells(compared.offline[number - 1])]
+        cells.insert(_LOSS, _figure(losses[number - 1]))
+        mark, style = ("▶ ", "bold green") if one is chosen else ("", None)
+        table.add_row(f"{mark}{number}", *cells[: len(table.columns) - 1], style=style)
     return table
 
 
-def _cells(one: Candidate, compared: Compared) -> list[str]:
+def _cells(one: Candidate) -> list[str]:
     tested = one.tested
-    loss = tested.log_loss if _loss_name(compared) == "log loss" else tested.squared_error
     return [
         str(one.variant.epochs),
         f"{one.variant.learning_rate:g}",
         _figure(tested.auc),
-        _figure(loss),
         _figure(tested.snips, tested.snips_error and _Z * tested.snips_error),
     ]
 
@@ -81,24 +83,24 @@ def _offline_cells(offline: Offline) -> list[str]:
 
 def _notes(compared: Compared) -> list[str]:
     """What the figures are, and what kept some of them away."""
-    tested = compared.best.tested
-    shown = "–" if tested.reward is None else f"{tested.reward:.4g}"
+    reward = compared.best.tested.reward
+    shown = "–" if reward is None else f"{reward:.4g}"
+    measure = losses_of(compared.candidates)[0]
     lines = [
         f"as logged they earned {shown} a decision; intervals are of 95 %",
-        "AUC, loss, SNIPS: each row of that part foreseen before it was learnt, as it is online",
-        "frozen: what the weights from before that part would have earned on it, by `sidearm evaluate`",
-        "▶ is chosen: the least squared error of those that no other earns more than (SNIPS) beyond doubt",
+        f"AUC, {measure}, SNIPS: each row of that part foreseen before it was learnt, as it is online",
+        f"▶ is chosen: the least {measure} of those that no other earns more than (SNIPS) beyond doubt",
     ]
+    if _is_evaluated(compared):
+        lines.insert(2, _FROZEN)
     said = dict.fromkeys(one.verdict for one in compared.offline if one.difference is None)
     refused = sum(one.refused for one in compared.candidates)
     lines += [f"offline: {verdict}" for verdict in said if verdict]
     return [*lines, *([f"{refused:,} examples could not be learnt"] if refused else [])]
 
 
-def _loss_name(compared: Compared) -> str:
-    """A log loss needs rewards of 0 and 1."""
-    known = all(one.tested.log_loss is not None for one in compared.candidates)
-    return "log loss" if known else "squared error"
+def _is_evaluated(compared: Compared) -> bool:
+    return any(one.verdict for one in compared.offline)
 
 
 def _rows(part: list[Stretch]) -> int:

@@ -29,7 +29,6 @@ status_every_s = 0.05
 archive_every_s = 0.05
 trim_every_s = 0.05
 checkpoint_every_s = 0.2
-isolate_trainer = false
 """
 TRAINING = ("base written", "checkpoint written:2", "base offered")
 LEARNING = ("base taken", "base gated", "published", "base settled", "checkpoint saved")
@@ -72,6 +71,13 @@ def running(store, data_folder, store_url, processes, tmp_path):
     return Running(store, data_folder, store_url, processes, tmp_path)
 
 
+def taken_over(running):
+    """The base that was settled last."""
+    outcome = offers.read_outcome(running.checkpoints)
+    assert outcome.version, outcome.reason
+    return outcome.offer.base
+
+
 @pytest.mark.slow
 def test_killed_at_every_step_each_base_is_taken_over_once(running, store):
     """Training dies before, between and after its files; the learner at each of its own steps."""
@@ -83,12 +89,8 @@ def test_killed_at_every_step_each_base_is_taken_over_once(running, store):
         assert running.train(moment) == KILLED
         assert (running.checkpoints / offers.OFFER).exists() == (moment == "base offered")
     until(running.settled, 20.0, "the offer that was made is taken up although its maker died")
-    assert learner.stop() == 0
-    first = offers.read_outcome(running.checkpoints)
-    assert first.version, first.reason
-    bases = [first.offer.base]
+    bases = [taken_over(running)]
     for moment in LEARNING:
-        learner = running.learner()
         before = int(store.hget(app_keys.weights("world"), "version"))
         world.shop(30)
         learner.wait_until(
@@ -100,15 +102,12 @@ def test_killed_at_every_step_each_base_is_taken_over_once(running, store):
         world.shop(10)
         assert dying.exit_code(30.0) == KILLED
         learner = running.learner()
-        world.shop(5)
         learner.wait_until(lambda to=learner: "resumed at version" in to.output(), what="resumed")
         until(running.settled, 20.0, f"settled after {moment}")
-        assert learner.stop() == 0
-        outcome = offers.read_outcome(running.checkpoints)
-        assert outcome.version, outcome.reason
-        bases.append(outcome.offer.base)
-    taken_over = [entry.base for entry in versions(world.log, "world") if entry.base]
-    assert taken_over == bases
+        bases.append(taken_over(running))
+    assert learner.stop() == 0
+    in_log = [entry.base for entry in versions(world.log, "world") if entry.base]
+    assert in_log == bases
     assert len(set(bases)) == len(bases)
     assert all(read_books(world.scripts, keys, count_rewards=True).balanced for keys in world.partitions)
     replayed = replay(world.application, world.data)
