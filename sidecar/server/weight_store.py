@@ -52,8 +52,6 @@ class Wanted(NamedTuple):
     checksum: bytes | None
     pinned: bytes | None
     """The version to be served instead."""
-    base: bytes | None
-    """Name of the base model; None: there is none."""
 
 
 class WeightStore:
@@ -127,19 +125,24 @@ class WeightStore:
             self.refused += 1
             kept = self.current.header.version if self.current else "none: cold"
             self._complain(f"weights refused: {error}; serving version {kept}")
-        await self._follow_base(wanted.base)
+        if self._base_feature:
+            await self._follow_base()
         self.ready = True
 
     async def _look(self) -> Wanted:
         pipe = self._store.pipeline(transaction=False)
         pipe.hmget(keys.weights(self._app), "epoch", "version", "checksum")
         pipe.hget(keys.pin(self._app), "version")
-        pipe.hget(keys.base_model(self._app), "name")
-        (epoch, version, checksum), pinned, base = await pipe.execute()
-        return Wanted(epoch, version, checksum, pinned, base if self._base_feature else None)
+        (epoch, version, checksum), pinned = await pipe.execute()
+        return Wanted(epoch, version, checksum, pinned)
 
-    async def _follow_base(self, name: bytes | None) -> None:
+    async def _follow_base(self) -> None:
         """Score with the base model that the store names; one that must not be served changes nothing."""
+        try:
+            name = cast("bytes | None", await self._store.hget(keys.base_model(self._app), "name"))
+        except redis.ResponseError as error:  # something else lies there
+            self._complain(f"base model: {error}; the one before stays")
+            return
         if name is None:
             self.base = None
         elif name != self._base_refused and (self.base is None or self.base.name.encode() != name):

@@ -95,7 +95,11 @@ class Simulation:
                 early_window_s=rng.choice((10.0, 40.0)),
                 max_per_decision=rng.choice((2, 64)),
             ),
-            model=ModelConfig(bits=8, max_pending=rng.choice((3, 1000, 1000))),
+            model=ModelConfig(
+                bits=8,
+                max_pending=rng.choice((3, 1000, 1000)),
+                shuffle=random.Random(f"order of {seed}").choice((0, 0, 2, 8)),
+            ),
         )
         self.settings = LearnerSettings(
             publish_every_s=rng.choice((0.5, 30.0)),

@@ -25,6 +25,7 @@ from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
 from sidecar.policy.adapters import ArmTables
 from sidecar.policy.base import BaseModel, base_column_of_event
 from tests.decision_service.platform import platform, sidecar_get
+from tests.decision_service.test_failures import publish
 from tests.decision_service.test_service import stored_event
 from tests.policy_learner.test_models import Shop
 from tests.policy_learner.world import World
@@ -196,6 +197,12 @@ def test_a_base_model_that_must_not_be_served_changes_nothing():
         answer = shop.recommend(context={"device": "ios"}).json()
         event = stored_event(shop, answer)
         assert event.outcomes["slow"] == f"base {name_of(_record())}"
+        shop.store.set(app_keys.base_model("bench"), "of another kind")
+        shop.store.xadd(app_keys.model_notices("bench"), {"base": ""})
+        publish(shop, version=3)
+        until(lambda: shop.recommend(session_id="u").json()["model_version"] == 3)
+        assert _sidecar_has_it(shop)
+        shop.store.delete(app_keys.base_model("bench"))
         install(shop.store, application, shop.data.log("bench"), _record(8), "good again")
         until(
             lambda: (
