@@ -333,7 +333,7 @@ def test_only_regression_can_be_corrected(cb_type):
         Trainer(_model(cb_type=cb_type)).learn([_pair(1.0)[2]])
 
 
-@pytest.mark.parametrize("cb_type", ["mtr", "ips"])
+@pytest.mark.parametrize("cb_type", ["mtr", "ips", "dr"])
 def test_who_was_kept_with_a_probability_stands_for_the_others(cb_type):
     """A propensity of 0.25 in a log of which half was kept weighs as 0.125 in one that is whole."""
     thinned, whole = Trainer(_model(cb_type=cb_type)), Trainer(_model(cb_type=cb_type))
