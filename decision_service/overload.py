@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from decision_service.settings import ServiceSettings
 from sidecar.contracts.application import Application
+from sidecar.contracts.books import clock_of
 from sidecar.contracts.keys import Keys, learner_status
 
 ALIVE_MS = 60_000
@@ -124,6 +125,6 @@ def load_of(
 ) -> Load:
     """The load from the replies to :func:`ask`."""
     now_ms, limit = clock[0] * 1000 + clock[1] // 1000, memory.get("maxmemory", 0)
-    at_ms, backlog_ms = (int(said or 0) for said in learner)
+    at_ms, backlog_ms = map(clock_of, learner)  # foreign bytes are nobody's word
     works = now_ms - at_ms <= ALIVE_MS
     return Load(pending, memory["used_memory"] / limit if limit else 0.0, backlog_ms / 1000 if works else 0.0)

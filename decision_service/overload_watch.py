@@ -45,11 +45,15 @@ class OverloadWatch:
 
     async def keep_watch(self) -> None:
         """For ever. While the store is away the last look stands: nothing can be logged anyway."""
+        blind = False
         while True:
             try:
                 self._see(await patiently(self._look))
+                blind = False
             except StoreAway as error:
-                log.debug("no look at the load: %s", error.__cause__)
+                if not blind:
+                    log.warning("the load cannot be seen: %s", error.__cause__)
+                blind = True
             await asyncio.sleep(self._every_s)
 
     async def _look(self) -> Load:

@@ -82,6 +82,14 @@ def test_a_learner_that_is_gone_is_not_behind():
     assert share_of(alive, 0, Limits(1000, 0.0, 0.05)).value == 1.0
 
 
+@pytest.mark.parametrize("said", [b"", b"soon", b"inf", b"-1", b"\xff", b"9" * 40])
+def test_foreign_bytes_in_the_learners_status_are_nobodys_word(said):
+    """They neither thin the log nor end the watch."""
+    memory = {"used_memory": 5, "maxmemory": 10}
+    for learner in ((said, b"900000"), (b"1000000000000", said)):
+        assert load_of((10**9, 0), memory, learner, 3) == Load((3,), 0.5, 0.0)
+
+
 SECRET = b"sixteen or more bytes"
 IDS = [new_decision_id(0, 1_700_000_000_000 + n, n * 7919) for n in range(20_000)]
 
