@@ -21,6 +21,7 @@ from tests.faults.stage import NAME, Stage
 from tests.processes import Process
 from tests.waiting import until
 
+ARCHIVING = tuple(m for m in MOMENTS if m.startswith(("file", "linked", "archived", "compacted", "manifest")))
 FENCED_WITHIN_S = 20.0
 
 
@@ -44,7 +45,8 @@ def kill_store(stage: Stage, rng: random.Random) -> str:
 
 def kill_learner_at_a_moment(stage: Stage, rng: random.Random) -> str:
     """The next learner dies by its own hand, just after a named step."""
-    moment = rng.choice([m for m in MOMENTS if m not in ("leased", "buried", "orphans given up")])
+    never = ("leased", "buried", "orphans given up", *(ARCHIVING if stage.apart else ()))
+    moment = rng.choice([m for m in MOMENTS if m not in never])
     stage.kill("learner")
     process = stage.start("learner", failpoint=f"{moment}:{rng.randint(1, 3)}")
     try:
@@ -85,6 +87,47 @@ def pause_trainer(stage: Stage, rng: random.Random) -> str:
     time.sleep(rng.uniform(0.0, 2.0))
     _signal_trainer(stage, signal.SIGCONT, "")
     return told
+
+
+def kill_joiner(stage: Stage, rng: random.Random) -> str:
+    return _kill(stage, "joiner")
+
+
+def kill_archiver(stage: Stage, rng: random.Random) -> str:
+    return _kill(stage, "archiver")
+
+
+def kill_archiver_at_a_moment(stage: Stage, rng: random.Random) -> str:
+    """The next archiver dies by its own hand, just after it has written a file, named it, or all of them."""
+    moment = rng.choice(ARCHIVING[:3])
+    stage.kill("archiver")
+    process = stage.start("archiver", failpoint=f"{moment}:{rng.randint(1, 3)}")
+    try:
+        until(lambda: not process.alive(), 6.0)
+    except AssertionError:
+        process.kill()
+        moment = ""
+    stage.start("archiver")
+    return f"archiver killed when {moment}" if moment else "archiver killed"
+
+
+def pause_helpers(stage: Stage, rng: random.Random) -> str:
+    """Others of them do their work; the paused ones come back in the middle of it, and end in order."""
+    names = ("joiner", "archiver")
+    for name in names:
+        stage.until_it_works(name)
+    paused = [stage.process(name) for name in names]
+    for process in paused:
+        process.child.send_signal(signal.SIGSTOP)
+    for name in names:
+        stage.start(name)
+    time.sleep(rng.uniform(0.0, 2.0))
+    for process in paused:
+        process.child.send_signal(signal.SIGCONT)
+    codes = [process.stop(20.0) for process in paused]
+    if any(codes):
+        raise Violation(f"I6 helpers that were paused ended with {codes}:\n{paused[1].output()[-2000:]}")
+    return "joiner and archiver paused"
 
 
 def lose_replies(stage: Stage, rng: random.Random) -> str:
@@ -128,8 +171,9 @@ def _signal_trainer(stage: Stage, number: int, told: str) -> str:
 
 
 def _limit_files(stage: Stage, most_bytes: int) -> None:
-    if stage.learner.alive():
-        resource.prlimit(stage.learner.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+    for process in [stage.learner, *([stage.process("archiver")] if stage.apart else [])]:
+        if process.alive():
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
 
 def _kill(stage: Stage, name: str) -> str:
@@ -154,3 +198,5 @@ INJURIES = (
     lose_power,
     fill_disk,
 )
+INJURIES_APART = (kill_joiner, kill_archiver, kill_archiver_at_a_moment, pause_helpers)
+"""Where joiner and archiver are processes of their own."""

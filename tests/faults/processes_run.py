@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from sidecar.contracts.events import MODES
 from tests.faults.callers import GIVE_UP_S, Caller, merged
-from tests.faults.injuries import INJURIES
+from tests.faults.injuries import INJURIES, INJURIES_APART
 from tests.faults.logged import Log
 from tests.faults.reward_places import counts
 from tests.faults.scene import check, check_replay, come_to_rest
@@ -85,7 +85,8 @@ def load_and_injure(stage: Stage, seconds: float, seed: int) -> tuple[list[Calle
         while time.monotonic() < end:
             _progress(callers)
             if not order:
-                order = rng.sample(INJURIES, len(INJURIES))
+                injuries = INJURIES + (INJURIES_APART if stage.apart else ())
+                order = rng.sample(injuries, len(injuries))
             faults[order.pop()(stage, rng)] += 1
         _progress(callers)
     finally:

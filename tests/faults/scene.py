@@ -30,6 +30,8 @@ def come_to_rest(stage: Stage) -> None:
     code = stage.stop_learner()
     if code:
         raise Violation(f"I6 the learner's orderly stop ended with {code}:\n{stage.learner.output()[-2000:]}")
+    if stage.apart:
+        stage.stop_helpers()
 
 
 def check(stage: Stage, memory: Memory) -> Log:

@@ -13,13 +13,17 @@ import httpx
 from decision_service.auth import ensure_development_key
 from decision_service.cli.store import EmbeddedStore, start_store
 from policy_learner.failpoints import VARIABLE
+from policy_learner.status import read
 from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.keys import workers
 from sidecar.contracts.layout import DataFolder, socket_path
+from sidecar.contracts.scripts.working import decode_workers
 from sidecar.contracts.store import connect
 from tests.faults.proxy import Proxy
 from tests.processes import Process, Processes
 
 MODULES = {"sidecar": "sidecar.server", "service": "decision_service", "learner": "policy_learner"}
+HELPERS = {"joiner": "policy_learner.joiner", "archiver": "policy_learner.archiver"}
 NAME = "faults"
 HORIZON_S = 1.0
 EARLY_S = 5.0
@@ -45,6 +49,8 @@ checkpoint_every_s = 0.7
 trim_every_s = 0.3
 status_every_s = 0.5
 retry_s = 0.1
+lease_s = 1.0
+archiver = "ARCHIVER"
 read_batch = 16
 """
 
@@ -53,7 +59,7 @@ class Stage:
     def __init__(self, processes: Processes, root: Path, seed: int):
         self.folder, self.data = root / "app", DataFolder(root / "data")
         self.folder.mkdir(parents=True)
-        self._mode = seed
+        self._mode, self.apart = seed, seed % 2 == 1
         self._write_application()
         arms = [{"id": f"arm-{n}", "features": {"kind": "ab"[n % 2], "price": float(n)}} for n in range(3)]
         (self.folder / "arms.json").write_text(json.dumps(arms))
@@ -73,7 +79,8 @@ class Stage:
         self._write_application()
 
     def _write_application(self) -> None:
-        (self.folder / "app.toml").write_text(APP_TOML.replace("MODE", MODES[self._mode % len(MODES)]))
+        told = APP_TOML.replace("MODE", MODES[self._mode % len(MODES)])
+        (self.folder / "app.toml").write_text(told.replace("ARCHIVER", "apart" if self.apart else "here"))
 
     @property
     def store(self) -> EmbeddedStore:
@@ -85,7 +92,7 @@ class Stage:
         return self._running["learner"]
 
     def start_all(self) -> None:
-        for name in ("store", *MODULES):
+        for name in ("store", *MODULES, *(HELPERS if self.apart else ())):
             self.start(name)
         with connect(self.store.url) as client:  # else a power cut may lose what was acknowledged
             assert client.config_get("appendfsync")["appendfsync"] == "always"
@@ -99,19 +106,45 @@ class Stage:
         if failpoint:
             environ[VARIABLE] = failpoint
         arguments = ("--app", self.folder, "--data", self.data.root)
-        self._running[name] = self._processes.start(MODULES[name], *arguments, environ=environ, name=name)
+        module = (MODULES | HELPERS)[name]
+        self._running[name] = self._processes.start(module, *arguments, environ=environ, name=name)
         return self._running[name]
 
     def kill(self, name: str) -> None:
         """kill -9, and it is gone."""
         self.store.kill() if name == "store" else self._running[name].kill()
 
+    def process(self, name: str) -> Process:
+        return self._running[name]
+
+    def until_it_works(self, name: str) -> None:
+        """A joiner or an archiver says so in the store, once it is told by signals what to do."""
+        process = self.process(name)
+        with connect(self.store.url) as client:
+
+            def is_listed() -> bool:
+                listed = decode_workers(client.hgetall(workers(NAME)))
+                return any(seen.worker.pid == process.pid for seen in listed)
+
+            process.wait_until(is_listed, 30.0, "works")
+
+    def stop_helpers(self) -> None:
+        """The archiver writes what the learner has told it, and a learner trims behind it."""
+        for name in HELPERS:
+            self.until_it_works(name)
+            code = self._running[name].stop(30.0)
+            assert code == 0, f"{name} ended with {code}:\n{self._running[name].output()[-2000:]}"
+        with connect(self.store.url) as client:
+            after = self.start("learner")
+            after.wait_until(lambda: (s := read(client, NAME)) and s.pid == after.pid, 20.0, "runs")
+        self.stop_learner()
+
     def stop_learner(self) -> int:
         """The orderly stop: everything is on disk."""
         return self.learner.stop(30.0)
 
     def stop_all(self) -> None:
-        for name in ("service", "sidecar", "learner"):
+        for name in ("service", "sidecar", "joiner", "learner", "archiver"):
             if name in self._running and self._running[name].alive():
                 self._running[name].child.send_signal(signal.SIGCONT)
                 self._running[name].stop(20.0)

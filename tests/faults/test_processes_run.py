@@ -22,3 +22,13 @@ def test_whatever_is_killed_paused_or_cut_the_invariants_hold():
     assert report.rewards > 100
     assert all(report.modes[what] for what in ("assume", "lessons", "never activated"))
     assert sum(report.faults.values()) >= len(INJURIES) // 2
+
+
+@pytest.mark.slow
+def test_so_they_do_with_joiner_and_archiver_beside_the_learner():
+    """An odd seed has both as processes of their own, which die and are paused like all others."""
+    root = Path(tempfile.mkdtemp(prefix="faults-", dir="/tmp"))
+    report = run(15.0, 5, root)
+    shutil.rmtree(root)
+    assert report.decisions > 100
+    assert any("archiver" in fault or "joiner" in fault for fault in report.faults)
