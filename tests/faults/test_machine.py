@@ -47,6 +47,7 @@ def test_every_walk_over_the_scripts_ends_as_in_the_models(store, partitions, mo
     assert wanted <= {name for name, times in met.items() if times}, met
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "right", "wrong"),
     [

@@ -127,6 +127,7 @@ def test_scripts_do_what_the_model_does(store):
     explore(scripts_with(store), EXAMPLES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_wrong_script_is_caught(store, mutant):
     """Each way to break the join that we could think of is noticed: agreement is worth something."""
