@@ -1,4 +1,4 @@
-"""The learner, stage by stage: finalise, read, learn, gate, publish, archive, checkpoint, trim.
+"""The learner, stage by stage: finalise, read, learn, rebase, gate, publish, archive, checkpoint, trim.
 
 Whatever dies wherever: weights are a function of the stretches of the log that their version lists, a row is
 in the one file that its position belongs to, and what stood in memory only is read again.

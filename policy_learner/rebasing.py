@@ -11,17 +11,19 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from policy_learner import archive_reader, cutting, offers, rebases, rebuild
 from policy_learner.archive_reader import LogReader
-from policy_learner.errors import BadBase, BadCheckpoint, CannotRebuild
+from policy_learner.errors import BadBase
 from policy_learner.failpoints import reached
 from policy_learner.offers import Offer, Outcome
 from policy_learner.positions import date_of, ms_of, order
 from policy_learner.rebuild import Past, taught_by
 from policy_learner.training import Training
+from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.publish import Batch, Publication
@@ -68,6 +70,8 @@ class Rebasing:
         self._outcome = offers.read_outcome(folder)
         self._is_said = True
         self._seen: tuple[int, int] | None = None
+        self._offer: Offer | None = None
+        """In hand, and not settled."""
         self.candidate: Candidate | None = None
 
     def advance(self, until: Sequence[str], most: int) -> int:
@@ -80,15 +84,15 @@ class Rebasing:
         Raises:
             StoreError, OSError: the store or the disk is away; call again.
         """
-        self._look()
         try:
+            self._look()
             return self._catch_up(self.candidate, until, most) if self.candidate else 0
-        except (CannotRebuild, BadCheckpoint) as error:
-            self.refuse(str(error))
-            return 0
         except (StoreError, OSError):  # half of a stretch, perhaps: from the beginning, then
             self.candidate, self._seen = None, None
             raise
+        except SidearmError as error:  # whatever is wrong with it or with the log: the learner goes on
+            self.refuse(str(error))
+            return 0
 
     def level(self, positions: Sequence[str]) -> Candidate | None:
         """The base, when it has seen exactly as much as a model that is at these positions."""
@@ -100,9 +104,9 @@ class Rebasing:
 
     def refuse(self, reason: str) -> None:
         """The base is not gone on from."""
-        if self.candidate is not None:
-            log.error("base %s is refused: %s", self.candidate.offer.base, reason)
-            self._settle(Outcome(offer=self.candidate.offer, reason=reason))
+        if self._offer is not None:
+            log.error("base %s is refused: %s", self._offer.base, reason)
+            self._settle(Outcome(offer=self._offer, reason=reason))
 
     def stands(self, publication: Publication) -> None:
         """A version that was trained from the base is published."""
@@ -132,30 +136,25 @@ class Rebasing:
         if (seen := (stat.st_mtime_ns, stat.st_ino)) == self._seen:
             return
         offer = offers.read_offer(self._folder)
-        if offer is not None and (self._outcome is None or offer != self._outcome.offer):
-            self._take(offer)
         self._seen = seen
+        if offer is not None and (self._outcome is None or offer != self._outcome.offer):
+            self._offer, self.candidate = offer, None
+            self._take(offer)
 
     def _take(self, offer: Offer) -> None:
         """Load a base, unless a version went on from it already and whoever published it died then."""
         past = self._past
-        version = _version_from(past, offer)
-        self.candidate = None
-        if version:
+        if version := _version_from(past, offer):
             self._settle(Outcome(offer=offer, version=version))
             return
-        try:
-            state = rebases.load(past.log_folder, offer.base).state
-            if len(state.positions) != past.application.partitions:
-                raise BadBase(f"it is of {len(state.positions)} partitions")
-            training = Training.of(past.application, past.catalogues, state, trainers=past.trainers)
-        except (BadBase, BadCheckpoint) as error:
-            log.error("base %s is refused: %s", offer.base, error)
-            self._settle(Outcome(offer=offer, reason=str(error)))
-            return
+        state = rebases.load(past.log_folder, offer.base).state
+        if len(state.positions) != past.application.partitions:
+            raise BadBase(f"it is of {len(state.positions)} partitions")
+        training = Training.of(past.application, past.catalogues, state, trainers=past.trainers)
+        candidate = Candidate(offer, training, list(state.positions))
+        self._plan(candidate)
         log.info("base %s is offered: %d examples", offer.base, state.examples)
-        self.candidate = Candidate(offer, training, list(state.positions))
-        self._plan(self.candidate)
+        self.candidate = candidate
         reached("base taken")
 
     def _plan(self, candidate: Candidate) -> None:
@@ -213,7 +212,8 @@ class Rebasing:
         return [_Stream(first[0] if first else None, after) for after, first in pairs]
 
     def _settle(self, outcome: Outcome) -> None:
-        self.candidate, self._outcome, self._is_said = None, outcome, False
+        self.candidate, self._offer = None, None
+        self._outcome, self._is_said = outcome, False
 
 
 def _forgot(stream: _Stream, position: str) -> bool:
@@ -228,5 +228,6 @@ def _behind_ms(positions: Sequence[str], others: Sequence[str]) -> list[int]:
 def _version_from(past: Past, offer: Offer) -> int:
     """The version that went on from a base; 0: none did since it was offered."""
     entries = list(rebuild.in_store(past))
-    entries += archive_reader.versions(past.log_folder, past.name, date_of(f"{offer.at_ms}-0"))
+    day = date_of(f"{offer.at_ms}-0") - timedelta(days=1)  # two clocks
+    entries += archive_reader.versions(past.log_folder, past.name, day)
     return next((entry.version for entry in entries if entry.base == offer.base), 0)

@@ -23,9 +23,10 @@ from policy_learner.archive_reader import LogReader, versions
 from policy_learner.bases import load_base
 from policy_learner.catalogues import Catalogues, read_from_log
 from policy_learner.chain import dataset_folder
+from policy_learner.cutting import DATASETS
 from policy_learner.errors import BadArchive, BrokenChain, CannotRebuild
 from policy_learner.imported import ImportedModels
-from policy_learner.positions import START, order
+from policy_learner.positions import order
 from policy_learner.replayed_bases import ReplayedBases
 from policy_learner.rows import VersionEntry
 from policy_learner.segments import Segment, read, view
@@ -46,6 +47,7 @@ from sidecar.policy.sampling import draw
 
 MOST_TOLD = 20
 """Mismatches described one by one; the others are counted."""
+_NOWHERE, _NEVER = (0, 0), (2**63, 0)
 _ROWS_READ = 2000
 _HELD_BYTES = 512 * 2**20
 _COLUMNS = ["decision_id", "arm", "arm_index", "propensity", "scores", "pmf", "event"]
@@ -158,7 +160,7 @@ def rebuilt(
     """
     reader = LogReader(log, application.name, application.partitions)
     training = Training(application, catalogues)
-    gone = first_deleted(log, application.name)
+    gone = gone_of(log, application.name)
     entries = versions(log, application.name)
     first = next(entries, None)
     base = load_base(log, first and first.version)
@@ -168,7 +170,7 @@ def rebuilt(
             yield base.version, training.record(base.version, base.epoch).weights
     lost = False
     for entry in chained([first] if first else [], entries):
-        lost = (lost and not entry.base) or learnt_from(entry, gone)
+        lost = (lost and not entry.base) or gone.covers(entry)
         if lost:
             result.counts["deleted"] += 1
             yield entry.version, None
@@ -256,20 +258,33 @@ class Index:
         return self._held[number]
 
 
-def first_deleted(log: Path, app: str) -> dict[int, tuple[int, int]]:
-    """Lane to the first position from which something that was learnt is no longer in the log."""
-    found: dict[int, tuple[int, int]] = {}
-    for dataset in ("decisions", "lessons"):
+class Gone(NamedTuple):
+    """What of the log was deleted, by lane."""
+
+    before: dict[int, tuple[int, int]]
+    """Everything before this position (retention)."""
+    from_: dict[int, tuple[int, int]]
+    """Single rows from this position on (privacy requests)."""
+
+    def covers(self, entry: VersionEntry) -> bool:
+        """Whether a version was trained on what was deleted, or may have been."""
+        return any(
+            order(batch.first) < self.before.get(batch.partition, _NOWHERE)
+            or order(batch.last) >= self.from_.get(batch.partition, _NEVER)
+            for batch in entry.batches
+        )
+
+
+def gone_of(log: Path, app: str) -> Gone:
+    """What the log says that was deleted from it, rows of decisions or lessons before their horizon."""
+    gone = Gone({}, {})
+    for dataset in DATASETS:
         manifest = read_manifest(dataset_folder(log, dataset, app))
-        first = {**manifest.forgotten_from, **dict.fromkeys(manifest.dropped, START)}
-        for lane, position in first.items():
-            found[int(lane)] = min(order(position), found.get(int(lane), order(position)))
-    return found
-
-
-def learnt_from(entry: VersionEntry, gone: dict[int, tuple[int, int]]) -> bool:
-    """Whether a version was trained on what lies at or behind a deleted row."""
-    return any(b.partition in gone and order(b.last) >= gone[b.partition] for b in entry.batches)
+        for lane, position in manifest.dropped.items():
+            gone.before[int(lane)] = max(order(position), gone.before.get(int(lane), _NOWHERE))
+        for lane, position in manifest.forgotten_from.items():
+            gone.from_[int(lane)] = min(order(position), gone.from_.get(int(lane), _NEVER))
+    return gone
 
 
 def _next_version(training: Training, reader: LogReader, entry: VersionEntry, result: Replayed) -> Weights:

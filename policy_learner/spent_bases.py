@@ -7,7 +7,7 @@ from pathlib import Path
 
 from policy_learner import offers, rebases
 from policy_learner.chain import dataset_folder
-from policy_learner.replay import first_deleted, learnt_from
+from policy_learner.replay import gone_of
 from policy_learner.rows import VersionEntry, version_entries
 from policy_learner.segments import read, view
 
@@ -31,8 +31,8 @@ def remove_spent(log: Path, app: str, checkpoints: Path, now_s: float) -> list[s
     needed = {offer.base} if offer else set()
     if outcome:
         needed.add(outcome.offer.base)
-    gone = first_deleted(log, app)
-    needed |= {entry.base for entry in _taken_over(log, app) if not learnt_from(entry, gone)}
+    gone = gone_of(log, app)
+    needed |= {entry.base for entry in _taken_over(log, app) if not gone.covers(entry)}
     return rebases.clean(log, needed, now_s - GRACE_S)
 
 

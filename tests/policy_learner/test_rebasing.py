@@ -8,9 +8,9 @@ from datetime import date, timedelta
 import pytest
 import redis
 
-from policy_learner import offers, rebases, spent_bases
+from policy_learner import cutting, offers, rebases, spent_bases
 from policy_learner.archive_reader import versions
-from policy_learner.errors import BadBase
+from policy_learner.errors import BadArchive, BadBase
 from policy_learner.loop import drain, step
 from policy_learner.positions import order
 from policy_learner.replay import replay
@@ -173,6 +173,48 @@ def test_a_base_stays_as_long_as_anything_can_be_rebuilt_from_it(world):
     replayed = replay(world.application, world.data)
     assert replayed.clean, replayed.told
     assert replayed.counts["deleted"] == learner.progress.version
+
+
+def test_after_retention_the_log_is_rebuilt_from_the_next_base_on(world):
+    """Versions from before it are lost with their rows, those from it on are not."""
+    learner = world.learner()
+    world.shop(60)
+    archived(world, learner)
+    drain(learner, lambda: True)
+    drop_before(world.log, "world", date.today() + timedelta(days=2), 1)
+    # What comes now is of days to come: the tests' clock is moved there.
+    world.move(3 * 86_400_000)
+    lost = learner.progress.version
+    world.shop(60)
+    archived(world, learner)
+    after = learner.progress.version
+    offer_base(world, train_base(world))
+    steps(learner)
+    world.shop(20)
+    archived(world, learner)
+    drain(learner, lambda: True)
+    replayed = replay(world.application, world.data)
+    assert replayed.clean, replayed.told
+    assert replayed.counts["deleted"] == after >= lost
+    assert replayed.counts["versions"] == learner.progress.version - after > 1
+    assert spent_bases.remove_spent(world.log, "world", checkpoints(world), time.time() + 1e7) == []
+
+
+def test_a_log_that_cannot_be_read_refuses_the_base_and_the_learner_goes_on(world, monkeypatch):
+    """A damaged file must not become a crash at every start while an offer waits."""
+    learner = world.learner()
+    world.shop(30)
+    archived(world, learner)
+    base = train_base(world)
+    world.shop(10)
+    steps(learner)
+
+    def damaged(*_):
+        raise BadArchive("dt=2026-01-01/0-1.parquet: not a Parquet file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cutting, "lanes", damaged)
+        assert "not a Parquet file" in refused(world, learner, base)
 
 
 def refused(world, learner, base):
