@@ -17,4 +17,3 @@ def test_learning_on_regains_what_a_swap_of_tastes_took(store, data_folder, seed
     drift = run(drifting_shop(), store, data_folder, seed)
     assert drift.gap > 0.08, "the swap hurts a model that is frozen: it earns a third less, for ever"
     assert drift.regained >= 0.8, drift
-    assert drift.refusals == 0, "the gate tells a world that changes from a model that got worse"

@@ -45,11 +45,10 @@ class Keepers:
             ahead_ms = self.rng.choice((0, 0, DAY_MS))
             self._come(self._policy(), self._budget(), ahead_ms, PAUSED_AT_A_MOMENT)
 
-    def clear(self) -> bool:
+    def clear(self) -> None:
         """One compacts all there is, and clears away all that it replaced, while others sleep."""
         if self.there:
             self._come(self._policy()._replace(many_files=1, grace_s=0.0), ALONE, ahead_ms=DAY_MS)
-        return self.there
 
     def come_to_rest(self) -> None:
         """Sleepers wake or die, and one who is alone clears up.

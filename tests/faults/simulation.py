@@ -213,9 +213,7 @@ class Simulation:
         self._start_learner()
         for step in (self.customer.ask, self._pass_time, self._run_learner, self._run_learner):
             step()
-        if self.keepers.clear():  # and what comes after it is all that the first will find in the stream
-            for step in (self.customer.ask, self._pass_time, self._run_learner):
-                step()
+        self.keepers.clear()
         self.go_on(paused, self._budget())
 
     def _kill_learner(self) -> None:
