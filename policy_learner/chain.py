@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from policy_learner.arrow_schema import compression_of
 from policy_learner.errors import BrokenChain
 from policy_learner.failpoints import reached
 from policy_learner.positions import START, date_of, order
-from sidecar.contracts.log_files import live_name, read_manifest
+from sidecar.contracts.log_files import NOTHING, Manifest, live_name, read_manifest
 
 _TEMPORARY = ".writing-"
 _AFTER, _LAST, _BESIDE = b"sidearm.after", b"sidearm.last", b"sidearm.beside"
@@ -84,7 +84,17 @@ def end_of(folder: Path, lane: int) -> str:
 def beside(folder: Path, lane: int) -> str:
     """Up to where the newest file of a lane says that the other lane of its stream is on disk."""
     files = _chain(folder, lane)[1]
-    return span(files[-1].path).beside if files else START
+    told = read_manifest(folder).beside.get(str(lane), START)
+    return max(told, span(files[-1].path).beside, key=order) if files else told
+
+
+def told_beside(manifest: Manifest, replaced: Mapping[int, Sequence[Path]]) -> dict[str, str]:
+    """What a manifest must tell of the other lane of each stream, when files of these lanes are replaced."""
+    told = {}
+    for lane, paths in replaced.items():
+        known = [manifest.beside.get(str(lane), START), *(span(path).beside for path in paths)]
+        told[str(lane)] = max(known, key=order)
+    return {lane: position for lane, position in told.items() if position != START}
 
 
 class Newest:
@@ -98,7 +108,7 @@ class Newest:
         self._folder = folder
         self._files: dict[int, Link] = {}
         self._spans: dict[Path, Span] = {}
-        self._compacted: dict[str, str] = {}
+        self._compacted = NOTHING
 
     def look(self) -> None:
         """See what came since.
@@ -113,18 +123,21 @@ class Newest:
                 lane[0] not in self._files or order(lane[1]) > order(self._files[lane[0]].first)
             ):
                 self._files[lane[0]] = Link(path, lane[1])
-        self._compacted = read_manifest(self._folder).covers
+        self._compacted = read_manifest(self._folder)
 
     def end_of(self, lane: int, known: str) -> str:
         """The position up to which a lane is on disk for good, ``known`` or a later one."""
-        found = [known, self._compacted.get(str(lane), START)]
+        found = [known, self._compacted.covers.get(str(lane), START)]
         if lane in self._files:
             found.append(self._span(self._files[lane].path).last)
         return max(found, key=order)
 
     def beside(self, lane: int) -> str:
         """Up to where the other lane of the same stream is."""
-        return self._span(self._files[lane].path).beside if lane in self._files else START
+        told = [self._compacted.beside.get(str(lane), START)]
+        if lane in self._files:
+            told.append(self._span(self._files[lane].path).beside)
+        return max(told, key=order)
 
     def _span(self, path: Path) -> Span:
         if path in self._spans:

@@ -155,6 +155,7 @@ def compact_day(
         made_at_ms=now_ms,
         reason=f"compacted {day}",
         covers={**seen.manifest.covers, **covers},
+        beside={**seen.manifest.beside, **chain.told_beside(seen.manifest, live)},
     )
     return swap(folder, dataset, manifest, before, {day: runs}, expected, removal, shape or Shape(), tick)
 

@@ -73,11 +73,12 @@ def _drop(folder: Path, cutoff: date, now_ms: int) -> Counter[str]:
 
 def _commit(folder: Path, seen: View, days: Counter[str], cutoff: date, now_ms: int) -> bool:
     old = seen.manifest
-    covers = dict(old.covers)
+    covers, beside = dict(old.covers), dict(old.beside)
     for lane, paths in seen.lanes.items():
         gone = [path for path in paths if path.parent.name.removeprefix("dt=") in days]
         if gone:
             covers[str(lane)] = chain.span(gone[-1]).last
+            beside |= chain.told_beside(old, {lane: gone})
     until = f"{round(datetime(cutoff.year, cutoff.month, cutoff.day, tzinfo=UTC).timestamp() * 1000)}-0"
     dropped = {lane: max(old.dropped.get(lane, START), until, key=order) for lane in covers}
     manifest = msgspec.structs.replace(
@@ -86,6 +87,7 @@ def _commit(folder: Path, seen: View, days: Counter[str], cutoff: date, now_ms: 
         made_at_ms=now_ms,
         reason=f"deleted what is older than {cutoff.isoformat()}",
         covers=covers,
+        beside=beside,
         files=tuple(file for file in old.files if file.day not in days),
         removed={**old.removed, "retention": old.removed.get("retention", 0) + days.total()},
         dropped=dropped,

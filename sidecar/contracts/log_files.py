@@ -76,6 +76,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     forgotten_from: dict[str, str] = {}
     """Lane to the first position from which single rows were deleted."""
     forgotten: tuple[Forgotten, ...] = ()
+    beside: dict[str, str] = {}
+    """Lane to the position up to which the other lane of its stream is on disk: replaced files said so."""
 
     def covers_entry(self, lane: int, position: str) -> bool:
         """Whether the generation stands for what a lane wrote at a position."""

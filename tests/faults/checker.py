@@ -101,8 +101,7 @@ def check_store(sim) -> None:
         balance = read_books(scripts, keys, count_rewards=True)
         _hold("I6", balance.balanced, f"partition {keys.partition}: {balance}")
         counted = (sim.client.xlen(keys.examples), sim.client.xlen(keys.late))
-        if not _waits_for_a_file(sim):
-            _hold("I8", max(counted) <= 1, f"partition {keys.partition} keeps {counted} entries")
+        _hold("I8", max(counted) <= 1, f"partition {keys.partition} keeps {counted} entries")
     names = sim.client.keys("*")
     pipe = sim.client.pipeline(transaction=False)
     for name in names:
@@ -114,13 +113,6 @@ def check_store(sim) -> None:
         _hold("I9", name.startswith(tags), f"{name} is nobody's")
         _hold("I8", ttl_ms > 0 or name.partition(":")[2] in LASTING, f"{name} stays for ever")
     _hold("I9", sim.client.hgetall(sim.BYSTANDER) == sim.bystander, "somebody else's data was changed")
-
-
-def _waits_for_a_file(sim) -> bool:
-    """A learner that did not write the log itself, and whose newest files were compacted, is told by the next
-    file how far lanes without entries are, and trims then.
-    """
-    return sim.application.name == "sim" and sim.helpers.wanted and bool(sim.keepers.compacted)
 
 
 def _hold(invariant: str, holds: object, otherwise: str) -> None:
