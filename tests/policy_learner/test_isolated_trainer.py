@@ -61,7 +61,10 @@ def same(one, other) -> bool:
     return equal and one.learn(more) == other.learn(more)
 
 
-@pytest.mark.parametrize(("optimizer", "cb_type"), [("adaptive", "mtr"), ("coin", "ips"), ("ftrl", "dm")])
+@pytest.mark.parametrize(
+    ("optimizer", "cb_type"),
+    [("adaptive", "mtr"), ("coin", "ips"), ("ftrl", "dm"), ("adaptive", "dr"), ("sgd", "mtr")],
+)
 def test_the_bits_are_those_of_the_trainer_in_this_process(made, optimizer, cb_type):
     """What was foreseen, the weights, predictions and state, through a restart from the state too."""
     model = _model(optimizer, cb_type)
