@@ -299,6 +299,25 @@ MUTANTS = (
         "        if _is_spent(path, manifests, needed) or _is_stray(path, now_ms - grace_ms):",
         "        if _is_stray(path, now_ms - grace_ms):",
     ),
+    Mutant(
+        "nobody looks whether the chain has grown into a generation",
+        "policy_learner/chain.py",
+        "    return order(read_manifest(folder).covers.get(str(lane), START)) > order(after)",
+        "    return False",
+    ),
+    # Beside the learner.
+    Mutant(
+        "the archive goes further than the learner has been",
+        "policy_learner/parquet_sink.py",
+        "ready = [(lane, lane.wanted(until))",
+        "ready = [(lane, lane.wanted())",
+    ),
+    Mutant(
+        "the learner trims behind itself where another writes the log",
+        "policy_learner/lane.py",
+        "self._written = self._read_to = max(end, told, key=order)",
+        'self._written = self._read_to = f"{2**60}-0"',
+    ),
 )
 
 

@@ -97,6 +97,18 @@ def test_it_goes_no_further_than_the_learner_has_been(store, data_folder):
     assert len(learnt) == 12
 
 
+def test_a_version_waits_until_the_learner_has_told_of_it(store, data_folder):
+    """It may have been published after the positions were told: on disk its examples come first."""
+    world = world_of(store, data_folder)
+    learner, archiver = world.learner(), world.helper(Archiver)
+    world.shop(10)
+    steps(learner)
+    store.hset(learnt("world"), "version", 0)
+    assert archiver.step() == 10
+    store.hset(learnt("world"), "version", learner.progress.version)
+    assert archiver.step() == learner.progress.version > 0
+
+
 def test_at_the_stores_memory_limit_it_knows_what_could_not_be_put_with_the_dead_letters(
     store, data_folder, monkeypatch
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.waiting import until
 SIDEARM = Path(sys.executable).with_name("sidearm")
 SHOP = Path(__file__).parents[3] / "examples" / "shop"
 READY_S = 60.0
+HELPERS = (("joiner", "joiner-1"), ("joiner", "joiner-2"), ("archiver", "archiver"))
 slow = pytest.mark.slow  # two seconds each, and one of each kind is enough for every day
 
 
@@ -36,7 +38,11 @@ class Up:
 
     def pids(self):
         """Process name to pid, as printed."""
-        rows = re.findall(r"^(store|sidecar|learner|service) +(\d+) +running", self.process.output(), re.M)
+        rows = re.findall(
+            r"^(store|sidecar|learner|service|archiver|joiner-\d+) +(\d+) +running",
+            self.process.output(),
+            re.M,
+        )
         return {name: int(pid) for name, pid in rows}
 
 
@@ -66,6 +72,24 @@ def test_a_signal_stops_everything_orderly(processes, data_folder, number):
     assert up.process.output().rstrip().endswith("stopped")
     assert_nothing_lives(up, pids)
     assert "bye bye" in (data_folder.run / "store.log").read_text(), "the store's own orderly end"
+
+
+@slow
+def test_joiners_and_the_archiver_are_started_listed_and_stopped(processes, data_folder):
+    """`--joiners 2 --archiver`: each has its line, says so in `sidearm status`, and is gone at the end."""
+    up = Up(processes, data_folder, "--joiners", 2, "--archiver").wait_until_ready()
+    pids = up.pids()
+    assert set(pids) == {"store", *ALL, "archiver", "joiner-1", "joiner-2"}
+    command = [str(SIDEARM), "status", str(SHOP), "--data", str(data_folder.root)]
+
+    def listed():
+        said = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+        return all(re.search(rf"^{kind}-\S+ +{pids[name]} ", said.stdout, re.M) for kind, name in HELPERS)
+
+    until(listed, 30.0)
+    up.process.child.send_signal(signal.SIGTERM)
+    assert up.process.exit_code(60) == 0, up.process.output()
+    assert_nothing_lives(up, pids)
 
 
 def test_the_printed_calls_work_as_printed(up):
