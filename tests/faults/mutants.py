@@ -299,12 +299,6 @@ MUTANTS = (
         "        if _is_spent(path, manifests, needed) or _is_stray(path, now_ms - grace_ms):",
         "        if _is_stray(path, now_ms - grace_ms):",
     ),
-    Mutant(
-        "nobody looks whether the chain has grown into a generation",
-        "policy_learner/chain.py",
-        "    return order(read_manifest(folder).covers.get(str(lane), START)) > order(after)",
-        "    return False",
-    ),
     # Beside the learner.
     Mutant(
         "the archive goes further than the learner has been",
