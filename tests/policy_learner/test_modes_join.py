@@ -71,7 +71,7 @@ def joint(store, data_folder):
 SEVERAL = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(-1e6, 1e6)), max_size=9)
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=80, suppress_health_check=list(HealthCheck), deadline=None)
 @given(
     early=SEVERAL,
     before=SEVERAL,
