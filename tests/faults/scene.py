@@ -46,6 +46,7 @@ def check(stage: Stage, memory: Memory) -> Log:
             customer=SimpleNamespace(memory=memory),
             horizon_ms=round(HORIZON_S * 1000),
             early_ms=round(EARLY_S * 1000),
+            service_repeats=True,
             BYSTANDER="",
             bystander={},
         )

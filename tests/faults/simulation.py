@@ -78,6 +78,8 @@ def scripts_on(client: Redis) -> Scripts:
 
 
 class Simulation:
+    service_repeats = False
+    """Calls reach the store once each; a customer repeats them knowingly."""
     ALL = ALL
     BYSTANDER = "{somebody.0}:else"
     bystander = MappingProxyType({b"dec": b"1"})
