@@ -24,7 +24,7 @@ from policy_learner.nightly import Nightly
 from policy_learner.run import run
 from policy_learner.settings import LearnerSettings, learner_settings
 from policy_learner.state import Deps
-from sidecar.contracts.application import load_application
+from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.errors import BadSettings, ContractError
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import Scripts, connect
@@ -72,7 +72,7 @@ def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
     metrics = LearnerMetrics()
     if settings.metrics_port:
         metrics.serve(settings.metrics_host, settings.metrics_port)
-    trainers = _trainers(settings, data.checkpoints(application.name)) if settings.isolate_trainer else None
+    trainers = _trainers(application, settings, data) if settings.isolate_trainer else None
     nightly = Nightly(
         data.checkpoints(application.name), (str(folder), "--data", str(data.root)), settings, wall_ms
     )
@@ -81,8 +81,9 @@ def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
     )
 
 
-def _trainers(settings: LearnerSettings, folder: Path) -> IsolatedTrainers:
-    return IsolatedTrainers(folder / "attempts", settings.trainer_patience_s)
+def _trainers(application: Application, settings: LearnerSettings, data: DataFolder) -> IsolatedTrainers:
+    path, bits = data.checkpoints(application.name) / "attempts", application.model.bits
+    return IsolatedTrainers(path, settings.trainer_patience_s, bits=bits)
 
 
 def _say(error: Exception, code: int) -> int:

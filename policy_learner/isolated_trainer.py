@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,6 +85,13 @@ class _Call:
     """What comes after it is not sent before it is done: another one may have to go in between."""
 
 
+class Spare(NamedTuple):
+    """A child that was started and not told anything."""
+
+    memory: SharedWeights
+    child: VwChild
+
+
 class IsolatedTrainer:
     """Does what ``trainer.Trainer`` does, to the same bits, but for dying of it.
 
@@ -94,6 +102,7 @@ class IsolatedTrainer:
         patience_s: how long the child may take for an answer on some hundred examples. For its start it has
             half a minute at least.
         command: what starts the child.
+        spare: the first one, if it was started before, for a model of as many bits.
 
     Raises:
         BadCheckpoint: ``state`` is cut or altered, or of a model with another configuration.
@@ -107,6 +116,7 @@ class IsolatedTrainer:
         attempts: Attempts | None = None,
         patience_s: float = PATIENCE_S,
         command: Sequence[str] = COMMAND,
+        spare: Spare | None = None,
     ) -> None:
         self._model, self._state = model, state
         self._since: list[ExampleText] = []
@@ -114,7 +124,8 @@ class IsolatedTrainer:
         self._since_arms = self._since_sent = 0
         self._attempts = attempts or Attempts(None)
         self._patience_s, self._command = patience_s, command
-        self._memory = SharedWeights(model.bits)
+        self._spare = spare
+        self._memory = spare.memory if spare else SharedWeights(model.bits)
         self._values: Float32s | None = None
         self._calls: deque[_Call] = deque()
         self._arms = KnownArms()
@@ -203,7 +214,11 @@ class IsolatedTrainer:
         return answer.state
 
     def close(self) -> None:
-        """End the child. The next call of anything here starts another."""
+        """It is not wanted any more, nor what it has begun. Whatever is called next starts another child."""
+        self._end()
+        self._calls.clear()
+
+    def _end(self) -> None:
         if self._child is not None:
             self._child.close()
             self._child = None
@@ -299,7 +314,7 @@ class IsolatedTrainer:
             child.send(frame(Resume()))
         except ChildDied as death:
             log.warning("the process that runs VW %s: starting another", death)
-            self.close()
+            self._end()
         self._nothing_sent()
         raise TrainerPoisoned(piece.texts[answer.place].decision_id, place, call.foreseen)
 
@@ -346,13 +361,13 @@ class IsolatedTrainer:
                 return _received(child, self._patience_s)
             except ChildDied as death:
                 log.warning("the process that runs VW %s: starting another", death)
-                self.close()
+                self._end()
         raise TrainerLost(f"the process that runs VW ended {MOST_FAILURES} times when asked for its state")
 
     def _died(self, death: ChildDied, suspects: Sequence[ExampleText]) -> None:
         log.error("the process that runs VW %s: starting another", death)
         self._attempts.failed([name_of(text) for text in suspects], str(death))
-        self.close()
+        self._end()
 
     def _living(self) -> VwChild:
         """The child; another, where that was, if it is gone.
@@ -367,7 +382,7 @@ class IsolatedTrainer:
                 return self._child
             except ChildDied as death:
                 log.warning("the process that runs VW %s: starting another", death)
-                self.close()
+                self._end()
         for _ in range(MOST_FAILURES):
             try:
                 self._child = self._started()
@@ -383,7 +398,8 @@ class IsolatedTrainer:
         Raises:
             ChildDied: it is not.
         """
-        child = VwChild(self._memory, self._command)
+        child = self._spare.child if self._spare else VwChild(self._memory, self._command)
+        self._spare = None
         self._starts += 1
         self._arms.forget()
         self._nothing_sent()
@@ -414,16 +430,22 @@ class IsolatedTrainers:
         attempts: file of what is tried; None: none is kept.
         patience_s: how long one may take for an answer.
         command: what starts a child.
+        bits: of the model that will be wanted first: its child starts at once, while others get ready.
     """
 
     def __init__(
-        self, attempts: Path | None, patience_s: float = PATIENCE_S, command: Sequence[str] = COMMAND
+        self,
+        attempts: Path | None,
+        patience_s: float = PATIENCE_S,
+        command: Sequence[str] = COMMAND,
+        bits: int | None = None,
     ) -> None:
         self._attempts, self._patience_s, self._command = Attempts(attempts), patience_s, command
+        self._bits, self._spare = bits, None if bits is None else self._begun(bits)
 
     def __call__(self, model: ModelConfig) -> IsolatedTrainer:
         """An untrained one."""
-        return IsolatedTrainer(model, None, self._attempts, self._patience_s, self._command)
+        return self._made(model, None)
 
     def restore(self, model: ModelConfig, state: bytes) -> IsolatedTrainer:
         """The one that ``serialize`` was called on.
@@ -431,7 +453,15 @@ class IsolatedTrainers:
         Raises:
             BadCheckpoint: ``state`` is cut or altered, or of a model with another configuration.
         """
-        return IsolatedTrainer(model, state, self._attempts, self._patience_s, self._command)
+        return self._made(model, state)
+
+    def _made(self, model: ModelConfig, state: bytes | None) -> IsolatedTrainer:
+        spare, self._spare = (self._spare if model.bits == self._bits else None), None
+        return IsolatedTrainer(model, state, self._attempts, self._patience_s, self._command, spare)
+
+    def _begun(self, bits: int) -> Spare:
+        memory = SharedWeights(bits)
+        return Spare(memory, VwChild(memory, self._command))
 
 
 def _pieces(texts: Sequence[ExampleText], attempts: Attempts | None) -> list[_Piece]:
@@ -447,7 +477,7 @@ def _pieces(texts: Sequence[ExampleText], attempts: Attempts | None) -> list[_Pi
         arms += len(text.arms)
     if attempts is not None and attempts.any:
         for piece in pieces:
-            piece.careful = any(attempts.of(name_of(text)) for text in piece.texts)
+            piece.careful = any(attempts.of(name) for name in piece.names)
     return pieces
 
 

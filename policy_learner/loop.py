@@ -39,10 +39,8 @@ def step(learner: Learner) -> int:
     chunks = read(learner)
     begin(learner, chunks)
     busy = is_behind(learner, chunks) and not learner.figures.archive_error
-    if busy:
-        done += archive(
-            learner
-        )  # what was learnt before, while a trainer in a process of its own learns this
+    if busy:  # what was learnt before, while a trainer in a process of its own learns this
+        done += archive(learner)
     learn(learner)
     done += rebase(learner, chunks)
     if publish_is_due(learner):

@@ -49,6 +49,7 @@ def _turn(learner: Learner, stop: threading.Event) -> Learner | None:
         report(learner)
     except Overtaken as error:
         log.warning("%s: loading the published state again", error)
+        learner.training.close()
         return _insist(learner.deps, stop, lambda: open_learner(learner.deps))
     except (StoreError, OSError) as error:
         _say(learner, error)

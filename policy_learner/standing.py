@@ -50,6 +50,7 @@ def hand_over(learner: Learner, candidate: Candidate) -> bool:
         learner.rebasing.refuse(f"gate: {verdict.reason}")
         return False
     reached("base gated")
+    learner.training.close()
     learner.training = training
     note(learner, training, verdict)
     progress.batches, progress.since = candidate.batches, 0

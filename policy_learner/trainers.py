@@ -46,6 +46,9 @@ class LearnsAhead(Protocol):
             BadEvent: one would poison the model; none of them was begun.
         """
 
+    def close(self) -> None:
+        """It is not wanted any more, nor what it has begun."""
+
 
 class Trainers(Protocol):
     """Makes trainers: a class of them does."""

@@ -294,6 +294,12 @@ class Training:
         except (BadEvent, TrainerPoisoned) as error:
             begun.spoilt[place] = str(error)
 
+    def close(self) -> None:
+        """It is not wanted any more, nor what it has begun."""
+        self._begun.clear()
+        if isinstance(self.trainer, LearnsAhead):
+            self.trainer.close()
+
     def succeed(self, other: Training) -> None:
         """Take the place of another: its gate's sample goes on, and what counts examples never falls."""
         self._sample, self._sample_from = other._sample, other._sample_from + other.watched - self.watched

@@ -10,5 +10,5 @@ from policy_learner.isolated_trainer import PATIENCE_S, IsolatedTrainers
 
 if __name__ == "__main__":
     slow = (sys.executable, "-m", "benchmarks.learner.slow_vw", *os.environ["BENCH_SLOW"].split(":"))
-    learner._trainers = lambda settings, folder: IsolatedTrainers(folder / "attempts", PATIENCE_S, slow)
+    learner._trainers = lambda application, settings, data: IsolatedTrainers(None, PATIENCE_S, slow)
     sys.exit(learner.main())

@@ -11,5 +11,7 @@ from tests.policy_learner.fragile_vw import command
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    learner._trainers = lambda settings, where: IsolatedTrainers(where / "attempts", 30.0, command(folder))
+    learner._trainers = lambda application, settings, data: IsolatedTrainers(
+        data.checkpoints(application.name) / "attempts", 30.0, command(folder), application.model.bits
+    )
     sys.exit(learner.main(sys.argv[2:]))

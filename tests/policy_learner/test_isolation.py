@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from policy_learner.isolated_trainer import IsolatedTrainers
-from policy_learner.loop import begin, drain, finalise, learn, read, step
+from policy_learner.loop import begin, drain, finalise, read, step
 from policy_learner.replay import replay
 from policy_learner.state import Deps, open_learner
 from policy_learner.trainer import Trainer
@@ -101,7 +101,7 @@ def test_an_error_between_begin_and_end_loses_and_doubles_nothing(world, isolate
 
 
 def test_a_full_disk_does_not_keep_a_learner_that_is_behind_from_learning(world, isolated, monkeypatch):
-    """Files are written while the child learns; that they cannot be is said after it has."""
+    """Files are written while the child learns; as long as they cannot be, after it has learnt."""
     world.settings = world.settings.__class__(publish_every_examples=1, read_batch=5, archive_rows=1)
     learner = isolated()
     world.shop(40)
@@ -110,11 +110,15 @@ def test_a_full_disk_does_not_keep_a_learner_that_is_behind_from_learning(world,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(learner.archive, "write", full)
-    for _ in range(3):
-        with pytest.raises(OSError, match="No space left"):
+    failed = 0
+    for _ in range(6):
+        try:
             step(learner)
-    assert learner.training.examples >= 10
-    learn(learner)
+        except OSError:
+            failed += 1
+    assert failed >= 3
+    assert learner.training.examples >= 20
+    assert not learner.progress.begun
 
 
 @pytest.fixture
