@@ -52,7 +52,7 @@ def store_in_memory() -> Iterator[tuple[Redis, Path]]:
 
 
 def _always_the_same(client: Redis) -> None:
-    """One connection for all: only one actor runs at a time, and looking after a pool takes a seventh of it."""
+    """One connection for all: one actor runs at a time, and looking after a pool takes a tenth of it."""
     pool = client.connection_pool
     connection = pool.get_connection()
     pool.get_connection, pool.release = lambda *_, **__: connection, lambda _: None
