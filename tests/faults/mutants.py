@@ -226,12 +226,6 @@ MUTANTS = (
         "return [*self.decisions,",
     ),
     Mutant(
-        "streams are trimmed behind the decisions, whatever became of the lessons",
-        "policy_learner/trimming.py",
-        "min(rows.end, lessons.end, trained, key=order)",
-        "min(rows.end, trained, key=order)",
-    ),
-    Mutant(
         "two lanes of a stream name files by what is not theirs",
         "policy_learner/lane.py",
         "        mine = [entry for entry in entries if self._takes(entry)]",

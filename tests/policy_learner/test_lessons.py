@@ -190,3 +190,19 @@ def test_streams_are_trimmed_where_the_archiver_is_apart(store, data_folder, mod
     assert store.xlen(world.partitions[0].examples) == 1
     assert len(logged(world, "position", dataset="decisions")) == 12
     assert replay(world.application, world.data).clean
+
+
+def test_lessons_that_are_in_no_file_are_not_trimmed(store, data_folder):
+    """Also where the lane of decisions has nothing to write, and so has been everywhere."""
+    settings = LearnerSettings(
+        publish_every_examples=1, archive_every_s=10_000.0, checkpoint_every_s=1.0, trim_every_s=1.0
+    )
+    world = World(store, data_folder, partitions=1, settings=settings, mode="assume")
+    learner = world.learner()
+    world.decide(3)
+    steps(learner)
+    world.now_s += 5.0  # a checkpoint and a trim, no file
+    steps(learner)
+    assert learner.progress.checkpoint_positions == learner.progress.positions
+    assert learner.archive.lessons[0].waiting == 3
+    assert store.xlen(world.partitions[0].examples) == 3
