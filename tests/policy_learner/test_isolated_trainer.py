@@ -235,9 +235,9 @@ def test_a_child_that_cannot_be_started_is_said_and_tried_again(made):
     here, there = Trainer(MODEL), made()
     many = batches(3, 20)
     assert there.learn(many[0]) == here.learn(many[0])
-    there.ahead(many[1])
     there._command, good = ("false",), there._command
     os.kill(there.pid, signal.SIGKILL)
+    there.ahead(many[1])
     for _ in range(2):
         with pytest.raises(TrainerLost, match="ended with code 1"):
             there.learn(many[1])
