@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.figures import Figure, median_of
-from policy_learner.trainer import Example, Trainer
+from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.application import Arm, Exploration, Features, ModelConfig, catalogue_of
 from sidecar.contracts.events import DecisionEvent, arms_of, decode_decision, encode_decision
 

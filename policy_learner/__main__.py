@@ -14,13 +14,13 @@ from pathlib import Path
 
 import msgspec
 
+from policy_learner.archive.log_keeping import wall_ms
 from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
 from policy_learner.garbage import search_less
-from policy_learner.isolated_trainer import IsolatedTrainers
-from policy_learner.log_keeping import wall_ms
+from policy_learner.learning.isolated_trainer import IsolatedTrainers
 from policy_learner.metrics import LearnerMetrics
-from policy_learner.nightly import Nightly
+from policy_learner.rebase.nightly import Nightly
 from policy_learner.run import run
 from policy_learner.settings import LearnerSettings, learner_settings
 from policy_learner.state import Deps

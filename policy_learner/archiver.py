@@ -12,14 +12,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from policy_learner import helper, learnt
-from policy_learner.catalogues import Catalogues, read_from_store
-from policy_learner.dead_letters import LettersOfOthers
+from policy_learner.archive.dead_letters import LettersOfOthers
+from policy_learner.archive.log_keeping import check, keeping, wall_ms
+from policy_learner.archive.parquet_sink import Archive
 from policy_learner.failpoints import reached
-from policy_learner.helper import HelperDeps
-from policy_learner.log_keeping import check, keeping, wall_ms
-from policy_learner.parquet_sink import Archive
-from policy_learner.positions import ms_of
+from policy_learner.join import helper, learnt
+from policy_learner.join.catalogues import Catalogues, read_from_store
+from policy_learner.join.helper import HelperDeps
+from policy_learner.join.positions import ms_of
 from policy_learner.timing import Every
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.keys import Keys

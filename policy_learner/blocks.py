@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policy_learner.source import Chunk, read_chunks
+from policy_learner.join.source import Chunk, read_chunks
 from policy_learner.state import Deps, Learner
 from sidecar.contracts.scripts.publish import Batch
 

@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from policy_learner.replay import Replayed
-    from policy_learner.show import Logged
+    from policy_learner.archive.show import Logged
+    from policy_learner.models.replay import Replayed
     from sidecar.contracts.application import Application
     from sidecar.contracts.layout import DataFolder
 
@@ -42,8 +42,8 @@ def show_command(
     """Show one decision from the log: what was decided, why, and what came of it."""
     from rich.console import Console
 
+    from policy_learner.archive.show import find
     from policy_learner.errors import BadArchive
-    from policy_learner.show import find
 
     application, folder = _open(app, data)
     logged = find(folder.log(application.name), application, decision_id)
@@ -70,7 +70,7 @@ def _open(app: Path, data: Path) -> tuple[Application, DataFolder]:
 def _replay_with_progress(application: Application, folder: DataFolder, console: Console) -> Replayed:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from policy_learner.replay import Index, replay
+    from policy_learner.models.replay import Index, replay
 
     index = Index(folder.log(application.name), application)
     columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

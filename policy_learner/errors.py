@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from sidecar.contracts.errors import SidearmError
 
 if TYPE_CHECKING:
-    from policy_learner.vw_format import Foreseen
+    from policy_learner.learning.vw_format import Foreseen
 
 
 class LearnerError(SidearmError):

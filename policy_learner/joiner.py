@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from policy_learner import helper, leases
 from policy_learner.failpoints import reached
-from policy_learner.helper import HelperDeps
-from policy_learner.source import close_due, find_due
+from policy_learner.join import helper, leases
+from policy_learner.join.helper import HelperDeps
+from policy_learner.join.source import close_due, find_due
 from policy_learner.timing import Every
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.working import Worker

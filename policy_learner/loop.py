@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from policy_learner.archive.trimming import trim_behind
 from policy_learner.blocks import batch_of, block_is_due, is_behind, read_blocks
-from policy_learner.checkpoint import save
 from policy_learner.failpoints import reached
-from policy_learner.learnt import Learnt
-from policy_learner.positions import order
-from policy_learner.source import Chunk, close_due, find_due
-from policy_learner.standing import hand_over, has_moved, judge, note, resend
+from policy_learner.join.learnt import Learnt
+from policy_learner.join.positions import order
+from policy_learner.join.source import Chunk, close_due, find_due
+from policy_learner.learning.training import Record
+from policy_learner.models.checkpoint import save
+from policy_learner.models.standing import hand_over, has_moved, judge, note, resend
 from policy_learner.state import Learner
-from policy_learner.training import Record
-from policy_learner.trimming import trim_behind
 
 log = logging.getLogger("sidearm.learner")
 

@@ -6,11 +6,11 @@ import os
 
 import msgspec
 
-from policy_learner.isolated_trainer import IsolatedTrainer
-from policy_learner.positions import ms_of
+from policy_learner.join.positions import ms_of
+from policy_learner.learning.isolated_trainer import IsolatedTrainer
+from policy_learner.learning.trainers import AnyTrainer
 from policy_learner.state import Learner
 from policy_learner.status import Status, StoreView, look, write
-from policy_learner.trainers import AnyTrainer
 from sidecar.contracts.learner_report import encode
 
 REFUSALS_SHOWN = 4

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 
+from policy_learner.archive.log_keeping import check, keeping, wall_ms
 from policy_learner.errors import Overtaken
-from policy_learner.log_keeping import check, keeping, wall_ms
 from policy_learner.loop import drain, step
 from policy_learner.report import report
 from policy_learner.state import Deps, Learner, open_learner

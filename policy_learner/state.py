@@ -6,29 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from policy_learner.archive_apart import ArchiveApart
-from policy_learner.backups import Backups
-from policy_learner.catalogues import Catalogues, read_from_store
-from policy_learner.dead_letters import DeadLetters
-from policy_learner.epochs import take_later_epoch
+from policy_learner.archive.archive_apart import ArchiveApart
+from policy_learner.archive.dead_letters import DeadLetters
+from policy_learner.archive.parquet_sink import Archive
 from policy_learner.failpoints import reached
-from policy_learner.gate_sample import GateSample
-from policy_learner.gatekeeper import Gatekeeper
-from policy_learner.history import History
-from policy_learner.leases import Free
-from policy_learner.nightly import Nightly
-from policy_learner.parquet_sink import Archive
-from policy_learner.publish import Publisher
-from policy_learner.rebasing import Rebasing
-from policy_learner.rebuild import Past, resume
+from policy_learner.gate.gate_sample import GateSample
+from policy_learner.gate.gatekeeper import Gatekeeper
+from policy_learner.join.catalogues import Catalogues, read_from_store
+from policy_learner.join.leases import Free
+from policy_learner.join.source import Chunk
+from policy_learner.join.streams import Entry
+from policy_learner.learning.trainers import Trainers
+from policy_learner.learning.training import Training
+from policy_learner.learning.warm_start import begin_warm
+from policy_learner.models.backups import Backups
+from policy_learner.models.epochs import take_later_epoch
+from policy_learner.models.history import History
+from policy_learner.models.publish import Publisher
+from policy_learner.models.rebuild import Past, resume
+from policy_learner.rebase.nightly import Nightly
+from policy_learner.rebase.rebasing import Rebasing
 from policy_learner.settings import LearnerSettings
-from policy_learner.source import Chunk
 from policy_learner.status import Status
-from policy_learner.streams import Entry
 from policy_learner.timing import Clock, Every
-from policy_learner.trainers import Trainers
-from policy_learner.training import Training
-from policy_learner.warm_start import begin_warm
 from sidecar.contracts.application import Application
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder

@@ -9,7 +9,7 @@ import msgspec
 import redis
 from msgspec import Struct
 
-from policy_learner.positions import ms_of
+from policy_learner.join.positions import ms_of
 from sidecar.contracts.keys import Keys, app_skew, learner_status, weights
 from sidecar.contracts.scripts.call import script_text, text
 from sidecar.contracts.store import Scripts

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from policy_learner.errors import BadCheckpoint, TrainerPoisoned
-from policy_learner.trainer import Trainer
-from policy_learner.vw_wire import (
+from policy_learner.learning.trainer import Trainer
+from policy_learner.learning.vw_wire import (
     LENGTH,
     Answer,
     Broken,

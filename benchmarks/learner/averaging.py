@@ -31,9 +31,9 @@ from benchmarks.learning import MODEL as WIDE_MODEL
 from benchmarks.learning import stored_decision
 from examples.shop.simulator import FOLDER, buys, sessions
 from examples.shop.truth import scored_arms, scored_context, worth_of
-from policy_learner.arm_sets import ArmSets
-from policy_learner.catalogues import Catalogues
-from policy_learner.trainer import Example, Trainer
+from policy_learner.join.catalogues import Catalogues
+from policy_learner.learning.arm_sets import ArmSets
+from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.application import Exploration, encode_arms, load_application, load_catalogue
 from sidecar.contracts.events import DecisionEvent, arms_of, decode_decision
 from sidecar.contracts.weights import WeightsHeader, weights_of

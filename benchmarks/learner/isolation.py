@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from benchmarks.figures import Figure, median_of
 from benchmarks.learning import CATALOGUE, MODEL, stored_decision
-from policy_learner.isolated_trainer import IsolatedTrainer
-from policy_learner.trainer import Example, Trainer
+from policy_learner.learning.isolated_trainer import IsolatedTrainer
+from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.events import arms_of, decode_decision
 
 EXAMPLES = 40_960

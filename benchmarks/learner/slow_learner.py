@@ -6,7 +6,7 @@ import os
 import sys
 
 from policy_learner import __main__ as learner
-from policy_learner.isolated_trainer import PATIENCE_S, IsolatedTrainers
+from policy_learner.learning.isolated_trainer import PATIENCE_S, IsolatedTrainers
 
 if __name__ == "__main__":
     slow = (sys.executable, "-m", "benchmarks.learner.slow_vw", *os.environ["BENCH_SLOW"].split(":"))

@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from policy_learner.trainer import Trainer
-from policy_learner.vw_format import ExampleText, Foreseen
+from policy_learner.learning.trainer import Trainer
+from policy_learner.learning.vw_format import ExampleText, Foreseen
 from policy_learner.vw_process import main
 
 

@@ -24,7 +24,7 @@ from offline_eval.dataset import Window
 from offline_eval.evaluate import evaluate
 from offline_eval.results import Evaluation
 from offline_eval.target_policy import Uniform, greedy
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadSettings, SidearmError
 from sidecar.contracts.layout import DataFolder

@@ -9,7 +9,7 @@ import pytest
 
 from examples.shop.simulator import HORIZON_S, buys, sessions
 from examples.shop.truth import worth_of
-from policy_learner.trainer import Example, Trainer
+from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.weights import Weights, weights_of
 from sidecar.policy.adapters import ArmTables
 from sidecar.policy.pipeline import score_event

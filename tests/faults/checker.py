@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from policy_learner import checkpoint
-from policy_learner.catalogues import Catalogues, read_from_log
 from policy_learner.errors import LearnerError
-from policy_learner.positions import ms_of
-from policy_learner.replay import Replayed, rebuilt
-from policy_learner.training import Training
+from policy_learner.join.catalogues import Catalogues, read_from_log
+from policy_learner.join.positions import ms_of
+from policy_learner.learning.training import Training
+from policy_learner.models import checkpoint
+from policy_learner.models.replay import Replayed, rebuilt
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.events import letter_of
 from sidecar.contracts.store import Scripts

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from policy_learner.positions import order
+from policy_learner.join.positions import order
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.weights import decode_weights
 from tests.faults.customer import Violation

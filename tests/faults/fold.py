@@ -9,7 +9,7 @@ import hashlib
 
 import numpy as np
 
-from policy_learner.vw_format import Foreseen
+from policy_learner.learning.vw_format import Foreseen
 from sidecar.contracts.errors import BadEvent
 
 

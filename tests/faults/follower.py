@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from policy_learner.positions import order
+from policy_learner.join.positions import order
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.scripts.publish import decode_positions
 from sidecar.contracts.weights import decode_weights

@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from policy_learner import helper
 from policy_learner.archiver import Archiver
-from policy_learner.helper import HelperDeps
+from policy_learner.join import helper
+from policy_learner.join.helper import HelperDeps
 from policy_learner.joiner import Joiner
 from tests.faults.actor import Actor
 

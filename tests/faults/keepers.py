@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 
-from policy_learner.chain import dataset_folder
-from policy_learner.compaction import Shape
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.compaction import Shape
+from policy_learner.archive.log_keeping import Policy, keep
+from policy_learner.archive.rows import SCHEMAS
 from policy_learner.errors import LearnerError
-from policy_learner.log_keeping import Policy, keep
-from policy_learner.rows import SCHEMAS
 from sidecar.contracts.errors import ContractError
 from sidecar.contracts.log_files import files_below
 from tests.faults.actor import Actor

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from policy_learner import chain
-from policy_learner.archive_reader import versions
-from policy_learner.chain import dataset_folder
-from policy_learner.rows import VersionEntry
+from policy_learner.archive import chain
+from policy_learner.archive.archive_reader import versions
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.rows import VersionEntry
 from sidecar.contracts.log_files import files_below
 
 _DECISIONS = [

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from policy_learner.source import close_due, find_due
+from policy_learner.join.source import close_due, find_due
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_session

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from types import SimpleNamespace
 
-from policy_learner.positions import ms_of
+from policy_learner.join.positions import ms_of
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import connect
 from tests.faults import checker, effects, reward_places

@@ -19,8 +19,9 @@ import msgspec
 from msgspec.structs import replace
 from redis import Redis
 
-from policy_learner import failpoints, trainer
+from policy_learner import failpoints
 from policy_learner.errors import Fenced
+from policy_learner.learning import trainer
 from policy_learner.run import run
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps

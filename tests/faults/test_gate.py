@@ -22,7 +22,7 @@ def test_at_least_ten_mutants():
 
 def test_a_mutant_without_its_text_is_an_error(tmp_path):
     """The source has changed, and nobody looked at the mutant."""
-    stale = Mutant("gone", "policy_learner/chain.py", "no such text in it", "")
+    stale = Mutant("gone", "policy_learner/archive/chain.py", "no such text in it", "")
     with pytest.raises(StaleMutant, match="0 times"):
         copy_with(stale, tmp_path)
 
@@ -30,7 +30,10 @@ def test_a_mutant_without_its_text_is_an_error(tmp_path):
 def test_the_product_itself_is_not_caught():
     """A change of no meaning passes its seeds: what catches mutants is what they break."""
     harmless = Mutant(
-        "harmless", "policy_learner/chain.py", '_TEMPORARY = ".writing-"', '_TEMPORARY = ".writing-"  #'
+        "harmless",
+        "policy_learner/archive/chain.py",
+        '_TEMPORARY = ".writing-"',
+        '_TEMPORARY = ".writing-"  #',
     )
     verdict = judge(harmless, seeds=3)
     assert not verdict.caught
@@ -39,5 +42,5 @@ def test_the_product_itself_is_not_caught():
 
 def test_a_mutant_that_only_crashes_is_not_caught():
     """An error in the mutant's own text is no broken invariant."""
-    broken = Mutant("broken", "policy_learner/positions.py", 'START = "0-0"', "START = nonsense")
+    broken = Mutant("broken", "policy_learner/join/positions.py", 'START = "0-0"', "START = nonsense")
     assert not judge(broken, seeds=3).caught

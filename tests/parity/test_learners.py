@@ -15,7 +15,7 @@ import pytest
 
 from offline_eval.reward_learner import RewardParams, fit_reward
 from offline_eval.reward_model import ModelSettings
-from policy_learner.vw_learner import VwParams, fit_vw
+from policy_learner.learning.vw_learner import VwParams, fit_vw
 from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadTable
 from sidecar.policy.learning import Fitted, Table, fit_in_sequence, objects_of, rows_at, rows_of

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from vowpal_wabbit_next import TextFormatParser, Workspace
 
-from policy_learner import trainer as trainer_module
-from policy_learner.trainer import Example, Trainer
+from policy_learner.learning import trainer as trainer_module
+from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.application import Arm, Features, ModelConfig
 from sidecar.contracts.model_options import refused_option
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of

@@ -14,8 +14,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from policy_learner.trainer import Trainer, _parse
-from policy_learner.vw_format import Foreseen
+from policy_learner.learning.trainer import Trainer, _parse
+from policy_learner.learning.vw_format import Foreseen
 from policy_learner.vw_process import main
 
 

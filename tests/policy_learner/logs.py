@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from policy_learner import chain
-from policy_learner.chain import Span, dataset_folder
-from policy_learner.rows import DECISIONS, LATE
+from policy_learner.archive import chain
+from policy_learner.archive.chain import Span, dataset_folder
+from policy_learner.archive.rows import DECISIONS, LATE
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.events import DecisionEvent, encode_decision
 from sidecar.contracts.ids import new_decision_id, unit_bucket

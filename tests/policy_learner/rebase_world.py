@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from policy_learner import offers
-from policy_learner.base_training import Job, Span, bench_of, finish, plan_of
-from policy_learner.candidates import Variant
-from policy_learner.offers import Offer
+from policy_learner.rebase import offers
+from policy_learner.rebase.base_training import Job, Span, bench_of, finish, plan_of
+from policy_learner.rebase.candidates import Variant
+from policy_learner.rebase.offers import Offer
 from tests.policy_learner.world import World
 
 ALL = Span()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policy_learner.archive_reader import LogReader
+from policy_learner.archive.archive_reader import LogReader
 from policy_learner.errors import CannotRebuild
 from policy_learner.loop import drain, step
 from tests.policy_learner.world import World

@@ -8,12 +8,13 @@ import pytest
 import redis
 from msgspec.structs import replace
 
-from policy_learner import chain, failpoints
+from policy_learner import failpoints
+from policy_learner.archive import chain
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.dead_letters import DeadLetters
 from policy_learner.archiver import Archiver
-from policy_learner.chain import dataset_folder
-from policy_learner.dead_letters import DeadLetters
 from policy_learner.loop import finalise, step, trim
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.keys import learnt
 from tests.policy_learner.test_loop import rows, steps, stop

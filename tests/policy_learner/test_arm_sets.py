@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from policy_learner.arm_sets import ArmSets
-from policy_learner.catalogues import Catalogues
+from policy_learner.join.catalogues import Catalogues
+from policy_learner.learning.arm_sets import ArmSets
 from sidecar.contracts.application import Arm, Exploration, catalogue_of, encode_arms
 from sidecar.contracts.arm_features import Levels, column_of
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
@@ -79,8 +79,8 @@ def test_arms_are_those_that_were_scored(changes):
 
 def test_what_is_kept_is_bounded(monkeypatch):
     """Arms that never come again push the others out, and everything stays right."""
-    monkeypatch.setattr("policy_learner.arm_sets._ARMS_IN_SETS_KEPT", 9)
-    monkeypatch.setattr("policy_learner.arm_sets._ARMS_KEPT", 5)
+    monkeypatch.setattr("policy_learner.learning.arm_sets._ARMS_IN_SETS_KEPT", 9)
+    monkeypatch.setattr("policy_learner.learning.arm_sets._ARMS_KEPT", 5)
     sets = _sets()
     for n in range(50):
         event = _event(arm_features={"x": column_of([float(n), None, 1.0])})

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from policy_learner import attempts as module
-from policy_learner.attempts import Attempts
+from policy_learner.learning import attempts as module
+from policy_learner.learning.attempts import Attempts
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import redis
 from typer.testing import CliRunner
 
 from decision_service.cli.main import root
-from policy_learner import checkpoint
-from policy_learner.backup import MANIFEST, WEIGHTS, Place, back_up
 from policy_learner.errors import BadBackup, BadCheckpoint, CannotRebuild
 from policy_learner.loop import drain, step
-from policy_learner.replay import replay
+from policy_learner.models import checkpoint
+from policy_learner.models.backup import MANIFEST, WEIGHTS, Place, back_up
+from policy_learner.models.replay import replay
+from policy_learner.models.restore import restore
 from policy_learner.report import report
-from policy_learner.restore import restore
 from policy_learner.status import read as read_status
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.deltas import read_newest

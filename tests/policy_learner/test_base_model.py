@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from decision_service.cli.main import root
-from policy_learner.base_models import BaseModels, install, installed, remove
 from policy_learner.loop import drain, step
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
+from policy_learner.rebase.base_models import BaseModels, install, installed, remove
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps, open_learner
 from sidecar.contracts import keys as app_keys

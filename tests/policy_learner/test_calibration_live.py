@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import redis
 
-from policy_learner import checkpoint
-from policy_learner.catalogues import Catalogues, read_from_store
 from policy_learner.errors import BadCheckpoint
+from policy_learner.join.catalogues import Catalogues, read_from_store
+from policy_learner.learning.training import Training
+from policy_learner.learning.vw_learner import VwParams, fit_vw
 from policy_learner.loop import drain, step
-from policy_learner.replay import replay
-from policy_learner.training import Training
-from policy_learner.vw_learner import VwParams, fit_vw
+from policy_learner.models import checkpoint
+from policy_learner.models.replay import replay
 from sidecar.contracts.events import arms_of
 from sidecar.contracts.scripts.decide import decide_call, entry_of, parse_decide
 from sidecar.contracts.weights import encode_weights

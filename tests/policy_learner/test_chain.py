@@ -8,10 +8,10 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from policy_learner import chain
-from policy_learner.chain import Span
+from policy_learner.archive import chain
+from policy_learner.archive.chain import Span
+from policy_learner.archive.rows import LATE
 from policy_learner.errors import BrokenChain
-from policy_learner.rows import LATE
 
 DAY = date(2026, 1, 1)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from policy_learner import checkpoint
-from policy_learner.checkpoint import Checkpoint
 from policy_learner.errors import BadCheckpoint
+from policy_learner.models import checkpoint
+from policy_learner.models.checkpoint import Checkpoint
 
 
 def saved(version):

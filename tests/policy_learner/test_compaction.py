@@ -11,14 +11,15 @@ import pytest
 
 from offline_eval.dataset import open_log
 from offline_eval.engine import connect
-from policy_learner import chain, compaction, failpoints, generation
-from policy_learner.archive_reader import LogReader
-from policy_learner.chain import Span
-from policy_learner.compaction import Shape, compact_day
+from policy_learner import failpoints
+from policy_learner.archive import chain, compaction, generation
+from policy_learner.archive.archive_reader import LogReader
+from policy_learner.archive.chain import Span
+from policy_learner.archive.compaction import Shape, compact_day
+from policy_learner.archive.generation import clean
+from policy_learner.archive.segments import groups_of, view
 from policy_learner.errors import BadArchive, BrokenChain
-from policy_learner.generation import clean
-from policy_learner.positions import order
-from policy_learner.segments import groups_of, view
+from policy_learner.join.positions import order
 from sidecar.contracts.errors import BadManifest
 from sidecar.contracts.log_files import files_below, generations, manifest_path, read_manifest
 from tests.policy_learner.logs import APP, DAYS, Archiver, ms, read_ids

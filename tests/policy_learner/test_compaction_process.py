@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from policy_learner import chain
-from policy_learner.chain import dataset_folder
-from policy_learner.replay import replay
+from policy_learner.archive import chain
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.models.replay import replay
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.application import encode_arms
 from sidecar.contracts.log_files import read_manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policy_learner.comparison import LEAST_OF_EACH, auc_difference, reward_difference, standard_errors
+from policy_learner.gate.comparison import LEAST_OF_EACH, auc_difference, reward_difference, standard_errors
 from sidecar.contracts.application import Exploration
 from sidecar.policy.exploration import pmf_of
 

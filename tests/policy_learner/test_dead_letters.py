@@ -7,7 +7,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from policy_learner.loop import drain, finalise, step
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.events import encode_decision
 from tests.policy_learner.world import HORIZON_MS, World

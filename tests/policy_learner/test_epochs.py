@@ -59,5 +59,5 @@ def test_a_disk_that_is_full_does_not_keep_a_learner_from_starting(store, data_f
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("policy_learner.epochs.write_whole", full)
+    monkeypatch.setattr("policy_learner.models.epochs.write_whole", full)
     assert world.learner().epoch == 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policy_learner.gate import judge_parity, judge_values
-from policy_learner.trainer import Example, Trainer
+from policy_learner.gate.soundness import judge_parity, judge_values
+from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.application import Arm, Exploration, ModelConfig
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import WeightsHeader, weights_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from policy_learner.learning.trainer import Trainer
 from policy_learner.loop import step
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
-from policy_learner.trainer import Trainer
 from sidecar.contracts.application import Exploration, ModelConfig
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.adapters import ArmTables

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policy_learner import gate_sample
-from policy_learner.gate_sample import GateSample
-from policy_learner.scored import Scored
-from policy_learner.trainer import Example
+from policy_learner.gate import gate_sample
+from policy_learner.gate.gate_sample import GateSample
+from policy_learner.gate.scored import Scored
+from policy_learner.learning.trainer import Example
 from sidecar.contracts.application import Arm, Exploration, ModelConfig
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import WeightsHeader, weights_of

@@ -11,14 +11,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from policy_learner import isolated_trainer as module
-from policy_learner.attempts import Attempts
 from policy_learner.errors import BadCheckpoint, ExampleKills, TrainerLost, TrainerPoisoned
-from policy_learner.isolated_trainer import IsolatedTrainer, IsolatedTrainers
-from policy_learner.trainer import Trainer
-from policy_learner.vw_format import Foreseen
+from policy_learner.learning import isolated_trainer as module
+from policy_learner.learning.attempts import Attempts
+from policy_learner.learning.isolated_trainer import IsolatedTrainer, IsolatedTrainers
+from policy_learner.learning.trainer import Trainer
+from policy_learner.learning.vw_format import Foreseen
+from policy_learner.learning.vw_wire import Learn, Start, Weights, line_of
 from policy_learner.vw_process import Service
-from policy_learner.vw_wire import Learn, Start, Weights, line_of
 from sidecar.contracts.application import Arm
 from sidecar.contracts.errors import BadEvent
 from tests.parity.generated import decision
@@ -111,7 +111,7 @@ def test_long_batches_many_arms_and_forgotten_numbers_change_no_bit(made, monkey
     """Batches in pieces, states sent over on the way, the arms' numbers begun anew all the time."""
     monkeypatch.setattr(module, "_EXAMPLES_A_PIECE", 7)
     monkeypatch.setattr(module, "_STATE_EVERY", 20)
-    monkeypatch.setattr("policy_learner.known_arms._ARMS_KEPT", 9)
+    monkeypatch.setattr("policy_learner.learning.known_arms._ARMS_KEPT", 9)
     here, there = Trainer(MODEL), made()
     many = batches(4, 50)
     for examples in many[:2]:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from policy_learner.isolated_trainer import IsolatedTrainers
+from policy_learner.learning.isolated_trainer import IsolatedTrainers
+from policy_learner.learning.trainer import Trainer
 from policy_learner.loop import begin, drain, finalise, read, step
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
 from policy_learner.state import Deps, open_learner
-from policy_learner.trainer import Trainer
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.application import encode_arms
 from tests.policy_learner.fragile_vw import command, make_deadly, tries

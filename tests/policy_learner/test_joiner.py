@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
+from policy_learner.join.source import close_due, find_due
 from policy_learner.joiner import Joiner
 from policy_learner.loop import finalise
 from policy_learner.settings import LearnerSettings
-from policy_learner.source import close_due, find_due
 from sidecar.contracts.upkeep import read_books
 from tests.policy_learner.test_loop import rows, steps, stop
 from tests.policy_learner.world import World

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from policy_learner import chain
-from policy_learner.chain import dataset_folder
-from policy_learner.lane import Lane
+from policy_learner.archive import chain
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.lane import Lane
 from policy_learner.loop import archive, drain, step
 from tests.policy_learner.world import HORIZON_MS, World
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_learner.leases import NOBODY, give_back, holders, take, wishes
+from policy_learner.join.leases import NOBODY, give_back, holders, take, wishes
 from sidecar.contracts.scripts.working import decode_lease
 from tests.policy_learner.world import World
 

@@ -8,16 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import MemoryStore
 
-from policy_learner import chain
+from policy_learner.archive import chain
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.compaction import Shape, digest_of
+from policy_learner.archive.forgetting import forget
+from policy_learner.archive.log_keeping import Policy, keep
+from policy_learner.archive.log_shipping import Shipper, fetch
+from policy_learner.archive.retention import drop_before
 from policy_learner.archiver import Archiver
-from policy_learner.chain import dataset_folder
-from policy_learner.compaction import Shape, digest_of
-from policy_learner.forgetting import forget
-from policy_learner.log_keeping import Policy, keep
-from policy_learner.log_shipping import Shipper, fetch
 from policy_learner.loop import drain, step
-from policy_learner.replay import replay
-from policy_learner.retention import drop_before
+from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.log_files import files_below, read_manifest

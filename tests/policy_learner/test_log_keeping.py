@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from policy_learner import failpoints
-from policy_learner.archive_reader import LogReader
-from policy_learner.chain import dataset_folder
-from policy_learner.compaction import Shape, digest_of
+from policy_learner.archive.archive_reader import LogReader
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.compaction import Shape, digest_of
+from policy_learner.archive.forgetting import forget
+from policy_learner.archive.log_keeping import Due, Policy, cutoff, due, keep, keeping
+from policy_learner.archive.retention import drop_before
 from policy_learner.errors import CannotRebuild
-from policy_learner.forgetting import forget
-from policy_learner.log_keeping import Due, Policy, cutoff, due, keep, keeping
-from policy_learner.retention import drop_before
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.log_files import files_below, read_manifest
 from tests.policy_learner.logs import APP, Archiver, ms, read_ids

@@ -14,12 +14,12 @@ from obstore.exceptions import BaseError
 from typer.testing import CliRunner
 
 from decision_service.cli.main import root
-from policy_learner import chain, log_shipping
-from policy_learner.chain import dataset_folder
+from policy_learner.archive import chain, log_shipping
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.generation import clean
+from policy_learner.archive.log_keeping import Policy, keep, keeping
+from policy_learner.archive.log_shipping import Shipper, fetch, open_store
 from policy_learner.errors import BadArchive
-from policy_learner.generation import clean
-from policy_learner.log_keeping import Policy, keep, keeping
-from policy_learner.log_shipping import Shipper, fetch, open_store
 from policy_learner.settings import LearnerSettings
 from tests.policy_learner.logs import APP, Archiver, ms, read_ids
 from tests.waiting import until

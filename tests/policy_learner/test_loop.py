@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from policy_learner import chain, publish
+from policy_learner.archive import chain
 from policy_learner.errors import BadCheckpoint, CannotRebuild, Fenced
-from policy_learner.learnt import Learnt
+from policy_learner.join.learnt import Learnt
 from policy_learner.loop import drain, step
-from policy_learner.replay import replay
+from policy_learner.models import publish
+from policy_learner.models.replay import replay
 from policy_learner.report import report
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import read as read_status

@@ -10,13 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from decision_service.cli.main import root
-from policy_learner import loop, publish
-from policy_learner.history import read_kept
-from policy_learner.imported import ImportedModels
+from policy_learner import loop
 from policy_learner.loop import drain, step
-from policy_learner.model_features import largest_weights
-from policy_learner.model_shelf import look, read_model, take_in
-from policy_learner.replay import replay
+from policy_learner.models import publish
+from policy_learner.models.history import read_kept
+from policy_learner.models.imported import ImportedModels
+from policy_learner.models.model_features import largest_weights
+from policy_learner.models.model_shelf import look, read_model, take_in
+from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.application import Arm, encode_arms

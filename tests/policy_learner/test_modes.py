@@ -7,14 +7,14 @@ import pyarrow.dataset as ds
 import pytest
 import redis
 
-from policy_learner.archive_reader import LogReader
+from policy_learner.archive.archive_reader import LogReader
+from policy_learner.archive.show import find
+from policy_learner.join.source import lessons_of
+from policy_learner.join.streams import read_after
+from policy_learner.learning.teaching import Effect, teaching_of
 from policy_learner.loop import drain, step
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
-from policy_learner.show import find
-from policy_learner.source import lessons_of
-from policy_learner.streams import read_after
-from policy_learner.teaching import Effect, teaching_of
 from sidecar.contracts.application import RewardConfig
 from sidecar.contracts.events import JoinedDecision, RewardRecord
 from sidecar.contracts.scripts.finalise import decode_example

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy_learner.teaching import Effect, teaching_of
+from policy_learner.learning.teaching import Effect, teaching_of
 from sidecar.contracts.application import RewardConfig
 from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.joining import AGGREGATIONS, join

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policy_learner.nightly import Nightly, due_before
+from policy_learner.rebase.nightly import Nightly, due_before
 from policy_learner.settings import LearnerSettings, learner_settings
 from sidecar.contracts.errors import BadSettings
 from tests.waiting import until
@@ -49,7 +49,7 @@ def test_it_begins_once_when_the_time_comes(tmp_path):
         ends(nightly)
         nightly.look()
         assert len(watch.begun) == night
-    assert watch.begun[0][2:4] == ["policy_learner.train", watch.begun[0][3]]
+    assert watch.begun[0][2:4] == ["policy_learner.rebase.train", watch.begun[0][3]]
     assert watch.begun[0][4:] == [
         "app", "--days", "30", "--epochs", "1", "--hand-over", "--wait", "0",
     ]  # fmt: skip

@@ -7,9 +7,9 @@ from itertools import product
 import msgspec
 import pytest
 
-from policy_learner.archive_reader import versions
+from policy_learner.archive.archive_reader import versions
 from policy_learner.loop import checkpoint, drain, step
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import ModelConfig
 from tests.policy_learner.world import World

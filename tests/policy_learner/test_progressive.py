@@ -7,13 +7,13 @@ import random
 import numpy as np
 import pytest
 
-from policy_learner.catalogues import Catalogues
-from policy_learner.progressive import SLICES, ProgressiveMetrics, Window, auc_of, figures_of
-from policy_learner.slices import Rows, Slice, add, slice_of
-from policy_learner.teaching import Teaching
-from policy_learner.trainer import Trainer
-from policy_learner.training import Training
-from policy_learner.vw_format import Foreseen, packed
+from policy_learner.join.catalogues import Catalogues
+from policy_learner.learning.progressive import SLICES, ProgressiveMetrics, Window, auc_of, figures_of
+from policy_learner.learning.slices import Rows, Slice, add, slice_of
+from policy_learner.learning.teaching import Teaching
+from policy_learner.learning.trainer import Trainer
+from policy_learner.learning.training import Training
+from policy_learner.learning.vw_format import Foreseen, packed
 from sidecar.contracts.application import Application, Exploration, ModelConfig, encode_arms
 from sidecar.contracts.scripts.publish import Batch
 from sidecar.policy.exploration import pmf_of

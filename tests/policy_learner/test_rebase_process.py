@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from policy_learner import offers
-from policy_learner.archive_reader import versions
-from policy_learner.replay import replay
+from policy_learner.archive.archive_reader import versions
+from policy_learner.models.replay import replay
+from policy_learner.rebase import offers
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.application import encode_arms
 from sidecar.contracts.upkeep import read_books
@@ -53,7 +53,7 @@ class Running:
     def train(self, moment=""):
         """Train on what is there, hand it over, wait for nobody; the exit code."""
         options = ["--hand-over", "--wait", "0", "--no-evaluation", "--epochs", "2"]
-        command = [sys.executable, "-m", "policy_learner.train", str(os.getpid()), str(self.folder)]
+        command = [sys.executable, "-m", "policy_learner.rebase.train", str(os.getpid()), str(self.folder)]
         command += ["--data", str(self.data.root), *options]
         environ = {"SIDEARM_FAILPOINT": moment}
         return self.processes.run(command, "train", environ).exit_code(60.0)

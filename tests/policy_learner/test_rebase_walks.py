@@ -11,14 +11,15 @@ import random
 import msgspec
 import pytest
 
-from policy_learner import cutting, offers, rebases
-from policy_learner.archive_reader import LogReader, versions
-from policy_learner.candidates import Variant
+from policy_learner.archive import cutting
+from policy_learner.archive.archive_reader import LogReader, versions
+from policy_learner.join.positions import START, order
+from policy_learner.learning.teaching import Effect
 from policy_learner.loop import drain, step
-from policy_learner.positions import START, order
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
+from policy_learner.rebase import offers, rebases
+from policy_learner.rebase.candidates import Variant
 from policy_learner.settings import LearnerSettings
-from policy_learner.teaching import Effect
 from sidecar.contracts.application import ModelConfig
 from tests.policy_learner.rebase_world import checkpoints, offer_base, train_base
 from tests.policy_learner.world import World

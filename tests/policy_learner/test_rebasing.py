@@ -8,17 +8,18 @@ from datetime import date, timedelta
 import pytest
 import redis
 
-from policy_learner import cutting, offers, rebases, spent_bases
-from policy_learner.archive_reader import versions
+from policy_learner.archive import cutting
+from policy_learner.archive.archive_reader import versions
+from policy_learner.archive.retention import drop_before
 from policy_learner.errors import BadArchive, BadBase
+from policy_learner.join.positions import order
+from policy_learner.learning.training import Refused, Training
 from policy_learner.loop import drain, step
-from policy_learner.positions import order
-from policy_learner.replay import replay
+from policy_learner.models.replay import replay
+from policy_learner.rebase import offers, rebases, spent_bases
 from policy_learner.report import report
-from policy_learner.retention import drop_before
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import read as read_status
-from policy_learner.training import Refused, Training
 from tests.policy_learner.rebase_world import checkpoints, offer_base, train_base
 from tests.policy_learner.world import HORIZON_MS, World
 

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
 from decision_service.cli.model_figures import tables
-from policy_learner import chain, loop
+from policy_learner import loop
+from policy_learner.archive import chain
 from policy_learner.loop import step
 from policy_learner.metrics import LearnerMetrics
 from policy_learner.report import report

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_learner.shuffling import order_of
+from policy_learner.learning.shuffling import order_of
 from sidecar.contracts.scripts.publish import Batch
 
 IDS = st.lists(st.text(min_size=1, max_size=8), max_size=30)

@@ -10,16 +10,17 @@ import redis
 from typer.testing import CliRunner
 
 from decision_service.cli.main import root
-from policy_learner import cutting, offers, offline_figures
-from policy_learner.base_training import bench_of, plan_of
-from policy_learner.candidates import Candidate, Variant, best_of
-from policy_learner.compaction import compact_day
+from policy_learner.archive import cutting
+from policy_learner.archive.compaction import compact_day
 from policy_learner.errors import BadArchive, BadCheckpoint
+from policy_learner.join.positions import START, order
+from policy_learner.learning.trainer import Trainer, restated
 from policy_learner.loop import drain, step
-from policy_learner.offline_figures import Window
-from policy_learner.positions import START, order
-from policy_learner.train_options import parse_span, parse_variants
-from policy_learner.trainer import Trainer, restated
+from policy_learner.rebase import offers, offline_figures
+from policy_learner.rebase.base_training import bench_of, plan_of
+from policy_learner.rebase.candidates import Candidate, Variant, best_of
+from policy_learner.rebase.offline_figures import Window
+from policy_learner.rebase.train_options import parse_span, parse_variants
 from sidecar.contracts.application import ExplorationConfig, ModelConfig, encode_arms
 from sidecar.contracts.errors import BadSettings, SidearmError
 from sidecar.contracts.learner_report import WindowFigures
@@ -120,7 +121,7 @@ def test_a_refused_base_is_said_with_exit_code_1(world, folder, monkeypatch):
     def refuse(where, base, wait_s):
         return offers.Outcome(offer=offers.Offer(base=base, at_ms=1), reason="gate: it would earn less")
 
-    monkeypatch.setattr("policy_learner.handing_over.hand_over", refuse)
+    monkeypatch.setattr("policy_learner.rebase.handing_over.hand_over", refuse)
     result = run(world, folder, "--no-evaluation", "--hand-over")
     assert result.exit_code == 1
     assert "is refused: gate: it would earn less" in result.output

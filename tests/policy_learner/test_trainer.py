@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from policy_learner import trainer as trainer_module
 from policy_learner.errors import BadCheckpoint, TrainerPoisoned
-from policy_learner.trainer import Example, Trainer
-from policy_learner.vw_format import Foreseen, costs_seen, scores_foreseen
-from policy_learner.vw_options import identity_of
+from policy_learner.learning import trainer as trainer_module
+from policy_learner.learning.trainer import Example, Trainer
+from policy_learner.learning.vw_format import Foreseen, costs_seen, scores_foreseen
+from policy_learner.learning.vw_options import identity_of
 from sidecar.contracts.application import Arm, BaseConfig, ModelConfig
 from sidecar.contracts.errors import BadEvent
 from tests.parity.generated import ARM_IDS, AWKWARD_NAMES, arms, decision, features

@@ -6,11 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from policy_learner import checkpoint
+from policy_learner.learning.trainer import Trainer
 from policy_learner.loop import drain, step
-from policy_learner.replay import replay
+from policy_learner.models import checkpoint
+from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
-from policy_learner.trainer import Trainer
 from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadSettings, BadWeights
 from sidecar.contracts.layout import DataFolder

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import redis
 
-from policy_learner.helper import HelperDeps
+from policy_learner.join.helper import HelperDeps
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps, Learner, open_learner
 from sidecar.contracts import keys as app_keys

@@ -32,7 +32,7 @@ class Batch(Struct, frozen=True, array_like=True):
     first: str
     last: str
     shuffled: bool = False
-    """In the order that ``policy_learner.shuffling`` draws from ``first``, not in that of the stream."""
+    """In the order that the learner draws from ``first`` (``shuffling.py``), not in that of the stream."""
 
 
 class Publication(Struct, frozen=True, kw_only=True):

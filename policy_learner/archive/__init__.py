@@ -1,0 +1,1 @@
+"""The log in Parquet: written once, compacted, kept, forgotten, shipped, read back."""

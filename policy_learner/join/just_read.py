@@ -1,0 +1,58 @@
+"""What the learner has just read, for the archive, which is next: neither fetched nor decoded twice.
+
+Only the archive that is where the learner was is served from here. One that is behind reads the store.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from policy_learner.join.source import Chunk
+from policy_learner.join.streams import Entry, Wanted
+from sidecar.contracts.events import JoinedDecision
+from sidecar.contracts.scripts.finalise import decode_example
+
+
+class _Stretch(NamedTuple):
+    after: str
+    last: str
+    entries: list[Entry]
+    joined: dict[str, JoinedDecision]
+    """By position."""
+
+
+class JustRead:
+    """The two latest stretches of each partition's example stream: one that is being learnt, one that was."""
+
+    def __init__(self) -> None:
+        self._latest: defaultdict[int, deque[_Stretch]] = defaultdict(lambda: deque(maxlen=2))
+
+    def keep(self, chunks: Sequence[Chunk], positions: Sequence[str]) -> None:
+        """Keep what was read; ``positions``: where the reader was before it."""
+        for chunk in chunks:
+            if chunk.undecoded:  # rare, and their place among the others is not known here
+                continue
+            entries = [lesson.entry for lesson in chunk.lessons]
+            joined = {lesson.joined.position: lesson.joined for lesson in chunk.lessons}
+            stretch = _Stretch(positions[chunk.partition], chunk.last, entries, joined)
+            self._latest[chunk.partition].append(stretch)
+
+    def entries(self, partition: int, wanted: Wanted) -> list[Entry] | None:
+        """A stretch, if it is exactly one of those."""
+        for held in self._latest[partition]:
+            if (held.after, held.last) == (wanted.after, wanted.until):
+                return held.entries
+        return None
+
+    def joined(self, partition: int, entry: Entry) -> JoinedDecision:
+        """An entry, decoded.
+
+        Raises:
+            BadEvent: it is none.
+        """
+        for held in self._latest[partition]:
+            if entry[0] in held.joined:
+                return held.joined[entry[0]]
+        return decode_example(partition, *entry)

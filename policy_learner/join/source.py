@@ -1,0 +1,145 @@
+"""Where examples come from: what is due is finalised, and what was finalised is read by our own positions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import redis
+
+from policy_learner.failpoints import reached
+from policy_learner.join.streams import Entry, Wanted, read_all_after
+from policy_learner.learning.teaching import Teaching, teaching_of
+from sidecar.contracts.application import Application, RewardConfig
+from sidecar.contracts.books import clock_of
+from sidecar.contracts.errors import BadEvent, BadId
+from sidecar.contracts.events import JoinedDecision
+from sidecar.contracts.keys import Keys
+from sidecar.contracts.scripts.finalise import decode_example, finalise_call
+from sidecar.contracts.scripts.orphan import orphan_call
+from sidecar.contracts.scripts.strangers import sorted_out, strangers_call
+from sidecar.contracts.store import Scripts
+
+log = logging.getLogger("sidearm.learner")
+
+
+class Lesson(NamedTuple):
+    """One entry and what it teaches."""
+
+    entry: Entry
+    joined: JoinedDecision
+    taught: Teaching
+
+
+class Chunk(NamedTuple):
+    """Consecutive entries of one partition; ``first`` and ``last`` count those that could not be decoded."""
+
+    partition: int
+    first: str
+    last: str
+    lessons: list[Lesson]
+    undecoded: list[tuple[Entry, str]]
+    """Entries that are no example, and why."""
+
+
+class Waiting(NamedTuple):
+    """Ids of one partition whose time has come."""
+
+    keys: Keys
+    due: list[str]
+    orphans: list[str]
+    strangers: list[bytes]
+    """Among both, what is no id."""
+
+
+def find_due(client: redis.Redis, partitions: Sequence[Keys], most: int) -> list[Waiting]:
+    """Up to ``most`` due decisions and given-up orphans of each partition, in two round trips."""
+    if not partitions:
+        return []
+    clock = client.pipeline(transaction=False)
+    clock.time()
+    for keys in partitions:
+        clock.get(keys.skew)
+        clock.hget(keys.counters, "clock_ms")
+    (seconds, micros), *moved = clock.execute()
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    ranges = client.pipeline(transaction=False)
+    for keys, skew_ms, guard_ms in zip(partitions, moved[::2], moved[1::2], strict=True):
+        until_ms = max(now_ms + int(skew_ms or 0), clock_of(guard_ms))
+        for zset in (keys.due, keys.orphans):
+            ranges.zrange(zset, "-inf", until_ms, byscore=True, offset=0, num=most)
+    found = [sorted_out(cast("list[bytes]", members)) for members in ranges.execute()]
+    return [
+        Waiting(keys, due.ids, orphans.ids, due.strangers + orphans.strangers)
+        for keys, due, orphans in zip(partitions, found[::2], found[1::2], strict=True)
+    ]
+
+
+def close_due(scripts: Scripts, waiting: Waiting, batch: int, tombstone_ms: int) -> int:
+    """Finalise the due decisions of a partition and give up its orphans; how many ids were handed in."""
+    if waiting.strangers:
+        log.error("partition %d: no decisions: %r", waiting.keys.partition, waiting.strangers[:8])
+        scripts.run(strangers_call(waiting.keys, waiting.strangers))
+    for ids in _batches(waiting.due, batch):
+        scripts.run(finalise_call(waiting.keys, ids, tombstone_ms=tombstone_ms))
+        reached("finalised")
+    for ids in _batches(waiting.orphans, batch):
+        scripts.run(orphan_call(waiting.keys, ids))
+        reached("orphans given up")
+    return len(waiting.due) + len(waiting.orphans) + len(waiting.strangers)
+
+
+def read_chunks(
+    client: redis.Redis,
+    application: Application,
+    positions: Sequence[str],
+    most: int,
+) -> list[Chunk]:
+    """What was finalised after ``positions``: a chunk a partition that has any, at most ``most`` entries."""
+    partitions = [Keys(application.name, p) for p in range(application.partitions)]
+    wanted = [Wanted(keys.examples, position) for keys, position in zip(partitions, positions, strict=True)]
+    read = read_all_after(client, wanted, most)
+    return [
+        _chunk(keys, entries, application.reward)
+        for keys, entries in zip(partitions, read, strict=True)
+        if entries
+    ]
+
+
+def lessons_of(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> list[Lesson]:
+    """Entries that were read before, without a word on those that cannot be decoded."""
+    read = (_lesson(keys, entry, reward) for entry in entries)
+    return [lesson for lesson in read if isinstance(lesson, Lesson)]
+
+
+def lesson_of(partition: int, entry: Entry, reward: RewardConfig) -> Lesson:
+    """An entry of the example stream.
+
+    Raises:
+        BadEvent, BadId: it is none.
+    """
+    joined = decode_example(partition, *entry)
+    return Lesson(entry, joined, teaching_of(joined, reward))
+
+
+def _chunk(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> Chunk:
+    chunk = Chunk(keys.partition, entries[0][0], entries[-1][0], [], [])
+    for entry in entries:
+        lesson = _lesson(keys, entry, reward)
+        if isinstance(lesson, Lesson):
+            chunk.lessons.append(lesson)
+        else:
+            chunk.undecoded.append((entry, str(lesson)))
+    return chunk
+
+
+def _lesson(keys: Keys, entry: Entry, reward: RewardConfig) -> Lesson | BadEvent:
+    try:
+        return lesson_of(keys.partition, entry, reward)
+    except (BadEvent, BadId) as error:
+        return BadEvent(str(error))
+
+
+def _batches(ids: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

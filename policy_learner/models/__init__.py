@@ -1,0 +1,1 @@
+"""What becomes of versions: published, kept, backed up, rebuilt, replayed, rolled back."""

@@ -1,0 +1,1 @@
+"""A model trained again from the log, compared, and handed over beside the one that serves."""
