@@ -1,7 +1,7 @@
 """Train a base in a process of its own: ``python -m policy_learner.rebase.train PARENT …``.
 
-It runs behind everything else. What follows the parent's process id is what ``sidearm train`` takes. It dies with its parent: whoever is
-started next begins anew, and a base is offered whole or not at all.
+It runs behind everything else. What follows the parent's process id is what ``sidearm train`` takes. It dies
+with its parent: whoever is started next begins anew, and a base is offered whole or not at all.
 """
 
 from __future__ import annotations
