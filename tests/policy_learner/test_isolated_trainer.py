@@ -61,6 +61,18 @@ def same(one, other) -> bool:
     return equal and one.learn(more) == other.learn(more)
 
 
+def test_what_was_begun_and_is_not_asked_for_has_no_effect(made):
+    """An error of the caller's between beginning and learning must not leave a model nobody asked for."""
+    here, there = Trainer(MODEL), made()
+    first, lost, second, third = batches(4, 30)
+    assert there.learn(first) == here.learn(first)
+    there.ahead(lost)
+    there.ahead(third)
+    assert there.learn(second) == here.learn(second)
+    assert there.learn(third) == here.learn(third)
+    assert same(there, here)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "cb_type"),
     [("adaptive", "mtr"), ("coin", "ips"), ("ftrl", "dm"), ("adaptive", "dr"), ("sgd", "mtr")],
