@@ -101,15 +101,16 @@ class GateSample:
         return Sample(self._rewards.all, self._shown.all, self._whole.all)
 
     def _add(self, number: int, example: Example) -> None:
-        context, arms = compile_context(example.event.context), example.arms
-        alone = RowInput(context, self._tables.of_one(arms[example.event.arm_index]))
-        self._rewards.append([example.reward])
-        self._shown.append(number, self._terms(alone))
+        context, arms, shown = compile_context(example.event.context), example.arms, example.event.arm_index
         row = RowInput(context, self._tables.of(arms)) if len(arms) <= ARMS_SCORED else None
+        self._rewards.append([example.reward])
         if row is None or count_terms(row, self._model.interactions) > TERMS_SCORED:
             self._whole = _WholeKept(self._compared)  # it alone would be too much
+            self._shown.append(number, self._terms(RowInput(context, self._tables.of_one(arms[shown]))))
         else:
-            self._whole.append(number, example, self._terms(row))
+            terms = self._terms(row)
+            self._whole.append(number, example, terms)
+            self._shown.append(number, Terms(terms.places[[shown]], terms.values[[shown]]))
 
     def _terms(self, row: RowInput) -> Terms:
         return terms_of(row, self._model.bits, self._model.interactions)
