@@ -74,13 +74,13 @@ def run(deps: HelperDeps, open_helper: Open, stop: Stop) -> None:
         try:
             helper = helper or open_helper(deps)
             done, helper.error = helper.step(), ""
+            if due.due:
+                due.restart()
+                _tell(deps, helper.report())
         except (StoreError, OSError) as error:
             _note(helper, deps, error)
             stop.wait(deps.settings.retry_s)
             continue
-        if due.due:
-            due.restart()
-            _tell(deps, helper.report())
         if not done:
             stop.wait(deps.settings.idle_s)
     if helper is not None:
@@ -140,7 +140,7 @@ def _note(helper: Helper | None, deps: HelperDeps, error: Exception) -> None:
     helper.error = said
     try:
         _tell(deps, helper.report())
-    except StoreError:
+    except (StoreError, OSError):
         log.debug("the store cannot be told either")
 
 
