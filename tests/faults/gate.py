@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tests.faults.mutants import MUTANTS, Mutant, copy_with
 
-SEEDS = 600
+SEEDS = 2000
 """A mutant must be caught within as many."""
 TIMEOUT_S = 300.0
 _CAUGHT = re.compile(r"^seed (\d+): (I\d[^\n]*)", re.MULTILINE)
