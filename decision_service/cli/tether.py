@@ -20,7 +20,7 @@ def main(parent_pid: int, command: list[str]) -> None:
         # SIGKILL cannot be missed, and all our processes are built to survive it without loss.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:  # it died before the line above: no signal would ever come
-        sys.exit(1)
+        sys.exit(f"{command[0]}: not started, process {parent_pid} has ended")
     try:
         os.execvp(command[0], command)  # noqa: S606 - that is its purpose
     except OSError as error:

@@ -147,8 +147,11 @@ def fill_disk(stage: Stage, rng: random.Random) -> str:
     """No file of the learner may grow: every write fails, as on a full disk.
 
     A stand-in that needs no rights: the errno is EFBIG where a full disk says ENOSPC, which the simulation
-    raises.
+    raises. It holds for shared memory too, without which a learner cannot even begin.
     """
+    _wait_until_it_learns(stage, stage.learner)
+    if stage.apart:
+        stage.until_it_works("archiver")
     _limit_files(stage, 0)
     time.sleep(1.0)
     _limit_files(stage, resource.RLIM_INFINITY)
