@@ -35,6 +35,7 @@ from sidecar.contracts.ids import has_our_form, new_decision_id, partition_of_se
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.exploration import pmf_of
+from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw, is_kept, seed_of
 
 BACKSTOP = Exploration("uniform", epsilon=0.0, control_share=0.0)
@@ -324,7 +325,7 @@ async def repeat(decider: Decider, event: DecisionEvent, decided: Decided) -> Re
             "and that answer is not kept any more"
         ) from error
     ids = await decider.catalogues.eligible_ids(stored)
-    pmf = pmf_of(np.frombuffer(stored.scores, dtype="<f4"), stored.exploration)
+    pmf = pmf_of_event(stored)
     return told(stored, ids, pmf, "repeat", decided.deadline_ms)
 
 

@@ -23,7 +23,7 @@ from sidecar.contracts.ids import partition_of_decision
 from sidecar.contracts.joining import join
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import AsyncScripts
-from sidecar.policy.exploration import pmf_of
+from sidecar.policy.propensity import pmf_of_event
 
 
 class Decisions:
@@ -119,7 +119,7 @@ def _state(stored: journal.StoredDecision) -> Literal["deferred", "pending", "fi
 def _arms(event: DecisionEvent, ids: tuple[str, ...]) -> list[ArmView]:
     """Scores as served, probabilities made of them again; imports know neither."""
     scores = np.frombuffer(event.scores, dtype="<f4")
-    pmf = pmf_of(scores, event.exploration).tolist() if event.scores else [None] * len(ids)
+    pmf = pmf_of_event(event).tolist() if event.scores else [None] * len(ids)
     told = scores.tolist() if event.scores else [None] * len(ids)
     fetched = features_by_arm(event.arm_features, len(ids))
     outcomes = features_by_arm(dict(event.arm_outcomes), len(ids))

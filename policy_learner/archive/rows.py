@@ -23,13 +23,14 @@ from sidecar.contracts.columns import (
     LESSON_COLUMNS,
     VERSION_COLUMNS,
 )
-from sidecar.contracts.errors import PolicyError
+from sidecar.contracts.errors import PolicyError, SidearmError
 from sidecar.contracts.events import DecisionEvent, JoinedDecision
 from sidecar.contracts.ids import unit_bucket
 from sidecar.contracts.joining import join
 from sidecar.contracts.scripts.orphan import LateReward
 from sidecar.contracts.scripts.publish import Batch
 from sidecar.policy.exploration import pmf_of
+from sidecar.policy.propensity import pmf_of_event
 
 DECISIONS = schema_of(DECISION_COLUMNS)
 LESSONS = schema_of(LESSON_COLUMNS)
@@ -250,9 +251,13 @@ def _lesson_row(lesson: Lesson, refused: bool) -> tuple[object, ...]:
 def _pmfs(events: Sequence[DecisionEvent], scores: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The probabilities of each decision; those that explored alike at once, to the same bits."""
     alike: dict[tuple[Exploration, int], list[int]] = {}
+    mixed = [place for place, event in enumerate(events) if event.candidates]
     for place, (event, own) in enumerate(zip(events, scores, strict=True)):
-        alike.setdefault((event.exploration, len(own)), []).append(place)
+        if not event.candidates:
+            alike.setdefault((event.exploration, len(own)), []).append(place)
     found: list[np.ndarray] = [np.empty(0)] * len(events)
+    for place in mixed:
+        found[place] = _mixture(events[place])
     for (exploration, size), places in alike.items():
         if size:
             for place, pmf in zip(places, _pmf_rows([scores[p] for p in places], exploration), strict=True):
@@ -273,6 +278,14 @@ def _pmf(scores: np.ndarray, exploration: Exploration) -> np.ndarray:
     try:
         return pmf_of(scores, exploration)
     except PolicyError:
+        return np.empty(0)
+
+
+def _mixture(event: DecisionEvent) -> np.ndarray:
+    """The probabilities where several models could have been official, if they are known."""
+    try:
+        return pmf_of_event(event)
+    except SidearmError:
         return np.empty(0)
 
 

@@ -18,8 +18,9 @@ from policy_learner.learning.trainer import Example
 from sidecar.contracts.application import Arm, ModelConfig
 from sidecar.contracts.events import DecisionEvent
 from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
-from sidecar.policy.exploration import SCHEMES, pmf_of
+from sidecar.policy.exploration import SCHEMES
 from sidecar.policy.model import Terms, count_terms, terms_of
+from sidecar.policy.propensity import pmf_with
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -189,7 +190,7 @@ def _chances(event: DecisionEvent, size: int) -> Floats:
     if event.exploration.scheme in SCHEMES and len(event.scores) == _SCORE_BYTES * size:
         scores = np.frombuffer(event.scores, "<f4")
         if np.isfinite(scores).all():
-            return pmf_of(scores, event.exploration)
+            return pmf_with(event, scores)
     return np.full(size, np.nan)
 
 

@@ -42,8 +42,9 @@ from sidecar.contracts.models import name_of
 from sidecar.contracts.weights import Weights
 from sidecar.policy.adapters import ArmTables
 from sidecar.policy.calibration import expected_of, ranks_of
-from sidecar.policy.exploration import Scores, pmf_of
+from sidecar.policy.exploration import Scores
 from sidecar.policy.pipeline import score_event
+from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw
 
 MOST_TOLD = 20
@@ -316,7 +317,7 @@ def _check_draw(row: Row, catalogues: Catalogues, result: Replayed) -> None:
     event = row.event
     result.counts["drawn"] += 1
     try:
-        pmf = pmf_of(np.frombuffer(event.scores, "<f4"), event.exploration)
+        pmf = pmf_of_event(event)
         drawn = draw(pmf, int(event.seed))
     except (SidearmError, ValueError) as error:
         result.mismatch("draw", row.decision_id, str(error))

@@ -20,12 +20,44 @@ Source = Literal["model", "pre_policy", "fallback", "import"]
 """Who answered: the model, the rough filter, the backstop, or (imports) somebody else's system."""
 
 
+class Candidate(Struct, frozen=True, array_like=True):
+    """A model that answered in time and could have been the official one."""
+
+    policy: str
+    """Its name among the application's models."""
+    model_version: int
+    probability: float
+    """With which it would have been official, given who answered."""
+    exploration: Exploration
+    scores: bytes
+    """float32 little-endian, one per eligible arm."""
+
+
+class Shadow(Struct, frozen=True, array_like=True):
+    """A model that scored and could not have been official."""
+
+    policy: str
+    model_version: int
+    scores: bytes
+    """float32 little-endian, one per eligible arm."""
+
+
+class Slot(Struct, frozen=True, array_like=True):
+    """One more arm of the same decision, after the first."""
+
+    arm: str
+    arm_index: int
+    """Place of ``arm`` among the eligible arms."""
+    propensity: float
+    """Probability with which it was chosen for this slot, given the arms of the slots before."""
+
+
 class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     """One decision, exactly as it was made.
 
-    The probabilities are a function of ``scores`` and ``exploration`` (``sidecar.policy.exploration.pmf_of``)
-    and the arm is a function of them and ``seed`` (``sidecar.policy.sampling.draw``): both can be had again
-    to the last bit.
+    The probabilities are a function of ``scores`` and ``exploration`` (and of ``candidates``, where there
+    are any: ``sidecar.policy.propensity.pmf_of_event``) and the arm is a function of them and ``seed``
+    (``sidecar.policy.sampling.draw``): both can be had again to the last bit.
     """
 
     decision_id: str
@@ -87,6 +119,19 @@ class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     """The share of arms shown before that were scored no higher than ``arm``, 0 to 1; None likewise."""
     deferred: bool = False
     """It counts only if it was activated before its horizon ended."""
+    official_probability: float = 1.0
+    """Probability that ``policy`` is the official one, given who answered; ``candidates`` have the rest."""
+    candidates: tuple[Candidate, ...] = ()
+    """The other models that could have been official, in the order of the rendezvous."""
+    shadows: tuple[Shadow, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Models that were asked and had not answered when the official one was named."""
+    slots: tuple[Slot, ...] = ()
+    """Further arms of this decision; the first is ``arm``."""
+    segment: str = ""
+    """Of the traffic: whose exploration this is; empty: no segment of the application applied."""
+    rule: str = ""
+    """Of ``source`` ``pre_policy``: which rule answered."""
 
 
 _decode = msgspec.msgpack.Decoder(DecisionEvent).decode

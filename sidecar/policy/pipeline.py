@@ -36,6 +36,7 @@ from sidecar.policy.base import BaseModel, base_scores, with_base
 from sidecar.policy.calibration import expected_of, ranks_of
 from sidecar.policy.exploration import Pmf, Scores, pmf_of
 from sidecar.policy.model import scores_of
+from sidecar.policy.propensity import pmf_with
 
 
 def score(
@@ -100,7 +101,7 @@ def score_event(
             had from :func:`scores_of_event`.
     """
     scores = scores_of_event(event, catalogue, weights, tables)
-    return scores, pmf_of(scores, event.exploration)
+    return scores, pmf_with(event, scores)
 
 
 def scores_of_event(

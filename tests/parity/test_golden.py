@@ -16,10 +16,18 @@ from sidecar.contracts.application import Arm, Exploration, catalogue_of, decode
 from sidecar.contracts.arm_features import Levels, column_of
 from sidecar.contracts.calibration import Calibration, curve_of
 from sidecar.contracts.deltas import apply_deltas, decode_delta, encode_delta, summed
-from sidecar.contracts.events import DecisionEvent, decode_decision, encode_decision
+from sidecar.contracts.events import (
+    Candidate,
+    DecisionEvent,
+    Shadow,
+    Slot,
+    decode_decision,
+    encode_decision,
+)
 from sidecar.contracts.weights import WeightsHeader, decode_weights, encode_weights, weights_of
 from sidecar.policy.adapters import ArmTables
 from sidecar.policy.pipeline import score_event
+from sidecar.policy.propensity import pmf_of_event
 
 GOLDEN = Path(__file__).parent / "golden"
 CATALOGUE = catalogue_of(
@@ -74,6 +82,21 @@ CALIBRATED = msgspec.structs.replace(WITH_ARM_FEATURES, expected=0.0625, rank=0.
 """What the third form added."""
 DEFERRED = msgspec.structs.replace(CALIBRATED, deferred=True)
 """What the fourth form added."""
+WITH_MODELS = msgspec.structs.replace(
+    DEFERRED,
+    official_probability=0.75,
+    candidates=(
+        Candidate(
+            "challenger", 3, 0.25, Exploration("uniform"), np.array([0.5, 0.25, -1.0], "<f4").tobytes()
+        ),
+    ),
+    shadows=(Shadow("größe-2", 0, np.array([1.5, 0.0, 0.0], "<f4").tobytes()),),
+    missing=("slow",),
+    slots=(Slot("two words", 0, 0.75),),
+    segment="returning",
+    rule="closed",
+)
+"""What the fifth form added."""
 PLAIN = DecisionEvent(
     decision_id="0-18bcfe568000000000000000001",
     session_id="s",
@@ -141,6 +164,12 @@ def test_decision_events_of_the_third_form(name, event):
 
 
 @pytest.mark.parametrize(("name", "event"), [("decision-4-full", DEFERRED), ("decision-4-plain", PLAIN)])
+def test_decision_events_of_the_fourth_form(name, event):
+    """They know one model, one slot and no segment, and decode to an event without more."""
+    assert decode_decision((GOLDEN / f"{name}.bin").read_bytes()) == event
+
+
+@pytest.mark.parametrize(("name", "event"), [("decision-5-full", WITH_MODELS), ("decision-5-plain", PLAIN)])
 def test_decision_events(name, event):
     """A stored decision decodes to the same event, which encodes to the same bytes."""
     stored = (GOLDEN / f"{name}.bin").read_bytes()
@@ -192,6 +221,13 @@ def test_scores_and_pmf():
     event = decode_decision((GOLDEN / "decision-1-full.bin").read_bytes())
     scores, pmf = score_event(event, CATALOGUE, weights, ArmTables())
     assert scores.tobytes() + pmf.tobytes() == (GOLDEN / "scores-1.bin").read_bytes()
+
+
+def test_the_pmf_of_several_models_is_their_mixture():
+    """By P(official): three quarters the official model's, one quarter the candidate's, which is uniform."""
+    event = decode_decision((GOLDEN / "decision-5-full.bin").read_bytes())
+    alone = pmf_of_event(msgspec.structs.replace(event, candidates=(), official_probability=1.0))
+    np.testing.assert_allclose(pmf_of_event(event), 0.75 * alone + 0.25 / 3, rtol=1e-15)
 
 
 def test_scores_and_pmf_with_features_of_single_arms():
