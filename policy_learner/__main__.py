@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +19,10 @@ from policy_learner.metrics import LearnerMetrics
 from policy_learner.rebase.nightly import Nightly
 from policy_learner.run import run
 from policy_learner.settings import LearnerSettings, learner_settings
+from policy_learner.starting import folders_of, told_to_stop
 from policy_learner.state import Deps
 from sidecar.contracts.application import Application, load_application
-from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.errors import ContractError
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import Scripts, connect
 
@@ -38,19 +35,10 @@ CANNOT_RESUME = 4
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Learn until SIGTERM or SIGINT; 0 after an orderly stop, else one line on stderr and a code above."""
-    parser = argparse.ArgumentParser(prog="python -m policy_learner", description=__doc__)
-    parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
-    parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    folders, stop = folders_of("python -m policy_learner", __doc__, argv, environ), told_to_stop()
     try:
         arm_from(environ)
-        if not arguments.app:
-            raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
-        deps = _deps(Path(arguments.app), DataFolder(Path(arguments.data)), environ)
+        deps = _deps(folders.named(), folders.data, environ)
         search_less()
         with deps.scripts.client:
             run(deps, stop)

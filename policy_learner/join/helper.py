@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -18,9 +16,10 @@ from policy_learner.errors import LearnerError
 from policy_learner.failpoints import arm_from
 from policy_learner.garbage import search_less
 from policy_learner.settings import LearnerSettings, learner_settings
+from policy_learner.starting import folders_of, told_to_stop
 from policy_learner.timing import Clock, Every
 from sidecar.contracts.application import Application, load_application
-from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.errors import ContractError
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.working import Worker, working_call
 from sidecar.contracts.store import Scripts, StoreError, connect
@@ -91,19 +90,10 @@ def main(
     kind: str, about: str, open_helper: Open, argv: Sequence[str] | None, environ: Mapping[str, str]
 ) -> int:
     """A process: 0 after an orderly stop at SIGTERM or SIGINT, else one line on stderr and 2 or 4."""
-    parser = argparse.ArgumentParser(prog=f"python -m policy_learner.{kind}", description=about)
-    parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
-    parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    folders, stop = folders_of(f"python -m policy_learner.{kind}", about, argv, environ), told_to_stop()
     try:
         arm_from(environ)
-        if not arguments.app:
-            raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
-        deps = _deps(kind, Path(arguments.app), DataFolder(Path(arguments.data)), environ)
+        deps = _deps(kind, folders.named(), folders.data, environ)
         search_less()
         with deps.scripts.client:
             run(deps, open_helper, stop)

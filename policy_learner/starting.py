@@ -1,0 +1,56 @@
+"""How a process of this package starts: its two folders, its log, and the word to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sidecar.contracts.errors import BadSettings
+from sidecar.contracts.layout import DataFolder
+
+
+class Folders(NamedTuple):
+    """Where the process finds what it works on."""
+
+    app: Path | None
+    """The folder that holds ``app.toml``, if it was named."""
+    data: DataFolder
+
+    def named(self) -> Path:
+        """The application's folder.
+
+        Raises:
+            BadSettings: nobody named it.
+        """
+        if self.app is None:
+            raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
+        return self.app
+
+
+def folders_of(
+    prog: str, about: str | None, argv: Sequence[str] | None, environ: Mapping[str, str]
+) -> Folders:
+    """From the command line, else from the environment. Logging is set up on the way."""
+    parser = argparse.ArgumentParser(prog=prog, description=about)
+    parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
+    parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
+    chosen = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    return Folders(Path(chosen.app) if chosen.app else None, DataFolder(Path(chosen.data)))
+
+
+def told_to_stop() -> threading.Event:
+    """Set at the first SIGTERM or SIGINT.
+
+    By a thread: the handler itself runs in the middle of whatever the main thread does, which may be waiting
+    for this very event and hold its lock.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set, daemon=True).start())
+    return stop
