@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import random
 import statistics
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.figures import Figure
+from benchmarks.learner.client import Line, answers, decide_at_a_pace
 from benchmarks.learner.scene import Scene, scene
 from benchmarks.learner.workload import APP, Workload
 from benchmarks.serving import free_port
@@ -72,6 +69,12 @@ class Seen:
     waiting: deque[str] = field(default_factory=lambda: deque(maxlen=500))
     """Decisions that may be rewarded."""
 
+    def hear(self, began: float, now: float, answer: dict[str, object]) -> None:
+        """Note a decision."""
+        self.versions.append((now, int(str(answer["model_version"]))))
+        self.took_ms.append((now - began) * 1000)
+        self.waiting.append(str(answer["decision_id"]))
+
 
 def _load(stage: Scene) -> Seen:
     key, port = ensure_development_key(stage.data.keys), free_port()
@@ -83,35 +86,18 @@ def _load(stage: Scene) -> Seen:
 
 
 async def _drive(port: int, key: str) -> Seen:
-    """The load, paced: what is late is not made up for, so that no burst hides what came before it."""
-    seen, numbers = Seen(), itertools.count()
+    """The load."""
+    seen, numbers, period_s = Seen(), itertools.count(), (_CONNECTIONS - 1) / DECISIONS_PER_S
     lines = [await Line.open(port, key) for _ in range(_CONNECTIONS)]
     began = time.perf_counter()
     end = began + WARM_S + SECONDS
     await asyncio.gather(
-        *(_decide(line, seen, numbers, end) for line in lines[1:]),
+        *(decide_at_a_pace(line, numbers, period_s, end, seen.hear) for line in lines[1:]),
         _reward(lines[0], seen, began + WARM_S, end),
     )
     for line in lines:
         line.close()
     return seen
-
-
-async def _decide(line: Line, seen: Seen, numbers: itertools.count[int], end: float) -> None:
-    period = (_CONNECTIONS - 1) / DECISIONS_PER_S
-    due = time.perf_counter() + random.random() * period
-    while due < end:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        n = next(numbers)
-        rng = random.Random(n)
-        context = {f"f{k}": f"v{rng.randrange(8)}" for k in range(8)} | {"hour": float(n % 24)}
-        began = time.perf_counter()
-        answer = await line.post("/v1/recommendations", {"session_id": f"s-{n}", "context": context})
-        now = time.perf_counter()
-        seen.versions.append((now, answer["model_version"]))
-        seen.took_ms.append((now - began) * 1000)
-        seen.waiting.append(answer["decision_id"])
-        due = max(due + period, now)
 
 
 async def _reward(line: Line, seen: Seen, measured_from: float, end: float) -> None:
@@ -125,42 +111,6 @@ async def _reward(line: Line, seen: Seen, measured_from: float, end: float) -> N
         if answer["status"] == "accepted" and now >= measured_from:
             seen.acknowledged[decision] = now
         due = max(due + 1 / REWARDS_PER_S, now)
-
-
-class Line:
-    """One kept connection, as lean as a client can be: the machine is the platform's."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> None:
-        self._reader, self._writer, self._key = reader, writer, key
-
-    @classmethod
-    async def open(cls, port: int, key: str) -> Line:
-        """Connect."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port), key)
-
-    async def post(self, path: str, body: dict[str, object]) -> dict[str, object]:
-        """The answer's body.
-
-        Raises:
-            RuntimeError: it is not 2xx.
-        """
-        data = json.dumps(body).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {self._key}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-        )
-        self._writer.write(head.encode() + data)
-        answer = await self._reader.readuntil(b"\r\n\r\n")
-        length = int(answer.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-        content = await self._reader.readexactly(length)
-        if answer[9:10] != b"2":
-            raise RuntimeError(f"{path}: {answer[:12].decode()} {content[:200].decode()}")
-        found: dict[str, object] = json.loads(content)
-        return found
-
-    def close(self) -> None:
-        """Hang up."""
-        self._writer.close()
 
 
 def _waits(stage: Scene, seen: Seen) -> list[float]:
@@ -195,12 +145,3 @@ def _versions_of(stage: Scene, decisions: set[str]) -> dict[str, int]:
                 ends = stretches[keys.partition]
                 found[decision] = ends[bisect_left(ends, (order(position.decode()), 0))][1]
     return found
-
-
-def answers(url: str) -> bool:
-    """Whether a server is ready."""
-    try:
-        with urllib.request.urlopen(url, timeout=2.0) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 import statistics
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.figures import Figure, median_of
-from benchmarks.learner.freshness import Line, answers
+from benchmarks.learner.client import Line, answers, decide_at_a_pace
 from benchmarks.learner.scene import Scene, scene
 from benchmarks.learner.workload import Workload
 from benchmarks.serving import free_port
@@ -89,30 +88,16 @@ def _lag_ms(stage: Scene) -> float:
 async def _drive(port: int, key: str) -> list[float]:
     """Milliseconds of each decision after the warm-up."""
     took: list[float] = []
-    numbers = itertools.count()
+    numbers, period_s = itertools.count(), _CONNECTIONS / DECISIONS_PER_S
     lines = [await Line.open(port, key) for _ in range(_CONNECTIONS)]
-    began = time.perf_counter()
-    await asyncio.gather(
-        *(_decide(line, numbers, took, began + WARM_S, began + WARM_S + SECONDS) for line in lines)
-    )
+    measured_from = time.perf_counter() + WARM_S
+
+    def hear(began: float, now: float, _answer: dict[str, object]) -> None:
+        if now >= measured_from:
+            took.append((now - began) * 1000)
+
+    end = measured_from + SECONDS
+    await asyncio.gather(*(decide_at_a_pace(line, numbers, period_s, end, hear) for line in lines))
     for line in lines:
         line.close()
     return took
-
-
-async def _decide(
-    line: Line, numbers: itertools.count[int], took: list[float], measured_from: float, end: float
-) -> None:
-    period = _CONNECTIONS / DECISIONS_PER_S
-    due = time.perf_counter() + random.random() * period
-    while due < end:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        n = next(numbers)
-        rng = random.Random(n)
-        context = {f"f{k}": f"v{rng.randrange(8)}" for k in range(8)} | {"hour": float(n % 24)}
-        began = time.perf_counter()
-        await line.post("/v1/recommendations", {"session_id": f"s-{n}", "context": context})
-        now = time.perf_counter()
-        if now >= measured_from:
-            took.append((now - began) * 1000)
-        due = max(due + period, now)
