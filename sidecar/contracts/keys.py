@@ -181,13 +181,26 @@ def pin(app: str) -> str:
     return _of_app(app, "w:pin")
 
 
+def roster(app: str) -> str:
+    """Hash ``models``, ``revision``, ``clock_ms``, ``what``: which models score, see ``roster.py``.
+
+    Absent: one does, the champion.
+    """
+    return _of_app(app, "w:roster")
+
+
+def deployed(app: str) -> str:
+    """Hash: version to its weights record, of exactly the fixed versions that the roster names."""
+    return _of_app(app, "w:deployed")
+
+
 def base_model(app: str) -> str:
     """Hash ``name``, ``record``, ``note``: the base model whose score is a feature; absent: there is none."""
     return _of_app(app, "w:base")
 
 
 def model_notices(app: str) -> str:
-    """Stream of pins, their ends, and base models, the last thousand; sidecars wait on it."""
+    """Stream of pins, their ends, base models and rosters, the last thousand; whoever serves waits on it."""
     return _of_app(app, "w:notices")
 
 

@@ -44,6 +44,8 @@ class ScoreRequest(Struct, frozen=True, array_like=True):
     """The table itself; empty when the sidecar should hold it already."""
     calibrated: bool = False
     """Whether each row is to have its columns ``expected`` and ``ranks``."""
+    versions: tuple[int, ...] = ()
+    """Deployed versions of the weights that score every row too, beside the one that is served."""
 
 
 class ScoredRow(Struct, frozen=True, array_like=True):
@@ -70,6 +72,18 @@ class BaseScores(Struct, frozen=True, array_like=True):
     columns: tuple[bytes, ...]
 
 
+class VersionScores(Struct, frozen=True, array_like=True):
+    """What one deployed version says of all rows of a request, one after the other."""
+
+    version: int
+    scores: bytes
+    """float32 little-endian: all eligible arms of the first row, then of the second, …"""
+    expected: bytes = b""
+    """float32 likewise; as in :class:`ScoredRow`."""
+    ranks: bytes = b""
+    """float32 likewise."""
+
+
 class ScoreResponse(Struct, frozen=True, array_like=True):
     """The out-schema: ``rows`` is what decides; the rest is what only the log needs."""
 
@@ -80,6 +94,8 @@ class ScoreResponse(Struct, frozen=True, array_like=True):
     trained_until_ms: int = 0
     base: BaseScores | None = None
     """None: there is no base model."""
+    models: tuple[VersionScores, ...] = ()
+    """Of those ``versions`` that this container holds, in their order."""
 
 
 _M = TypeVar("_M", ScoreRequest, ScoreResponse)
