@@ -29,7 +29,7 @@ from decision_service.scoring import Scorer
 from decision_service.settings import ServiceSettings
 from decision_service.sidecar_client import SidecarClient
 from decision_service.telemetry import Telemetry
-from sidecar.contracts.application import Application, Exploration, load_catalogue
+from sidecar.contracts.application import Application, load_catalogue
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncScripts, connect_async
@@ -164,8 +164,7 @@ def _decider(
     service: Service, shelf: Shelf, features: FeatureSource, sidecar: SidecarClient, secret: bytes
 ) -> Decider:
     application, settings = service.application, service.settings
-    chosen = application.exploration
-    exploration = Exploration(chosen.scheme, chosen.epsilon, chosen.control_share)
+    exploration = application.exploration.as_logged()
     scorer = Scorer(
         sidecar,
         shelf.catalogue,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from offline_eval.engine import literal
 from offline_eval.errors import BadCandidate
 
-COLUMNS = ("slot", "source", "policy", "model_version", "catalogue")
+COLUMNS = ("slot", "source", "policy", "model_version", "catalogue", "segment")
 _CONTEXT = "context."
 _SEPARATOR = "chr(31)"  # no feature value holds a unit separator
 

@@ -18,7 +18,7 @@ from policy_learner.loop import step
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps, open_learner
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import Application, Catalogue, Exploration, encode_arms
+from sidecar.contracts.application import Application, Catalogue, encode_arms
 from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.events import DecisionEvent, encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_decision, partition_of_session
@@ -78,7 +78,7 @@ class Lockstep:
         self.partitions = [Keys(application.name, p) for p in range(application.partitions)]
         self.now_s = 0.0
         explores = application.exploration
-        self._exploration = Exploration(explores.scheme, explores.epsilon, explores.control_share)
+        self._exploration = explores.as_logged()
         self._tables, self._count, self._run = ArmTables(), 0, run
         client.hset(app_keys.catalogues(application.name), catalogue.version, encode_arms(catalogue.arms))
         deps = Deps(application, settings or LearnerSettings(), data, self.scripts, lambda: self.now_s)

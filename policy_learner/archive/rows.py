@@ -224,6 +224,7 @@ def _decision_row(
         one.kind != NEVER,
         event.expected,
         event.rank,
+        event.segment or None,
     )
 
 

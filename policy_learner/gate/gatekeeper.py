@@ -21,7 +21,7 @@ from policy_learner.gate.moves import moves
 from policy_learner.gate.scored import Scored
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import learner_report
-from sidecar.contracts.application import Exploration, ExplorationConfig
+from sidecar.contracts.application import ExplorationConfig
 from sidecar.contracts.learner_report import Comparison, Difference, Judgement, Verdict
 from sidecar.contracts.weights import Weights
 
@@ -40,7 +40,7 @@ class Gatekeeper:
 
     def __init__(self, settings: LearnerSettings, exploration: ExplorationConfig, sample: GateSample) -> None:
         self._settings, self._sample = settings, sample
-        self._exploration = Exploration(exploration.scheme, exploration.epsilon, exploration.control_share)
+        self._exploration = exploration.as_logged()
         self._candidate: Scored | None = None
         self._good: Scored | None = None
         self._window_before = Earlier("a window before", settings.gate_window_examples)

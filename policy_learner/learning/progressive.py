@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from policy_learner.learning.slices import Rows, Slice, add, slice_of
 from policy_learner.learning.trainer import Example, Foreseen
 from sidecar.contracts import learner_report
-from sidecar.contracts.application import Exploration, ExplorationConfig
+from sidecar.contracts.application import ExplorationConfig
 from sidecar.contracts.learner_report import WindowFigures
 
 EXAMPLES_A_SLICE = 1_000
@@ -65,7 +65,7 @@ class ProgressiveMetrics:
     """
 
     def __init__(self, exploration: ExplorationConfig) -> None:
-        self._exploration = Exploration(exploration.scheme, exploration.epsilon, exploration.control_share)
+        self._exploration = exploration.as_logged()
         self._state = _State(Window(), Window(), (0, 0), Rows())
 
     def observe(self, examples: Sequence[Example], foreseen: Foreseen, number: int, at_ms: int) -> None:

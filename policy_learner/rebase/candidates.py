@@ -22,7 +22,7 @@ from policy_learner.learning.slices import Rows, Slice, add, slice_of
 from policy_learner.learning.teaching import Teaching
 from policy_learner.learning.trainer import Example, Foreseen, restated
 from policy_learner.learning.training import Record, Training
-from sidecar.contracts.application import Application, Exploration, ExplorationConfig
+from sidecar.contracts.application import Application, ExplorationConfig
 from sidecar.contracts.base_model import without_base
 from sidecar.contracts.learner_report import WindowFigures
 from sidecar.contracts.scripts.publish import Batch
@@ -50,7 +50,7 @@ class Tally(ProgressiveMetrics):
 
     def __init__(self, exploration: ExplorationConfig) -> None:
         super().__init__(exploration)
-        self._as = Exploration(exploration.scheme, exploration.epsilon, exploration.control_share)
+        self._as = exploration.as_logged()
         self._total = Slice()
 
     def observe(self, examples: Sequence[Example], foreseen: Foreseen, number: int, at_ms: int) -> None:

@@ -27,6 +27,8 @@ Features = dict[str, FeatureValue]
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
+Temperature = Annotated[float, Meta(ge=1e-6, le=1e9)]
+Gamma = Annotated[float, Meta(ge=0.0, le=1e9)]
 ArmId = Annotated[str, Meta(min_length=1, max_length=256)]
 EventName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 """No bar: stored rewards are separated by them."""
@@ -45,23 +47,45 @@ class Arm(Struct, frozen=True, array_like=True):
 class Exploration(Struct, frozen=True, array_like=True):
     """How scores become probabilities. Logged with every decision: appended to, never reordered."""
 
-    scheme: Literal["epsilon_greedy", "uniform", "logged"] = "epsilon_greedy"
+    scheme: Literal["epsilon_greedy", "uniform", "logged", "softmax", "squarecb"] = "epsilon_greedy"
     """``logged`` marks imported decisions of which only the propensity is known."""
     epsilon: Share = 0.1
     """Share spread evenly over all eligible arms (``epsilon_greedy``)."""
     control_share: Share = 0.01
     """Share of traffic drawn uniformly on top: the honest baseline of every chart."""
+    temperature: Temperature = 1.0
+    """Difference of scores that makes an arm e times as likely as another (``softmax``)."""
+    gamma: Gamma = 10.0
+    """What a unit of score's distance to the best counts for (``squarecb``)."""
+    floor: Share = 0.0
+    """No eligible arm is less likely; where there are too many arms for that, all are alike."""
 
 
 class ExplorationConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[exploration]``."""
+    """``[exploration]``. Changed while everything runs by `sidearm explore`, which also has segments."""
 
-    scheme: Literal["epsilon_greedy", "uniform"] = "epsilon_greedy"
-    """``epsilon_greedy``: the best arm, but for a share; ``uniform``: every eligible arm alike."""
+    scheme: Literal["epsilon_greedy", "uniform", "softmax", "squarecb"] = "epsilon_greedy"
+    """``epsilon_greedy``: the best arm, but for a share; ``softmax``: the better the likelier, by
+    ``temperature``; ``squarecb``: the worse the rarer, by ``gamma``, so that arms that are nearly as good are
+    tried most; ``uniform``: every eligible arm alike."""
     epsilon: Share = 0.1
     """Share spread evenly over all eligible arms (``epsilon_greedy``). Larger learns faster, earns less."""
     control_share: Share = 0.01
     """Share of traffic drawn uniformly on top: the honest baseline of every chart."""
+    temperature: Temperature = 1.0
+    """Difference of scores that makes an arm e times as likely as another (``softmax``). Larger tries more."""
+    gamma: Gamma = 10.0
+    """How rarely an arm is drawn for each unit of score that it lies below the best (``squarecb``). Larger
+    explores less; it should grow about as the square root of the examples learnt."""
+    floor: Share = 0.0
+    """No eligible arm is less likely, whatever the scheme: 0.001 bounds every weight of an evaluation by
+    1,000. Where there are too many arms for that, all are alike."""
+
+    def as_logged(self) -> Exploration:
+        """As it stands in events."""
+        return Exploration(
+            self.scheme, self.epsilon, self.control_share, self.temperature, self.gamma, self.floor
+        )
 
 
 _FINITE = ("horizon_s", "longest_horizon_s", "default", "early_window_s", "tombstone_s", "minimum", "maximum")

@@ -56,9 +56,12 @@ DECISION_COLUMNS: tuple[Column, ...] = (
     Column("activated", "bool", True, "false: deferred, and never activated: nobody saw it; null: true"),
     Column("expected", "float64", True, "reward expected of the shown arm; null: nobody asked, or knew"),
     Column("rank", "float64", True, "share of arms shown before that were scored no higher; null likewise"),
+    Column(
+        "segment", "string", True, "of the traffic: whose exploration it had; null: the application's own"
+    ),
 )
 
-ADDED_COLUMNS = ("mode", "activated", "expected", "rank")
+ADDED_COLUMNS = ("mode", "activated", "expected", "rank", "segment")
 """Of decisions: what files of earlier versions do not have. Their rows have null there."""
 
 LESSON_COLUMNS: tuple[Column, ...] = (

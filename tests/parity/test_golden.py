@@ -97,6 +97,10 @@ WITH_MODELS = msgspec.structs.replace(
     rule="closed",
 )
 """What the fifth form added."""
+EXPLORED = msgspec.structs.replace(
+    WITH_MODELS, exploration=Exploration("squarecb", 0.1, 0.01, temperature=0.5, gamma=40.0, floor=0.125)
+)
+"""What the sixth form added."""
 PLAIN = DecisionEvent(
     decision_id="0-18bcfe568000000000000000001",
     session_id="s",
@@ -170,6 +174,12 @@ def test_decision_events_of_the_fourth_form(name, event):
 
 
 @pytest.mark.parametrize(("name", "event"), [("decision-5-full", WITH_MODELS), ("decision-5-plain", PLAIN)])
+def test_decision_events_of_the_fifth_form(name, event):
+    """They know of exploration no more than epsilon and the control share."""
+    assert decode_decision((GOLDEN / f"{name}.bin").read_bytes()) == event
+
+
+@pytest.mark.parametrize(("name", "event"), [("decision-6-full", EXPLORED), ("decision-6-plain", PLAIN)])
 def test_decision_events(name, event):
     """A stored decision decodes to the same event, which encodes to the same bytes."""
     stored = (GOLDEN / f"{name}.bin").read_bytes()
