@@ -25,6 +25,7 @@ from sidecar.contracts.application import (
     ModelConfig,
     RewardConfig,
 )
+from sidecar.contracts.promotion import PromotionConfig
 from sidecar.server.settings import SidecarSettings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -54,6 +55,12 @@ SECTIONS = (
         "A second model that changes rarely; what it expects of an arm is a feature of the arm. The heading"
         " alone switches it on; `sidearm models base` says which model it is; until then nothing is added.",
         BaseConfig,
+        "",
+    ),
+    Section(
+        "promotion",
+        "When a challenger takes the champion's place. Evidence is counted wherever several models score.",
+        PromotionConfig,
         "",
     ),
     Section(

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from sidecar.contracts.errors import BadApplication
 from sidecar.contracts.model_options import refused_option
+from sidecar.contracts.promotion import PromotionConfig
 
 FeatureValue = str | float | bool
 """What a feature may be. Strings and booleans are categories, numbers are magnitudes."""
@@ -227,6 +228,7 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     reward: RewardConfig = RewardConfig()
     exploration: ExplorationConfig = ExplorationConfig()
     model: ModelConfig = ModelConfig()
+    promotion: PromotionConfig = PromotionConfig()
     decision_service: dict[str, Any] = {}
     """Settings of that process: see ``docs/settings.md``. The environment overrides them."""
     sidecar: dict[str, Any] = {}

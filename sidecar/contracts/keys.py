@@ -232,6 +232,14 @@ def learnt(app: str) -> str:
     return _of_app(app, "learnt")
 
 
+def contests(app: str) -> str:
+    """Hash ``shown``, ``state``, ``clock_ms``: what the learner knows of every model, see ``contests.py``.
+
+    ``state`` is the learner's own: its sums, and how far into the streams they go. Absent: one model scores.
+    """
+    return _of_app(app, "w:contests")
+
+
 def workers(app: str) -> str:
     """Hash: joiner or archiver to ``clock_ms|report``.
 

@@ -21,7 +21,7 @@ NAMES = (
         "status",
         "books",
     ),
-    *("keep", "forget", "pin", "serving", "roster"),
+    *("keep", "forget", "pin", "serving", "roster", "contests"),
     *("lease", "working"),
 )
 """Every script; each is ``<name>.lua`` beside this file."""

@@ -1,0 +1,83 @@
+"""Evidence that a mean lies above zero, from sums alone, valid at every moment at which anybody looks.
+
+The test is a bet. For outcomes ``x_i >= -c`` with conditional means ``m_i``, and ``0 <= λ < 1/c``,
+
+    ``product of exp(λ (x_i - m_i) - ψ(λ c) / c² x_i²)``,  ``ψ(s) = -log(1 - s) - s``
+
+is a nonnegative supermartingale that begins at 1, whatever the outcomes depend on, so the chance that it ever
+reaches ``1 / error`` is at most ``error`` (Ville). Mixtures of such bets are such bets: here over a grid of
+``λ``, and over how far weights reach (``gains.py``), so that nothing has to be tuned or known. Inverted, it is
+a confidence sequence for the running average of the means, which may change all the time: policies learn.
+
+Sources: the supermartingale is of X. Fan, I. Grama and Q. Liu, "Exponential inequalities for martingales with
+applications", 2015, Proposition 4.1, with outcomes centred at zero; as a confidence sequence that adapts to
+the variance: S. Howard, A. Ramdas, J. McAuliffe and J. Sekhon, "Time-uniform, nonparametric, nonasymptotic
+confidence sequences", 2021, Theorem 4; for the values of policies on logged decisions: I. Waudby-Smith,
+L. Wu, A. Ramdas, N. Karampatziakis and P. Mineiro, "Anytime-valid off-policy inference for contextual
+bandits", 2022.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct, field
+
+Floats = npt.NDArray[np.float64]
+
+REACHES = np.array([2.0, 16.0, 128.0])
+"""How far weights reach before they are cut; a bet for each, and the bets share the stake."""
+FLOORS = REACHES + 1.0
+"""Minus these no outcome falls below, in units of the rewards' span."""
+_STAKES = 0.9 * 0.5 ** np.arange(12.0)
+_GAIN = _STAKES / FLOORS[:, None]
+_COST = (-np.log1p(-_STAKES) - _STAKES) / FLOORS[:, None] ** 2
+_BETS = _GAIN.size
+_HALVINGS = 50
+
+
+def _zeros() -> list[float]:
+    return [0.0] * len(REACHES)
+
+
+class Sums(Struct):
+    """All that a test needs of its outcomes: mergeable, and the order does not matter."""
+
+    count: int = 0
+    total: list[float] = field(default_factory=_zeros)
+    """Of the outcomes, for each reach."""
+    squares: list[float] = field(default_factory=_zeros)
+
+    def add(self, outcomes: Floats) -> None:
+        """Take note of outcomes, ``(n_reaches, n)``."""
+        self.count += outcomes.shape[1]
+        self.total = [a + b for a, b in zip(self.total, outcomes.sum(1).tolist(), strict=True)]
+        self.squares = [a + b for a, b in zip(self.squares, (outcomes**2).sum(1).tolist(), strict=True)]
+
+
+def log_evidence(sums: Sums, mean: float = 0.0) -> float:
+    """Natural logarithm of the evidence against "the average is ``mean`` or less".
+
+    >>> round(log_evidence(Sums()), 6)
+    0.0
+    """
+    totals, squares = np.array(sums.total) - sums.count * mean, np.array(sums.squares)
+    bets = _GAIN * totals[:, None] - _COST * squares[:, None]
+    return float(np.logaddexp.reduce(bets, axis=None)) - math.log(_BETS)
+
+
+def lower_bound(sums: Sums, error: float) -> float:
+    """The average is above it, at all times together, but for a chance of ``error``; at least -1.
+
+    Bisected: the evidence falls with the mean that it speaks against.
+    """
+    needed = -math.log(error)
+    low, high = -1.0, 1.0
+    if log_evidence(sums, low) < needed:
+        return low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if log_evidence(sums, middle) >= needed else (low, middle)
+    return low
