@@ -24,6 +24,7 @@ from sidecar.contracts.application import (
     ExplorationConfig,
     ModelConfig,
     RewardConfig,
+    RulesConfig,
 )
 from sidecar.contracts.promotion import PromotionConfig
 from sidecar.server.settings import SidecarSettings
@@ -49,6 +50,12 @@ SECTIONS = (
         "reward", "How events become one number, and how long a decision waits for them.", RewardConfig, ""
     ),
     Section("exploration", "How scores become probabilities.", ExplorationConfig, ""),
+    Section(
+        "rules",
+        "What the application decides by itself: plain functions of Python, beside `app.toml`.",
+        RulesConfig,
+        "",
+    ),
     Section("model", "The linear model, in Vowpal Wabbit's terms.", ModelConfig, ""),
     Section(
         "model.base",

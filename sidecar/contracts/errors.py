@@ -10,7 +10,8 @@
     │   ├── BadEvent          stored or received bytes are not the event they claim to be
     │   ├── BadWeights        a weights record is short, altered, not finite, or of another kind
     │   ├── BadManifest       a manifest of the Parquet log cannot be read
-    │   └── BadModel          a version of the weights is not known, or may not be served here
+    │   ├── BadModel          a version of the weights is not known, or may not be served here
+    │   └── BadSegment        a segment of the traffic is not known, or cannot be one
     └── PolicyError
         ├── NothingToScore    no eligible arm
         ├── UnknownCatalogue  scoring named a catalogue that was never sent
@@ -57,6 +58,10 @@ class BadManifest(ContractError):
 
 class BadModel(ContractError):
     """A version of the weights that is not known, or that may not be served here."""
+
+
+class BadSegment(ContractError):
+    """A segment of the traffic that is not known, or that cannot be one."""
 
 
 class PolicyError(SidearmError, ValueError):

@@ -194,13 +194,32 @@ def deployed(app: str) -> str:
     return _of_app(app, "w:deployed")
 
 
+def exploring(app: str) -> str:
+    """Hash ``plan``, ``revision``, ``clock_ms``, ``what``: how it explores, see ``exploring.py``.
+
+    Absent: as its ``app.toml`` says.
+    """
+    return _of_app(app, "explore")
+
+
+def answers(app: str) -> str:
+    """Hash: source of a decision, or ``excluded``, to how many of them the services have answered.
+
+    For people: what a service had not written yet when it died is missing.
+    """
+    return _of_app(app, "answers")
+
+
 def base_model(app: str) -> str:
     """Hash ``name``, ``record``, ``note``: the base model whose score is a feature; absent: there is none."""
     return _of_app(app, "w:base")
 
 
 def model_notices(app: str) -> str:
-    """Stream of pins, their ends, base models and rosters, the last thousand; whoever serves waits on it."""
+    """Stream of pins, their ends, base models, rosters and explorations, the last thousand.
+
+    Whoever serves waits on it.
+    """
     return _of_app(app, "w:notices")
 
 

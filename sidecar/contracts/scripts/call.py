@@ -21,7 +21,7 @@ NAMES = (
         "status",
         "books",
     ),
-    *("keep", "forget", "pin", "serving", "roster", "contests"),
+    *("keep", "forget", "pin", "serving", "roster", "contests", "explore"),
     *("lease", "working"),
 )
 """Every script; each is ``<name>.lua`` beside this file."""
