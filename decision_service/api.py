@@ -117,6 +117,9 @@ class ActivationReceipt(Struct, frozen=True, kw_only=True):
     decision_id: str
     reward_until: str | None
     """End of the horizon; null when it is not known."""
+    spooled: bool | UnsetType = UNSET
+    """True: the store is away; the activation is written down beside the service, and counts when it is back,
+    unless the decision is unknown or over by then."""
 
 
 class RewardRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -153,6 +156,9 @@ class RewardReceipt(Struct, frozen=True, kw_only=True):
     """The decision that it went to; null when nobody was found."""
     reward_id: str
     """Its idempotency key, made here when the client gave none."""
+    spooled: bool | UnsetType = UNSET
+    """True: the store is away; the reward is written down beside the service, and what becomes of it is not
+    known before the store is back."""
 
 
 class RewardReceipts(Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from decision_service.bookkeeping import keep_books
 from decision_service.decide import decide
 from decision_service.decoding import decode
 from decision_service.door import Door, Endpoint, Request
-from decision_service.errors import BadRequest, FieldError, StoreAway
+from decision_service.errors import BadRequest, FieldError, NotReady
 from decision_service.problem import HttpAnswer, http_problem
 from decision_service.service import Service
 
@@ -66,13 +66,12 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
 class _Handlers:
     """From bytes to bytes, one method an endpoint.
 
-    Probes need no key, so those that come together share one look at the store: nobody's curiosity takes the
-    connections that deciding needs.
+    Scrapes need no key, so those that come together share one look at the store: nobody's curiosity takes
+    the connections that deciding needs.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._pings = Batcher(self._ping, max_batch=_PROBES)
         self._scrapes = Batcher(self._scrape, max_batch=_PROBES)
 
     async def recommend(self, request: Request) -> HttpAnswer:
@@ -104,23 +103,19 @@ class _Handlers:
         return HttpAnswer(200, _encode(Health(status="ok")))
 
     async def readyz(self, request: Request) -> HttpAnswer:
-        """Ready when a decision can be logged; without the sidecar the backstop answers."""
-        await self._pings.ask(None)
-        if not self._service.catalogue_published:
-            raise StoreAway("the catalogue is not in the store yet")
+        """Without the sidecar the backstop answers, without the store the spool takes what is decided."""
+        if not self._service.ready:
+            raise NotReady("it is being stopped" if self._service.stopping else "the store was not seen yet")
         return HttpAnswer(200, _encode(Health(status="ok")))
 
     async def metrics(self, request: Request) -> HttpAnswer:
         text = await self._scrapes.ask(None)
         return HttpAnswer(200, text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def _ping(self, probes: Sequence[None]) -> list[None]:
-        await self._service.check_store()
-        return [None for _ in probes]
-
     async def _scrape(self, probes: Sequence[None]) -> list[bytes]:
         service = self._service
         app = service.application
+        service.telemetry.spool(len(service.spool), service.spool.bytes)
         await keep_books(service.telemetry, service.scripts, app.name, app.partitions, service.decider.now_ms)
         return [service.telemetry.render()] * len(probes)
 

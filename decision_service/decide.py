@@ -2,7 +2,7 @@
 
 Prepare, ask the application's rules who is eligible, fetch features, score, make probabilities of the scores,
 draw, log, answer. Whatever fails between the request and the draw, an answer comes: the backstop is a policy
-like any other, with a true probability. What cannot be logged is not answered.
+like any other, with a true probability; what the store does not take in time is written down beside us.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from msgspec import UNSET, Struct
 
 from decision_service.api import AnswerSource, RankedArm, Recommendation, RecommendationRequest
+from decision_service.budget import Budget, budget_of
 from decision_service.catalogues import Catalogues
 from decision_service.errors import BadRequest, FieldError, KeyReused, SidecarFailed
 from decision_service.event_log import EventLog
@@ -73,7 +74,6 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
         BadRequest: the arms or the key cannot be used.
         NothingEligible: every arm is excluded.
         KeyReused: the client's key was used with another body.
-        StoreAway: the decision could not be logged.
     """
     plan = prepare(decider, request)
     first = await decider.features.first_look(request, plan.eligible, plan.deadline_at)
@@ -83,7 +83,7 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
     pmf = pmf_of(scored.values, scored.exploration)
     choice = choose(decider, plan, pmf)
     event = event_of(decider, request, plan, found, scored, choice)
-    decided = await decider.log.append(event, plan.logged)
+    decided = await decider.log.append(event, plan.logged, log_time_left(decider, plan))
     return await answer(decider, event, decided, pmf)
 
 
@@ -93,7 +93,10 @@ class Plan(Struct, frozen=True):
     decision_id: str
     decided_at_ms: int
     deadline_at: float
-    """On the loop's clock, in seconds."""
+    """Of features and scores, on the loop's clock, in seconds."""
+    budget: Budget
+    started_s: float
+    """On the same clock."""
     eligible: Eligible
     horizon_ms: int
     share: float
@@ -116,17 +119,25 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
         )
     now_ms = decider.now_ms()
     partition = partition_of_session(request.session_id, decider.application.partitions)
-    deadline_ms = request.deadline_ms or decider.deadline_ms
+    started_s, budget = decider.loop_time(), budget_of(request.deadline_ms or decider.deadline_ms)
     decision_id, share = new_decision_id(partition, now_ms, decider.entropy()), decider.share(partition)
     return Plan(
         decision_id,
         now_ms,
-        decider.loop_time() + deadline_ms / 1000,
+        started_s + budget.score_s,
+        budget,
+        started_s,
         eligible(request, decider.shelf),
         horizon_ms_of(request.horizon_s, decider.application.reward),
         share,
         share >= 1.0 or is_kept(_coin(request, decision_id), share, decider.secret),
     )
+
+
+def log_time_left(decider: Decider, plan: Plan) -> float:
+    """How long the store is waited for, in seconds."""
+    left_s = plan.started_s + plan.budget.log_s - decider.loop_time()
+    return max(left_s, plan.budget.least_log_s)
 
 
 def _coin(request: RecommendationRequest, decision_id: str) -> str:

@@ -13,6 +13,7 @@ from decision_service.batcher import Batcher
 from decision_service.catalogues import Catalogues
 from decision_service.errors import NotFound
 from decision_service.event_log import patiently
+from decision_service.spool import Spool
 from decision_service.times import utc
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application
@@ -34,8 +35,14 @@ class Decisions:
     """
 
     def __init__(
-        self, scripts: AsyncScripts, application: Application, catalogues: Catalogues, max_batch: int
+        self,
+        scripts: AsyncScripts,
+        application: Application,
+        catalogues: Catalogues,
+        max_batch: int,
+        spool: Spool,
     ) -> None:
+        self._spool = spool
         self._scripts = scripts
         self._application = application
         self._catalogues = catalogues
@@ -55,7 +62,7 @@ class Decisions:
             partition = partition_of_decision(decision_id, self._application.partitions)
         except BadId as error:
             raise NotFound(str(error)) from error
-        stored = await self._batchers[partition].ask(decision_id)
+        stored = _spooled(self._spool, decision_id) or await self._batchers[partition].ask(decision_id)
         if stored is None:
             raise NotFound(
                 f"decision {decision_id} is not in the store: never made, or older than it keeps them "
@@ -107,6 +114,17 @@ def _view(
         reward=join(stored.rewards, application.reward).value,
         mode=stored.mode,
         inclusion_probability=event.inclusion_probability,
+    )
+
+
+def _spooled(spool: Spool, decision_id: str) -> journal.StoredDecision | None:
+    """A decision that the store has not heard of yet: its end is told by the service's clock."""
+    held = spool.decision(decision_id)
+    if held is None or held.event is None:
+        return None
+    deadline_ms, deferred = held.record.at_ms + held.event.horizon_ms, held.event.deferred
+    return journal.StoredDecision(
+        held.record.body, deadline_ms, pending=True, rewards=(), late_rewards=(), deferred=deferred
     )
 
 

@@ -13,7 +13,10 @@
         ├── WrongMethod       the path exists, but not for this method
         ├── KeyReused         the client's key came again with another body
         ├── NothingEligible   every arm was excluded
-        ├── StoreAway         the store does not answer: nothing can be logged
+        ├── StoreAway         the store does not answer, and nothing was or could be written down instead
+        ├── SpoolFailed       what the store should hear of cannot be written down: full, or the disk fails
+        ├── NotReady          send callers elsewhere: it starts, or it is being stopped
+        ├── Overloaded        more requests than can be answered in time: try again, as Retry-After says
         └── SidecarFailed     no scores: never seen by a caller, since the backstop answers then
 """
 
@@ -84,7 +87,19 @@ class NothingEligible(ServiceError):
 
 
 class StoreAway(ServiceError):
-    """The store does not answer, and what cannot be logged is not answered."""
+    """The store does not answer; what only it can tell cannot be told."""
+
+
+class SpoolFailed(ServiceError):
+    """The spool is full, or its disk fails."""
+
+
+class NotReady(ServiceError):
+    """The service starts, or is being stopped."""
+
+
+class Overloaded(ServiceError):
+    """More requests are under way than can be answered in time."""
 
 
 class SidecarFailed(ServiceError):

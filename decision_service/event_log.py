@@ -1,7 +1,8 @@
-"""The event log: a decision is in the store before anybody hears of it.
+"""The event log: a decision is durable before anybody hears of it.
 
 Decisions of one partition that come together share one script call, one round trip and one fsync. The script
-recognises what it has seen, so a call whose reply was lost is sent once more.
+recognises what it has seen, so a call whose reply was lost is sent once more. While the store does not answer
+in time, the decision goes to the spool beside the service, and from there to the store (``draining.py``).
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
 from decision_service.batcher import Batcher
-from decision_service.errors import StoreAway
+from decision_service.breaker import Guard
+from decision_service.errors import SpoolFailed, StoreAway
+from decision_service.spool import Spool
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application
-from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.events import DecisionEvent, encode_decision
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus, entry_of
+from sidecar.contracts.spooled import Spooled
 from sidecar.contracts.store import AsyncScripts, StoreError
 
 T = TypeVar("T")
@@ -35,34 +39,80 @@ class EventLog:
         application: how many partitions, how long decisions are remembered, how many may be pending, and in
             which mode they are joined.
         max_batch: most decisions in one script call.
+        guard: whether the store is to be asked.
+        spool: takes what the store does not.
     """
 
-    def __init__(self, scripts: AsyncScripts, application: Application, max_batch: int) -> None:
+    def __init__(
+        self, scripts: AsyncScripts, application: Application, max_batch: int, guard: Guard, spool: Spool
+    ) -> None:
         self._scripts = scripts
+        self._guard = guard
+        self._spool = spool
         self._partitions = application.partitions
         self._max_pending = application.model.max_pending
         self._tombstone_ms = round(application.reward.tombstone_s * 1000)
         self._mode = application.reward.mode
+        self._app = application.name
         self._batchers = [
             Batcher(partial(self._log, Keys(application.name, p)), max_batch=max_batch)
             for p in range(application.partitions)
         ]
 
-    async def append(self, event: DecisionEvent, logged: bool = True) -> Decided:
+    async def append(self, event: DecisionEvent, logged: bool = True, left_s: float | None = None) -> Decided:
         """Log ``event``; when its key was used before, the decision that stands.
 
         Args:
             event: the decision.
             logged: False: only look whether its key was used before.
+            left_s: how long the store is waited for, in seconds, before the spool takes it; None: as long as
+                its connection does.
+        """
+        if (standing := self._standing(event)) is not None:
+            return standing
+        if self._guard.closed:
+            partition = partition_of_session(event.session_id, self._partitions)
+            try:
+                decided = await self._batchers[partition].ask(entry_of(event, self._mode, logged), left_s)
+            except (StoreAway, TimeoutError):
+                self._guard.bad()
+            else:
+                self._guard.good()
+                return decided
+        return await self._spooled(event) if logged else Decided(DecideStatus.SHED, event.decision_id)
+
+    async def send(self, partition: int, entries: Sequence[DecideEntry]) -> list[Decided]:
+        """Tell the store of spooled decisions of one partition.
 
         Raises:
-            StoreAway: it could not be logged.
+            StoreAway: nothing is certain; they may be sent again.
         """
-        partition = partition_of_session(event.session_id, self._partitions)
-        return await self._batchers[partition].ask(entry_of(event, self._mode, logged))
+        return await self._log(Keys(self._app, partition), entries)
+
+    def _standing(self, event: DecisionEvent) -> Decided | None:
+        """The decision that waits in the spool under the same client's key."""
+        held = self._spool.decision_of_key(event.session_id, event.client_key)
+        if held is None or held.event is None:
+            return None
+        if held.event.digest != event.digest:
+            return Decided(DecideStatus.CONFLICT, held.event.decision_id)
+        deadline_ms = held.record.at_ms + held.event.horizon_ms
+        return Decided(DecideStatus.DUP, held.event.decision_id, deadline_ms, held.record.body)
+
+    async def _spooled(self, event: DecisionEvent) -> Decided:
+        """By the service's clock it ends when it would; in truth later, since the store hears of it later."""
+        now_ms = self._spool.now_ms()
+        try:
+            record = Spooled("decision", now_ms, encode_decision(event), self._mode)
+            await self._spool.add(record, event)
+        except SpoolFailed:
+            return Decided(DecideStatus.FULL, event.decision_id)
+        return Decided(DecideStatus.OK, event.decision_id, now_ms + event.horizon_ms)
 
     async def _log(self, keys: Keys, entries: Sequence[DecideEntry]) -> list[Decided]:
-        return await patiently(partial(self._decide, keys, entries))
+        answers = await patiently(partial(self._decide, keys, entries))
+        self._spool.settle_decisions(one.decision_id for one in answers if one.status in _HEARD)
+        return answers
 
     async def _decide(self, keys: Keys, entries: Sequence[DecideEntry]) -> list[Decided]:
         """A store at its memory limit refuses the whole batch: its decisions are shed, not failed."""
@@ -71,6 +121,9 @@ class EventLog:
             return await journal.decide(self._scripts, keys, entries, **limits)
         except OutOfMemoryError:
             return [Decided(DecideStatus.FULL, entry.decision_id) for entry in entries]
+
+
+_HEARD = frozenset({DecideStatus.OK, DecideStatus.DUP, DecideStatus.FIN})
 
 
 async def patiently(talk: Callable[[], Awaitable[T]]) -> T:

@@ -121,7 +121,9 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404,),
     ),
     "livez": Operation("Is the process alive?", "Touches nothing else.", "operation", 200, api.Health),
-    "readyz": Operation("Can it decide?", "503 while nothing can be logged.", "operation", 200, api.Health),
+    "readyz": Operation(
+        "Can it decide?", "503 while it starts, and while it is being stopped.", "operation", 200, api.Health
+    ),
     "metrics": Operation("Figures for Prometheus", "The books among them.", "operation", 200, None),
 }
 

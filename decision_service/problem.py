@@ -16,7 +16,10 @@ from decision_service.errors import (
     NotAuthenticated,
     NotFound,
     NothingEligible,
+    NotReady,
+    Overloaded,
     ServiceError,
+    SpoolFailed,
     StoreAway,
     TooSlow,
     WrongMethod,
@@ -36,6 +39,9 @@ _STATUS: dict[type[ServiceError], HTTPStatus] = {
     KeyReused: HTTPStatus.CONFLICT,
     NothingEligible: HTTPStatus.UNPROCESSABLE_ENTITY,
     StoreAway: HTTPStatus.SERVICE_UNAVAILABLE,
+    SpoolFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 _TITLES: dict[type[ServiceError], str] = {
@@ -49,6 +55,9 @@ _TITLES: dict[type[ServiceError], str] = {
     KeyReused: "The key was used with another body",
     NothingEligible: "No arm is eligible",
     StoreAway: "The store does not answer",
+    SpoolFailed: "Neither store nor spool can take it",
+    NotReady: "Not ready",
+    Overloaded: "Too many requests under way",
 }
 
 
@@ -107,7 +116,7 @@ def _headers_of(error: ServiceError) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"www-authenticate", b"Bearer"),)
     if isinstance(error, BodyTooLarge | TooSlow):
         return ((b"connection", b"close"),)  # the rest of the body is not wanted
-    if isinstance(error, StoreAway):
+    if isinstance(error, StoreAway | SpoolFailed | Overloaded):
         return ((b"retry-after", str(RETRY_AFTER_S).encode()),)
     if isinstance(error, WrongMethod):
         return ((b"allow", ", ".join(error.allowed).encode()),)

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
+import msgspec
 from msgspec import Struct
 
 from decision_service.api import RewardReceipt, RewardRequest
 from decision_service.api import RewardStatus as PublicStatus
 from decision_service.batcher import Batcher
+from decision_service.breaker import Guard
 from decision_service.errors import BadRequest, FieldError, StoreAway
 from decision_service.event_log import patiently
+from decision_service.spool import Spool
 from decision_service.telemetry import Telemetry
 from decision_service.times import millis
 from sidecar.contracts import journal
@@ -23,6 +26,7 @@ from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.ids import has_our_form, partition_of_decision, partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.reward import Rewarded, RewardEntry, RewardStatus, limits_of
+from sidecar.contracts.spooled import Spooled
 from sidecar.contracts.store import AsyncScripts
 
 _STATUS: Mapping[RewardStatus, PublicStatus] = {
@@ -62,6 +66,8 @@ class Rewarder:
         telemetry: counts what became of each.
         fresh_key: makes an idempotency key for a client that gave none.
         max_batch: most rewards in one script call.
+        guard: whether the store is to be asked.
+        spool: takes what the store does not.
     """
 
     def __init__(
@@ -71,7 +77,11 @@ class Rewarder:
         telemetry: Telemetry,
         fresh_key: Callable[[], str],
         max_batch: int,
+        guard: Guard,
+        spool: Spool,
     ) -> None:
+        self._guard = guard
+        self._spool = spool
         self._scripts = scripts
         self._application = application
         self._limits = limits_of(application.reward, application.model.max_pending)
@@ -99,13 +109,47 @@ class Rewarder:
         Raises:
             BadRequest: naming the first field at fault of each bad one.
             StoreAway: they may or may not have been recorded; sending them again is safe.
+            SpoolFailed: likewise: the store is away, and they cannot be written down here either.
         """
         drafts = _all_or_none(
             partial(self._checked, one, _key_below(header_key, n, len(requests)), place(n))
             for n, one in enumerate(requests)
         )
-        rewarded = await asyncio.gather(*(self._place(draft) for draft in drafts))
-        return [self._receipt(draft, one) for draft, one in zip(drafts, rewarded, strict=True)]
+        taken = (self._take(request, draft) for request, draft in zip(requests, drafts, strict=True))
+        return await asyncio.gather(*taken)
+
+    async def resend(self, request: RewardRequest) -> RewardStatus:
+        """Take a reward that was spooled; its status.
+
+        Raises:
+            BadRequest: it breaks the application's bounds as they are now.
+            StoreAway: it may or may not have been recorded.
+        """
+        rewarded = await self._place(self._checked(request, "", ""))
+        if rewarded.status is RewardStatus.MOVED:
+            raise StoreAway("its session keeps on deciding")
+        self._telemetry.rewarded(_STATUS[rewarded.status])
+        return rewarded.status
+
+    async def _take(self, request: RewardRequest, draft: Draft) -> RewardReceipt:
+        if self._guard.closed:
+            try:
+                rewarded = await self._place(draft)
+            except StoreAway:
+                self._guard.bad()
+            else:
+                self._guard.good()
+                return self._receipt(draft, rewarded)
+        return await self._spooled(request, draft)
+
+    async def _spooled(self, request: RewardRequest, draft: Draft) -> RewardReceipt:
+        """Written down as it came, with its key: whom it is meant for is found out when the store is back."""
+        body = msgspec.json.encode(msgspec.structs.replace(request, reward_id=draft.key))
+        await self._spool.add(Spooled("reward", self._spool.now_ms(), body))
+        self._telemetry.rewarded("spooled")
+        held = self._spool.decision_of_key(draft.session_id, draft.client_key)
+        decision_id = draft.decision_id or (held.event.decision_id if held and held.event else None)
+        return RewardReceipt(status="accepted", decision_id=decision_id, reward_id=draft.key, spooled=True)
 
     def _checked(self, request: RewardRequest, header_key: str, place: str) -> Draft:
         config = self._application.reward

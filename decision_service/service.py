@@ -7,32 +7,40 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from decision_service.activation import Activator
 from decision_service.auth import Keyring, load_keys, write_private
+from decision_service.breaker import Guard
+from decision_service.budget import budget_of
 from decision_service.catalogues import Catalogues
 from decision_service.decide import Decider
 from decision_service.decisions import Decisions
-from decision_service.errors import StoreAway
-from decision_service.event_log import EventLog, patiently
+from decision_service.draining import Drainer
+from decision_service.errors import SpoolFailed, StoreAway
+from decision_service.event_log import EventLog
 from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
 from decision_service.overload import limits_of
 from decision_service.overload_watch import OverloadWatch
 from decision_service.prepolicy import Shelf
+from decision_service.resending import senders
 from decision_service.reward import Rewarder
 from decision_service.scoring import Scorer
 from decision_service.settings import ServiceSettings
 from decision_service.sidecar_client import SidecarClient
+from decision_service.spool import Spool
 from decision_service.telemetry import Telemetry
-from sidecar.contracts.application import Application, load_catalogue
+from sidecar.contracts import journal
+from sidecar.contracts.application import Application, Exploration, load_catalogue
 from sidecar.contracts.errors import BadSettings
+from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncScripts, connect_async
+from sidecar.contracts.wire import ScoreRow
 
 log = logging.getLogger("sidearm.decision_service")
 
@@ -43,6 +51,10 @@ _TALKS = 5
 """Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
 of them ever waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
 _SPARE_CONNECTIONS = 8  # probes, scrapes, catalogues
+_LAST_DRAIN_S = 2.0
+"""Of the drain at the end: what a person waits for after Ctrl-C, far below what an orchestrator allows."""
+_READY_WITHOUT_STORE_S = 5.0
+"""At the start the store is waited for so long; without it the spool takes what is decided."""
 _SECRET_BYTES = 32
 _LEAST_SECRET_BYTES, _MOST_SECRET_BYTES = 16, 64
 
@@ -58,6 +70,7 @@ class Service:
         catalogues: Catalogues,
         keyring: Keyring,
         telemetry: Telemetry,
+        spool: Spool,
     ) -> None:
         self.application = application
         self.settings = settings
@@ -65,20 +78,25 @@ class Service:
         self.catalogues = catalogues
         self.keyring = keyring
         self.telemetry = telemetry
+        self.spool = spool
+        self.store_guard: Guard
+        self.sidecar_guard: Guard
+        self.drainer: Drainer
         self.catalogue_published = False
+        self.stopping = False
+        """No new callers, please: readiness says so, and answers close their connections."""
+        self._opened_s = time.monotonic()
         self.watch: OverloadWatch
         self.decider: Decider
         self.rewarder: Rewarder
         self.activator: Activator
         self.decisions: Decisions
 
-    async def check_store(self) -> None:
-        """One round trip.
-
-        Raises:
-            StoreAway: it does not answer.
-        """
-        await patiently(self.scripts.client.ping)
+    @property
+    def ready(self) -> bool:
+        """Whether callers should be sent here: a store that is away is no reason not to."""
+        waited_s = time.monotonic() - self._opened_s
+        return not self.stopping and (self.catalogue_published or waited_s > _READY_WITHOUT_STORE_S)
 
     async def keep_catalogue_published(self) -> None:
         """Now, as soon as the store is there, and again when somebody emptied it."""
@@ -129,15 +147,36 @@ async def open_service(
             Catalogues(scripts, application.name, catalogue),
             Keyring(load_keys(data.keys)),
             Telemetry(CollectorRegistry()),
+            Spool(
+                data.spool(application.name), settings.spool_bytes, settings.spool_timeout_ms / 1000, _now_ms
+            ),
         )
+        stack.push_async_callback(service.spool.close)
+        _guards(service, shelf, sidecar)
         service.watch = _watch(service)
         service.decider = _decider(service, shelf, features, sidecar, secret)
+        writes = service.store_guard, service.spool
         service.rewarder = Rewarder(
-            scripts, application, service.telemetry, lambda: secrets.token_hex(16), settings.log_batch
+            scripts,
+            application,
+            service.telemetry,
+            lambda: secrets.token_hex(16),
+            settings.log_batch,
+            *writes,
         )
-        service.activator = Activator(scripts, application, service.telemetry, settings.log_batch)
-        service.decisions = Decisions(scripts, application, service.catalogues, settings.log_batch)
-        for work in (service.keep_catalogue_published(), service.watch.keep_watch()):
+        service.activator = Activator(scripts, application, service.telemetry, settings.log_batch, *writes)
+        service.decisions = Decisions(
+            scripts, application, service.catalogues, settings.log_batch, service.spool
+        )
+        service.drainer = _drainer(service)
+        stack.push_async_callback(_drain_at_last, service.drainer)
+        for work in (
+            service.keep_catalogue_published(),
+            service.watch.keep_watch(),
+            service.store_guard.keep_probing(),
+            service.sidecar_guard.keep_probing(),
+            service.drainer.keep_draining(),
+        ):
             stack.push_async_callback(
                 _end, asyncio.create_task(work)
             )  # before the client closes under its feet
@@ -153,6 +192,38 @@ async def _end(task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def _drain_at_last(drainer: Drainer) -> None:
+    """What waits is sent if the store is there; else whoever starts next finds it on the disk."""
+    with suppress(TimeoutError, StoreAway, SpoolFailed):
+        async with asyncio.timeout(_LAST_DRAIN_S):
+            await drainer.drain()
+
+
+def _guards(service: Service, shelf: Shelf, sidecar: SidecarClient) -> None:
+    """One for the store, which must write in a decision's time; one for the sidecar, which must score."""
+    settings, clock, tell = service.settings, asyncio.get_running_loop().time, service.telemetry.breaker
+    keys = Keys(service.application.name, 0)
+    log_s = budget_of(settings.deadline_ms).log_s
+    row = ScoreRow({}, None, ())
+
+    async def writes() -> None:
+        async with asyncio.timeout(log_s):
+            await journal.decide(service.scripts, keys, [], max_pending=0, tombstone_ms=1)
+
+    async def scores() -> None:
+        await sidecar.score([row], (Exploration(),), shelf.catalogue)
+
+    service.store_guard = Guard("store", writes, clock, tell)
+    service.sidecar_guard = Guard("sidecar", scores, clock, tell)
+
+
+def _drainer(service: Service) -> Drainer:
+    application, events = service.application, service.decider.log
+    by_kind = senders(events, service.rewarder, service.activator, application.partitions)
+    keep_s = application.reward.tombstone_s
+    return Drainer(service.spool, by_kind, service.catalogues.publish, keep_s, service.telemetry)
 
 
 def _watch(service: Service) -> OverloadWatch:
@@ -172,6 +243,7 @@ def _decider(
         timeout_s=settings.score_timeout_ms / 1000,
         max_batch=settings.score_batch,
         connections=settings.sidecar_connections,
+        guard=service.sidecar_guard,
         calibrated=settings.calibrated,
     )
     return Decider(
@@ -179,17 +251,21 @@ def _decider(
         shelf=shelf,
         features=features,
         scorer=scorer,
-        log=EventLog(service.scripts, application, settings.log_batch),
+        log=EventLog(service.scripts, application, settings.log_batch, service.store_guard, service.spool),
         catalogues=service.catalogues,
         telemetry=service.telemetry,
         share=service.watch.share,
         exploration=exploration,
         deadline_ms=settings.deadline_ms,
         secret=secret,
-        now_ms=lambda: time.time_ns() // 1_000_000,
+        now_ms=_now_ms,
         loop_time=asyncio.get_running_loop().time,
         entropy=lambda: secrets.randbits(64),
     )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def draw_secret(settings: ServiceSettings, data: DataFolder) -> bytes:

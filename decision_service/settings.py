@@ -21,13 +21,19 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     port: Port = 8000
     """TCP port; 0 lets the system choose one, which is printed."""
     deadline_ms: Milliseconds = 50
-    """Time for features and scores when the request names none, in milliseconds. The log comes on top."""
+    """By when an answer is to be there when the request names no time, in milliseconds. The last 30 % of it,
+    15 ms at most, are for the log; features and scores have the rest."""
     score_timeout_ms: Milliseconds = 40
     """Longest wait for the sidecar, in milliseconds: after it the backstop answers. Above ``deadline_ms`` it
     has no effect."""
     store_timeout_ms: Milliseconds = 500
-    """Longest wait for one reply of the store, in milliseconds. Twice that is the longest that a caller waits
-    for 503 when the store is gone: one call and its one retry."""
+    """Longest wait for one reply of the store, in milliseconds, for what has no deadline: rewards, look-ups.
+    A decision waits as long as its deadline lets it."""
+    spool_bytes: Annotated[int, Meta(ge=0, le=16 * 1024**3)] = 64 * 1024 * 1024
+    """Most bytes, in memory and on disk, that wait for a store that is away; a decision takes about 1 KiB.
+    Full, decisions are answered and not logged, and rewards refused with 503. 0: nothing is spooled."""
+    spool_timeout_ms: Milliseconds = 100
+    """Longest wait for the spool's disk, in milliseconds."""
     sidecar_socket: str = ""
     """Unix socket of the sidecar; empty: where the data folder puts it. The sidecar must agree."""
     sidecar_connections: Annotated[int, Meta(ge=1, le=64)] = 2

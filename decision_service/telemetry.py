@@ -61,6 +61,22 @@ class Telemetry:
         self._version = Gauge(
             "sidearm_model_version", "Weights version of the last scored decision.", registry=registry
         )
+        self._spool_records = Gauge(
+            "sidearm_spool_records", "What waits beside the service for the store.", registry=registry
+        )
+        self._spool_bytes = Gauge("sidearm_spool_bytes", "Its size.", registry=registry)
+        self._drained = Counter(
+            "sidearm_spool_drained",
+            "Spooled records by what became of them; superseded, refused, too_old: not in the log.",
+            ["kind", "status"],
+            registry=registry,
+        )
+        self._breaker = Gauge(
+            "sidearm_breaker_open",
+            "1 while a dependency is left alone because it fails.",
+            ["dependency"],
+            registry=registry,
+        )
         self._imbalance = Gauge(
             "sidearm_books_imbalance",
             "Decisions or rewards missing (positive) or doubled (negative); must be 0.",
@@ -122,6 +138,19 @@ class Telemetry:
             self._last_reason = type(error)
             log.warning("the backstop answers: %s: %s", type(error).__name__, error)
         self._backstop.labels(type(error).__name__).inc()
+
+    def spool(self, records: int, size_bytes: int) -> None:
+        """What waits for the store."""
+        self._spool_records.set(records)
+        self._spool_bytes.set(size_bytes)
+
+    def drained(self, kind: str, status: str) -> None:
+        """A spooled record was sent, or never will be."""
+        self._drained.labels(kind, status).inc()
+
+    def breaker(self, dependency: str, is_open: float) -> None:
+        """A breaker opened (1) or closed (0)."""
+        self._breaker.labels(dependency).set(is_open)
 
     def rewarded(self, status: str) -> None:
         """A reward was taken."""

@@ -40,6 +40,10 @@ class DataFolder:
         """Root of an application's Parquet datasets."""
         return self.root / "log" / app
 
+    def spool(self, app: str) -> Path:
+        """What services wrote down while the store was away: a folder for each process."""
+        return self.root / "spool" / app
+
     def checkpoints(self, app: str) -> Path:
         """The trainer's own state."""
         return self.root / "checkpoints" / app

@@ -55,23 +55,34 @@ def test_a_sidecar_that_hangs_costs_the_deadline_and_no_more():
         until(lambda: shop.recommend().json()["source"] == "model")
 
 
-def test_what_cannot_be_logged_is_not_answered():
-    """Store killed: 503 with Retry-After; back again: everything that was acknowledged is there."""
+def test_without_the_store_answers_go_on_and_it_hears_of_them_later():
+    """Killed: the model answers from memory, what happens is spooled; back: all of it is there, once."""
     with platform() as shop:
         before = shop.recommend(session_id="before").json()["decision_id"]
         shop.store_server.kill()
 
-        for response in (shop.recommend(), shop.reward(session_id="s", event="view")):
-            assert response.status_code == 503
-            assert response.headers["retry-after"] == "1"
-            assert response.json()["type"] == "urn:sidearm:problem:StoreAway"
-        assert shop.client.get("/readyz").status_code == 503
-        assert "sidearm_store_up 0.0" in shop.client.get("/metrics").text
-        assert shop.alive()
+        asked = {"session_id": "s", "decision_id": "k"}
+        answer = shop.recommend(**asked).json()
+        assert (answer["source"], answer["logged"]) == ("model", True)
+        assert shop.recommend(**asked).json() == {**answer, "source": "repeat"}
+        assert shop.recommend(**asked, limit=2).status_code == 409
+        assert shop.decision(answer["decision_id"])["state"] == "pending"
+        receipts = [shop.reward(session_id="s", event="purchase", reward_id="r").json() for _ in range(2)]
+        assert [(one["status"], one["spooled"]) for one in receipts] == [("accepted", True)] * 2
+        late = shop.reward(decision_id=before, event="view").json()
+        assert (late["status"], late["spooled"]) == ("accepted", True)
+        assert shop.client.get("/readyz").status_code == 200
+        metrics = shop.client.get("/metrics").text
+        assert "sidearm_store_up 0.0" in metrics
+        assert "sidearm_spool_records 4.0" in metrics
         with start_store(shop.data):
-            until(lambda: shop.client.get("/readyz").status_code == 200)
-            assert shop.recommend().status_code == 201
-            assert shop.decision(before)["session_id"] == "before"
+            until(lambda: "sidearm_spool_records 0.0" in shop.client.get("/metrics").text)
+            found = shop.decision(answer["decision_id"])
+            assert (found["arm"], found["probability"]) == (answer["arm"], answer["probability"])
+            assert [reward["reward_id"] for reward in found["rewards"]] == ["r"]
+            assert [reward["event"] for reward in shop.decision(before)["rewards"]] == ["view"]
+            assert shop.recommend(**asked).json()["decision_id"] == answer["decision_id"]
+            assert list(shop.data.spool("bench").glob("*/*.spool")) == []
 
 
 def test_a_service_that_was_killed_comes_back_with_the_same_draw_and_decisions():

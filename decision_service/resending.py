@@ -1,0 +1,113 @@
+"""How each kind of spooled record is told to the store, and what its answer means for the record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+import redis
+
+from decision_service.activation import Activator
+from decision_service.api import ActivationRequest, RewardRequest
+from decision_service.draining import Send, Sent
+from decision_service.errors import BadRequest, StoreAway
+from decision_service.event_log import EventLog
+from decision_service.reward import Rewarder
+from decision_service.spool import Held
+from sidecar.contracts.ids import partition_of_session
+from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus, entry_of
+from sidecar.contracts.spooled import SpooledKind
+
+_AGAIN = Sent("")
+_REFUSED = Sent("refused", refused=True)
+_rewards = msgspec.json.Decoder(RewardRequest)
+_activations = msgspec.json.Decoder(ActivationRequest)
+
+
+def senders(
+    events: EventLog, rewarder: Rewarder, activator: Activator, partitions: int
+) -> Mapping[SpooledKind, Send]:
+    """One for each kind."""
+    return {
+        "decision": _Decisions(events, partitions).send,
+        "reward": _one_by_one(lambda held: _reward(rewarder, held)),
+        "activation": _one_by_one(lambda held: _activation(activator, held)),
+    }
+
+
+class _Decisions:
+    """Decisions go in batches, one a partition."""
+
+    def __init__(self, events: EventLog, partitions: int) -> None:
+        self._events, self._partitions = events, partitions
+
+    async def send(self, batch: Sequence[Held]) -> Sequence[Sent]:
+        places: dict[int, list[int]] = defaultdict(list)
+        outcomes = [_REFUSED] * len(batch)
+        for place, held in enumerate(batch):
+            if held.event is not None:
+                places[partition_of_session(held.event.session_id, self._partitions)].append(place)
+        for partition, some in places.items():
+            entries = [
+                entry_of(event, held.record.mode)
+                for held in (batch[p] for p in some)
+                if (event := held.event)
+            ]
+            for place, entry, outcome in zip(some, entries, await self._of(partition, entries), strict=True):
+                outcomes[place] = outcome if isinstance(outcome, Sent) else _sent(entry, outcome)
+        return outcomes
+
+    async def _of(self, partition: int, entries: Sequence[DecideEntry]) -> Sequence[Decided | Sent]:
+        """A batch that the script refuses is sent in halves, until the one that it refuses stands alone."""
+        try:
+            return await self._events.send(partition, entries)
+        except StoreAway as error:
+            if not _is_refusal(error):
+                raise
+        if len(entries) == 1:
+            return [_REFUSED]
+        middle = len(entries) // 2
+        return [*await self._of(partition, entries[:middle]), *await self._of(partition, entries[middle:])]
+
+
+def _is_refusal(error: StoreAway) -> bool:
+    """The script looked at the batch and will say the same again."""
+    cause = error.__cause__
+    return isinstance(cause, redis.ResponseError) and "BADBATCH" in str(cause)
+
+
+def _sent(entry: DecideEntry, decided: Decided) -> Sent:
+    """A key that the client had used before the store went away leads to the decision that stands."""
+    if decided.status in (DecideStatus.FULL, DecideStatus.SHED):
+        return _AGAIN
+    if decided.decision_id != entry.decision_id or decided.status is DecideStatus.CONFLICT:
+        return Sent("superseded")
+    return Sent(decided.status.value.lower())
+
+
+def _one_by_one(send: Callable[[Held], Awaitable[Sent]]) -> Send:
+    """Those that are under way together share calls below."""
+
+    async def all_of(batch: Sequence[Held]) -> Sequence[Sent]:
+        return await asyncio.gather(*(send(held) for held in batch))
+
+    return all_of
+
+
+async def _reward(rewarder: Rewarder, held: Held) -> Sent:
+    try:
+        status = await rewarder.resend(_rewards.decode(held.record.body))
+    except (BadRequest, msgspec.MsgspecError):
+        return _REFUSED
+    return Sent(status.value.lower())
+
+
+async def _activation(activator: Activator, held: Held) -> Sent:
+    try:
+        request = _activations.decode(held.record.body)
+        receipt = await activator.resend(held.record.decision_id, request)
+    except (BadRequest, msgspec.MsgspecError):
+        return _REFUSED
+    return Sent(receipt.status)
