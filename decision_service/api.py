@@ -15,6 +15,7 @@ from sidecar.contracts.application import Features, RewardMode
 MAX_FEATURES = 256
 MAX_ARMS = 5_000
 MAX_REWARDS = 1_000
+MAX_SLOTS = 50
 MAX_HORIZON_S = 31_622_400.0
 """A year; applications allow less."""
 MAX_MAGNITUDE = 1e9
@@ -51,8 +52,9 @@ class RecommendationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Candidates, none twice; left out, the whole catalogue is."""
     exclude: Annotated[list[Id], Meta(max_length=MAX_ARMS)] = []
     """Arms that must not be chosen."""
-    limit: Annotated[int, Meta(ge=1, le=MAX_ARMS)] | Literal["all"] = 1
-    """How many arms the answer's ranking shows."""
+    limit: Annotated[int, Meta(ge=1, le=MAX_SLOTS)] | Literal["all"] = 1
+    """How many arms are to be shown at once: the slots of the decision. ``all``: one is, and the answer ranks
+    every eligible arm."""
     deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     """By when features and scores must be there; after it the backstop answers."""
     horizon_s: Annotated[float, Meta(ge=0.001, le=MAX_HORIZON_S)] | None = None
@@ -67,6 +69,7 @@ class RankedArm(Struct, frozen=True):
 
     arm: str
     probability: float
+    """With which it was chosen for its slot, given the arms of the slots before it."""
     score: float
 
 
@@ -80,11 +83,12 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     """Name this in the reward."""
     session_id: str
     arm: str
-    """The arm to show."""
+    """The arm to show; of several, the first."""
     probability: float
     """Probability with which the whole procedure chose it."""
     ranking: list[RankedArm]
-    """By score, the best first, cut to ``limit``."""
+    """The arms to show, slot by slot, each once. With ``limit`` ``all``: every eligible arm, the best score
+    first."""
     source: AnswerSource
     policy: str
     model_version: int
@@ -133,6 +137,8 @@ class RewardRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """A row of the application's table of events; its value is the reward unless ``reward`` is given."""
     reward: float | None = None
     arm: Id | None = None
+    """The arm that earned it. Of a decision of several slots only that slot is rewarded; without it, or if it
+    was in none of them, the first is."""
     reward_id: Key | None = None
     """Idempotency key, such as the order's number; the ``Idempotency-Key`` header stands in for it."""
     occurred_at: Annotated[str, Meta(max_length=64)] | None = None
@@ -191,6 +197,16 @@ class ArmView(Struct, frozen=True, kw_only=True):
     """How its features were had, where that is not what the decision's ``outcomes`` say."""
 
 
+class SlotView(Struct, frozen=True, kw_only=True):
+    """One more arm that the decision showed."""
+
+    arm: str
+    probability: float
+    """Given the arms of the slots before it."""
+    reward: float
+    """Of its own, aggregated so far; final when the decision is."""
+
+
 class DecisionView(Struct, frozen=True, kw_only=True):
     """What was decided, why, and what came of it."""
 
@@ -227,7 +243,9 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     late_rewards: list[RewardView]
     """After it: kept, but part of nothing."""
     reward: float
-    """Aggregated so far; final when ``state`` is."""
+    """Of ``arm``, aggregated so far; final when ``state`` is."""
+    slots: list[SlotView]
+    """Further arms that were shown, in their order."""
     mode: RewardMode
     """When it is learnt from; as it was when the decision was made."""
     inclusion_probability: float

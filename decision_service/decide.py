@@ -38,6 +38,7 @@ from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.exploration import pmf_of
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw, is_kept, seed_of
+from sidecar.policy.slots import with_slots
 
 BACKSTOP = Exploration("uniform", epsilon=0.0, control_share=0.0)
 """What answers when the model does not: every eligible arm alike. It needs nothing, so it cannot fail."""
@@ -83,6 +84,7 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
     pmf = pmf_of(scored.values, scored.exploration)
     choice = choose(decider, plan, pmf)
     event = event_of(decider, request, plan, found, scored, choice)
+    event = with_slots(event, plan.eligible.ids, slots_asked(request))
     decided = await decider.log.append(event, plan.logged, log_time_left(decider, plan))
     return await answer(decider, event, decided, pmf)
 
@@ -270,6 +272,11 @@ def event_of(
     )
 
 
+def slots_asked(request: RecommendationRequest) -> int:
+    """How many arms are to be shown. Who wants to see the ranking of all of them shows one."""
+    return 1 if request.limit == "all" else request.limit
+
+
 def base_outcome(scored: Scored) -> dict[str, str]:
     """Which base model's scores are among the arms' features."""
     return {} if scored.base is None else {scored.base.feature: scored.base.outcome}
@@ -365,7 +372,13 @@ def told(
 
 
 def ranking(event: DecisionEvent, ids: tuple[str, ...], pmf: npt.NDArray[np.float64]) -> list[RankedArm]:
-    """The best ``event.limit`` arms by score; equal scores stand in the order of the arms."""
+    """The arms to be shown, slot by slot; where all were asked for, all by score, equal ones in order."""
     scores = np.frombuffer(event.scores, dtype="<f4")
-    best = (int(scores.argmax()),) if event.limit == 1 else np.argsort(-scores, kind="stable")[: event.limit]
+    if event.limit == 1 or event.slots:
+        first = RankedArm(event.arm, event.propensity, float(scores[event.arm_index]))
+        return [
+            first,
+            *(RankedArm(one.arm, one.propensity, float(scores[one.arm_index])) for one in event.slots),
+        ]
+    best = np.argsort(-scores, kind="stable")[: event.limit]
     return [RankedArm(ids[place], float(pmf[place]), float(scores[place])) for place in best]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from decision_service.api import ArmView, DecisionView, RewardView
+from decision_service.api import ArmView, DecisionView, RewardView, SlotView
 from decision_service.batcher import Batcher
 from decision_service.catalogues import Catalogues
 from decision_service.errors import NotFound
@@ -23,6 +23,7 @@ from sidecar.contracts.events import DecisionEvent, RewardRecord, decode_decisio
 from sidecar.contracts.ids import partition_of_decision
 from sidecar.contracts.joining import join
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.slots import rewards_of_slot
 from sidecar.contracts.store import AsyncScripts
 from sidecar.policy.propensity import pmf_of_event
 
@@ -111,7 +112,8 @@ def _view(
         seed=event.seed,
         rewards=[_reward(record) for record in stored.rewards],
         late_rewards=[_reward(record) for record in stored.late_rewards],
-        reward=join(stored.rewards, application.reward).value,
+        reward=_earned(application, event, stored, 0),
+        slots=_slots(application, event, stored),
         mode=stored.mode,
         inclusion_probability=event.inclusion_probability,
     )
@@ -126,6 +128,22 @@ def _spooled(spool: Spool, decision_id: str) -> journal.StoredDecision | None:
     return journal.StoredDecision(
         held.record.body, deadline_ms, pending=True, rewards=(), late_rewards=(), deferred=deferred
     )
+
+
+def _slots(application: Application, event: DecisionEvent, stored: journal.StoredDecision) -> list[SlotView]:
+    return [
+        SlotView(
+            arm=slot.arm, probability=slot.propensity, reward=_earned(application, event, stored, number)
+        )
+        for number, slot in enumerate(event.slots, 1)
+    ]
+
+
+def _earned(
+    application: Application, event: DecisionEvent, stored: journal.StoredDecision, slot: int
+) -> float:
+    arms = (event.arm, *(one.arm for one in event.slots))
+    return join(rewards_of_slot(stored.rewards, arms, slot), application.reward).value
 
 
 def _state(stored: journal.StoredDecision) -> Literal["deferred", "pending", "final", "never_activated"]:

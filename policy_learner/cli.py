@@ -117,6 +117,9 @@ def _print_decision(console: Console, logged: Logged) -> None:
     for name in ("seed", "digest", "client_key", "outcomes", "excluded", "exploration"):
         table.add_row(name, str(getattr(logged.event, name)))
     table.add_row("file", str(logged.file))
+    for slot in logged.slots:
+        told = f"{slot['arm']} probability {slot['propensity']:.6g} reward {slot['reward']}"
+        table.add_row(f"slot {slot['slot']}", told)
     for lesson in logged.lessons:
         told = f"{lesson['kind']} {lesson['reward_key']} {lesson['reward']} {lesson['at']}"
         table.add_row("learnt", told if lesson["learn"] else f"{told} refused")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from policy_learner.archive.dead_letters import refused_entries
 from policy_learner.archive.trimming import trim_behind
 from policy_learner.blocks import batch_of, block_is_due, is_behind, read_blocks
 from policy_learner.failpoints import reached
@@ -91,7 +92,7 @@ def learn(learner: Learner) -> None:
             progress.batches.append(batch_of(learner, chunk))
             progress.since += trained.effects
         progress.positions[chunk.partition] = chunk.last
-        refused = [(chunk.lessons[place].entry, reason) for place, reason in trained.refused]
+        refused = refused_entries(chunk.lessons, trained.refused)
         in_order = sorted([*refused, *chunk.undecoded], key=lambda one: order(one[0][0]))
         progress.refused += [(chunk.partition, entry, reason) for entry, reason in in_order]
     reached("learnt")

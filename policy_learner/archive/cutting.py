@@ -120,7 +120,10 @@ def _lane(found: Sequence[tuple[Numbers, Numbers, Numbers]], partition: int, aft
     wanted &= (ms < high_ms) | ((ms == high_ms) & (sequence <= high))
     ms, sequence = ms[wanted], sequence[wanted]
     places = np.lexsort((sequence, ms))
-    return Lane(ms[places], sequence[places])
+    ms, sequence = ms[places], sequence[places]
+    anew = np.ones(len(ms), bool)  # slots of one decision have one position, and stay in one stretch
+    anew[1:] = (np.diff(ms) != 0) | (np.diff(sequence) != 0)
+    return Lane(ms[anew], sequence[anew])
 
 
 def _position(lane: Lane, place: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import redis
@@ -27,12 +27,47 @@ _BEGINNINGS = (ASSUMED.encode(), EARLIEST.encode())
 """Kinds by which a decision is learnt before its row is written."""
 
 
+_SLOTS = b"slots"
+"""Of an entry, some of whose slots were refused: their numbers. Without it, all of it was."""
+_Slots = frozenset[int] | None
+
+
+def refused_entries(lessons: Sequence[Lesson], refused: Iterable[tuple[int, str]]) -> list[tuple[Entry, str]]:
+    """The entries of lessons that were refused, each once, with the reason of its first refused slot.
+
+    Args:
+        lessons: of a stretch.
+        refused: place among them, and why.
+    """
+    found: dict[str, tuple[Entry, str]] = {}
+    slots: dict[str, list[int]] = {}
+    for place, reason in refused:
+        entry, joined, _ = lessons[place]
+        found.setdefault(entry[0], (entry, reason))
+        slots.setdefault(entry[0], []).append(joined.slot)
+    several = {one.entry[0] for one in lessons if one.joined.slot or one.joined.decision.slots}
+    return [
+        (_of_slots(entry, slots[position]) if position in several else entry, reason)
+        for position, (entry, reason) in found.items()
+    ]
+
+
+def _of_slots(entry: Entry, slots: Sequence[int]) -> Entry:
+    position, fields = entry
+    return position, {**fields, _SLOTS: ",".join(map(str, slots)).encode()}
+
+
+def _slots_of(fields: Mapping[bytes, bytes]) -> _Slots:
+    numbers = [n for n in fields.get(_SLOTS, b"").split(b",") if n.isdigit()]
+    return frozenset(map(int, numbers)) or None
+
+
 class _Letters:
     """What is known of the entries that were refused."""
 
     def __init__(self) -> None:
-        self._positions: set[tuple[int, str]] = set()
-        self._decisions: set[bytes] = set()
+        self._positions: dict[tuple[int, str], _Slots] = {}
+        self._decisions: dict[bytes, _Slots] = {}
 
     def holds(self, partition: int, position: str) -> bool:
         """Whether an entry of the example stream was refused."""
@@ -41,8 +76,12 @@ class _Letters:
     def refuses(self, joined: JoinedDecision) -> bool:
         """Whether an entry was refused; of a decision's row, whether that was from which it was learnt."""
         if self.holds(joined.partition, joined.position):
-            return True
-        return joined.kind in CLOSING and joined.decision.decision_id.encode() in self._decisions
+            slots = self._positions.get((joined.partition, joined.position))
+            return slots is None or joined.slot in slots
+        if joined.kind not in CLOSING or not self._decisions:
+            return False
+        slots = self._decisions.get(joined.decision.decision_id.encode(), frozenset())
+        return slots is None or joined.slot in slots
 
     def still_taught(self, lessons: Sequence[Lesson]) -> list[Teaching]:
         """What entries teach, but for those that were refused: what killed VW once is not tried again."""
@@ -55,9 +94,9 @@ class _Letters:
 
     def _know(self, partition: int, entry: Entry) -> None:
         position, fields = entry
-        self._positions.add((partition, position))
+        self._positions[partition, position] = _slots_of(fields)
         if fields.get(b"k") in _BEGINNINGS:
-            self._decisions.add(fields.get(b"i", b""))
+            self._decisions[fields.get(b"i", b"")] = _slots_of(fields)
 
 
 class DeadLetters(_Letters):

@@ -35,7 +35,7 @@ from policy_learner.join.catalogues import Catalogues
 from policy_learner.join.just_read import JustRead
 from policy_learner.join.learnt import Learnt
 from policy_learner.join.positions import order
-from policy_learner.join.source import lesson_of
+from policy_learner.join.source import lessons_in
 from policy_learner.join.streams import Entry, Wanted, read_all_after
 from policy_learner.learning.teaching import is_lesson
 from policy_learner.settings import LearnerSettings
@@ -186,7 +186,7 @@ def decode_version(entry: Entry) -> VersionEntry:
 
 def decode_versions(entries: Sequence[Entry]) -> list[VersionEntry]:
     """Those entries of the version log that are versions; the others are named and passed over."""
-    return _decoded(entries, decode_version)
+    return _decoded(entries, lambda entry: [decode_version(entry)])
 
 
 def _up_to(entries: list[Entry], newest: int) -> list[Entry]:
@@ -220,7 +220,7 @@ def _decisions(
 
 def _lessons(partition: int, application: Application, refused: Refused) -> ToTable:
     def to_table(entries: Sequence[Entry]) -> pa.Table:
-        lessons = _decoded(entries, lambda entry: lesson_of(partition, entry, application.reward))
+        lessons = _decoded(entries, lambda entry: lessons_in(partition, entry, application.reward))
         return _table_of(lessons, lambda rows: lesson_table(rows, refused), LESSONS)
 
     return to_table
@@ -228,7 +228,7 @@ def _lessons(partition: int, application: Application, refused: Refused) -> ToTa
 
 def _late(partition: int) -> Callable[[Sequence[Entry]], pa.Table]:
     def to_table(entries: Sequence[Entry]) -> pa.Table:
-        return _table_of(_decoded(entries, lambda entry: decode_late(partition, *entry)), late_table, LATE)
+        return _table_of(_decoded(entries, lambda entry: [decode_late(partition, *entry)]), late_table, LATE)
 
     return to_table
 
@@ -237,12 +237,12 @@ def _versions(entries: Sequence[Entry]) -> pa.Table:
     return version_table(decode_versions(entries))
 
 
-def _decoded(entries: Sequence[Entry], decode: Callable[[Entry], _Row]) -> list[_Row]:
+def _decoded(entries: Sequence[Entry], decode: Callable[[Entry], Sequence[_Row]]) -> list[_Row]:
     """What can be decoded; what cannot is no row (an example lies with the dead letters, see ``source``)."""
-    rows = []
+    rows: list[_Row] = []
     for entry in entries:
         try:
-            rows.append(decode(entry))
+            rows.extend(decode(entry))
         except BadEvent as error:
             log.error("no row for entry %s: %s", entry[0], error)
     return rows

@@ -73,10 +73,10 @@ def decision_table(
     reward: RewardConfig,
     refused: Callable[[JoinedDecision], bool],
 ) -> pa.Table:
-    """One row per decision.
+    """One row per decision and slot.
 
     Args:
-        joined: finalised decisions of one partition.
+        joined: finalised decisions of one partition, slot by slot.
         arm_ids: the arms of a catalogue version, in its order.
         reward: how rewards become one number.
         refused: whether the trainer refused the example, so that it was not trained on after all.
@@ -194,7 +194,7 @@ def _decision_row(
     arms = event.arms or arm_ids(event.catalogue)
     return (
         event.decision_id,
-        0,
+        one.slot,
         event.session_id,
         event.unit_id,
         unit_bucket(event.unit_id),
@@ -246,6 +246,7 @@ def _lesson_row(lesson: Lesson, refused: bool) -> tuple[object, ...]:
         one.key,
         fields.get(b"r", b""),
         one.payload,
+        one.slot,
     )
 
 

@@ -28,6 +28,8 @@ class Logged(NamedTuple):
     """Rewards that named it and joined nothing."""
     lessons: list[dict[str, object]]
     """What was learnt of it before its horizon."""
+    slots: list[dict[str, object]]
+    """The rows of its further slots."""
 
 
 def find(log: Path, application: Application, decision_id: str) -> Logged | None:
@@ -41,11 +43,11 @@ def find(log: Path, application: Application, decision_id: str) -> Logged | None
     for path in _files_after(view(folder), lane, decided_ms(decision_id)):
         found = _rows(path, decision_id)
         if found:
-            row = found[0]
+            row, *slots = sorted(found, key=lambda one: str(one["slot"]).zfill(3))
             event = row.pop("event")
             assert isinstance(event, bytes)
             late, lessons = (_beside(log, name, application, decision_id) for name in ("late", "lessons"))
-            return Logged(row, decode_decision(event), path, late, lessons)
+            return Logged(row, decode_decision(event), path, late, lessons, slots)
     return None
 
 

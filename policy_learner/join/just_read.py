@@ -13,14 +13,15 @@ from policy_learner.join.source import Chunk
 from policy_learner.join.streams import Entry, Wanted
 from sidecar.contracts.events import JoinedDecision
 from sidecar.contracts.scripts.finalise import decode_example
+from sidecar.contracts.slots import slots_of
 
 
 class _Stretch(NamedTuple):
     after: str
     last: str
     entries: list[Entry]
-    joined: dict[str, JoinedDecision]
-    """By position."""
+    joined: dict[str, tuple[JoinedDecision, ...]]
+    """By position, slot by slot."""
 
 
 class JustRead:
@@ -34,9 +35,12 @@ class JustRead:
         for chunk in chunks:
             if chunk.undecoded:  # rare, and their place among the others is not known here
                 continue
-            entries = [lesson.entry for lesson in chunk.lessons]
-            joined = {lesson.joined.position: lesson.joined for lesson in chunk.lessons}
-            stretch = _Stretch(positions[chunk.partition], chunk.last, entries, joined)
+            entries: dict[str, Entry] = {}
+            joined: dict[str, tuple[JoinedDecision, ...]] = {}
+            for entry, one, _ in chunk.lessons:
+                entries[entry[0]] = entry
+                joined[entry[0]] = (*joined.get(entry[0], ()), one)
+            stretch = _Stretch(positions[chunk.partition], chunk.last, list(entries.values()), joined)
             self._latest[chunk.partition].append(stretch)
 
     def entries(self, partition: int, wanted: Wanted) -> list[Entry] | None:
@@ -46,8 +50,8 @@ class JustRead:
                 return held.entries
         return None
 
-    def joined(self, partition: int, entry: Entry) -> JoinedDecision:
-        """An entry, decoded.
+    def joined(self, partition: int, entry: Entry) -> tuple[JoinedDecision, ...]:
+        """An entry, decoded, slot by slot.
 
         Raises:
             BadEvent: it is none.
@@ -55,4 +59,4 @@ class JustRead:
         for held in self._latest[partition]:
             if entry[0] in held.joined:
                 return held.joined[entry[0]]
-        return decode_example(partition, *entry)
+        return slots_of(decode_example(partition, *entry))

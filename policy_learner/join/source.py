@@ -19,13 +19,14 @@ from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.finalise import decode_example, finalise_call
 from sidecar.contracts.scripts.orphan import orphan_call
 from sidecar.contracts.scripts.strangers import sorted_out, strangers_call
+from sidecar.contracts.slots import slots_of
 from sidecar.contracts.store import Scripts
 
 log = logging.getLogger("sidearm.learner")
 
 
 class Lesson(NamedTuple):
-    """One entry and what it teaches."""
+    """One entry, or one slot of it, and what it teaches."""
 
     entry: Entry
     joined: JoinedDecision
@@ -109,34 +110,36 @@ def read_chunks(
 
 def lessons_of(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> list[Lesson]:
     """Entries that were read before, without a word on those that cannot be decoded."""
-    read = (_lesson(keys, entry, reward) for entry in entries)
-    return [lesson for lesson in read if isinstance(lesson, Lesson)]
+    read = (_lessons(keys, entry, reward) for entry in entries)
+    return [lesson for lessons in read if isinstance(lessons, list) for lesson in lessons]
 
 
-def lesson_of(partition: int, entry: Entry, reward: RewardConfig) -> Lesson:
-    """An entry of the example stream.
+def lessons_in(partition: int, entry: Entry, reward: RewardConfig) -> list[Lesson]:
+    """What an entry of the example stream teaches, slot by slot.
 
     Raises:
         BadEvent, BadId: it is none.
     """
     joined = decode_example(partition, *entry)
-    return Lesson(entry, joined, teaching_of(joined, reward))
+    if not joined.decision.slots:
+        return [Lesson(entry, joined, teaching_of(joined, reward))]
+    return [Lesson(entry, part, teaching_of(part, reward)) for part in slots_of(joined)]
 
 
 def _chunk(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> Chunk:
     chunk = Chunk(keys.partition, entries[0][0], entries[-1][0], [], [])
     for entry in entries:
-        lesson = _lesson(keys, entry, reward)
-        if isinstance(lesson, Lesson):
-            chunk.lessons.append(lesson)
+        lessons = _lessons(keys, entry, reward)
+        if isinstance(lessons, list):
+            chunk.lessons.extend(lessons)
         else:
-            chunk.undecoded.append((entry, str(lesson)))
+            chunk.undecoded.append((entry, str(lessons)))
     return chunk
 
 
-def _lesson(keys: Keys, entry: Entry, reward: RewardConfig) -> Lesson | BadEvent:
+def _lessons(keys: Keys, entry: Entry, reward: RewardConfig) -> list[Lesson] | BadEvent:
     try:
-        return lesson_of(keys.partition, entry, reward)
+        return lessons_in(keys.partition, entry, reward)
     except (BadEvent, BadId) as error:
         return BadEvent(str(error))
 

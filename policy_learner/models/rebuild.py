@@ -13,7 +13,7 @@ import redis
 
 from policy_learner.archive import archive_reader
 from policy_learner.archive.archive_reader import LogReader
-from policy_learner.archive.dead_letters import DeadLetters
+from policy_learner.archive.dead_letters import DeadLetters, refused_entries
 from policy_learner.archive.parquet_sink import decode_versions
 from policy_learner.archive.rows import VersionEntry
 from policy_learner.errors import BadCheckpoint, CannotRebuild
@@ -213,8 +213,8 @@ def taught_by(past: Past, reader: LogReader, batch: Batch) -> tuple[list[Teachin
 def _train_batch(past: Past, training: Training, reader: LogReader, batch: Batch) -> None:
     taught, lessons = taught_by(past, reader, batch)
     trained = training.train(batch, taught)
-    for place, reason in trained.refused if lessons else ():
-        past.dead_letters.bury(Keys(past.name, batch.partition), lessons[place].entry, reason)
+    for entry, reason in refused_entries(lessons, trained.refused) if lessons else ():
+        past.dead_letters.bury(Keys(past.name, batch.partition), entry, reason)
 
 
 def _taken_over(past: Past, name: str) -> tuple[Training, tuple[str, ...]]:

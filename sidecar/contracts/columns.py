@@ -24,7 +24,7 @@ class Column(NamedTuple):
 
 DECISION_COLUMNS: tuple[Column, ...] = (
     Column("decision_id", "string", False, "unique per row and slot"),
-    Column("slot", "int8", False, "place in the ranking, 0 first"),
+    Column("slot", "int8", False, "of the decision, 0 first; the others are decisions among the arms left"),
     Column("session_id", "string", False, "the session that asked"),
     Column("unit_id", "string", False, "unit of randomisation"),
     Column("unit_bucket", "int16", False, "portable hash of unit_id, 0..1023"),
@@ -80,6 +80,7 @@ LESSON_COLUMNS: tuple[Column, ...] = (
     Column("reward_key", "string", False, "of C: idempotency key of the reward that it is for"),
     Column("rewards", "binary", False, "the rewards so far as the entry holds them, msgpack"),
     Column("event", "binary", False, "the decision event as stored: what replay decodes"),
+    Column("slot", "int8", True, "of the decision, as in decisions; null: 0"),
 )
 
 LATE_COLUMNS: tuple[Column, ...] = (

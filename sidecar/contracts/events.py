@@ -269,3 +269,5 @@ class JoinedDecision(Struct, frozen=True):
     """Letter of the decision's mode: w, a, e."""
     key: str = ""
     """Of a correction: the reward that is new, one of ``rewards``; what was there before it is the others."""
+    slot: int = 0
+    """Which slot of the decision this is, where it was taken apart (``slots.py``)."""

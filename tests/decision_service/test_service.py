@@ -51,9 +51,11 @@ def test_an_answer_has_the_documented_shape(shop):
     assert (answer["source"], answer["policy"], answer["logged"]) == ("model", "champion", True)
 
 
-def test_the_ranking_is_cut_to_the_limit(shop):
-    """One arm unless more are asked for."""
-    assert len(shop.recommend().json()["ranking"]) == 1
+def test_the_ranking_is_what_is_to_be_shown(shop):
+    """One arm unless more are asked for: the one that was drawn, whatever its score."""
+    answer = shop.recommend().json()
+    assert [entry["arm"] for entry in answer["ranking"]] == [answer["arm"]]
+    assert answer["ranking"][0]["probability"] == answer["probability"]
     assert len(shop.recommend(limit=3).json()["ranking"]) == 3
 
 

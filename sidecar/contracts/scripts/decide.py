@@ -70,7 +70,12 @@ class Decided(NamedTuple):
 
 
 def entry_of(event: DecisionEvent, mode: RewardMode = "wait", logged: bool = True) -> DecideEntry:
-    """An event as an entry."""
+    """An event as an entry.
+
+    The first reward of one slot says nothing of the others: decisions of several wait, not ``earliest``.
+    """
+    if event.slots and mode == "earliest":
+        mode = "wait"
     return DecideEntry(
         event.decision_id,
         event.session_id,

@@ -1,0 +1,106 @@
+"""Decisions of several slots through the learner: an example and a row for each, learnt again to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import redis
+
+from policy_learner.archive.show import find
+from policy_learner.loop import drain, step
+from policy_learner.models.replay import replay
+from policy_learner.settings import LearnerSettings
+from sidecar.contracts.events import DecisionEvent, decode_decision, encode_reward_tail
+from sidecar.contracts.scripts.reward import RewardEntry, limits_of, parse_reward, reward_call
+from sidecar.policy.slots import with_slots
+from tests.policy_learner.test_modes import rows
+from tests.policy_learner.world import ARMS, HORIZON_MS, World
+
+
+@pytest.fixture(params=["wait", "assume", "earliest"])
+def world(request, store: redis.Redis, data_folder) -> World:
+    settings = LearnerSettings(publish_every_examples=1, archive_rows=1000)
+    return World(store, data_folder, settings=settings, mode=request.param)
+
+
+def shown(world: World, count: int, slots: int = 3) -> list[DecisionEvent]:
+    events = [with_slots(world.event(), tuple(arm.id for arm in ARMS), slots) for _ in range(count)]
+    for event in events:
+        world.log_decision(event)
+    return events
+
+
+def reward(world: World, event: DecisionEvent, arm: str, value: float, key: str) -> None:
+    entry = RewardEntry(event.decision_id, key, encode_reward_tail(value, 0, "purchase", arm))
+    call = reward_call(world.keys_of(event), [entry], limits_of(world.application.reward, 10**6))
+    assert parse_reward(world.scripts.run(call))[0].status == "OK"
+
+
+def live(world: World, learner, rounds: int = 4) -> list[DecisionEvent]:
+    """Decisions of one and of three slots, rewards to some of them, in several versions."""
+    events = []
+    for _ in range(rounds):
+        some = shown(world, 3)
+        world.decide(2)
+        reward(world, some[0], some[0].slots[1].arm, 2.0, "third")
+        step(learner)
+        reward(world, some[0], some[0].arm, 1.0, "first")
+        reward(world, some[1], "", 0.5, "unnamed")
+        world.move(HORIZON_MS + 1)
+        while step(learner):
+            pass
+        events += some
+    return events
+
+
+def test_each_slot_is_an_example_and_a_row(world):
+    """Their rewards their own; the rows as the events of the slots say; nothing differs at the replay."""
+    learner = world.learner()
+    events = live(world, learner)
+    drain(learner, lambda: True)
+
+    found = {(row["decision_id"], row["slot"]): row for row in rows(world, "decisions")}
+    assert len(found) == 4 * (3 * 3 + 2)
+    for place, event in enumerate(events):
+        mine = [found[event.decision_id, slot] for slot in range(3)]
+        assert [row["arm"] for row in mine] == [event.arm, *(slot.arm for slot in event.slots)]
+        assert [row["propensity"] for row in mine] == [
+            event.propensity,
+            *(slot.propensity for slot in event.slots),
+        ]
+        assert [row["n_arms"] for row in mine] == [4, 3, 2]
+        assert [len(row["pmf"]) for row in mine] == [4, 3, 2]
+        assert [row["reward"] for row in mine] == [[1.0, 0.0, 2.0], [0.5, 0.0, 0.0], [0.0] * 3][place % 3]
+        assert all(row["learn"] for row in mine)
+        assert all(np.isclose(sum(row["pmf"]), 1.0) for row in mine)
+        assert decode_decision(mine[0]["event"]) == event
+    result = replay(world.application, world.data)
+    assert result.told == []
+    assert result.counts["drawn"] == len(found)
+
+
+def test_what_was_learnt_is_learnt_again_after_a_restart(world):
+    """From the store's entries and from the log's rows: the published weights, bit for bit."""
+    learner = world.learner()
+    live(world, learner, rounds=2)
+    drain(learner, lambda: True)
+    version, examples = learner.progress.version, learner.training.examples
+    for path in world.data.checkpoints("world").glob("*"):
+        path.unlink()
+    again = world.learner()
+    assert (again.progress.version, again.training.examples) == (version, examples)
+    expected = world.weights().values
+    assert again.training.trainer.weights_values().tobytes() == expected.tobytes()
+    live(world, again, rounds=1)
+    drain(again, lambda: True)
+    assert replay(world.application, world.data).clean
+
+
+def test_a_decision_is_shown_with_its_slots(world):
+    """`sidearm show`: the first slot's row, and the others beside it."""
+    learner = world.learner()
+    event = live(world, learner, rounds=1)[0]
+    drain(learner, lambda: True)
+    logged = find(world.log, world.application, event.decision_id)
+    assert (logged.row["arm"], logged.event) == (event.arm, event)
+    assert [slot["arm"] for slot in logged.slots] == [slot.arm for slot in event.slots]
