@@ -23,7 +23,7 @@ from decision_service.errors import BadRequest, FieldError, KeyReused, SidecarFa
 from decision_service.event_log import EventLog
 from decision_service.features import FeatureSource, FirstLook, Resolved
 from decision_service.horizon import horizon_ms_of
-from decision_service.prepolicy import Eligible, Shelf, eligible, without
+from decision_service.prepolicy import Eligible, Shelves, eligible, without
 from decision_service.scoring import Scorer
 from decision_service.telemetry import Telemetry
 from decision_service.times import utc
@@ -48,7 +48,7 @@ class Decider(Struct, frozen=True):
     """All that a decision needs beside the request."""
 
     application: Application
-    shelf: Shelf
+    shelves: Shelves
     features: FeatureSource
     scorer: Scorer
     log: EventLog
@@ -86,7 +86,7 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
     event = event_of(decider, request, plan, found, scored, choice)
     event = with_slots(event, plan.eligible.ids, slots_asked(request))
     decided = await decider.log.append(event, plan.logged, log_time_left(decider, plan))
-    return await answer(decider, event, decided, pmf)
+    return await answer(decider, event, decided, plan.eligible.ids, pmf)
 
 
 class Plan(Struct, frozen=True):
@@ -129,7 +129,7 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
         started_s + budget.score_s,
         budget,
         started_s,
-        eligible(request, decider.shelf),
+        eligible(request, decider.shelves.current),
         horizon_ms_of(request.horizon_s, decider.application.reward),
         share,
         share >= 1.0 or is_kept(_coin(request, decision_id), share, decider.secret),
@@ -155,7 +155,7 @@ def pre_policy(decider: Decider, plan: Plan, first: FirstLook | None) -> Plan:
     """
     if first is None or not first.excluded:
         return plan
-    return msgspec.structs.replace(plan, eligible=without(plan.eligible, first.excluded, decider.shelf))
+    return msgspec.structs.replace(plan, eligible=without(plan.eligible, first.excluded))
 
 
 Scores = npt.NDArray[np.float32]
@@ -184,7 +184,7 @@ async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
     arms = plan.eligible
     row = ScoreRow(found.context, arms.places, arms.arms, arm_features=found.arm_features)
     try:
-        scores = await decider.scorer.score(row, plan.deadline_at - decider.loop_time())
+        scores = await decider.scorer.score(row, arms.shelf.catalogue, plan.deadline_at - decider.loop_time())
         values = np.frombuffer(scores.scores, dtype="<f4")
         if values.shape != (len(arms.ids),) or not np.isfinite(values).all():
             raise SidecarFailed(f"{values.shape[0]} scores for {len(arms.ids)} arms, or not all finite")
@@ -247,7 +247,7 @@ def event_of(
         source=scored.source,
         policy=scored.policy,
         model_version=scored.model_version,
-        catalogue=decider.shelf.catalogue.version,
+        catalogue=arms.shelf.catalogue.version,
         context=found.context,
         outcomes=found.outcomes | base_outcome(scored),
         arms=arms.logged,
@@ -308,9 +308,13 @@ def digest_of(request: RecommendationRequest) -> str:
 
 
 async def answer(
-    decider: Decider, event: DecisionEvent, decided: Decided, pmf: npt.NDArray[np.float64]
+    decider: Decider,
+    event: DecisionEvent,
+    decided: Decided,
+    ids: tuple[str, ...],
+    pmf: npt.NDArray[np.float64],
 ) -> Recommendation:
-    """What the caller is told; for a repeated key, what it was told the first time.
+    """What the caller is told, of the eligible arms ``ids``; for a repeated key, what it was told the first time.
 
     Raises:
         KeyReused: the key was used with another body, or so long ago that its answer is gone.
@@ -322,10 +326,10 @@ async def answer(
             return await repeat(decider, event, decided)
         case DecideStatus.FULL | DecideStatus.SHED:
             decider.telemetry.shed(decided.status)
-            return told(event, event.arms or decider.shelf.ids, pmf, event.source, None)
+            return told(event, ids, pmf, event.source, None)
         case _:
             decider.telemetry.decided(event)
-            return told(event, event.arms or decider.shelf.ids, pmf, event.source, decided.deadline_ms)
+            return told(event, ids, pmf, event.source, decided.deadline_ms)
 
 
 async def repeat(decider: Decider, event: DecisionEvent, decided: Decided) -> Recommendation:

@@ -50,7 +50,7 @@ from decision_service.feature_module import (
     load_features,
 )
 from decision_service.feature_values import GIVEN, arm_features, feature, reasons
-from decision_service.prepolicy import Eligible, Shelf
+from decision_service.prepolicy import Eligible
 from feature_graph import Resolution
 from sidecar.contracts.application import Features
 from sidecar.contracts.arm_features import Columns, Levels
@@ -87,7 +87,6 @@ class FeatureSource:
     Args:
         declared: what the application's file defines, if it has one.
         clients: values of the graph's inputs.
-        shelf: the arms.
         loop_time: the clock of the deadlines, in seconds.
     """
 
@@ -95,12 +94,10 @@ class FeatureSource:
         self,
         declared: Declared | None,
         clients: Mapping[str, object],
-        shelf: Shelf,
         loop_time: Callable[[], float],
     ) -> None:
         self._declared = declared
         self._clients = clients
-        self._shelf = shelf
         self._loop_time = loop_time
 
     async def first_look(
@@ -196,7 +193,7 @@ class FeatureSource:
         given: dict[str, object] = {goal: context[goal] for goal in declared.goals if goal in context}
         for name in declared.inputs:
             if name == "arm_features":
-                given[name] = candidates.known(self._shelf)
+                given[name] = candidates.known
             elif name in own:
                 given[name] = own[name]
             else:
@@ -208,7 +205,6 @@ class FeatureSource:
 async def open_features(
     around: Surroundings,
     file: str | None,
-    shelf: Shelf,
     deadline_s: float,
     loop_time: Callable[[], float],
 ) -> AsyncIterator[FeatureSource]:
@@ -217,7 +213,6 @@ async def open_features(
     Args:
         around: the application, its folder, and its store.
         file: name of the Python file that defines them; None for an application without.
-        shelf: its arms.
         deadline_s: of a request that names none: the graph is checked against it.
         loop_time: the clock of the deadlines, in seconds.
 
@@ -225,8 +220,8 @@ async def open_features(
         BadApplication: the file is not there, cannot be imported, or defines no such graph.
     """
     if file is None:
-        yield FeatureSource(None, {}, shelf, loop_time)
+        yield FeatureSource(None, {}, loop_time)
         return
     module, declared = load_features(around.folder / file, deadline_s)
     async with clients_of(module, around) as clients:
-        yield FeatureSource(declared, clients, shelf, loop_time)
+        yield FeatureSource(declared, clients, loop_time)

@@ -31,9 +31,18 @@ class Shelf:
         )
 
 
+class Shelves:
+    """The shelf that decisions are made from now. It changes whole: a decision keeps the one it began with."""
+
+    def __init__(self, current: Shelf) -> None:
+        self.current = current
+
+
 class Eligible(Struct, frozen=True):
     """The eligible arms, in the three forms that answer, hop and log need."""
 
+    shelf: Shelf
+    """Where they come from."""
     ids: tuple[str, ...]
     """All of them, in the order of scoring."""
     places: tuple[int, ...] | None
@@ -47,9 +56,10 @@ class Eligible(Struct, frozen=True):
     excluded: dict[str, str]
     """Arm to reason."""
 
-    def known(self, shelf: Shelf) -> KnownFeatures:
+    @property
+    def known(self) -> KnownFeatures:
         """Features of at least these arms, before anything was fetched."""
-        return {arm.id: arm.features for arm in self.arms} if self.arms else shelf.features
+        return {arm.id: arm.features for arm in self.arms} if self.arms else self.shelf.features
 
 
 def eligible(request: RecommendationRequest, shelf: Shelf) -> Eligible:
@@ -60,7 +70,7 @@ def eligible(request: RecommendationRequest, shelf: Shelf) -> Eligible:
         NothingEligible: every candidate is excluded.
     """
     if request.arms is None and not request.exclude:
-        return Eligible(shelf.ids, None, (), (), {}, {})
+        return Eligible(shelf, shelf.ids, None, (), (), {}, {})
     candidates = shelf.ids if request.arms is None else _candidates(request.arms)
     barred = set(request.exclude)
     ids = tuple(arm_id for arm_id in candidates if arm_id not in barred)
@@ -71,17 +81,16 @@ def eligible(request: RecommendationRequest, shelf: Shelf) -> Eligible:
     excluded = {arm_id: EXCLUDED_BY_REQUEST for arm_id in candidates if arm_id in barred}
     places = tuple(shelf.place.get(arm_id, -1) for arm_id in ids)
     if given or -1 in places:
-        return Eligible(ids, None, _as_scored(ids, places, given, shelf), ids, given, excluded)
-    return Eligible(ids, places, (), ids, given, excluded)
+        return Eligible(shelf, ids, None, _as_scored(ids, places, given, shelf), ids, given, excluded)
+    return Eligible(shelf, ids, places, (), ids, given, excluded)
 
 
-def without(candidates: Eligible, excluded: Mapping[str, str], shelf: Shelf) -> Eligible:
+def without(candidates: Eligible, excluded: Mapping[str, str]) -> Eligible:
     """The candidates less those that the application's own rules exclude.
 
     Args:
         candidates: what the request allows.
         excluded: arm to reason; arms that are no candidates do not matter.
-        shelf: where the arms come from.
 
     Raises:
         NothingEligible: none is left; the message tells the reasons.
@@ -89,15 +98,15 @@ def without(candidates: Eligible, excluded: Mapping[str, str], shelf: Shelf) -> 
     reasons = {arm_id: excluded[arm_id] for arm_id in candidates.ids if arm_id in excluded}
     if not reasons:
         return candidates
-    ids = tuple(arm_id for arm_id in candidates.ids if arm_id not in reasons)
+    shelf, ids = candidates.shelf, tuple(arm_id for arm_id in candidates.ids if arm_id not in reasons)
     if not ids:
         raise NothingEligible(f"none of {len(candidates.ids)} candidates is eligible: {_told(reasons)}")
     given = {arm_id: features for arm_id, features in candidates.given.items() if arm_id not in reasons}
     why = {**candidates.excluded, **reasons}
     if candidates.arms:
         arms = tuple(arm for arm in candidates.arms if arm.id not in reasons)
-        return Eligible(ids, None, arms, ids, given, why)
-    return Eligible(ids, tuple(shelf.place[arm_id] for arm_id in ids), (), ids, given, why)
+        return Eligible(shelf, ids, None, arms, ids, given, why)
+    return Eligible(shelf, ids, tuple(shelf.place[arm_id] for arm_id in ids), (), ids, given, why)
 
 
 def _told(reasons: Mapping[str, str]) -> str:

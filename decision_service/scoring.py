@@ -20,7 +20,6 @@ class Scorer:
 
     Args:
         client: the hop.
-        catalogue: what ``ScoreRow.arms`` points into.
         exploration: of every row, for the sidecar's own probabilities.
         timeout_s: longest wait, below what the caller's deadline leaves.
         max_batch: most rows of one call.
@@ -32,7 +31,6 @@ class Scorer:
     def __init__(
         self,
         client: SidecarClient,
-        catalogue: Catalogue,
         exploration: Exploration,
         *,
         timeout_s: float,
@@ -43,14 +41,13 @@ class Scorer:
     ) -> None:
         self._guard = guard
         self._client = client
-        self._catalogue = catalogue
         self._explorations = (exploration,)
         self._timeout_s = timeout_s
         self._calibrated = calibrated
         self._batcher = Batcher(self._call, max_batch=max_batch, in_flight=connections)
 
-    async def score(self, row: ScoreRow, left_s: float) -> RowScores:
-        """Scores of one row.
+    async def score(self, row: ScoreRow, catalogue: Catalogue, left_s: float) -> RowScores:
+        """Scores of one row, whose ``arms`` point into ``catalogue``.
 
         Raises:
             SidecarFailed: no scores can be had.
@@ -61,7 +58,7 @@ class Scorer:
         if not self._guard.closed:
             raise SidecarFailed("it failed too often, and is left alone until it answers again")
         try:
-            scores = await self._batcher.ask(row, min(left_s, self._timeout_s))
+            scores = await self._batcher.ask((catalogue, row), min(left_s, self._timeout_s))
         except (SidecarFailed, TimeoutError) as error:
             # One that was asked at the last moment is not to blame for being late.
             if isinstance(error, SidecarFailed) or left_s >= self._timeout_s * _FAIR_SHARE:
@@ -70,7 +67,18 @@ class Scorer:
         self._guard.good()
         return scores
 
-    async def _call(self, rows: Sequence[ScoreRow]) -> list[RowScores]:
-        return await self._client.score(
-            rows, self._explorations, self._catalogue, calibrated=self._calibrated
-        )
+    async def _call(self, asked: Sequence[tuple[Catalogue, ScoreRow]]) -> list[RowScores]:
+        """One call; just when the catalogue changes, one for each."""
+        catalogues = {catalogue.version: catalogue for catalogue, _ in asked}
+        if len(catalogues) == 1:
+            return await self._of_catalogue(asked[0][0], [row for _, row in asked])
+        found: list[RowScores | None] = [None] * len(asked)
+        for version, catalogue in catalogues.items():
+            places = [place for place, (its, _) in enumerate(asked) if its.version == version]
+            scores = await self._of_catalogue(catalogue, [asked[place][1] for place in places])
+            for place, one in zip(places, scores, strict=True):
+                found[place] = one
+        return [one for one in found if one is not None]
+
+    async def _of_catalogue(self, catalogue: Catalogue, rows: Sequence[ScoreRow]) -> list[RowScores]:
+        return await self._client.score(rows, self._explorations, catalogue, calibrated=self._calibrated)

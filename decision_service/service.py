@@ -26,7 +26,7 @@ from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
 from decision_service.overload import limits_of
 from decision_service.overload_watch import OverloadWatch
-from decision_service.prepolicy import Shelf
+from decision_service.prepolicy import Shelf, Shelves
 from decision_service.resending import senders
 from decision_service.reward import Rewarder
 from decision_service.scoring import Scorer
@@ -123,10 +123,10 @@ async def open_service(
     secret = draw_secret(settings, data)
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
-        shelf, deadline_s = Shelf(catalogue), settings.deadline_ms / 1000
+        shelves, deadline_s = Shelves(Shelf(catalogue)), settings.deadline_ms / 1000
         around = Surroundings(application.name, folder, store_url)
         features = await stack.enter_async_context(
-            open_features(around, application.features, shelf, deadline_s, loop.time)
+            open_features(around, application.features, deadline_s, loop.time)
         )
         client = connect_async(
             store_url,
@@ -152,9 +152,9 @@ async def open_service(
             ),
         )
         stack.push_async_callback(service.spool.close)
-        _guards(service, shelf, sidecar)
+        _guards(service, shelves, sidecar)
         service.watch = _watch(service)
-        service.decider = _decider(service, shelf, features, sidecar, secret)
+        service.decider = _decider(service, shelves, features, sidecar, secret)
         writes = service.store_guard, service.spool
         service.rewarder = Rewarder(
             scripts,
@@ -201,7 +201,7 @@ async def _drain_at_last(drainer: Drainer) -> None:
             await drainer.drain()
 
 
-def _guards(service: Service, shelf: Shelf, sidecar: SidecarClient) -> None:
+def _guards(service: Service, shelves: Shelves, sidecar: SidecarClient) -> None:
     """One for the store, which must write in a decision's time; one for the sidecar, which must score."""
     settings, clock, tell = service.settings, asyncio.get_running_loop().time, service.telemetry.breaker
     keys = Keys(service.application.name, 0)
@@ -213,7 +213,7 @@ def _guards(service: Service, shelf: Shelf, sidecar: SidecarClient) -> None:
             await journal.decide(service.scripts, keys, [], max_pending=0, tombstone_ms=1)
 
     async def scores() -> None:
-        await sidecar.score([row], (Exploration(),), shelf.catalogue)
+        await sidecar.score([row], (Exploration(),), shelves.current.catalogue)
 
     service.store_guard = Guard("store", writes, clock, tell)
     service.sidecar_guard = Guard("sidecar", scores, clock, tell)
@@ -232,13 +232,12 @@ def _watch(service: Service) -> OverloadWatch:
 
 
 def _decider(
-    service: Service, shelf: Shelf, features: FeatureSource, sidecar: SidecarClient, secret: bytes
+    service: Service, shelves: Shelves, features: FeatureSource, sidecar: SidecarClient, secret: bytes
 ) -> Decider:
     application, settings = service.application, service.settings
     exploration = application.exploration.as_logged()
     scorer = Scorer(
         sidecar,
-        shelf.catalogue,
         exploration,
         timeout_s=settings.score_timeout_ms / 1000,
         max_batch=settings.score_batch,
@@ -248,7 +247,7 @@ def _decider(
     )
     return Decider(
         application=application,
-        shelf=shelf,
+        shelves=shelves,
         features=features,
         scorer=scorer,
         log=EventLog(service.scripts, application, settings.log_batch, service.store_guard, service.spool),

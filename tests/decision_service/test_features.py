@@ -48,7 +48,7 @@ class OddFloat(float):
 
 
 def source_of(declared: Declared, clients: dict[str, object]) -> FeatureSource:
-    return FeatureSource(declared, clients, SHELF, asyncio.get_running_loop().time)
+    return FeatureSource(declared, clients, asyncio.get_running_loop().time)
 
 
 async def look(source: FeatureSource, **asked: object):
@@ -58,7 +58,7 @@ async def look(source: FeatureSource, **asked: object):
     arms = eligible(request, SHELF)
     first = await source.first_look(request, arms, deadline_at)
     if first is not None:
-        arms = without(arms, first.excluded, SHELF)
+        arms = without(arms, first.excluded)
     return await source.resolve(request, arms, deadline_at, first)
 
 

@@ -64,11 +64,10 @@ def test_nothing_left_is_refused(fields):
 
 def test_rules_take_arms_out_with_their_reason():
     """What is left travels as places in the catalogue, or as arms with the features of the request."""
-    whole = without(eligible(ask(), SHELF), {"b": "sold out", "unheard of": "x"}, SHELF)
+    whole = without(eligible(ask(), SHELF), {"b": "sold out", "unheard of": "x"})
     some = without(
         eligible(ask(arms=["b", GivenArm("a", {"sale": True}), "new"], exclude=["new"]), SHELF),
         {"b": "sold out"},
-        SHELF,
     )
 
     assert (whole.ids, whole.places, whole.arms, whole.logged) == (("a", "c"), (0, 2), (), ("a", "c"))
@@ -82,11 +81,11 @@ def test_rules_that_exclude_nothing_change_nothing():
     """Not even how the arms travel."""
     candidates = eligible(ask(), SHELF)
 
-    assert without(candidates, {"unheard of": "x"}, SHELF) is candidates
+    assert without(candidates, {"unheard of": "x"}) is candidates
 
 
 def test_rules_that_leave_nothing_are_told():
     """With their reasons, the most frequent first."""
     reasons = {"a": "sold out", "b": "under age", "c": "sold out"}
     with pytest.raises(NothingEligible, match=r"none of 3 .*: sold out \(2\), under age \(1\)"):
-        without(eligible(ask(), SHELF), reasons, SHELF)
+        without(eligible(ask(), SHELF), reasons)
