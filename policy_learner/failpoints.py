@@ -43,6 +43,8 @@ Moment = Literal[
     "base taken",
     "base gated",
     "base settled",
+    "contests written",
+    "promoted",
 ]
 MOMENTS: tuple[str, ...] = get_args(Moment)
 VARIABLE = "SIDEARM_FAILPOINT"

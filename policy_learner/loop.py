@@ -1,4 +1,4 @@
-"""The learner, stage by stage: finalise, read, learn, rebase, gate, publish, archive, checkpoint, trim.
+"""The learner, stage by stage: finalise, read, learn, rebase, gate, publish, promote, archive, keep.
 
 Whatever dies wherever: weights are a function of the stretches of the log that their version lists, a row is
 in the one file that its position belongs to, and what stood in memory only is read again.
@@ -50,6 +50,7 @@ def step(learner: Learner) -> int:
         if is_behind(learner, chunks):
             learner.timers.publish.rest((learner.deps.clock() - begun) / learner.deps.settings.publish_share)
     learner.history.keep()
+    learner.promoter.look()
     done += 0 if busy else archive(learner)
     checkpoint(learner)
     learner.backups.make()
@@ -95,6 +96,7 @@ def learn(learner: Learner) -> None:
         refused = refused_entries(chunk.lessons, trained.refused)
         in_order = sorted([*refused, *chunk.undecoded], key=lambda one: order(one[0][0]))
         progress.refused += [(chunk.partition, entry, reason) for entry, reason in in_order]
+        learner.promoter.observe(chunk)
     reached("learnt")
     bury(learner)
 

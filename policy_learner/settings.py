@@ -125,6 +125,9 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     1.3 KB a decision."""
     status_every_s: Seconds = 1.0
     """Seconds between two writes of the status that ``sidearm status`` shows."""
+    contests_every_s: Seconds = 1.0
+    """Seconds between two looks at how challengers and shadows stand against the champion, where there are
+    any. Shorter: promoted and rolled back sooner, more to write."""
     metrics_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     """Port on which the learner's figures can be had for Prometheus; 0: none."""
     metrics_host: str = "127.0.0.1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from policy_learner.models.epochs import take_later_epoch
 from policy_learner.models.history import History
 from policy_learner.models.publish import Publisher
 from policy_learner.models.rebuild import Past, resume
+from policy_learner.promotion.promoter import Promoter
 from policy_learner.rebase.nightly import Nightly
 from policy_learner.rebase.rebasing import Rebasing
 from policy_learner.settings import LearnerSettings
@@ -127,6 +128,7 @@ class Learner:
     rebasing: Rebasing
     dead_letters: DeadLetters
     archive: Archive
+    promoter: Promoter
     progress: Progress
     timers: Timers
     figures: Figures
@@ -187,10 +189,20 @@ def open_learner(deps: Deps) -> Learner:
         Rebasing(past, deps.data.checkpoints(application.name), settings.read_batch),
         dead_letters,
         archive,
+        _promoter(deps, epoch, progress.positions),
         progress,
         _timers(settings, clock),
         figures,
     )
+
+
+def _promoter(deps: Deps, epoch: int, positions: Sequence[str]) -> Promoter:
+    settings = deps.settings
+    promoter = Promoter(
+        deps.scripts, deps.application, epoch, settings.contests_every_s, deps.clock, positions
+    )
+    promoter.begin(settings.read_batch)
+    return promoter
 
 
 def _archive(deps: Deps, catalogues: Catalogues, dead_letters: DeadLetters) -> Archive:

@@ -80,11 +80,24 @@ def slice_of(rows: Rows, exploration: Exploration) -> Slice:
     if not rows.reward:
         return Slice()
     reward, propensity, inclusion = (np.array(c) for c in (rows.reward, rows.propensity, rows.inclusion))
-    shown = np.array(rows.foreseen.shown)
+    with np.errstate(over="ignore", invalid="ignore"):
+        chances = _probabilities(rows.foreseen, exploration)
+        return slice_from(np.array(rows.foreseen.shown), reward, chances / propensity, inclusion)
+
+
+def slice_from(shown: Floats, reward: Floats, weights: Floats, inclusion: Floats) -> Slice:
+    """The slice of examples as columns, ``(n,)`` each.
+
+    Args:
+        shown: what was expected of the shown arm.
+        reward: what came.
+        weights: pmf of the policy / propensity, at the shown arm.
+        inclusion: probability that the decision was kept in the log.
+    """
     levels, is_earned = levels_of(shown), reward > 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         s = 1.0 / inclusion
-        u = s * _probabilities(rows.foreseen, exploration) / propensity
+        u = s * weights
         return Slice(
             examples=len(reward),
             graded=int(np.count_nonzero((reward != 0.0) & (reward != 1.0))),

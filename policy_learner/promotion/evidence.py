@@ -4,10 +4,10 @@ The test is a bet. For outcomes ``x_i >= -c`` with conditional means ``m_i``, an
 
     ``product of exp(λ (x_i - m_i) - ψ(λ c) / c² x_i²)``,  ``ψ(s) = -log(1 - s) - s``
 
-is a nonnegative supermartingale that begins at 1, whatever the outcomes depend on, so the chance that it ever
-reaches ``1 / error`` is at most ``error`` (Ville). Mixtures of such bets are such bets: here over a grid of
-``λ``, and over how far weights reach (``gains.py``), so that nothing has to be tuned or known. Inverted, it is
-a confidence sequence for the running average of the means, which may change all the time: policies learn.
+is a nonnegative supermartingale that begins at 1, whatever the outcomes depend on, so the chance that it
+ever reaches ``1 / error`` is at most ``error`` (Ville). Mixtures of such bets are such bets: here over a grid
+of ``λ``, and over how far weights reach (``gains.py``), so that nothing has to be tuned or known. Inverted,
+it is a confidence sequence for the running average of the means, which may change: policies learn.
 
 Sources: the supermartingale is of X. Fan, I. Grama and Q. Liu, "Exponential inequalities for martingales with
 applications", 2015, Proposition 4.1, with outcomes centred at zero; as a confidence sequence that adapts to
@@ -34,8 +34,7 @@ FLOORS = REACHES + 1.0
 _STAKES = 0.9 * 0.5 ** np.arange(12.0)
 _GAIN = _STAKES / FLOORS[:, None]
 _COST = (-np.log1p(-_STAKES) - _STAKES) / FLOORS[:, None] ** 2
-_BETS = _GAIN.size
-_HALVINGS = 50
+_CUTS, _PARTS = 4, 64
 
 
 def _zeros() -> list[float]:
@@ -52,9 +51,14 @@ class Sums(Struct):
 
     def add(self, outcomes: Floats) -> None:
         """Take note of outcomes, ``(n_reaches, n)``."""
-        self.count += outcomes.shape[1]
-        self.total = [a + b for a, b in zip(self.total, outcomes.sum(1).tolist(), strict=True)]
-        self.squares = [a + b for a, b in zip(self.squares, (outcomes**2).sum(1).tolist(), strict=True)]
+        squares = (outcomes**2).sum(axis=1)
+        self.merge(Sums(outcomes.shape[1], outcomes.sum(axis=1).tolist(), squares.tolist()))
+
+    def merge(self, more: Sums) -> None:
+        """Add the sums of other outcomes."""
+        self.count += more.count
+        self.total = [a + b for a, b in zip(self.total, more.total, strict=True)]
+        self.squares = [a + b for a, b in zip(self.squares, more.squares, strict=True)]
 
 
 def log_evidence(sums: Sums, mean: float = 0.0) -> float:
@@ -63,21 +67,27 @@ def log_evidence(sums: Sums, mean: float = 0.0) -> float:
     >>> round(log_evidence(Sums()), 6)
     0.0
     """
-    totals, squares = np.array(sums.total) - sums.count * mean, np.array(sums.squares)
-    bets = _GAIN * totals[:, None] - _COST * squares[:, None]
-    return float(np.logaddexp.reduce(bets, axis=None)) - math.log(_BETS)
+    return float(_log_evidences(sums, np.array([mean]))[0])
 
 
 def lower_bound(sums: Sums, error: float) -> float:
     """The average is above it, at all times together, but for a chance of ``error``; at least -1.
 
-    Bisected: the evidence falls with the mean that it speaks against.
+    The evidence falls with the mean that it speaks against, so the interval is cut again and again.
     """
-    needed = -math.log(error)
-    low, high = -1.0, 1.0
-    if log_evidence(sums, low) < needed:
-        return low
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if log_evidence(sums, middle) >= needed else (low, middle)
+    needed, low, high = -math.log(error), -1.0, 1.0
+    for _ in range(_CUTS):
+        means = np.linspace(low, high, _PARTS + 1)
+        refuted = int(np.count_nonzero(_log_evidences(sums, means) >= needed))
+        if refuted == 0:
+            return low
+        low, high = float(means[refuted - 1]), float(means[min(refuted, _PARTS)])
     return low
+
+
+def _log_evidences(sums: Sums, means: Floats) -> Floats:
+    totals = np.array(sums.total) - sums.count * means[:, None]
+    bets = (_GAIN * totals[:, :, None] - _COST * np.array(sums.squares)[:, None]).reshape(len(means), -1)
+    top = bets.max(axis=1)
+    evidence: Floats = top + np.log(np.exp(bets - top[:, None]).mean(axis=1))
+    return evidence

@@ -20,7 +20,7 @@ Verdict = Literal["undecided", "too few", "contradicted", "better", "worse"]
 
 
 class Contest(Struct, frozen=True, kw_only=True):
-    """A challenger against the champion, on the decisions that both of them scored. Values are mean rewards."""
+    """A challenger against the champion, on decisions that both of them scored. Values are mean rewards."""
 
     champion: str
     challenger: str
@@ -39,7 +39,7 @@ class Contest(Struct, frozen=True, kw_only=True):
     """And below it, likewise."""
     error: float
     control_upper: float
-    """Challenger less drawing evenly: below it, likewise. The control share contradicts if that is under 0."""
+    """Challenger less drawing evenly: below it, likewise. Under 0 the control share contradicts."""
     since_decisions: int = 0
     """Into the contest, when the lap began that ``decisions`` and all else are of; 0: all of it."""
     laps: int = 1

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 
 class PromotionConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[promotion]``: when a challenger takes the champion's place. The evidence is kept and shown anyway."""
+    """``[promotion]``: when a challenger takes the champion's place. Evidence is shown anyway."""
 
     automatic: bool = False
     """True: a challenger that is better beyond doubt becomes the champion by itself, and the champion a
@@ -26,8 +26,8 @@ class PromotionConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Decisions after which the evidence is also counted anew, so that a long good past does not hide what
     has turned bad. Fewer: sooner noticed, if it is much; more: smaller differences are found."""
     lowest: float | None = None
-    """What a decision earns at least. None: the least of `[reward]` default and the values of its events. With
-    `highest` it is what evidence is measured in; rewards beyond are cut to them."""
+    """What a decision earns at least. None: the least of `[reward]` default and the values of its events.
+    With `highest` it is what evidence is measured in; rewards beyond are cut to them."""
     highest: float | None = None
     """What a decision earns at most. None: the largest of the same. Closer together: sooner certain."""
 

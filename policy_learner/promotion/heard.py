@@ -1,0 +1,163 @@
+"""Which models a logged decision heard, put together so that many decisions are counted at once.
+
+A model scores as it was logged, so nothing it says has been learnt from the decision; how it explores is
+logged too, but for models that could not answer, which would explore as the roster says, else as the
+decision's official model did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from policy_learner.archive.rows import is_learnt
+from policy_learner.promotion.evidence import Floats
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.errors import PolicyError
+from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.roster import LIVE, Model
+from sidecar.policy.exploration import pmf_of
+
+_SCORE_BYTES = 4
+_PARITY = 1e-9
+
+
+class Matured(NamedTuple):
+    """A decision and what came of it."""
+
+    event: DecisionEvent
+    reward: float
+
+
+class Voice(NamedTuple):
+    """How one model took part."""
+
+    name: str
+    version: int
+    """Of a model with a fixed version; ``LIVE`` of one that changes all the time."""
+    probability: float
+    """With which it would have been official."""
+    exploration: Exploration
+
+
+class Heard(NamedTuple):
+    """Decisions with equally many arms that heard the same models; ``(n,)`` but for the first five."""
+
+    voices: tuple[Voice, ...]
+    scores: npt.NDArray[np.float32]
+    """``(n_voices, n, n_arms)``"""
+    pmfs: Floats
+    """Of each model alone, likewise."""
+    chances: Floats
+    """That the arms were drawn from, ``(n, n_arms)``."""
+    versions: tuple[int, ...]
+    """Of each model in the newest of these decisions."""
+    shown: npt.NDArray[np.intp]
+    rewards: Floats
+    propensities: Floats
+    inclusion: Floats
+
+    def place(self, model: Model) -> int | None:
+        """Where this model's voice is, if it was heard with the weights that it has now."""
+        for place, voice in enumerate(self.voices):
+            if voice.name == model.name and voice.version == model.version:
+                return place
+        return None
+
+
+class _Said(NamedTuple):
+    voice: Voice
+    version: int
+    scores: bytes
+
+
+def heard(decisions: Iterable[Matured], known: Mapping[str, Model]) -> list[Heard]:
+    """The decisions in which a known model was heard beside another one, in groups.
+
+    Args:
+        decisions: finalised ones. What was not drawn from scores is passed over, and so is what was not drawn
+            from these: neither says anything of policies.
+        known: the models there are, by name.
+    """
+    groups: dict[tuple[int, tuple[Voice, ...]], list[tuple[Matured, list[_Said]]]] = {}
+    for one in decisions:
+        if one.event.source == "model" and is_learnt(one.event):
+            said = _said(one.event, known)
+            key = len(one.event.scores), tuple([each.voice for each in said])
+            groups.setdefault(key, []).append((one, said))
+    found = (_together(voices, group) for (_, voices), group in groups.items())
+    return [one for one in found if one is not None]
+
+
+def _said(event: DecisionEvent, known: Mapping[str, Model]) -> list[_Said]:
+    def voice(name: str, version: int, probability: float, exploration: Exploration) -> Voice:
+        is_live = name not in known or known[name].version == LIVE
+        return Voice(name, LIVE if is_live else version, probability, exploration)
+
+    own = event.exploration
+    official = voice(event.policy, event.model_version, event.official_probability, own)
+    said = [_Said(official, event.model_version, event.scores)]
+    for one in event.candidates:
+        which = voice(one.policy, one.model_version, one.probability, one.exploration)
+        said.append(_Said(which, one.model_version, one.scores))
+    for shadow in event.shadows:
+        which = voice(shadow.policy, shadow.model_version, 0.0, _would_explore(known.get(shadow.policy), own))
+        said.append(_Said(which, shadow.model_version, shadow.scores))
+    return [one for one in said if len(one.scores) == len(event.scores)]
+
+
+def _would_explore(model: Model | None, own: Exploration) -> Exploration:
+    if model is None or model.exploration is None:
+        return own
+    return msgspec.structs.replace(model.exploration, control_share=own.control_share)
+
+
+def _together(voices: tuple[Voice, ...], group: Sequence[tuple[Matured, list[_Said]]]) -> Heard | None:
+    """All of a group as arrays; what is not finite, or was drawn otherwise, is left out."""
+    decisions = [one for one, _ in group]
+    joined = b"".join([said[n].scores for n in range(len(voices)) for _, said in group])
+    n_arms = len(decisions[0].event.scores) // _SCORE_BYTES
+    if n_arms == 0:
+        return None
+    scores = np.frombuffer(joined, "<f4").reshape(len(voices), len(group), n_arms)
+    finite = np.isfinite(scores).all(axis=(0, 2))
+    try:
+        pmfs = np.stack([pmf_of(s[finite], v.exploration) for s, v in zip(scores, voices, strict=True)])
+    except PolicyError:
+        return None
+    all_of_them = Heard(
+        voices,
+        scores[:, finite],
+        pmfs,
+        np.einsum("v,vna->na", np.array([voice.probability for voice in voices]), pmfs),
+        tuple([said.version for said in group[-1][1]]),
+        np.array([one.event.arm_index for one in decisions])[finite],
+        np.array([one.reward for one in decisions])[finite],
+        np.array([one.event.propensity for one in decisions])[finite],
+        np.array([one.event.inclusion_probability for one in decisions])[finite],
+    )
+    return _as_drawn(all_of_them)
+
+
+def _as_drawn(one: Heard) -> Heard | None:
+    """Those whose propensity is what these scores make it."""
+    rows = np.flatnonzero(one.shown < one.chances.shape[1])
+    apart = np.abs(one.chances[rows, one.shown[rows]] - one.propensities[rows])
+    rows = rows[apart <= _PARITY]
+    if not len(rows):
+        return None
+    return Heard(
+        one.voices,
+        one.scores[:, rows],
+        one.pmfs[:, rows],
+        one.chances[rows],
+        one.versions,
+        one.shown[rows],
+        one.rewards[rows],
+        one.propensities[rows],
+        one.inclusion[rows],
+    )

@@ -1,0 +1,201 @@
+"""The models' contests in the learner: what it reads is counted, said, and where configured acted on.
+
+The learner has it all in hand: decisions with their rewards, each once, in the order of the log. What is
+known is written down together with how far into the streams it goes, and after a restart what was read since
+is read again: every decision counts once. A later learner's epoch fences off the writes of an earlier one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from policy_learner.errors import Fenced
+from policy_learner.failpoints import reached
+from policy_learner.join.positions import order
+from policy_learner.join.source import Chunk, read_chunks
+from policy_learner.promotion.change import in_place, promotion_of, said, successor
+from policy_learner.promotion.heard import Matured
+from policy_learner.promotion.ledger import Book, Ledger
+from policy_learner.timing import Clock, Every
+from sidecar.contracts import keys
+from sidecar.contracts.application import Application
+from sidecar.contracts.contests import (
+    Contest,
+    Promotion,
+    Shown,
+    decode_promotion,
+    encode_promotion,
+    encode_shown,
+)
+from sidecar.contracts.errors import BadModel
+from sidecar.contracts.rostering import change_roster, read_roster
+from sidecar.contracts.scripts.contests import ContestsStatus, contests_call, parse_contests
+from sidecar.contracts.store import Scripts
+
+_CLOSING = "F"
+"""Kind of the entries that hold what finally came of a decision."""
+_SHARE = 0.05
+"""Of the learner's time, at most: with very many models it looks less often."""
+_NOTICES = 1000
+
+log = logging.getLogger("sidearm.learner")
+
+
+class State(Struct):
+    """What is written down."""
+
+    positions: list[str]
+    """Everything up to here is in the book; one for each partition."""
+    book: Book
+
+
+class Promoter:
+    """Keeps the contests of one application.
+
+    Args:
+        scripts: of the store.
+        application: whose models they are.
+        epoch: the learner's.
+        every_s: seconds between two looks.
+        clock: for them.
+        positions: where the learner goes on.
+    """
+
+    def __init__(
+        self,
+        scripts: Scripts,
+        application: Application,
+        epoch: int,
+        every_s: float,
+        clock: Clock,
+        positions: Sequence[str],
+    ) -> None:
+        self._scripts, self._application, self._epoch = scripts, application, epoch
+        self._clock, self._timer = clock, Every(every_s, clock)
+        self._ledger, self._positions = Ledger(application), list(positions)
+        self._is_written = True
+
+    def begin(self, most: int) -> None:
+        """Go on from what was written down, and read again what was read since then.
+
+        Args:
+            most: entries of a partition at once.
+
+        Raises:
+            StoreError: the store is away.
+        """
+        client, app, wanted = self._scripts.client, self._application, self._positions
+        saved = _state_of(cast("bytes | None", client.hget(keys.contests(app.name), "state")), len(wanted))
+        self._listen(saved.book if saved else None)
+        if saved is None or not self._ledger.contenders:
+            return
+        self._positions = saved.positions
+        while any(map(_is_before, self._positions, wanted)):
+            chunks = read_chunks(client, app, self._positions, most)
+            for chunk in chunks:
+                self.observe(chunk)
+            for partition in set(range(len(wanted))) - {chunk.partition for chunk in chunks}:
+                self._reach(partition, wanted[partition])
+
+    def observe(self, chunk: Chunk) -> None:
+        """Count the decisions of a chunk that were not counted yet."""
+        before = self._positions[chunk.partition]
+        if not _is_before(before, chunk.last):
+            return
+        self._reach(chunk.partition, chunk.last)
+        if self._ledger.contenders:
+            fresh = [one for one in chunk.lessons if _is_before(before, one.entry[0])]
+            closing = [one for one in fresh if one.joined.kind == _CLOSING]
+            self._ledger.count([Matured(one.joined.decision, one.taught.reward) for one in closing])
+            self._is_written = False
+
+    def look(self) -> None:
+        """If it is time: see which models there are, write down what is known, and change what must be.
+
+        Raises:
+            Fenced: a later learner runs.
+            StoreError: the store is away; call again.
+        """
+        if not self._timer.due:
+            return
+        begun = self._clock()
+        self._timer.restart()
+        self._listen()
+        if not self._is_written:
+            contests = self._ledger.contests()
+            self._write(contests)
+            if self._application.promotion.automatic:
+                self._act(contests)
+        self._timer.rest((self._clock() - begun) / _SHARE)
+
+    def _listen(self, book: Book | None = None) -> None:
+        """Take the roster as it is; one that cannot be read changes nothing here."""
+        try:
+            roster = read_roster(self._scripts.client, self._application.name)
+        except BadModel as error:
+            log.error("the contests go on with the models of before: %s", error)
+            roster = self._ledger.roster
+        self._is_written &= roster == self._ledger.roster
+        self._ledger.go_on(roster, book)
+
+    def _write(self, contests: Sequence[Contest]) -> None:
+        state = msgspec.msgpack.encode(State(self._positions, self._ledger.book))
+        shown = Shown(self._ledger.figures(), tuple(contests), self._application.promotion.automatic)
+        call = contests_call(self._application.name, self._epoch, state, encode_shown(shown))
+        if parse_contests(self._scripts.run(call)) is ContestsStatus.FENCED:
+            raise Fenced(f"learner of epoch {self._epoch} is fenced off: a later one runs")
+        self._is_written = True
+        reached("contests written")
+
+    def _act(self, contests: Sequence[Contest]) -> None:
+        """Let a challenger that has won take the champion's place."""
+        won = successor(contests, self._ledger.roster)
+        if won is None:
+            return
+        promotion = promotion_of(won, self._last_promotion())
+        evidence, app = encode_promotion(promotion), self._application.name
+        try:
+            change_roster(
+                self._scripts,
+                app,
+                lambda roster: in_place(roster, won),
+                said(promotion),
+                epoch=self._epoch,
+                evidence=evidence,
+            )
+        except BadModel as error:
+            log.error("%s, but it was not done: %s", said(promotion), error)
+            return
+        reached("promoted")
+        log.warning("%s", said(promotion))
+        self._listen()
+
+    def _last_promotion(self) -> Promotion | None:
+        stream = keys.model_notices(self._application.name)
+        notices = cast(
+            "list[tuple[bytes, dict[bytes, bytes]]]", self._scripts.client.xrevrange(stream, count=_NOTICES)
+        )
+        found = (decode_promotion(fields.get(b"evidence", b"")) for _, fields in notices)
+        return next((promotion for promotion in found if promotion is not None), None)
+
+    def _reach(self, partition: int, position: str) -> None:
+        if _is_before(self._positions[partition], position):
+            self._positions[partition] = position
+
+
+def _state_of(stored: bytes | None, partitions: int) -> State | None:
+    """What was written down; nothing is known where that was something else."""
+    try:
+        state = msgspec.msgpack.decode(stored or b"", type=State)
+    except msgspec.MsgspecError:
+        return None
+    return state if len(state.positions) == partitions else None
+
+
+def _is_before(position: str, other: str) -> bool:
+    return order(position) < order(other)
