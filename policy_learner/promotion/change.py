@@ -53,7 +53,8 @@ def said(promotion: Promotion) -> str:
     contest = promotion.contest
     return (
         f"{promotion.champion} {promotion.kind} in place of {promotion.predecessor}: earns "
-        f"{contest.lower:.4g} to {contest.upper:.4g} more a decision ({contest.decisions} decisions, error {contest.error:g})"
+        f"{contest.lower:.4g} to {contest.upper:.4g} more a decision ({contest.decisions} decisions, "
+        f"error {contest.error:g})"
     )
 
 
