@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 
 from decision_service.app import make_app
+from decision_service.leaving import LeavingServer
 from decision_service.service import open_service
 from decision_service.settings import ServiceSettings
 from sidecar.contracts.application import Application, load_application
@@ -78,7 +79,7 @@ async def _serve(
         )
         host, port = listening.getsockname()[:2]
         log.info("application %s on http://%s:%s", application.name, host, port)
-        server = uvicorn.Server(config)
+        server = LeavingServer(config, service, settings.linger_s)
         server.should_exit = bool(stopped)
         await server.serve(sockets=[listening])
 

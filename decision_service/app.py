@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -43,7 +44,13 @@ def make_app(service: Service) -> Door:
     settings = service.settings
     table = endpoints(service)
     return Door(
-        table, _framework(service, table), service.keyring, service.telemetry, settings.body_timeout_s
+        table,
+        _framework(service, table),
+        service.keyring,
+        service.telemetry,
+        settings.body_timeout_s,
+        service.admission,
+        lambda: service.stopping,
     )
 
 
@@ -76,7 +83,10 @@ class _Handlers:
 
     async def recommend(self, request: Request) -> HttpAnswer:
         """The hot path: see ``decide.py``."""
-        answer = await decide(self._service.decider, decode(_recommendation, request.body))
+        service, asked, started_s = self._service, decode(_recommendation, request.body), time.perf_counter()
+        answer = await decide(service.decider, asked)
+        deadline_ms = asked.deadline_ms or service.settings.deadline_ms
+        service.admission.answered(time.perf_counter() - started_s, deadline_ms / 1000)
         return HttpAnswer(201, _encode(answer))
 
     async def reward(self, request: Request) -> HttpAnswer:

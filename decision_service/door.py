@@ -16,8 +16,9 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from decision_service.admission import Admission, Rank
 from decision_service.auth import Keyring, Role
-from decision_service.errors import BodyTooLarge, ServiceError, TooSlow, WrongMethod
+from decision_service.errors import BodyTooLarge, Overloaded, ServiceError, TooSlow, WrongMethod
 from decision_service.problem import HttpAnswer, http_problem, problem_of
 from decision_service.telemetry import Telemetry
 
@@ -27,6 +28,18 @@ Scope = MutableMapping[str, Any]  # as the ASGI specification has it
 Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+_CLOSING = ((b"connection", b"close"),)
+
+
+_RANK: dict[Role | None, Rank] = {
+    None: "probe",
+    "read": "batch",
+    "admin": "batch",
+    "decide": "decide",
+    "reward": "reward",
+}
 
 
 class Request(Struct, frozen=True):
@@ -55,6 +68,8 @@ class Endpoint(Struct, frozen=True):
     """None: anybody may call it."""
     limit_bytes: int = 0
     """Longest body; 0: it takes none."""
+    rank: Rank | None = None
+    """Who is turned away first when there are too many; None: as the role has it."""
 
 
 class Door:
@@ -67,7 +82,11 @@ class Door:
         keyring: Keyring,
         telemetry: Telemetry,
         body_timeout_s: float,
+        admission: Admission,
+        stopping: Callable[[], bool],
     ) -> None:
+        self._admission = admission
+        self._stopping = stopping
         self._beyond = beyond
         self._keyring = keyring
         self._telemetry = telemetry
@@ -97,7 +116,7 @@ class Door:
             answer = await self._answer(methods, endpoint, argument, scope, receive)
         except Disconnected:
             return
-        await respond(send, answer)
+        await respond(send, answer, closing=self._stopping())
         name = endpoint.name if endpoint else "wrong_method"
         self._telemetry.answered(name, answer.status, time.perf_counter() - started)
 
@@ -125,6 +144,11 @@ class Door:
         try:
             if endpoint is None:
                 raise WrongMethod(tuple(methods))
+            if not self._admission.enter(endpoint.rank or _RANK[endpoint.role]):
+                raise Overloaded("more requests are under way than can be answered in time; try again later")
+        except ServiceError as error:
+            return problem_of(error)
+        try:
             if endpoint.role is not None:
                 self._keyring.authorise(_header(headers, b"authorization"), endpoint.role)
             body = b""
@@ -141,6 +165,8 @@ class Door:
         except Exception:
             log.exception("%s %s failed", scope["method"], endpoint.path if endpoint else "?")
             return http_problem(500)
+        finally:
+            self._admission.leave()
 
 
 class Disconnected(Exception):
@@ -171,12 +197,13 @@ async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], li
     return body
 
 
-async def respond(send: Send, answer: HttpAnswer) -> None:
-    """Send ``answer``."""
+async def respond(send: Send, answer: HttpAnswer, *, closing: bool = False) -> None:
+    """Send ``answer``, the last one on its connection if ``closing``."""
     headers = [
         (b"content-type", answer.media_type.encode()),
         (b"content-length", str(len(answer.body)).encode()),
         *answer.headers,
+        *(_CLOSING if closing else ()),
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -152,7 +152,7 @@ def document(endpoints: Iterable[Endpoint]) -> Json:
 
 
 def _operation(endpoint: Endpoint, said: Operation) -> Json:
-    refusals = {*said.refusals, *((401, 403, 503) if endpoint.role else ()), 500}
+    refusals = {*said.refusals, *((401, 403, 429, 503) if endpoint.role else ()), 500}
     if endpoint.name == "readyz":
         refusals.add(503)
     found: Json = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from http import HTTPStatus
 
 import msgspec
@@ -27,6 +28,7 @@ from decision_service.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+_SPREAD_S = 3  # those who were turned away together must not come back together
 
 _STATUS: dict[type[ServiceError], HTTPStatus] = {
     BadRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -116,7 +118,9 @@ def _headers_of(error: ServiceError) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"www-authenticate", b"Bearer"),)
     if isinstance(error, BodyTooLarge | TooSlow):
         return ((b"connection", b"close"),)  # the rest of the body is not wanted
-    if isinstance(error, StoreAway | SpoolFailed | Overloaded):
+    if isinstance(error, Overloaded):
+        return ((b"retry-after", str(RETRY_AFTER_S + secrets.randbelow(_SPREAD_S)).encode()),)
+    if isinstance(error, StoreAway | SpoolFailed):
         return ((b"retry-after", str(RETRY_AFTER_S).encode()),)
     if isinstance(error, WrongMethod):
         return ((b"allow", ", ".join(error.allowed).encode()),)

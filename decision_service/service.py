@@ -13,6 +13,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from decision_service.activation import Activator
+from decision_service.admission import Admission
 from decision_service.auth import Keyring, load_keys, write_private
 from decision_service.breaker import Guard
 from decision_service.budget import budget_of
@@ -82,6 +83,8 @@ class Service:
         self.store_guard: Guard
         self.sidecar_guard: Guard
         self.drainer: Drainer
+        most = settings.max_in_flight
+        self.admission = Admission(most, most // 8, time.monotonic, telemetry.admits)
         self.catalogue_published = False
         self.stopping = False
         """No new callers, please: readiness says so, and answers close their connections."""

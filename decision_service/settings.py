@@ -59,8 +59,15 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The smallest such share. Smaller spares more, and leaves noisier estimates."""
     overload_look_s: Annotated[float, Meta(ge=0.01, le=60.0)] = 1.0
     """Seconds between two looks at the load."""
+    max_in_flight: Annotated[int, Meta(ge=1, le=65_536)] = 512
+    """Most requests under way at once; beyond it they are refused with 429, reads and batches first, rewards
+    last. The limit falls below it, to an eighth at least, while answers come long after their deadlines."""
+    linger_s: Annotated[float, Meta(ge=0.0, le=600.0)] = 0.0
+    """How long after SIGTERM requests are still served, while readiness says no and answers close their
+    connections, in seconds: what a load balancer needs to send callers elsewhere. 0: no time, as suits a
+    machine without one."""
     drain_s: Annotated[int, Meta(ge=0, le=600)] = 10
-    """How long SIGTERM lets running requests end, in seconds, before they are cut."""
+    """How long running requests then have to end, in seconds, before they are cut."""
     draw_secret: str = ""
     """Key of the draw, hex, at least 32 characters; give it by the environment only, the same to every
     replica. Empty: made at the first start and kept in the data folder. Changing it changes no logged

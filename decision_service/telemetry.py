@@ -77,6 +77,9 @@ class Telemetry:
             ["dependency"],
             registry=registry,
         )
+        self._admitted = Gauge(
+            "sidearm_requests_limit", "Requests that may be under way at once.", registry=registry
+        )
         self._imbalance = Gauge(
             "sidearm_books_imbalance",
             "Decisions or rewards missing (positive) or doubled (negative); must be 0.",
@@ -151,6 +154,10 @@ class Telemetry:
     def breaker(self, dependency: str, is_open: float) -> None:
         """A breaker opened (1) or closed (0)."""
         self._breaker.labels(dependency).set(is_open)
+
+    def admits(self, limit: float) -> None:
+        """How many requests may be under way at once."""
+        self._admitted.set(limit)
 
     def rewarded(self, status: str) -> None:
         """A reward was taken."""
