@@ -78,6 +78,8 @@ class Spool:
         self._by_key: dict[tuple[str, str], int] = {}
         self._next = self._segment = 1
         self._segment_bytes = 0
+        self._coming_bytes = 0
+        """Of what is being written."""
         self.bytes = 0
         """Of all that waits."""
         self.filled = asyncio.Event()
@@ -97,12 +99,16 @@ class Spool:
             SpoolFailed: it is full, or the disk cannot.
         """
         share = _DECISIONS_MAY_FILL if record.kind == "decision" else 1.0
-        if self.bytes + len(record.body) + _FRAME_BYTES > self._limit_bytes * share:
+        size = len(record.body) + _FRAME_BYTES
+        if self.bytes + self._coming_bytes + size > self._limit_bytes * share:
             raise SpoolFailed("the spool is full")
+        self._coming_bytes += size
         try:
             await self._writes.ask(New(record, event), self._timeout_s)
         except (OSError, TimeoutError) as error:
             raise SpoolFailed(f"the spool cannot be written: {error or 'its disk is too slow'}") from error
+        finally:
+            self._coming_bytes -= size
 
     def held(self, ticket: int) -> Held:
         """The record of a ticket."""
