@@ -51,17 +51,16 @@ class Batcher(Generic[Q, A]):
         Raises:
             TimeoutError: no answer came in time.
         """
+        future = self.put(item)
+        return await (future if timeout_s is None else within(future, timeout_s))
+
+    def put(self, item: Q) -> asyncio.Future[A]:
+        """The answer to ``item`` to come, for who has something to do meanwhile."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
         self._waiting.append((item, future))
         self._schedule(loop)
-        if timeout_s is None:
-            return await future
-        timer = loop.call_later(timeout_s, _give_up, future)
-        try:
-            return await future
-        finally:
-            timer.cancel()
+        return future
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._free and not self._scheduled:
@@ -98,6 +97,21 @@ class Batcher(Generic[Q, A]):
             self._free += 1
             if self._waiting:
                 self._schedule(asyncio.get_running_loop())
+
+
+async def within(future: asyncio.Future[A], timeout_s: float) -> A:
+    """What ``future`` comes to.
+
+    Raises:
+        TimeoutError: nothing within ``timeout_s`` seconds; it is over for whoever else waits for it, too.
+    """
+    if future.done():
+        return future.result()
+    timer = asyncio.get_running_loop().call_later(max(timeout_s, 0.0), _give_up, future)
+    try:
+        return await future
+    finally:
+        timer.cancel()
 
 
 def _give_up(future: asyncio.Future[A]) -> None:

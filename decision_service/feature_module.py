@@ -51,6 +51,11 @@ class Declared(Struct, frozen=True):
         """The graph's inputs that are known from the start."""
         return tuple(sorted(self.graph.inputs - {ARMS}))
 
+    @property
+    def everything(self) -> tuple[str, ...]:
+        """What becomes a feature."""
+        return self.goals + self.arm_goals
+
 
 def load_features(path: Path, deadline_s: float) -> tuple[ModuleType, Declared]:
     """Import the file at ``path`` and read what it defines.

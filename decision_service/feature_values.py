@@ -15,12 +15,15 @@ from msgspec import Struct
 from decision_service.api import MAX_FEATURES, MAX_MAGNITUDE
 from decision_service.prepolicy import Eligible
 from feature_graph import Resolution, Status
+from feature_graph.node import MISSING
 from sidecar.contracts.application import FeatureValue
 from sidecar.contracts.arm_features import Columns, Levels, column_of, levels_of
 
 GIVEN = Status.GIVEN.value
 OK = Status.OK.value
 FALLBACK = Status.FALLBACK.value
+_WORDS = {status: status.value for status in Status}
+"""Reading a member's value through its class costs more than this look-up."""
 UNUSABLE = "unusable"
 """Outcome of a node whose value cannot be a feature."""
 
@@ -30,36 +33,30 @@ _PLAIN = frozenset((bool, None.__class__))
 """Classes of values that are features as they are."""
 
 
-def word(found: Resolution, node: str) -> str:
-    """How a node's value was had. What was derived from a fallback is one too: no observation."""
-    outcome = found.outcomes[node]
-    if outcome.has_value and found.degraded(node):
-        return FALLBACK
-    return outcome.status.value
-
-
 def feature(found: Resolution, node: str) -> tuple[str, FeatureValue | None]:
     """How the value of a context feature was had, and the value; None if there is none that can be one."""
-    outcome = found.outcomes[node]
-    if not outcome.has_value or outcome.value is None:
-        return outcome.status.value, None
-    value = _usable(outcome.value)
-    return (UNUSABLE, None) if value is None else (word(found, node), value)
+    status, value = found.had(node)
+    if value is None or value is MISSING:
+        return found.outcomes[node].status.value, None
+    usable = _usable(value)
+    return (UNUSABLE, None) if usable is None else (_WORDS[status], usable)
 
 
 def reasons(found: Resolution, rule: str) -> tuple[str, dict[str, str]]:
     """How a rule's value was had, and which arms it excludes why."""
-    outcome = found.outcomes[rule]
-    if not outcome.has_value or outcome.value is None:
-        return outcome.status.value, {}
+    status, value = found.had(rule)
+    if value is None or value is MISSING:
+        return found.outcomes[rule].status.value, {}
     try:
-        why = _reasons(outcome.value, rule)
+        why = _reasons(value, rule)
     except Exception:  # an application's own type may raise anything
         why = None
-    return (UNUSABLE, {}) if why is None else (word(found, rule), why)
+    return (UNUSABLE, {}) if why is None else (_WORDS[status], why)
 
 
 def _reasons(value: object, rule: str) -> dict[str, str] | None:
+    if value.__class__ is dict and not value:
+        return {}
     if isinstance(value, Mapping):
         told = {arm: _usable(reason) for arm, reason in value.items() if isinstance(arm, str)}
         return {arm: reason if isinstance(reason, str) and reason else rule for arm, reason in told.items()}
@@ -97,6 +94,23 @@ def arm_features(found: Resolution, nodes: Sequence[str], arms: Eligible) -> Arm
         table.leave_out(place, arms.given.get(arm_id, {}))
     columns = {name: column_of(values) for name, values in table.values.items()}
     return ArmFeatures({name: column for name, column in columns.items() if column}, outcomes, by_arm)
+
+
+def together(shared: ArmFeatures, own: ArmFeatures) -> ArmFeatures:
+    """Both; where they have a feature in common the own one covers the shared one."""
+    if shared is NO_ARM_FEATURES:
+        return own
+    columns = {**shared.columns, **own.columns}
+    return ArmFeatures(columns, {**shared.outcomes, **own.outcomes}, {**shared.by_arm, **own.by_arm})
+
+
+def exclusions(said: Mapping[str, tuple[str, dict[str, str]]]) -> tuple[dict[str, str], dict[str, str]]:
+    """What rules exclude together, arm to reason, and how each was had; the first rule's reason counts."""
+    excluded: dict[str, str] = {}
+    for _, why in said.values():
+        if why:
+            excluded = {**why, **excluded}
+    return excluded, {rule: how for rule, (how, _) in said.items()}
 
 
 class _Table:
@@ -143,10 +157,10 @@ class _Table:
 
 def _fill(table: _Table, found: Resolution, node: str) -> tuple[str, dict[int, str]]:
     """Put what a node says into the table; how its values were had, and where one was had otherwise."""
-    outcome = found.outcomes[node]
-    if not outcome.has_value:
-        return outcome.status.value, {}
-    values = _elements(outcome.value, table.n_arms)
+    said = found.get(node, MISSING)
+    if said is MISSING:
+        return found.outcomes[node].status.value, {}
+    values = _elements(said, table.n_arms)
     if values is None:
         return UNUSABLE, {}
     how, others = _words(found, node)
@@ -178,6 +192,8 @@ def _elements(value: object, n_arms: int) -> Sequence[object] | None:
 
 def _words(found: Resolution, node: str) -> tuple[str, dict[int, str]]:
     """How values were had, as the graph knows: an ``each`` tells which of its elements fell back."""
+    if found.whole:
+        return _WORDS[found.had(node)[0]], {}
     outcome, behind = found.outcomes[node], found.degraded(node)
     if not behind:
         return outcome.status.value, {}

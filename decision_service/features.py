@@ -35,11 +35,12 @@ logged with the decision, since a default must never pass for an observation.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from msgspec import Struct
 
 from decision_service.api import RecommendationRequest
+from decision_service.batcher import within
 from decision_service.feature_module import (
     ARMS,
     FETCH_SHARE,
@@ -49,8 +50,17 @@ from decision_service.feature_module import (
     clients_of,
     load_features,
 )
-from decision_service.feature_values import GIVEN, arm_features, feature, reasons
+from decision_service.feature_values import (
+    GIVEN,
+    NO_ARM_FEATURES,
+    arm_features,
+    exclusions,
+    feature,
+    reasons,
+    together,
+)
 from decision_service.prepolicy import Eligible
+from decision_service.shared_look import SharedLook, Wave, carried_over, divide, is_for_all
 from feature_graph import Resolution
 from sidecar.contracts.application import Features
 from sidecar.contracts.arm_features import Columns, Levels
@@ -65,9 +75,12 @@ class FirstLook(Struct, frozen=True):
     """How each rule was had."""
     given: dict[str, object]
     """The graph's inputs."""
-    found: Resolution
+    carried: dict[str, object]
+    """What the second look goes on from."""
     fetch_until: float
     """On the loop's clock: what fetching has for both looks."""
+    wave: Wave | None = None
+    """Where a part of it was found out for others too."""
 
 
 class Resolved(Struct, frozen=True):
@@ -88,6 +101,7 @@ class FeatureSource:
         declared: what the application's file defines, if it has one.
         clients: values of the graph's inputs.
         loop_time: the clock of the deadlines, in seconds.
+        deadline_s: of a request that names none.
     """
 
     def __init__(
@@ -95,10 +109,16 @@ class FeatureSource:
         declared: Declared | None,
         clients: Mapping[str, object],
         loop_time: Callable[[], float],
+        deadline_s: float,
     ) -> None:
         self._declared = declared
         self._clients = clients
         self._loop_time = loop_time
+        self._carried = carried_over(declared) if declared else ()
+        division = divide(declared, frozenset(clients)) if declared else None
+        self._shared = (
+            SharedLook(division, declared.graph, clients, deadline_s) if declared and division else None
+        )
 
     async def first_look(
         self, request: RecommendationRequest, candidates: Eligible, deadline_at: float
@@ -111,16 +131,50 @@ class FeatureSource:
         if declared is None or not declared.first_look:
             return None
         left_s = max(deadline_at - now, 0.0)
+        fetch_until = now + left_s * FETCH_SHARE
         given = self._given(declared, request, candidates)
+        shared = self._shared
+        if shared is not None and is_for_all(candidates):
+            with suppress(TimeoutError):
+                return await self._with_others(
+                    shared, candidates, given, left_s * FIRST_LOOK_SHARE, fetch_until
+                )
+            left_s = max(deadline_at - self._loop_time(), 0.0)
         found = await declared.graph.resolve(
             declared.first_look, given=given, deadline=left_s * FIRST_LOOK_SHARE
         )
-        excluded: dict[str, str] = {}
-        outcomes: dict[str, str] = {}
-        for rule in declared.first_look:
-            outcomes[rule], why = reasons(found, rule)
-            excluded = {**why, **excluded}
-        return FirstLook(excluded, outcomes, given, found, now + left_s * FETCH_SHARE)
+        excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in declared.first_look})
+        carried = found.carried(self._carried, declared.everything)
+        return FirstLook(excluded, outcomes, given, carried, fetch_until)
+
+    async def _with_others(
+        self,
+        shared: SharedLook,
+        candidates: Eligible,
+        given: dict[str, object],
+        left_s: float,
+        fetch_until: float,
+    ) -> FirstLook:
+        """The first look, the part of it that is the same for everybody together with everybody.
+
+        Raises:
+            TimeoutError: that part did not come in time.
+        """
+        declared, division, began = self._declared, shared.division, self._loop_time()
+        assert declared is not None
+        coming = shared.join(candidates)
+        if division.lent_at_once:
+            given = {**given, **(await within(coming, left_s)).lent}
+        carried: dict[str, object] = {}
+        said: dict[str, tuple[str, dict[str, str]]] = {}
+        if division.own_rules:
+            found = await declared.graph.resolve(division.own_rules, given=given, deadline=left_s)
+            said = {rule: reasons(found, rule) for rule in division.own_rules}
+            carried = found.carried(self._carried, declared.everything)
+        wave = await within(coming, left_s - (self._loop_time() - began))
+        said |= wave.said
+        excluded, outcomes = exclusions({rule: said[rule] for rule in declared.first_look})
+        return FirstLook(excluded, outcomes, given, wave.lent | carried, fetch_until, wave)
 
     async def resolve(
         self,
@@ -146,13 +200,16 @@ class FeatureSource:
         goals = [goal for goal in declared.goals if goal not in request.context]
         if not goals and not declared.arm_goals:
             return Resolved(request.context, outcomes)
-        found = await self._look(declared, goals, request, arms, deadline_at, first)
+        wave = first.wave if first and self._shared and not arms.given else None
+        shared = await wave.arm_features(arms) if wave else NO_ARM_FEATURES
+        arm_goals = self._shared.division.own_arm_goals if wave and self._shared else declared.arm_goals
+        found = await self._look(declared, [*goals, *arm_goals], request, arms, deadline_at, first)
         context: Features = dict(request.context)
         for goal in goals:
             outcomes[goal], value = feature(found, goal)
             if value is not None:
                 context[goal] = value
-        fetched = arm_features(found, declared.arm_goals, arms)
+        fetched = together(shared, arm_features(found, arm_goals, arms))
         outcomes.update(fetched.outcomes)
         return Resolved(context, outcomes, fetched.columns, fetched.by_arm)
 
@@ -171,13 +228,11 @@ class FeatureSource:
             given = self._given(declared, request, arms)
             left_s = (deadline_at - now) * FETCH_SHARE
         else:
-            given = {**first.given, **first.found.settled}
+            given = {**first.given, **first.carried}
             left_s = first.fetch_until - now
         if ARMS in declared.graph.inputs:
             given[ARMS] = arms.ids
-        return await declared.graph.resolve(
-            [*goals, *declared.arm_goals], given=given, deadline=max(left_s, 0.0)
-        )
+        return await declared.graph.resolve(goals, given=given, deadline=max(left_s, 0.0))
 
     def _given(
         self, declared: Declared, request: RecommendationRequest, candidates: Eligible
@@ -220,8 +275,8 @@ async def open_features(
         BadApplication: the file is not there, cannot be imported, or defines no such graph.
     """
     if file is None:
-        yield FeatureSource(None, {}, loop_time)
+        yield FeatureSource(None, {}, loop_time, deadline_s)
         return
     module, declared = load_features(around.folder / file, deadline_s)
     async with clients_of(module, around) as clients:
-        yield FeatureSource(declared, clients, loop_time)
+        yield FeatureSource(declared, clients, loop_time, deadline_s)

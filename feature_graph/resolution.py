@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeVar, overload
@@ -143,6 +143,37 @@ class Resolution:
         ended = ((name, self.outcomes[name]) for name in known if name in self.nodes)
         found = {name: outcome for name, outcome in ended if outcome.has_value or outcome.error is not None}
         return found if self.whole else {name: self._noted(name, outcome) for name, outcome in found.items()}
+
+    def carried(self, names: Iterable[str], goals: Container[str] = ()) -> dict[str, object]:
+        """What a second run needs of ``names``, at less cost than all of :attr:`settled`.
+
+        As long as nothing is degraded, plain values, but for those that are ``goals`` of the second run too,
+        which shall hear how each was had; nothing of a node that never ran.
+        """
+        if self._peek is None or not self.whole:
+            settled = self.settled
+            return {name: settled[name] for name in names if name in settled}
+        values = ((name, self._peek(name)) for name in names)
+        return {
+            name: self.outcomes[name] if name in goals else value
+            for name, value in values
+            if value is not MISSING
+        }
+
+    def had(self, name: str) -> tuple[Status, object]:
+        """How a value was had, and the value: MISSING where there is none.
+
+        What was made of a stand-in is a ``fallback`` here, whatever the node itself says.
+        """
+        if self.whole and self._peek is not None and (value := self._peek(name)) is not MISSING:
+            return (Status.GIVEN if self._is_given(name) else Status.OK), value
+        outcome = self.outcomes[name]
+        if not outcome.has_value:
+            return outcome.status, MISSING
+        return (Status.FALLBACK if self.degraded(name) else outcome.status), outcome.value
+
+    def _is_given(self, name: str) -> bool:
+        return name in self.given and self.outcomes[name].status is Status.GIVEN
 
     @property
     def whole(self) -> bool:
