@@ -22,13 +22,21 @@ import numpy.typing as npt
 from sidecar.contracts.application import Arm, Features, FeatureValue
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import DecisionEvent
-from sidecar.contracts.hashing import ARM_NAMESPACE, ARM_SEED, CONTEXT_NAMESPACE, CONTEXT_SEED
-from sidecar.policy.adapters import arm_pairs, feature_pairs
+from sidecar.contracts.hashing import (
+    ARM_NAMESPACE,
+    ARM_SEED,
+    CONTEXT_NAMESPACE,
+    CONTEXT_SEED,
+    category_hash,
+    name_hash,
+)
+from sidecar.policy.adapters import MAGNITUDE_LIMIT, arm_pairs, feature_pairs
 
 REWARD_LIMIT = 1e9
 """Largest reward: its square, and that of a product of features, still fit a float32."""
 _FULL = 0xFFFF_FFFF
-_float32 = struct.Struct("<f")
+_CONTEXT_BEGINS = f"shared |{CONTEXT_NAMESPACE} "
+_pack, _unpack = struct.Struct("<f").pack, struct.Struct("<f").unpack
 _length, _range = struct.Struct("<I"), struct.Struct("<ff")
 
 
@@ -93,9 +101,8 @@ def text_of(example: Example) -> ExampleText:
             not the one that was shown. The message says which decision, which value, and what is legal.
     """
     event, arms, reward, correction = example
-    for name, chance in (("propensity", event.propensity), ("inclusion", event.inclusion_probability)):
-        if not 0.0 < chance <= 1.0:
-            raise BadEvent(f"{event.decision_id} has {name} {chance}: legal is above 0, to 1")
+    if not (0.0 < event.propensity <= 1.0 and 0.0 < event.inclusion_probability <= 1.0):
+        raise BadEvent(_improbable(event))
     if not -REWARD_LIMIT <= reward <= REWARD_LIMIT:
         raise BadEvent(
             f"{event.decision_id} has reward {reward}: legal are -{REWARD_LIMIT:g} to {REWARD_LIMIT:g}"
@@ -109,6 +116,12 @@ def text_of(example: Example) -> ExampleText:
     if correction:
         return ExampleText(event.decision_id, context, "", arms, shown, (reward, probability))
     return ExampleText(event.decision_id, context, _label(0.0 - reward, probability), arms, shown)
+
+
+def _improbable(event: DecisionEvent) -> str:
+    chances = {"propensity": event.propensity, "inclusion": event.inclusion_probability}
+    name, chance = next((name, chance) for name, chance in chances.items() if not 0.0 < chance <= 1.0)
+    return f"{event.decision_id} has {name} {chance}: legal is above 0, to 1"
 
 
 def corrected(text: ExampleText, predicted_cost: float, seen: tuple[float, float]) -> str:
@@ -150,8 +163,11 @@ def context_line(features: Features) -> str:
     >>> context_line({"hour": 0.5})
     'shared |c 2634460256:0x1.0000000000000p-1'
     """
-    tokens = [_token(name, features[name], CONTEXT_SEED) for name in sorted(features)]
-    return f"shared |{CONTEXT_NAMESPACE} " + " ".join(tokens)
+    tokens = [
+        _word(name, value) if type(value := features[name]) is str else _token(name, value)
+        for name in sorted(features)
+    ]
+    return _CONTEXT_BEGINS + " ".join(tokens)
 
 
 def check_arms(arms: tuple[Arm, ...]) -> None:
@@ -192,7 +208,7 @@ def reward_signed(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _label(cost: float, probability: float) -> str:
-    return f"0:{_number(cost)}:{_number(probability)} "
+    return f"0:{_common_number(cost)}:{_common_number(probability)} "
 
 
 def _feature(full_hash: int, value: float, seed: int) -> str:
@@ -206,13 +222,29 @@ def _packer(n_arms: int) -> struct.Struct:
     return struct.Struct(f"={n_arms}f")
 
 
-@lru_cache(maxsize=65_536, typed=True)  # typed: True and 1.0 are equal, and not the same feature
-def _token(name: str, value: FeatureValue, seed: int) -> str:
-    ((full_hash, magnitude),) = feature_pairs({name: value}, seed)
-    return _feature(full_hash, magnitude, seed)
+@lru_cache(maxsize=65_536)
+def _word(name: str, value: str) -> str:
+    """A category of the context: the same few come again and again."""
+    return str((category_hash(name, value, CONTEXT_SEED) - CONTEXT_SEED) & _FULL)
+
+
+def _token(name: str, value: FeatureValue) -> str:
+    """Any other feature of the context: of numbers only the name comes again."""
+    if type(value) is float and -MAGNITUDE_LIMIT <= value <= MAGNITUDE_LIMIT:
+        return _name(name) if value == 1.0 else f"{_name(name)}:{_number(value)}"
+    ((full_hash, magnitude),) = feature_pairs({name: value}, CONTEXT_SEED)  # refuses what is out of range
+    return _feature(full_hash, magnitude, CONTEXT_SEED)
 
 
 @lru_cache(maxsize=65_536)
+def _name(name: str) -> str:
+    """Of a number of the context."""
+    return str((name_hash(name, CONTEXT_SEED) - CONTEXT_SEED) & _FULL)
+
+
 def _number(value: float) -> str:
-    (single,) = _float32.unpack(_float32.pack(value))
-    return float(single + 0.0).hex()  # -0.0 and 0.0 are one key of the cache: make them one text
+    return (_unpack(_pack(value))[0] + 0.0).hex()  # -0.0 and 0.0 are one number: make them one text
+
+
+_common_number = lru_cache(maxsize=4096)(_number)
+"""Rewards are mostly none or one, and propensities one of a few."""

@@ -21,13 +21,25 @@ end
 local now = clock(skew, c)
 redis.call('HSET', c, 'clock_ms', whole(now))
 
+-- What is the same command for many decisions is sent once, when all have been gone through.
+local closed, tombs, tally = {}, {}, {}
+
+local function note(field, n)
+  tally[field] = (tally[field] or 0) + (n or 1)
+end
+
+local function bury(f, member)
+  if not tombs[f] then tombs[f] = {} end
+  table.insert(tombs[f], member)
+end
+
 local function finalise(id, member, d, r, f)
   local stored = text_at(d)
   if not stored then -- the store lost it: the books show it, and its rewards are given up, not forgotten
-    redis.call('ZREM', due, id)
-    count(c, 'dec_lost')
     redis.call('ZADD', orph, whole(now), id)
-    return 0
+    table.insert(closed, id)
+    note('dec_lost')
+    return
   end
   local rewards = rewards_at(r)
   local _, mode, deferred, at = parts(stored) -- foreign bytes go on as they are: the reader puts them aside
@@ -35,25 +47,40 @@ local function finalise(id, member, d, r, f)
     'r', #rewards > 0 and cmsgpack.pack(rewards) or ''}
   if mode and mode ~= '' then fields[9], fields[10] = 'm', mode end
   append(ex, now, unpack(fields))
-  redis.call('ZREM', due, id)
-  if deferred == 'd' then count(c, 'fin_never') end
+  table.insert(closed, id) -- from here on it must not be appended again, whatever fails
+  note('fin')
+  if deferred == 'd' then note('fin_never') end
+  bury(f, member)
   redis.call('PEXPIRE', d, answer_ms)
   if #rewards > 0 then
     redis.call('PEXPIRE', r, tombstone_ms)
-    count(c, 'rew_joined', #rewards / 2)
+    note('rew_joined', #rewards / 2)
   end
-  redis.call('SADD', f, member)
-  redis.call('PEXPIRE', f, tombstone_ms)
-  count(c, 'fin')
-  return 1
 end
 
-local finalised = 0
-for j = 1, decisions do
-  local id, member, k = ARGV[2 * j + 1], ARGV[2 * j + 2], shared + each * (j - 1)
-  local deadline = redis.call('ZSCORE', due, id)
-  if deadline and tonumber(deadline) <= now then
-    finalised = finalised + finalise(id, member, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])
+local function all()
+  local ids, seen = {}, {}
+  for j = 1, decisions do ids[j] = ARGV[2 * j + 1] end
+  local deadlines = decisions > 0 and redis.call('ZMSCORE', due, unpack(ids)) or {}
+  for j, id in ipairs(ids) do
+    local deadline, k = not seen[id] and deadlines[j], shared + each * (j - 1)
+    seen[id] = true
+    if deadline and tonumber(deadline) <= now then
+      finalise(id, ARGV[2 * j + 2], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])
+    end
   end
 end
-return finalised
+
+local function close()
+  if #closed > 0 then redis.call('ZREM', due, unpack(closed)) end
+  for field, n in pairs(tally) do count(c, field, n) end
+  for f, members in pairs(tombs) do
+    redis.call('SADD', f, unpack(members))
+    redis.call('PEXPIRE', f, tombstone_ms)
+  end
+end
+
+local done, failure = pcall(all)
+close() -- also of those before one that failed
+if not done then error(failure) end
+return tally.fin or 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast, get_args
+from typing import get_args
 
 import msgpack
 
@@ -23,7 +23,7 @@ from sidecar.contracts.scripts.call import Call, text
 BATCH = 64
 """Decisions a call: a script stops the store for everybody, 64 for some milliseconds."""
 
-_KINDS = frozenset(get_args(ExampleKind))
+_KIND_OF: Mapping[bytes, ExampleKind] = {kind.encode(): kind for kind in get_args(ExampleKind)}
 _MODE_OF_KIND = {"A": "a", "C": "a", "E": "e"}
 
 
@@ -48,23 +48,27 @@ def decode_example(partition: int, stream_id: bytes | str, fields: Mapping[bytes
     Raises:
         BadEvent: the entry is of an unknown kind, or what it holds is not what it should be.
     """
-    position, where = text(stream_id), f"entry {text(stream_id)} of partition {partition}"
-    kind, mode, key = _name(fields.get(b"k", b"")), _name(fields.get(b"m", b"")), _name(fields.get(b"n", b""))
-    if kind not in _KINDS or b"d" not in fields:
-        raise BadEvent(f"{where} is of kind {fields.get(b'k')!r}, or holds no decision")
-    mode = _MODE_OF_KIND.get(kind) or mode or "w"
+    position, kind, payload = text(stream_id), _KIND_OF.get(fields.get(b"k", b"")), fields.get(b"d")
+    if kind is None or payload is None:
+        found = f"is of kind {fields.get(b'k')!r}, or holds no decision"
+        raise BadEvent(f"{_where(partition, position)} {found}")
+    mode = _MODE_OF_KIND.get(kind) or _name(fields.get(b"m")) or "w"
     if mode not in MODES:
-        raise BadEvent(f"{where} is of mode {mode!r}; known are {', '.join(MODES)}")
-    rewards = decode_rewards(fields.get(b"r", b""))
-    _check_rewards(kind, key, rewards, where)
-    payload = bytes(fields[b"d"])
+        raise BadEvent(f"{_where(partition, position)} is of mode {mode!r}; known are {', '.join(MODES)}")
+    rewards, corrects = decode_rewards(fields.get(b"r", b"")), ""
+    if kind == "C" or kind == "E":
+        corrects = _name(fields.get(b"n")) if kind == "C" else ""
+        _check_rewards(kind, corrects, rewards, _where(partition, position))
     decision = decode_decision(payload)
-    known, corrects = cast(ExampleKind, kind), key if kind == "C" else ""
-    return JoinedDecision(partition, position, decision, rewards, payload, known, mode, corrects)
+    return JoinedDecision(partition, position, decision, rewards, payload, kind, mode, corrects)
 
 
-def _name(field: bytes) -> str:
-    return field.decode(errors="replace")
+def _where(partition: int, position: str) -> str:
+    return f"entry {position} of partition {partition}"
+
+
+def _name(field: bytes | None) -> str:
+    return field.decode(errors="replace") if field else ""
 
 
 def _check_rewards(kind: str, key: str, rewards: Sequence[RewardRecord], where: str) -> None:
