@@ -261,8 +261,8 @@ def _event_of(record: Spooled) -> DecisionEvent | None:
 
 
 class _Named(Struct, frozen=True):
-    session_id: str = ""
-    decision_id: str = ""
+    session_id: str | None = None
+    decision_id: str | None = None
 
 
 _named = msgspec.json.Decoder(_Named)
@@ -275,4 +275,4 @@ def _session_of(record: Spooled) -> str:
         named = _named.decode(record.body)
     except msgspec.MsgspecError:
         return ""
-    return "" if named.decision_id else named.session_id
+    return "" if named.decision_id else named.session_id or ""

@@ -18,6 +18,7 @@ import redis
 from decision_service.auth import ensure_development_key
 from decision_service.cli.store import EmbeddedStore, start_store
 from sidecar.contracts.layout import DataFolder
+from tests.faults.proxy import Proxy
 from tests.processes import Process, Processes
 
 ARMS = [
@@ -49,14 +50,15 @@ score_timeout_ms = 1500
 class Platform:
     """The processes of one application, and a client with every role."""
 
-    def __init__(self, folder: Path, processes: Processes, store: EmbeddedStore, environ: Mapping[str, str]):
+    def __init__(self, folder: Path, processes: Processes, store: EmbeddedStore, environ: dict[str, str]):
         self.folder = folder
         self.data = DataFolder(folder / "data")
         self.store_server = store
         self.store = redis.Redis.from_url(store.url)
         self.key = ensure_development_key(self.data.keys, {})
         self._processes = processes
-        self._environ = environ
+        self.environ = environ
+        self.proxy: Proxy
         self.sidecar: Process | None = None
         self.service: Process | None = None
         self.url = ""
@@ -90,7 +92,7 @@ class Platform:
 
     def _start(self, module: str) -> Process:
         arguments = ("--app", self.folder, "--data", self.data.root)
-        return self._processes.start(module, *arguments, environ=self._environ)
+        return self._processes.start(module, *arguments, environ=self.environ)
 
     def _listens(self) -> str:
         """Port 0 was asked for: the log tells which it became."""
@@ -133,6 +135,7 @@ def platform(
     top: str = "",
     files: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
+    proxied: bool = False,
 ) -> Iterator[Platform]:
     """A platform of its own, gone after the block.
 
@@ -143,6 +146,7 @@ def platform(
         top: more lines for the top of ``app.toml``.
         files: further files of the application.
         environ: further environment of the processes.
+        proxied: the processes reach the store through ``proxy``, which loses, delays and holds back.
     """
     folder = Path(tempfile.mkdtemp(prefix="sidearm-", dir="/tmp"))
     (folder / "app.toml").write_text(APP.format(top=top, aggregation=aggregation, mode=mode))
@@ -154,7 +158,11 @@ def platform(
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         store = stack.enter_context(start_store(DataFolder(folder / "data")))
         stack.callback(processes.stop_all)
-        made = Platform(folder, processes, store, environ or {})
+        made = Platform(folder, processes, store, dict(environ or {}))
+        if proxied:
+            made.proxy = Proxy(folder / "proxy.sock", made.data.store_socket(), seed=1)
+            stack.callback(made.proxy.close)
+            made.environ["REDIS_URL"] = made.proxy.url
         stack.callback(made.store.close)
         if sidecar:
             made.start_sidecar()

@@ -20,13 +20,14 @@ class Proxy:
     Attributes:
         lose_replies: share of replies that are dropped after the request was carried out.
         reset: share of requests that are dropped with their connection.
+        delay_s: how long a reply is held back.
         lost: how many replies were dropped so far.
         resets: how many requests.
     """
 
     def __init__(self, listen: Path, store: Path, seed: int):
         self.url = f"unix://{listen}"
-        self.lose_replies = self.reset = 0.0
+        self.lose_replies = self.reset = self.delay_s = 0.0
         self.lost = self.resets = self._cuts = 0
         self._listen, self._store, self._rng = listen, store, random.Random(seed)
         self._loop = asyncio.new_event_loop()
@@ -106,6 +107,8 @@ class Proxy:
                     self.lost += 1
                     return
                 cuts = self._cuts
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
                 await self._open.wait()
                 if cuts != self._cuts:
                     return
