@@ -160,6 +160,9 @@ class RewardReceipt(Struct, frozen=True, kw_only=True):
     status: RewardStatus
     decision_id: str | None
     """The decision that it went to; null when nobody was found."""
+    decision_ids: list[str] | UnsetType = UNSET
+    """All that it went to, the newest first, where a reward by session reaches several; ``status`` is then
+    the best of theirs."""
     reward_id: str
     """Its idempotency key, made here when the client gave none."""
     spooled: bool | UnsetType = UNSET

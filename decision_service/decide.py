@@ -85,7 +85,7 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
     choice = choose(decider, plan, pmf)
     event = event_of(decider, request, plan, found, scored, choice)
     event = with_slots(event, plan.eligible.ids, slots_asked(request))
-    decided = await decider.log.append(event, plan.logged, log_time_left(decider, plan))
+    decided = await decider.log.append(event, plan.logged, log_time_left(decider, plan), kept_as(request))
     return await answer(decider, event, decided, plan.eligible.ids, pmf)
 
 
@@ -307,6 +307,15 @@ def digest_of(request: RecommendationRequest) -> str:
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
+def kept_as(request: RecommendationRequest) -> str:
+    """What a session asks for, whatever the context is meanwhile; empty where the client repeats by a key."""
+    if request.decision_id is not None:
+        return ""
+    arms = request.arms and [arm if isinstance(arm, str) else arm.id for arm in request.arms]
+    asked = (request.unit_id, arms, request.exclude, request.limit, request.horizon_s, request.deferred)
+    return hashlib.blake2b(msgspec.json.encode(asked), digest_size=12).hexdigest()
+
+
 async def answer(
     decider: Decider,
     event: DecisionEvent,
@@ -314,7 +323,7 @@ async def answer(
     ids: tuple[str, ...],
     pmf: npt.NDArray[np.float64],
 ) -> Recommendation:
-    """What the caller is told, of the eligible arms ``ids``; for a repeated key, what it was told the first time.
+    """What the caller is told, of the arms ``ids``; for a repeated key, what it was told the first time.
 
     Raises:
         KeyReused: the key was used with another body, or so long ago that its answer is gone.

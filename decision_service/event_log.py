@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as StoreTimeoutError
@@ -20,7 +21,7 @@ from decision_service.breaker import Guard
 from decision_service.errors import SpoolFailed, StoreAway
 from decision_service.spool import Spool
 from sidecar.contracts import journal
-from sidecar.contracts.application import Application
+from sidecar.contracts.application import Application, RewardMode
 from sidecar.contracts.events import DecisionEvent, encode_decision
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.keys import Keys
@@ -53,13 +54,17 @@ class EventLog:
         self._max_pending = application.model.max_pending
         self._tombstone_ms = round(application.reward.tombstone_s * 1000)
         self._mode = application.reward.mode
+        self._by_arm = application.reward.attribution == "arm"
+        self._sticky_ms = round(application.sessions.sticky_s * 1000)
         self._app = application.name
         self._batchers = [
             Batcher(partial(self._log, Keys(application.name, p)), max_batch=max_batch)
             for p in range(application.partitions)
         ]
 
-    async def append(self, event: DecisionEvent, logged: bool = True, left_s: float | None = None) -> Decided:
+    async def append(
+        self, event: DecisionEvent, logged: bool = True, left_s: float | None = None, kept_as: str = ""
+    ) -> Decided:
         """Log ``event``; when its key was used before, the decision that stands.
 
         Args:
@@ -67,19 +72,30 @@ class EventLog:
             logged: False: only look whether its key was used before.
             left_s: how long the store is waited for, in seconds, before the spool takes it; None: as long as
                 its connection does.
+            kept_as: what the session asked for, if it keeps what it was given.
         """
         if (standing := self._standing(event)) is not None:
             return standing
         if self._guard.closed:
             partition = partition_of_session(event.session_id, self._partitions)
             try:
-                decided = await self._batchers[partition].ask(entry_of(event, self._mode, logged), left_s)
+                decided = await self._batchers[partition].ask(self._entry(event, logged, kept_as), left_s)
             except (StoreAway, TimeoutError):
                 self._guard.bad()
             else:
                 self._guard.good()
                 return decided
         return await self._spooled(event) if logged else Decided(DecideStatus.SHED, event.decision_id)
+
+    def entry(self, event: DecisionEvent, mode: RewardMode) -> DecideEntry:
+        """A decision of that mode as the store is to be told of it."""
+        return entry_of(event, mode, by_arm=self._by_arm)
+
+    def _entry(self, event: DecisionEvent, logged: bool, kept_as: str) -> DecideEntry:
+        entry = entry_of(event, self._mode, logged, self._by_arm)
+        if not (self._sticky_ms and kept_as):
+            return entry
+        return msgspec.structs.replace(entry, sticky=kept_as, sticky_ms=self._sticky_ms)
 
     async def send(self, partition: int, entries: Sequence[DecideEntry]) -> list[Decided]:
         """Tell the store of spooled decisions of one partition.

@@ -32,7 +32,7 @@ class Shelf:
 
 
 class Shelves:
-    """The shelf that decisions are made from now. It changes whole: a decision keeps the one it began with."""
+    """The shelf that decisions are made from. It changes whole; a decision keeps the one it began with."""
 
     def __init__(self, current: Shelf) -> None:
         self.current = current

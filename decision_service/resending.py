@@ -17,7 +17,7 @@ from decision_service.event_log import EventLog
 from decision_service.reward import Rewarder
 from decision_service.spool import Held
 from sidecar.contracts.ids import partition_of_session
-from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus, entry_of
+from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus
 from sidecar.contracts.spooled import SpooledKind
 
 _AGAIN = Sent("")
@@ -51,7 +51,7 @@ class _Decisions:
                 places[partition_of_session(held.event.session_id, self._partitions)].append(place)
         for partition, some in places.items():
             entries = [
-                entry_of(event, held.record.mode)
+                self._events.entry(event, held.record.mode)
                 for held in (batch[p] for p in some)
                 if (event := held.event)
             ]

@@ -25,7 +25,15 @@ from sidecar.contracts.errors import BadId
 from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.ids import has_our_form, partition_of_decision, partition_of_session
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.scripts.reward import Rewarded, RewardEntry, RewardStatus, limits_of
+from sidecar.contracts.scripts.reward import (
+    ALL,
+    LAST,
+    Rewarded,
+    RewardEntry,
+    RewardStatus,
+    by_arm,
+    limits_of,
+)
 from sidecar.contracts.spooled import Spooled
 from sidecar.contracts.store import AsyncScripts
 
@@ -55,6 +63,8 @@ class Draft(Struct, frozen=True):
     """The client's own decision key in ``session_id``, or empty."""
     key: str
     tail: str
+    rule: str = LAST
+    """Of a reward by session: which of its decisions it reaches."""
 
 
 class Rewarder:
@@ -166,7 +176,21 @@ class Rewarder:
             )
         client_ms = _occurred_ms(request.occurred_at, place)
         tail = encode_reward_tail(value, client_ms, request.event or "", request.arm or "")
-        return Draft(partition, session_id, decision_id, client_key, key or self._fresh_key(), tail)
+        rule = LAST if request.decision_id is not None else self._rule(request, place)
+        return Draft(partition, session_id, decision_id, client_key, key or self._fresh_key(), tail, rule)
+
+    def _rule(self, request: RewardRequest, place: str) -> str:
+        """Which of its session's decisions a reward reaches."""
+        match self._application.reward.attribution:
+            case "all":
+                return ALL
+            case "arm" if request.arm is None:
+                legal = "the arm that was shown, since rewards by session go to the decision that showed it"
+                raise BadRequest(FieldError(f"{place}/arm", f"required; legal: {legal}"))
+            case "arm":
+                return by_arm(str(request.arm))
+            case _:
+                return LAST
 
     def _target(self, request: RewardRequest, place: str) -> tuple[int, str, str, str]:
         """Partition, session, our decision id, client key: who is meant. Ids of our form are ours."""
@@ -189,7 +213,7 @@ class Rewarder:
         if draft.client_key:
             decision_id = await self._of_client_key(draft)
             session_id = "" if decision_id else f"{session_id}{NOBODY}{draft.client_key}"
-        entry = RewardEntry(decision_id, draft.key, draft.tail, session_id)
+        entry = RewardEntry(decision_id, draft.key, draft.tail, session_id, draft.rule)
         return await self._batchers[draft.partition].ask(entry)
 
     async def _of_client_key(self, draft: Draft) -> str:
@@ -205,11 +229,14 @@ class Rewarder:
     def _receipt(self, draft: Draft, rewarded: Rewarded) -> RewardReceipt:
         if rewarded.status is RewardStatus.MOVED:
             raise StoreAway(
-                "the session kept on deciding while this reward looked for its last decision; try again"
+                "the session kept on deciding while this reward looked for its decision; try again"
             )
         status = _STATUS[rewarded.status]
         self._telemetry.rewarded(status)
-        return RewardReceipt(status=status, decision_id=rewarded.decision_id or None, reward_id=draft.key)
+        receipt = RewardReceipt(status=status, decision_id=rewarded.decision_id or None, reward_id=draft.key)
+        if rewarded.all_ids:
+            return msgspec.structs.replace(receipt, decision_ids=list(rewarded.all_ids))
+        return receipt
 
     def _keys(self, partition: int) -> Keys:
         return Keys(self._application.name, partition)

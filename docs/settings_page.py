@@ -25,6 +25,7 @@ from sidecar.contracts.application import (
     ModelConfig,
     RewardConfig,
     RulesConfig,
+    SessionConfig,
 )
 from sidecar.contracts.promotion import PromotionConfig
 from sidecar.server.settings import SidecarSettings
@@ -49,6 +50,7 @@ SECTIONS = (
     Section(
         "reward", "How events become one number, and how long a decision waits for them.", RewardConfig, ""
     ),
+    Section("sessions", "What a session keeps.", SessionConfig, ""),
     Section("exploration", "How scores become probabilities.", ExplorationConfig, ""),
     Section(
         "rules",

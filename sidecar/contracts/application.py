@@ -112,8 +112,10 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How several rewards of one decision become one number."""
     events: dict[EventName, float] = msgspec.field(default_factory=lambda: {"purchase": 1.0})
     """Event name to its value; a reward request may override the value."""
-    attribution: Literal["last"] = "last"
-    """Which of a session's decisions a reward by session reaches."""
+    attribution: Literal["last", "all", "arm"] = "last"
+    """Which of a session's decisions a reward by session reaches. ``last``: its last one; ``all``: each that
+    still takes rewards, at most the latest 64; ``arm``: the last that showed the arm that the reward names.
+    """
     early_window_s: Positive = 600.0
     """How long a reward waits for a decision that has not arrived yet."""
     tombstone_s: Positive = 86400.0
@@ -245,6 +247,18 @@ class RulesConfig(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"rule {twice!r} stands twice: legal is once, in answer, exclude or segments")
 
 
+_KEPT_S = 3600.0
+
+
+class SessionConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[sessions]``: what a session keeps."""
+
+    sticky_s: Annotated[float, Meta(ge=0.0, le=_KEPT_S)] = 0.0
+    """For so many seconds a session that asks for the same again has the same decision: the same arms to
+    choose from, whatever the context has become meanwhile. 0: every request is a decision of its own, but for
+    those that repeat a ``decision_id``."""
+
+
 class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that makes one application, from its ``app.toml``."""
 
@@ -258,6 +272,7 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Into how many parts sessions are hashed; decision ids carry theirs, so it never changes afterwards. Few
     on one machine, 64 in production."""
     reward: RewardConfig = RewardConfig()
+    sessions: SessionConfig = SessionConfig()
     exploration: ExplorationConfig = ExplorationConfig()
     rules: RulesConfig = RulesConfig()
     model: ModelConfig = ModelConfig()
@@ -277,6 +292,11 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             raise ValueError(
                 f'reward.mode "assume" needs model.cb_type "mtr", not "{self.model.cb_type}": only such an '
                 "example can be corrected"
+            )
+        if self.sessions.sticky_s > self.reward.tombstone_s:
+            raise ValueError(
+                f"sessions.sticky_s is {self.sessions.sticky_s:g}: legal is at most reward.tombstone_s, "
+                f"{self.reward.tombstone_s:g}: a decision is not remembered for longer"
             )
 
 

@@ -27,17 +27,22 @@ from sidecar.contracts.scripts.decide import (
     split_stored,
 )
 from sidecar.contracts.scripts.reward import (
+    ALL,
     Rewarded,
     RewardEntry,
     RewardLimits,
     RewardStatus,
+    aimed,
     parse_reward,
     reward_call,
     target_fields,
     target_of,
+    together,
 )
 from sidecar.contracts.store import AsyncScripts
 
+_MOST_REWARDS = 1_024
+"""In one call of the script: some ten milliseconds of the store."""
 _MOVES = 5
 """How often a session's target may change under a reward before its caller is told so: each time, the session
 was given another decision within one round trip."""
@@ -68,21 +73,33 @@ async def decide(
 async def reward(
     scripts: AsyncScripts, keys: Keys, entries: Sequence[RewardEntry], limits: RewardLimits
 ) -> list[Rewarded]:
-    """Take rewards of one partition. Those by session (no decision id yet) are resolved by the rule ``last``.
+    """Take rewards of one partition. Those by session (no decision id yet) are resolved by their rule.
 
     MOVED is answered only if a session kept on deciding for as long as this tried.
     """
     entries = await _resolved(scripts, keys, entries)
-    answers = parse_reward(await scripts.run(reward_call(keys, entries, limits)))
+    answers = await _taken(scripts, keys, [(entry,) for entry in entries], limits)
     for _ in range(_MOVES):
         moved = [place for place, answer in enumerate(answers) if answer.status is RewardStatus.MOVED]
         if not moved:
             break
-        again = [_aimed(entries[place], answers[place].decision_id) for place in moved]
-        replies = parse_reward(await scripts.run(reward_call(keys, again, limits)))
-        for place, answer in zip(moved, replies, strict=True):
+        again = [aimed(entries[place], answers[place].decision_id) for place in moved]
+        for place, answer in zip(moved, await _taken(scripts, keys, again, limits), strict=True):
             answers[place] = answer
     return answers
+
+
+async def _taken(
+    scripts: AsyncScripts, keys: Keys, groups: Sequence[Sequence[RewardEntry]], limits: RewardLimits
+) -> list[Rewarded]:
+    """One answer for each group: the entries of one reward. No call is longer than the store can bear."""
+    entries = [entry for group in groups for entry in group]
+    answers: list[Rewarded] = []
+    for start in range(0, len(entries), _MOST_REWARDS):
+        call = reward_call(keys, entries[start : start + _MOST_REWARDS], limits)
+        answers += parse_reward(await scripts.run(call))
+    left = iter(answers)
+    return [together([next(left) for _ in group]) for group in groups]
 
 
 async def activate(
@@ -194,10 +211,15 @@ async def _resolved(
     """Entries by session with the target that the session has now, all looked up in one round trip."""
     pipe = scripts.client.pipeline(transaction=False)
     for entry in entries:
-        if entry.session_id:
-            pipe.hmget(keys.session(entry.session_id), target_fields(entry.key))
+        if _has_one(entry):
+            pipe.hmget(keys.session(entry.session_id), target_fields(entry.key, entry.rule))
     found = iter(await pipe.execute() if len(pipe) else ())
-    return [_aimed(entry, target_of(next(found))) if entry.session_id else entry for entry in entries]
+    return [_aimed(entry, target_of(next(found))) if _has_one(entry) else entry for entry in entries]
+
+
+def _has_one(entry: RewardEntry) -> bool:
+    """It goes by session to one decision. Which ones all of a session's are, only the script can say."""
+    return bool(entry.session_id) and entry.rule != ALL
 
 
 def _in_order(texts: Sequence[tuple[str, str]]) -> tuple[RewardRecord, ...]:

@@ -58,7 +58,9 @@ class Keys(NamedTuple):
 
         Fields: ``last`` decision id; ``d:<decision id>`` arm; ``k:<client's decision key>``
         ``decision id|digest``; ``w:<reward key>`` the decision that a reward by session went to, so that its
-        retry reaches the same one although the session has gone on (empty: nobody, it was unknown).
+        retry reaches the same one although the session has gone on (empty: nobody, it was unknown; several
+        with commas between them); ``a:<arm>`` the last decision that showed it, where rewards go by arm;
+        ``t:<what was asked>`` ``decision id|at_ms`` of the decision that the session keeps.
         """
         return self._key(f"s:{session_id}")
 

@@ -40,6 +40,8 @@ events = {{ view = 0.0, purchase = 1.0, refund = -1.0 }}
 minimum = -10.0
 maximum = 10.0
 max_per_decision = 4
+{reward}
+{sections}
 [decision_service]
 port = 0
 deadline_ms = 2000
@@ -133,6 +135,8 @@ def platform(
     aggregation: str = "max",
     mode: str = "wait",
     top: str = "",
+    reward: str = "",
+    sections: str = "",
     files: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     proxied: bool = False,
@@ -144,12 +148,16 @@ def platform(
         aggregation: of rewards.
         mode: of the join.
         top: more lines for the top of ``app.toml``.
+        reward: more lines for its section ``[reward]``.
+        sections: more sections of it.
         files: further files of the application.
         environ: further environment of the processes.
         proxied: the processes reach the store through ``proxy``, which loses, delays and holds back.
     """
     folder = Path(tempfile.mkdtemp(prefix="sidearm-", dir="/tmp"))
-    (folder / "app.toml").write_text(APP.format(top=top, aggregation=aggregation, mode=mode))
+    (folder / "app.toml").write_text(
+        APP.format(top=top, aggregation=aggregation, mode=mode, reward=reward, sections=sections)
+    )
     (folder / "arms.json").write_text(json.dumps(ARMS))
     for name, text in (files or {}).items():
         (folder / name).write_text(text)

@@ -6,6 +6,8 @@
 -- packed is msgpack: [[id, client key, digest, arm, horizon_ms, tombstone member, payload, flags], ...], all raw
 --   text. Flags: '-' for a decision that is not to be logged, else its mode ('' = wait, a = assume, e = earliest)
 --   and 'd' when it is deferred until its activation. They are part of what is stored: a decision keeps its mode.
+--   An entry may go on: [..., sticky key or '', window_ms, arm, arm, ...]. Within its window the session's decision
+--   of that key is the answer; the arms are those by which rewards by session find it.
 -- Answers for each: status, decision id, "deadline_ms<flags>|payload" ("deadline_ms|" for OK, "" when not at hand).
 
 local due, orph, ex, c, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -19,14 +21,15 @@ local function flaw()
   if type(entries) ~= 'table' or #KEYS ~= shared + each * #entries then return 'keys and entries differ' end
   if not cap or not tombstone_ms or tombstone_ms <= 0 then return 'no cap or no tombstone time' end
   for j, e in ipairs(entries) do
-    if type(e) ~= 'table' or #e ~= 8 then return 'entry ' .. j .. ' has not 8 fields' end
-    for field = 1, 8 do
+    if type(e) ~= 'table' or #e < 8 or #e == 9 then return 'entry ' .. j .. ' has not 8 fields' end
+    for field = 1, #e do
       if type(e[field]) ~= 'string' then return 'entry ' .. j .. ' field ' .. field .. ' is no text' end
     end
     if not string.match(e[8], '^[ae]?d?$') and e[8] ~= '-' then return 'entry ' .. j .. ' has odd flags' end
     if e[1] == '' or (e[7] == '' and e[8] ~= '-') then return 'entry ' .. j .. ' has no id or no payload' end
     if not string.match(e[5], '^%d+$') then return 'entry ' .. j .. ' has no horizon_ms' end
     if not string.match(e[6], '^%d+$') then return 'entry ' .. j .. ' has no tombstone member' end
+    if e[10] and not string.match(e[10], '^%d+$') then return 'entry ' .. j .. ' has no window_ms' end
   end
 end
 
@@ -54,6 +57,15 @@ local function known(session, client_key, digest)
   return seen(redis.call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
 end
 
+-- The session was given a decision of this kind just now, and keeps it.
+local function kept(session, sticky, window_ms)
+  local prior = sticky and sticky ~= '' and redis.call('HGET', session, 't:' .. sticky)
+  if not prior then return nil end
+  local id, at = string.match(prior, '^([^|]*)|(%d+)$')
+  if not ours(id) or now - tonumber(at) >= tonumber(window_ms) then return nil end
+  return seen(redis.call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
+end
+
 -- One more decision of the session, which stays known as long as its last one can be named.
 local function remember(session, id, client_key, digest, arm, horizon_ms)
   redis.call('HSET', session, 'last', id, 'd:' .. id, arm)
@@ -70,10 +82,10 @@ local function shed(session, id, status, counter)
 end
 
 local function decide(e, d, r, s, f)
-  local id, client_key, digest, arm, horizon_ms, member, payload, flags = unpack(e)
+  local id, client_key, digest, arm, horizon_ms, member, payload, flags = unpack(e, 1, 8)
   if redis.call('ZSCORE', due, id) then return seen('DUP', id, text_at(d)) end
   if redis.call('SISMEMBER', f, member) == 1 then return seen('FIN', id, text_at(d)) end
-  local repeated = known(s, client_key, digest)
+  local repeated = known(s, client_key, digest) or kept(s, e[9], e[10])
   if repeated then return repeated end
   if flags == '-' then return shed(s, id, 'SHED', 'dec_thinned') end
   if redis.call('ZCARD', due) >= cap then return shed(s, id, 'FULL', 'dec_shed') end
@@ -82,6 +94,8 @@ local function decide(e, d, r, s, f)
   redis.call('ZADD', due, deadline, id)
   redis.call('ZREM', orph, id) -- its early rewards, if any, lie in r and wait with it from now on
   remember(s, id, client_key, digest, arm, tonumber(horizon_ms))
+  if e[9] and e[9] ~= '' then redis.call('HSET', s, 't:' .. e[9], id .. '|' .. whole(now)) end
+  for field = 11, #e do redis.call('HSET', s, 'a:' .. e[field], id) end
   count(c, 'dec')
   local mode, deferred = string.match(flags, '^([ae]?)(d?)$')
   if deferred == '' and mode ~= '' then begin(ex, c, now, mode, id, payload, rewards_at(r)) end

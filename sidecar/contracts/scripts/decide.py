@@ -54,6 +54,13 @@ class DecideEntry(Struct, frozen=True):
     """It does not count until it is activated."""
     logged: bool = True
     """False: only ask whether it was logged before; ``payload`` is not sent."""
+    arms: tuple[str, ...] = ()
+    """By which of its arms a reward by session finds it; none, where rewards go by another rule."""
+    sticky: str = ""
+    """What the session is to keep: asked for the same within the window it has the same decision. Empty: it
+    keeps nothing."""
+    sticky_ms: int = 0
+    """That window, from the decision on."""
 
 
 class Decided(NamedTuple):
@@ -69,8 +76,10 @@ class Decided(NamedTuple):
     another id (see ``journal.decide``), nor after the answer's retention."""
 
 
-def entry_of(event: DecisionEvent, mode: RewardMode = "wait", logged: bool = True) -> DecideEntry:
-    """An event as an entry.
+def entry_of(
+    event: DecisionEvent, mode: RewardMode = "wait", logged: bool = True, by_arm: bool = False
+) -> DecideEntry:
+    """An event as an entry; ``by_arm``: rewards by session find it by the arms that it showed.
 
     The first reward of one slot says nothing of the others: decisions of several wait, not ``earliest``.
     """
@@ -87,6 +96,7 @@ def entry_of(event: DecisionEvent, mode: RewardMode = "wait", logged: bool = Tru
         mode,
         event.deferred,
         logged,
+        (event.arm, *[slot.arm for slot in event.slots]) if by_arm else (),
     )
 
 
@@ -164,7 +174,15 @@ def _fields(entry: DecideEntry) -> tuple[str | bytes, ...]:
         member,
         entry.payload,
         _flags(entry),
+        *_more(entry),
     )
+
+
+def _more(entry: DecideEntry) -> tuple[str, ...]:
+    """What most entries do without."""
+    if not (entry.sticky or entry.arms):
+        return ()
+    return (entry.sticky, str(entry.sticky_ms), *entry.arms)
 
 
 def _flags(entry: DecideEntry) -> str:

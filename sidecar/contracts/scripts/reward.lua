@@ -3,15 +3,19 @@
 --
 -- KEYS due orph ex late c skew, then for each reward: r s f d (those it does not need name the counters)
 -- ARGV packed, early_ms, tombstone_ms, most rewards a decision, most decisions that may be awaited
--- packed is msgpack: [[id, reward key, tail, tombstone member, session], ...], all raw text
+-- packed is msgpack: [[id, reward key, tail, tombstone member, session, rule, aim], ...], all raw text
 --   session is empty for a reward that names its decision; otherwise id is what the caller found to be the
 --   session's target (empty: none), and MOVED names the right one when that has changed meanwhile.
+--   rule: '' the session's last decision; 'a:<arm>' the last that showed the arm; '*' all, of which id is one and
+--   aim the list of them, newest first, with commas.
 -- Answers for each: status, decision id.
 
 local due, orph, ex, late, c, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local shared, each = 6, 4
 
 local HEAD = 31 -- the last byte of what is read to know a decision's mode: its deadline and flags are shorter
+
+local MOST_OF_A_SESSION = 64 -- decisions that one reward by session reaches
 
 local entries = cmsgpack.unpack(ARGV[1])
 local early_ms, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -22,8 +26,8 @@ local function flaw()
   if not (early_ms and tombstone_ms and most and most_awaited) then return 'a limit is no number' end
   if tombstone_ms <= 0 then return 'no tombstone time' end
   for j, e in ipairs(entries) do
-    if type(e) ~= 'table' or #e ~= 5 then return 'entry ' .. j .. ' has not 5 fields' end
-    for field = 1, 5 do
+    if type(e) ~= 'table' or #e ~= 7 then return 'entry ' .. j .. ' has not 7 fields' end
+    for field = 1, 7 do
       if type(e[field]) ~= 'string' then return 'entry ' .. j .. ' field ' .. field .. ' is no text' end
     end
     if e[1] == '' and e[5] == '' then return 'entry ' .. j .. ' names neither decision nor session' end
@@ -115,33 +119,65 @@ local function of_decision(id, key, record, member, r, f, d)
   return 'EARLY'
 end
 
+-- Every decision of the session that still takes rewards, newest first; where none does, its last.
+local function all_of(s)
+  local found = {}
+  for _, field in ipairs(redis.call('HKEYS', s)) do
+    local id = string.sub(field, 1, 2) == 'd:' and ours(string.sub(field, 3))
+    if id and redis.call('ZSCORE', due, id) then found[#found + 1] = id end
+  end
+  if #found == 0 then return ours(redis.call('HGET', s, 'last')) or '' end
+  table.sort(found, function(one, other) return one > other end)
+  return table.concat(found, ',', 1, math.min(#found, MOST_OF_A_SESSION))
+end
+
+-- Whom a reward by session means; foreign bytes lead nowhere.
+local function target_of(s, rule, went)
+  if rule == '*' then
+    if went then return string.match(went, '^[0-9a-f,-]+$') or '' end
+    return all_of(s)
+  end
+  return ours(went or redis.call('HGET', s, rule == '' and 'last' or rule)) or ''
+end
+
+-- How many rewards a session remembers.
+local function rewards_in(s)
+  if redis.call('HLEN', s) < most then return 0 end
+  local found = 0
+  for _, field in ipairs(redis.call('HKEYS', s)) do
+    if string.sub(field, 1, 2) == 'w:' then found = found + 1 end
+  end
+  return found
+end
+
 -- The session remembers where each of its rewards went: a retry goes there too, whatever is last by now.
-local function of_session(id, key, record, member, session, r, s, f, d)
+local function of_session(e, record, r, s, f, d)
+  local id, key, _, member, session, rule, aim = unpack(e)
   local went = redis.call('HGET', s, 'w:' .. key)
   local nobody = went and string.sub(went, 1, 1) == '|'
-  local target = not nobody and ours(went or redis.call('HGET', s, 'last')) or '' -- foreign bytes lead nowhere
-  if target ~= id then return 'MOVED', target end
+  local target = not nobody and target_of(s, rule, went) or ''
+  if target ~= (rule == '*' and aim or id) then return 'MOVED', target end
   if nobody then return again(session, key, record, went), id end
   if id == '' then
-    if redis.call('HLEN', s) >= most then return over(session, key, record), id end
+    if rewards_in(s) >= most then return over(session, key, record), id end
     redis.call('HSET', s, 'w:' .. key, '|' .. record)
     redis.call('PEXPIRE', s, tombstone_ms)
     return unknown(session, key, record), id
   end
   local status = of_decision(id, key, record, member, r, f, d)
-  if status == 'OK' or status == 'LATE' then redis.call('HSET', s, 'w:' .. key, id) end
+  if status == 'OK' or status == 'LATE' then redis.call('HSET', s, 'w:' .. key, target) end
   return status, id
 end
 
 local answers = {}
 for j, e in ipairs(entries) do
   local k = shared + each * (j - 1)
-  local id, key, tail, member, session = unpack(e)
+  local id, key, tail, member, session = unpack(e, 1, 5)
   local record = whole(now) .. '|' .. tail
   if session == '' then
     answers[j] = {of_decision(id, key, record, member, KEYS[k + 1], KEYS[k + 3], KEYS[k + 4]), id}
   else
-    answers[j] = {of_session(id, key, record, member, session, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4])}
+    answers[j] = {of_session(e, record, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4])}
   end
 end
 return answers

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from sidecar.contracts.application import RewardConfig
@@ -33,6 +34,9 @@ class RewardStatus(StrEnum):
     """By session only: the session's target has changed; nothing was done, call again with the one named."""
 
 
+LAST, ALL = "", "*"
+
+
 class RewardEntry(Struct, frozen=True):
     """One reward, of ``decision_id``, or of ``session_id``.
 
@@ -45,6 +49,10 @@ class RewardEntry(Struct, frozen=True):
     tail: str
     """From ``events.encode_reward_tail``."""
     session_id: str = ""
+    rule: str = LAST
+    """Which of the session's decisions it reaches: ``LAST``, ``ALL``, or what :func:`by_arm` gives."""
+    aim: str = ""
+    """By ``ALL``: all that it reaches, of which ``decision_id`` is one; with commas between them."""
 
 
 class Rewarded(NamedTuple):
@@ -53,6 +61,8 @@ class Rewarded(NamedTuple):
     status: RewardStatus
     decision_id: str
     """The decision that it went to; of MOVED, the session's target as it is now; empty for nobody."""
+    all_ids: tuple[str, ...] = ()
+    """Of a reward that went to several: all of them, newest first."""
 
 
 class RewardLimits(Struct, frozen=True):
@@ -71,9 +81,14 @@ def limits_of(reward: RewardConfig, max_awaited: int) -> RewardLimits:
     return RewardLimits(early_ms, tombstone_ms, reward.max_per_decision, max_awaited)
 
 
-def target_fields(reward_key: str) -> tuple[str, str]:
-    """The fields of a session's hash that tell to which decision a reward of that key goes."""
-    return f"w:{reward_key}", "last"
+def by_arm(arm: str) -> str:
+    """The rule by which a reward by session reaches the last decision that showed ``arm``."""
+    return f"a:{arm}"
+
+
+def target_fields(reward_key: str, rule: str = LAST) -> tuple[str, str]:
+    """The fields of a session's hash that tell to which decision a reward goes; not by ``ALL``."""
+    return f"w:{reward_key}", rule or "last"
 
 
 def target_of(values: Sequence[bytes | None]) -> str:
@@ -87,6 +102,31 @@ def target_of(values: Sequence[bytes | None]) -> str:
     went, last = values
     target = (last or b"" if went is None else went).decode("ascii", "replace")
     return target if has_our_form(target) else ""
+
+
+def aimed(entry: RewardEntry, target: str) -> list[RewardEntry]:
+    """A reward by session with the target that MOVED named: an entry for each decision that it reaches."""
+    if entry.rule != ALL:
+        return [msgspec.structs.replace(entry, decision_id=target)]
+    return [msgspec.structs.replace(entry, decision_id=one, aim=target) for one in target.split(",")]
+
+
+_FIRST_WORD = (
+    *(RewardStatus.MOVED, RewardStatus.OK, RewardStatus.EARLY, RewardStatus.DUP, RewardStatus.LATE),
+    *(RewardStatus.OVER, RewardStatus.UNKNOWN),
+)
+
+
+def together(answers: Sequence[Rewarded]) -> Rewarded:
+    """One answer of a reward that went to several decisions: the best of theirs, and where it went.
+
+    >>> together([Rewarded(RewardStatus.LATE, "b"), Rewarded(RewardStatus.OK, "a")])[:2]
+    (<RewardStatus.OK: 'OK'>, 'a')
+    """
+    best = min(answers, key=lambda answer: _FIRST_WORD.index(answer.status))
+    if len(answers) == 1 or best.status is RewardStatus.MOVED:
+        return best
+    return best._replace(all_ids=tuple([answer.decision_id for answer in answers]))
 
 
 def reward_call(keys: Keys, entries: Sequence[RewardEntry], limits: RewardLimits) -> Call:
@@ -119,4 +159,4 @@ def _keys_of(keys: Keys, entry: RewardEntry) -> tuple[str, str, str, str]:
 
 def _fields(entry: RewardEntry) -> tuple[str, ...]:
     member = tombstone(entry.decision_id)[1] if entry.decision_id else ""
-    return entry.decision_id, entry.key, entry.tail, member, entry.session_id
+    return entry.decision_id, entry.key, entry.tail, member, entry.session_id, entry.rule, entry.aim

@@ -74,7 +74,7 @@ async def test_a_reward_by_session_reaches_its_last_decision_and_stays_there(sto
         (again,) = await journal.reward(scripts, KEYS, given, LIMITS)
         (new,) = await journal.reward(scripts, KEYS, [RewardEntry("", "order 2", TAIL, "s")], LIMITS)
 
-    assert (first, again, new) == (("OK", IDS[0]), ("DUP", IDS[0]), ("OK", IDS[1]))
+    assert (first[:2], again[:2], new[:2]) == (("OK", IDS[0]), ("DUP", IDS[0]), ("OK", IDS[1]))
 
 
 async def test_rewards_by_session_race_with_new_decisions_and_none_is_lost(store, store_url):
@@ -109,7 +109,7 @@ async def test_a_session_that_never_decided_is_unknown_once(store, store_url):
         await decide(scripts, entry(0))
         (later,) = await journal.reward(scripts, KEYS, given, LIMITS)
 
-    assert (first, again, later) == (("UNKNOWN", ""), ("DUP", ""), ("DUP", ""))
+    assert (first[:2], again[:2], later[:2]) == (("UNKNOWN", ""), ("DUP", ""), ("DUP", ""))
     assert [(f[b"k"], f[b"i"], f[b"m"]) for _, f in store.xrange(KEYS.late)] == [(b"P", b"s", b"order")]
     assert upkeep.read_books(Scripts.on(store), KEYS, count_rewards=True) == (0, 0)
 

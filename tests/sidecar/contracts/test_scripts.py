@@ -300,7 +300,7 @@ def test_ids_and_keys_of_any_text_survive(store, scripts):
     (given,) = reward(scripts, RewardEntry(IDS[0], odd, TAIL, odd))
 
     assert (again.status, again.decision_id) == ("DUP", IDS[0])
-    assert given == ("OK", IDS[0])
+    assert given[:2] == ("OK", IDS[0])
 
 
 class TestPublish:
