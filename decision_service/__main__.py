@@ -21,6 +21,7 @@ from decision_service.service import open_service
 from decision_service.settings import ServiceSettings
 from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.settings import load_settings
 
@@ -81,6 +82,7 @@ async def _serve(
         log.info("application %s on http://%s:%s", application.name, host, port)
         server = LeavingServer(config, service, settings.linger_s)
         server.should_exit = bool(stopped)
+        search_less()
         await server.serve(sockets=[listening])
 
 

@@ -110,6 +110,7 @@ class Telemetry:
             registry=registry,
         )
         self._store_up = Gauge("sidearm_store_up", "1 if the store answered this scrape.", registry=registry)
+        self._of_answer: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._by_source = {
             source: self._decisions.labels(source) for source in ("model", "pre_policy", "fallback", "import")
         }
@@ -169,8 +170,12 @@ class Telemetry:
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """A request was answered."""
-        self._answers.labels(endpoint, str(status)).inc()
-        self._latency.labels(endpoint).observe(seconds)
+        children = self._of_answer.get((endpoint, status))
+        if children is None:  # looking them up by their labels costs more than counting
+            children = self._answers.labels(endpoint, str(status)), self._latency.labels(endpoint)
+            self._of_answer[endpoint, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
     def balance(self, books: Mapping[int, Books] | None, pending: Mapping[int, int]) -> None:
         """The books by partition, as the store has them; None when it did not answer."""

@@ -13,16 +13,16 @@ import msgspec
 from policy_learner.archive.log_keeping import wall_ms
 from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
-from policy_learner.garbage import search_less
 from policy_learner.learning.isolated_trainer import IsolatedTrainers
 from policy_learner.metrics import LearnerMetrics
 from policy_learner.rebase.nightly import Nightly
 from policy_learner.run import run
 from policy_learner.settings import LearnerSettings, learner_settings
-from policy_learner.starting import folders_of, told_to_stop
+from policy_learner.starting import folders_of, give_way, told_to_stop
 from policy_learner.state import Deps
 from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.errors import ContractError
+from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import Scripts, connect
 
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         arm_from(environ)
         deps = _deps(folders.named(), folders.data, environ)
         search_less()
+        give_way(deps.settings.niceness)
         with deps.scripts.client:
             run(deps, stop)
     except Fenced as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
@@ -54,3 +55,8 @@ def told_to_stop() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=stop.set, daemon=True).start())
     return stop
+
+
+def give_way(niceness: int) -> None:
+    """Let whoever decides have the processor first: what is learnt later is learnt all the same."""
+    os.nice(max(0, niceness - os.nice(0)))

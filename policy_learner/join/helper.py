@@ -14,12 +14,12 @@ from typing import NamedTuple, Protocol
 
 from policy_learner.errors import LearnerError
 from policy_learner.failpoints import arm_from
-from policy_learner.garbage import search_less
 from policy_learner.settings import LearnerSettings, learner_settings
-from policy_learner.starting import folders_of, told_to_stop
+from policy_learner.starting import folders_of, give_way, told_to_stop
 from policy_learner.timing import Clock, Every
 from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.errors import ContractError
+from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.working import Worker, working_call
 from sidecar.contracts.store import Scripts, StoreError, connect
@@ -95,6 +95,7 @@ def main(
         arm_from(environ)
         deps = _deps(kind, folders.named(), folders.data, environ)
         search_less()
+        give_way(deps.settings.niceness)
         with deps.scripts.client:
             run(deps, open_helper, stop)
     except LearnerError as error:

@@ -17,6 +17,7 @@ import uvloop
 
 from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.settings import load_settings
 from sidecar.server.app import open_server
@@ -77,6 +78,7 @@ async def _serve(
         log.info("application %s on %s", application.name, listening.getsockname())
         server = uvicorn.Server(config)
         server.should_exit = bool(stopped)
+        search_less()
         await server.serve(sockets=[listening])
 
 
