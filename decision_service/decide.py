@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from decision_service.api import AnswerSource, RankedArm, Recommendation, RecommendationRequest
 from decision_service.budget import Budget, budget_of
@@ -23,15 +24,16 @@ from decision_service.errors import BadRequest, FieldError, KeyReused, SidecarFa
 from decision_service.event_log import EventLog
 from decision_service.features import FeatureSource, FirstLook, Resolved
 from decision_service.horizon import horizon_ms_of
-from decision_service.prepolicy import Eligible, Shelves, eligible, without
+from decision_service.prepolicy import Eligible, Shelves, eligible, only, without
 from decision_service.scoring import Scorer
 from decision_service.telemetry import Telemetry
 from decision_service.times import utc
-from sidecar.contracts.application import Application, Exploration
+from sidecar.contracts.application import Application, Exploration, Features
 from sidecar.contracts.arm_features import Columns
 from sidecar.contracts.base_model import BaseColumn
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import DecisionEvent, decode_decision
+from sidecar.contracts.exploring import Found
 from sidecar.contracts.ids import has_our_form, new_decision_id, partition_of_session
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.wire import ScoreRow
@@ -42,6 +44,8 @@ from sidecar.policy.slots import with_slots
 
 BACKSTOP = Exploration("uniform", epsilon=0.0, control_share=0.0)
 """What answers when the model does not: every eligible arm alike. It needs nothing, so it cannot fail."""
+CERTAIN = Exploration("epsilon_greedy", epsilon=0.0, control_share=0.0)
+"""Of what a rule answers: the first of its arms, with probability 1."""
 
 
 class Decider(Struct, frozen=True):
@@ -56,7 +60,8 @@ class Decider(Struct, frozen=True):
     telemetry: Telemetry
     share: Callable[[int], float]
     """The share of a partition's decisions that is logged: 1 but for overload."""
-    exploration: Exploration
+    explore: Callable[[Features, str], Found]
+    """How a decision explores, by its context as scored and its unit."""
     deadline_ms: int
     secret: bytes
     """Key of the draw: nobody who chooses ids can choose arms."""
@@ -78,9 +83,13 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
     """
     plan = prepare(decider, request)
     first = await decider.features.first_look(request, plan.eligible, plan.deadline_at)
-    plan = pre_policy(decider, plan, first)
-    found = await decider.features.resolve(request, plan.eligible, plan.deadline_at, first)
-    scored = await score(decider, plan, found)
+    plan = pre_policy(decider, request, plan, first)
+    if first is not None and plan.rule:
+        found, scored = first.alone(request), by_rule(plan.rule, len(plan.eligible.ids))
+    else:
+        found = await decider.features.resolve(request, plan.eligible, plan.deadline_at, first)
+        plan = explored(decider, plan, found)
+        scored = await score(decider, plan, found)
     pmf = pmf_of(scored.values, scored.exploration)
     choice = choose(decider, plan, pmf)
     event = event_of(decider, request, plan, found, scored, choice)
@@ -105,6 +114,11 @@ class Plan(Struct, frozen=True):
     """The probability with which decisions like this one are logged."""
     logged: bool
     """Whether this one is."""
+    unit_id: str
+    rule: str = ""
+    """Of the application, that answers this decision; empty: none does."""
+    explores: Found = Found("", BACKSTOP)
+    """Its segment, and how a model's scores become probabilities."""
 
 
 def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
@@ -132,8 +146,14 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
         eligible(request, decider.shelves.current),
         horizon_ms_of(request.horizon_s, decider.application.reward),
         share,
-        share >= 1.0 or is_kept(_coin(request, decision_id), share, decider.secret),
+        is_logged(decider, request, decision_id, share),
+        request.unit_id or request.session_id,
     )
+
+
+def is_logged(decider: Decider, request: RecommendationRequest, decision_id: str, share: float) -> bool:
+    """Whether a decision is among the share that is logged."""
+    return share >= 1.0 or is_kept(_coin(request, decision_id), share, decider.secret)
 
 
 def log_time_left(decider: Decider, plan: Plan) -> float:
@@ -147,15 +167,27 @@ def _coin(request: RecommendationRequest, decision_id: str) -> str:
     return f"{request.session_id}\x1f{request.decision_id}" if request.decision_id else decision_id
 
 
-def pre_policy(decider: Decider, plan: Plan, first: FirstLook | None) -> Plan:
-    """Take out what the application's rules exclude.
+def pre_policy(decider: Decider, request: RecommendationRequest, plan: Plan, first: FirstLook | None) -> Plan:
+    """Take out what the application's rules exclude; what one of them answers at once needs no model.
 
     Raises:
         NothingEligible: they exclude every arm.
     """
-    if first is None or not first.excluded:
+    if first is None or not (first.excluded or first.answers):
         return plan
-    return msgspec.structs.replace(plan, eligible=without(plan.eligible, first.excluded))
+    left = without(plan.eligible, first.excluded)
+    decider.telemetry.excluded(len(plan.eligible.ids) - len(left.ids))
+    for rule, arms in first.answers:
+        if (answered := only(left, arms)) is not None:
+            share = plan.share * decider.application.rules.log_share
+            logged = is_logged(decider, request, plan.decision_id, share)
+            return replace(plan, eligible=answered, rule=rule, share=share, logged=logged)
+    return replace(plan, eligible=left)
+
+
+def explored(decider: Decider, plan: Plan, found: Resolved) -> Plan:
+    """Say how the decision explores: by its segment, which may ask for any feature of the context."""
+    return replace(plan, explores=decider.explore(found.context, plan.unit_id))
 
 
 Scores = npt.NDArray[np.float32]
@@ -167,7 +199,7 @@ class Scored(Struct, frozen=True):
     values: Scores
     """Shape ``(n_eligible,)``."""
     exploration: Exploration
-    source: Literal["model", "fallback"]
+    source: Literal["model", "fallback", "pre_policy"]
     policy: str
     model_version: int
     cold: bool
@@ -177,6 +209,11 @@ class Scored(Struct, frozen=True):
     """How each score compares with those of arms shown lately; None likewise."""
     base: BaseColumn | None = None
     """What the base model said, and the model saw; None where there is none."""
+
+
+def by_rule(rule: str, n_arms: int) -> Scored:
+    """What a rule of the application says: its arms in its order, the first with certainty."""
+    return Scored(-np.arange(n_arms, dtype="<f4"), CERTAIN, "pre_policy", rule, 0, cold=False)
 
 
 async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
@@ -196,7 +233,9 @@ async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
         zeros = np.zeros(len(arms.ids), dtype="<f4")
         return Scored(zeros, BACKSTOP, "fallback", "backstop", 0, cold=False)
     version, cold, base = scores.model_version, scores.cold, scores.base
-    return Scored(values, decider.exploration, "model", "champion", version, cold, expected, ranks, base)
+    return Scored(
+        values, plan.explores.exploration, "model", "champion", version, cold, expected, ranks, base
+    )
 
 
 def meaning(column: bytes, n_arms: int) -> Scores | None:
@@ -241,7 +280,7 @@ def event_of(
     return DecisionEvent(
         decision_id=plan.decision_id,
         session_id=request.session_id,
-        unit_id=request.unit_id or request.session_id,
+        unit_id=plan.unit_id,
         decided_at_ms=plan.decided_at_ms,
         horizon_ms=plan.horizon_ms,
         source=scored.source,
@@ -269,6 +308,9 @@ def event_of(
         deferred=request.deferred,
         expected=None if scored.expected is None else float(scored.expected[choice.index]),
         rank=None if scored.ranks is None else float(scored.ranks[choice.index]),
+        learn=not plan.rule,
+        segment=plan.explores.segment,
+        rule=plan.rule,
     )
 
 
@@ -334,7 +376,7 @@ async def answer(
         case DecideStatus.DUP | DecideStatus.FIN if decided.decision_id != event.decision_id:
             return await repeat(decider, event, decided)
         case DecideStatus.FULL | DecideStatus.SHED:
-            decider.telemetry.shed(decided.status)
+            decider.telemetry.unlogged(event, decided.status)
             return told(event, ids, pmf, event.source, None)
         case _:
             decider.telemetry.decided(event)

@@ -45,6 +45,14 @@ class Declared(Struct, frozen=True):
     goals: tuple[str, ...] = ()
     arm_goals: tuple[str, ...] = ()
     first_look: tuple[str, ...] = ()
+    """Rules that exclude arms."""
+    answers: tuple[str, ...] = ()
+    """Rules that may answer at once, in the order in which they are heard. Asked in the first look too."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """All that the first look asks for."""
+        return (*self.first_look, *self.answers)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -64,9 +72,9 @@ def load_features(path: Path, deadline_s: float) -> tuple[ModuleType, Declared]:
         BadApplication: it is not there, cannot be imported, or defines no graph with goals; a rule of the
             first look needs what is not known then, or may take too long.
     """
-    module = _load(path)
+    module = load_module(path, "`features` in app.toml names a Python file")
     declared = _declared(module, path)
-    _check_first_look(declared, path, deadline_s * FIRST_LOOK_SHARE)
+    check_first_look(declared, path, deadline_s)
     _warn_of_late_goals(declared, path, deadline_s * FETCH_SHARE)
     return module, declared
 
@@ -99,11 +107,16 @@ def clients_of(
     return opened
 
 
-def _load(path: Path) -> ModuleType:
-    name = f"sidearm_application_{path.parent.name.replace('-', '_')}"
+def load_module(path: Path, named_by: str) -> ModuleType:
+    """Import the file at ``path``.
+
+    Raises:
+        BadApplication: it is not there (``named_by`` says who named it), or cannot be imported.
+    """
+    name = f"sidearm_application_{path.parent.name}_{path.stem}".replace("-", "_")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.exists():
-        raise BadApplication(f"{path} does not exist: `features` in app.toml names a Python file")
+        raise BadApplication(f"{path} does not exist: {named_by}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and type hints look their module up there
     try:
@@ -143,11 +156,15 @@ def _names(module: ModuleType, what: str, graph: Graph, path: Path) -> tuple[str
     return tuple(names)
 
 
-def _check_first_look(declared: Declared, path: Path, share_s: float) -> None:
-    """Every rule can be asked before the arms are known, and is sure to answer in time."""
+def check_first_look(declared: Declared, path: Path, deadline_s: float) -> None:
+    """Every rule can be asked before the arms are known, and is sure to answer in time.
+
+    Raises:
+        BadApplication: one cannot, or is not.
+    """
     try:
-        declared.graph.plan(declared.first_look, declared.inputs)
-        declared.graph.check_deadline(declared.first_look, share_s)
+        declared.graph.plan(declared.rules, declared.inputs)
+        declared.graph.check_deadline(declared.rules, deadline_s * FIRST_LOOK_SHARE)
     except BadRun as error:
         raise BadApplication(
             f"{path}: first_look: {error}; before the first look is over the arms are `candidates`"

@@ -65,6 +65,37 @@ def _reasons(value: object, rule: str) -> dict[str, str] | None:
     return None
 
 
+Answers = tuple[tuple[str, tuple[str, ...]], ...]
+"""Rules that answer at once, in the order in which they are heard, each with its arms, the best first."""
+
+
+def answers(found: Resolution, rules: Sequence[str]) -> tuple[Answers, dict[str, str]]:
+    """What answering rules say, without those that have no answer; and how each one's value was had."""
+    said = {rule: _answer(found, rule) for rule in rules}
+    heard = tuple([(rule, arms) for rule, (_, arms) in said.items() if arms])
+    return heard, {rule: how for rule, (how, _) in said.items()}
+
+
+def _answer(found: Resolution, rule: str) -> tuple[str, tuple[str, ...]]:
+    status, value = found.had(rule)
+    if value is None or value is MISSING:
+        return found.outcomes[rule].status.value, ()
+    try:
+        arms = _answered(value)
+    except Exception:  # an application's own type may raise anything
+        arms = None
+    return (UNUSABLE, ()) if arms is None else (_WORDS[status], arms)
+
+
+def _answered(value: object) -> tuple[str, ...] | None:
+    """The first of an order is the arm to show, so a set is no answer."""
+    if isinstance(value, str):
+        return (str.__str__(value),)
+    if isinstance(value, list | tuple) and all(isinstance(arm, str) for arm in value):
+        return tuple([str.__str__(arm) for arm in value])
+    return None
+
+
 class ArmFeatures(Struct, frozen=True):
     """Features of single arms, and how they were had."""
 

@@ -53,6 +53,8 @@ from decision_service.feature_module import (
 from decision_service.feature_values import (
     GIVEN,
     NO_ARM_FEATURES,
+    Answers,
+    answers,
     arm_features,
     exclusions,
     feature,
@@ -60,6 +62,7 @@ from decision_service.feature_values import (
     together,
 )
 from decision_service.prepolicy import Eligible
+from decision_service.rules import Rules, with_rules
 from decision_service.shared_look import SharedLook, Wave, carried_over, divide, is_for_all
 from feature_graph import Resolution
 from sidecar.contracts.application import Features
@@ -71,6 +74,8 @@ class FirstLook(Struct, frozen=True):
 
     excluded: dict[str, str]
     """Arm to reason."""
+    answers: Answers
+    """What may be answered at once."""
     outcomes: dict[str, str]
     """How each rule was had."""
     given: dict[str, object]
@@ -81,6 +86,10 @@ class FirstLook(Struct, frozen=True):
     """On the loop's clock: what fetching has for both looks."""
     wave: Wave | None = None
     """Where a part of it was found out for others too."""
+
+    def alone(self, request: RecommendationRequest) -> Resolved:
+        """All that is known where a rule answers, so that nothing more is looked for."""
+        return Resolved(request.context, {**dict.fromkeys(request.context, GIVEN), **self.outcomes})
 
 
 class Resolved(Struct, frozen=True):
@@ -128,7 +137,7 @@ class FeatureSource:
         None where there are no rules: everything is found out in one look then.
         """
         declared, now = self._declared, self._loop_time()
-        if declared is None or not declared.first_look:
+        if declared is None or not declared.rules:
             return None
         left_s = max(deadline_at - now, 0.0)
         fetch_until = now + left_s * FETCH_SHARE
@@ -140,12 +149,11 @@ class FeatureSource:
                     shared, candidates, given, left_s * FIRST_LOOK_SHARE, fetch_until
                 )
             left_s = max(deadline_at - self._loop_time(), 0.0)
-        found = await declared.graph.resolve(
-            declared.first_look, given=given, deadline=left_s * FIRST_LOOK_SHARE
-        )
+        found = await declared.graph.resolve(declared.rules, given=given, deadline=left_s * FIRST_LOOK_SHARE)
         excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in declared.first_look})
+        answered, more = answers(found, declared.answers)
         carried = found.carried(self._carried, declared.everything)
-        return FirstLook(excluded, outcomes, given, carried, fetch_until)
+        return FirstLook(excluded, answered, outcomes | more, given, carried, fetch_until)
 
     async def _with_others(
         self,
@@ -167,14 +175,18 @@ class FeatureSource:
             given = {**given, **(await within(coming, left_s)).lent}
         carried: dict[str, object] = {}
         said: dict[str, tuple[str, dict[str, str]]] = {}
-        if division.own_rules:
-            found = await declared.graph.resolve(division.own_rules, given=given, deadline=left_s)
+        answered: Answers = ()
+        more: dict[str, str] = {}
+        if division.own:
+            found = await declared.graph.resolve(division.own, given=given, deadline=left_s)
             said = {rule: reasons(found, rule) for rule in division.own_rules}
+            answered, more = answers(found, declared.answers)
             carried = found.carried(self._carried, declared.everything)
         wave = await within(coming, left_s - (self._loop_time() - began))
         said |= wave.said
         excluded, outcomes = exclusions({rule: said[rule] for rule in declared.first_look})
-        return FirstLook(excluded, outcomes, given, wave.lent | carried, fetch_until, wave)
+        lent = wave.lent | carried
+        return FirstLook(excluded, answered, outcomes | more, given, lent, fetch_until, wave)
 
     async def resolve(
         self,
@@ -262,6 +274,7 @@ async def open_features(
     file: str | None,
     deadline_s: float,
     loop_time: Callable[[], float],
+    rules: Rules,
 ) -> AsyncIterator[FeatureSource]:
     """The features of an application, with its clients open.
 
@@ -270,13 +283,15 @@ async def open_features(
         file: name of the Python file that defines them; None for an application without.
         deadline_s: of a request that names none: the graph is checked against it.
         loop_time: the clock of the deadlines, in seconds.
+        rules: the application's own, which join the graph.
 
     Raises:
-        BadApplication: the file is not there, cannot be imported, or defines no such graph.
+        BadApplication: the file is not there, cannot be imported, or defines no such graph; a rule asks for
+            what is not there.
     """
     if file is None:
-        yield FeatureSource(None, {}, loop_time, deadline_s)
+        yield FeatureSource(with_rules(None, rules, deadline_s), {}, loop_time, deadline_s)
         return
     module, declared = load_features(around.folder / file, deadline_s)
     async with clients_of(module, around) as clients:
-        yield FeatureSource(declared, clients, loop_time, deadline_s)
+        yield FeatureSource(with_rules(declared, rules, deadline_s), clients, loop_time, deadline_s)

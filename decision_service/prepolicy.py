@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -107,6 +107,26 @@ def without(candidates: Eligible, excluded: Mapping[str, str]) -> Eligible:
         arms = tuple(arm for arm in candidates.arms if arm.id not in reasons)
         return Eligible(shelf, ids, None, arms, ids, given, why)
     return Eligible(shelf, ids, tuple(shelf.place[arm_id] for arm_id in ids), (), ids, given, why)
+
+
+def only(candidates: Eligible, answered: Sequence[str]) -> Eligible | None:
+    """The candidates that a rule answers with, in its order; None if it names none of them.
+
+    Args:
+        candidates: what is eligible.
+        answered: arms; those that may not be chosen do not matter, nor does one that stands again.
+    """
+    allowed = set(candidates.ids)
+    ids = tuple(dict.fromkeys([arm_id for arm_id in answered if arm_id in allowed]))
+    if not ids:
+        return None
+    given = {arm_id: candidates.given[arm_id] for arm_id in ids if arm_id in candidates.given}
+    if candidates.arms:
+        by_id = {arm.id: arm for arm in candidates.arms}
+        arms = tuple([by_id[arm_id] for arm_id in ids])
+        return Eligible(candidates.shelf, ids, None, arms, ids, given, candidates.excluded)
+    places = tuple([candidates.shelf.place[arm_id] for arm_id in ids])
+    return Eligible(candidates.shelf, ids, places, (), ids, given, candidates.excluded)
 
 
 def _told(reasons: Mapping[str, str]) -> str:

@@ -23,24 +23,28 @@ from decision_service.decisions import Decisions
 from decision_service.draining import Drainer
 from decision_service.errors import SpoolFailed, StoreAway
 from decision_service.event_log import EventLog
+from decision_service.explorer import Explorer
 from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
+from decision_service.notices import follow
 from decision_service.overload import limits_of
 from decision_service.overload_watch import OverloadWatch
 from decision_service.prepolicy import Shelf, Shelves
 from decision_service.resending import senders
 from decision_service.reward import Rewarder
+from decision_service.rules import load_rules
 from decision_service.scoring import Scorer
 from decision_service.settings import ServiceSettings
 from decision_service.sidecar_client import SidecarClient
 from decision_service.spool import Spool
+from decision_service.tally import keep_telling
 from decision_service.telemetry import Telemetry
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application, Exploration, load_catalogue
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
-from sidecar.contracts.store import AsyncScripts, connect_async
+from sidecar.contracts.store import AsyncScripts, connect_async, connect_reader_async
 from sidecar.contracts.wire import ScoreRow
 
 log = logging.getLogger("sidearm.decision_service")
@@ -51,6 +55,7 @@ _CANCEL_AGAIN_S = 0.1
 _TALKS = 5
 """Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
 of them ever waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
+_NOTICE_BLOCK_MS = 1000
 _SPARE_CONNECTIONS = 8  # probes, scrapes, catalogues
 _LAST_DRAIN_S = 2.0
 """Of the drain at the end: what a person waits for after Ctrl-C, far below what an orchestrator allows."""
@@ -90,6 +95,7 @@ class Service:
         """No new callers, please: readiness says so, and answers close their connections."""
         self._opened_s = time.monotonic()
         self.watch: OverloadWatch
+        self.explorer: Explorer
         self.decider: Decider
         self.rewarder: Rewarder
         self.activator: Activator
@@ -127,9 +133,12 @@ async def open_service(
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
         shelves, deadline_s = Shelves(Shelf(catalogue)), settings.deadline_ms / 1000
-        around = Surroundings(application.name, folder, store_url)
+        around, rules = (
+            Surroundings(application.name, folder, store_url),
+            load_rules(folder, application.rules),
+        )
         features = await stack.enter_async_context(
-            open_features(around, application.features, deadline_s, loop.time)
+            open_features(around, application.features, deadline_s, loop.time, rules)
         )
         client = connect_async(
             store_url,
@@ -157,6 +166,10 @@ async def open_service(
         stack.push_async_callback(service.spool.close)
         _guards(service, shelves, sidecar)
         service.watch = _watch(service)
+        reader = connect_reader_async(store_url, block_s=_NOTICE_BLOCK_MS / 1000)
+        stack.push_async_callback(reader.aclose)
+        explores = application.exploration.as_logged()
+        service.explorer = Explorer(scripts, application.name, explores, rules.segments)
         service.decider = _decider(service, shelves, features, sidecar, secret)
         writes = service.store_guard, service.spool
         service.rewarder = Rewarder(
@@ -176,6 +189,8 @@ async def open_service(
         for work in (
             service.keep_catalogue_published(),
             service.watch.keep_watch(),
+            follow(reader, application.name, service.explorer.refresh, _NOTICE_BLOCK_MS),
+            keep_telling(service.telemetry.tally, scripts, application.name),
             service.store_guard.keep_probing(),
             service.sidecar_guard.keep_probing(),
             service.drainer.keep_draining(),
@@ -257,7 +272,7 @@ def _decider(
         catalogues=service.catalogues,
         telemetry=service.telemetry,
         share=service.watch.share,
-        exploration=exploration,
+        explore=service.explorer.found,
         deadline_ms=settings.deadline_ms,
         secret=secret,
         now_ms=_now_ms,

@@ -35,6 +35,8 @@ class Division(Struct, frozen=True):
     rules: tuple[str, ...]
     """Of the first look: the same for everybody."""
     own_rules: tuple[str, ...]
+    own: tuple[str, ...]
+    """All that is asked of the own part in the first look: its rules, and those that answer at once."""
     arm_goals: tuple[str, ...]
     """The same for everybody with the same arms, and had without another fetch."""
     own_arm_goals: tuple[str, ...]
@@ -59,15 +61,16 @@ def divide(declared: Declared, clients: frozenset[str]) -> Division | None:
         return None
     known = first & _behind(graph, rules)
     own_rules = tuple([rule for rule in declared.first_look if rule not in first])
+    own = (*own_rules, *declared.answers)
     arm_goals = tuple([goal for goal in declared.arm_goals if goal in second - first])
     inputs = tuple([name for name in sorted(graph.inputs) if name in clients.union(_OF_ALL)])
     if arm_goals and graph.plan(arm_goals, {*known, *inputs, ARMS}).fetches:
         arm_goals = ()
     own_arm_goals = tuple([goal for goal in declared.arm_goals if goal not in arm_goals])
-    at_once = _read_by(graph, _behind(graph, own_rules) - known) & known
+    at_once = _read_by(graph, _behind(graph, own) - known) & known
     later = _read_by(graph, _behind(graph, (*declared.goals, *own_arm_goals)) - known) & known
     lent = tuple(sorted(at_once | later))
-    return Division(rules, own_rules, arm_goals, own_arm_goals, inputs, lent, bool(at_once))
+    return Division(rules, own_rules, own, arm_goals, own_arm_goals, inputs, lent, bool(at_once))
 
 
 def is_for_all(candidates: Eligible) -> bool:
@@ -77,7 +80,7 @@ def is_for_all(candidates: Eligible) -> bool:
 
 def carried_over(declared: Declared) -> tuple[str, ...]:
     """Nodes of the first look that the second reads."""
-    first = _behind(declared.graph, declared.first_look)
+    first = _behind(declared.graph, declared.rules)
     later = _behind(declared.graph, declared.everything)
     return tuple(sorted(first & (_read_by(declared.graph, later - first) | {*declared.everything})))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from decision_service.tally import Tally
 from sidecar.contracts.books import Books
 from sidecar.contracts.events import DecisionEvent
 
@@ -20,6 +21,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self.tally = Tally()
         self._last_reason: type[Exception] | None = None
         self._decisions = Counter(
             "sidearm_decisions", "Decisions logged and answered.", ["source"], registry=registry
@@ -32,8 +34,25 @@ class Telemetry:
         )
         self._shed = Counter(
             "sidearm_decisions_shed",
-            "Decisions answered but not logged: FULL, the store refused; SHED, left out of the share.",
+            "Decisions answered but not logged: FULL, the store refused; SHED, overload left them out of the"
+            " share; RULE, a rule answered and they are not in its share.",
             ["reason"],
+            registry=registry,
+        )
+        self._ruled = Counter(
+            "sidearm_pre_policy",
+            "Decisions that a rule of the application answered, by rule; logged or not.",
+            ["rule"],
+            registry=registry,
+        )
+        self._saved = Gauge(
+            "sidearm_saved_share",
+            "Share of this process's decisions that a rule answered, and no model was asked for.",
+            registry=registry,
+        )
+        self._excluded = Counter(
+            "sidearm_arms_excluded",
+            "Arms that rules of the application took out before scoring.",
             registry=registry,
         )
         self._backstop = Counter(
@@ -118,6 +137,7 @@ class Telemetry:
     def decided(self, event: DecisionEvent) -> None:
         """A decision was logged."""
         self._by_source[event.source].inc()
+        self._answered(event)
         if event.source == "model":
             self._last_reason = None
             self._version.set(event.model_version)
@@ -128,9 +148,21 @@ class Telemetry:
         """A key was used again."""
         self._repeats.inc()
 
-    def shed(self, reason: str) -> None:
+    def excluded(self, arms: int) -> None:
+        """Rules of the application took out so many arms."""
+        if arms:
+            self._excluded.inc(arms)
+            self.tally.excluded(arms)
+
+    def unlogged(self, event: DecisionEvent, reason: str) -> None:
         """A decision was answered without being logged."""
-        self._shed.labels(reason).inc()
+        self._shed.labels("RULE" if event.rule and reason == "SHED" else reason).inc()
+        self._answered(event)
+
+    def _answered(self, event: DecisionEvent) -> None:
+        self.tally.count(event)
+        if event.rule:
+            self._ruled.labels(event.rule).inc()
 
     def share(self, partition: int, share: float) -> None:
         """The share of a partition's decisions that is logged."""
@@ -193,4 +225,5 @@ class Telemetry:
 
     def render(self) -> bytes:
         """Prometheus' text format."""
+        self._saved.set(self.tally.saved_share)
         return generate_latest(self._registry)

@@ -31,6 +31,8 @@ StoreError = redis.RedisError
 """Root of what goes wrong on the way to the store or in it."""
 WatchError = redis.WatchError
 """Watched keys changed: nothing was done."""
+AsyncClient = redis.asyncio.Redis
+"""What :func:`connect_async` gives."""
 Client = redis.Redis
 """What :func:`connect` gives; the other contracts know it by this name only."""
 
