@@ -40,6 +40,7 @@ class Run(NamedTuple):
     p50_ms: float
     p99_ms: float
     failed: int
+    calls: int = 0
 
 
 def figures(scratch: Path) -> list[Figure]:
@@ -48,8 +49,7 @@ def figures(scratch: Path) -> list[Figure]:
     Raises:
         WrkMissing: with how to get it.
     """
-    if shutil.which("wrk") is None:
-        raise WrkMissing("wrk is not on the PATH: `apt-get install wrk` (Debian) or `brew install wrk`")
+    need_wrk()
     with echo_server() as echo, platform(scratch) as (ours, key):
         busy = [(wrk(echo, CONNECTIONS, ""), wrk(ours, CONNECTIONS, key)) for _ in range(ROUNDS)]
         calm = [(wrk(echo, 1, ""), wrk(ours, 1, key)) for _ in range(ROUNDS)]
@@ -65,19 +65,31 @@ def figures(scratch: Path) -> list[Figure]:
     ]
 
 
+def need_wrk() -> None:
+    """See that the client is here.
+
+    Raises:
+        WrkMissing: with how to get it.
+    """
+    if shutil.which("wrk") is None:
+        raise WrkMissing("wrk is not on the PATH: `apt-get install wrk` (Debian) or `brew install wrk`")
+
+
 def _figure(name: str, unit: str, pairs: list[tuple[Run, Run]], field: str) -> Figure:
     echo, ours = (median_of([getattr(pair[i], field) for pair in pairs]) for i in (0, 1))
     return Figure(name, ours, unit, echo, "FastAPI echo of a pydantic body")
 
 
-def wrk(port: int, connections: int, key: str) -> Run:
+def wrk(port: int, connections: int, key: str, seconds: int = SECONDS) -> Run:
     """One run of the client against ``port``."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(HERE / "wrk.lua")]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "wrk.lua")]
     command += [f"http://127.0.0.1:{port}", "--", f"{time.time_ns():x}", key]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     seen = json.loads(out.rpartition("JSON")[2])
     failed = seen["not_2xx"] + seen["broken"]
-    return Run(seen["requests"] / seen["duration_s"], seen["p50_ms"], seen["p99_ms"], failed)
+    return Run(
+        seen["requests"] / seen["duration_s"], seen["p50_ms"], seen["p99_ms"], failed, seen["requests"]
+    )
 
 
 @contextlib.contextmanager

@@ -17,24 +17,34 @@ _LEAST_SHARE, _LEAST_MS = 0.5, 20.0
 
 
 class Budget(NamedTuple):
-    """Parts of a deadline, in seconds from the start of the request."""
+    """When the parts of a deadline end, on the clock of its start, in seconds."""
 
-    score_s: float
+    deadline_at: float
+    score_by: float
     """By when features and scores must be there."""
-    log_s: float
+    log_by: float
     """By when the store must have heard of the decision."""
     least_log_s: float
     """How long it is waited for at least."""
 
+    def log_time_left(self, now_s: float) -> float:
+        """How long the store is waited for from now on, in seconds."""
+        return max(self.log_by - now_s, self.least_log_s)
 
-def budget_of(deadline_ms: float) -> Budget:
+
+def budget_of(started_s: float, deadline_ms: float) -> Budget:
     """The parts of a deadline.
 
-    >>> budget_of(50)
-    Budget(score_s=0.035, log_s=0.045, least_log_s=0.02)
-    >>> budget_of(1000)
-    Budget(score_s=0.985, log_s=0.995, least_log_s=0.02)
+    >>> budget_of(0.0, 50)
+    Budget(deadline_at=0.05, score_by=0.035, log_by=0.045, least_log_s=0.02)
+    >>> budget_of(1.0, 1000)
+    Budget(deadline_at=2.0, score_by=1.985, log_by=1.995, least_log_s=0.02)
     """
     log_ms, spool_ms = min(_LOG_SHARE * deadline_ms, _LOG_MS), min(_SPOOL_SHARE * deadline_ms, _SPOOL_MS)
     least_ms = min(_LEAST_SHARE * deadline_ms, _LEAST_MS)
-    return Budget((deadline_ms - log_ms) / 1000, (deadline_ms - spool_ms) / 1000, least_ms / 1000)
+    return Budget(
+        started_s + deadline_ms / 1000,
+        started_s + (deadline_ms - log_ms) / 1000,
+        started_s + (deadline_ms - spool_ms) / 1000,
+        least_ms / 1000,
+    )

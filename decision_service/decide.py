@@ -82,19 +82,21 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
         KeyReused: the client's key was used with another body.
     """
     plan = prepare(decider, request)
-    first = await decider.features.first_look(request, plan.eligible, plan.deadline_at)
+    first = await decider.features.first_look(request, plan.eligible, plan.budget.deadline_at)
     plan = pre_policy(decider, request, plan, first)
     if first is not None and plan.rule:
         found, scored = first.alone(request), by_rule(plan.rule, len(plan.eligible.ids))
     else:
-        found = await decider.features.resolve(request, plan.eligible, plan.deadline_at, first)
+        found = await decider.features.resolve(request, plan.eligible, plan.budget.deadline_at, first)
         plan = explored(decider, plan, found)
         scored = await score(decider, plan, found)
     pmf = pmf_of(scored.values, scored.exploration)
     choice = choose(decider, plan, pmf)
     event = event_of(decider, request, plan, found, scored, choice)
     event = with_slots(event, plan.eligible.ids, slots_asked(request))
-    decided = await decider.log.append(event, plan.logged, log_time_left(decider, plan), kept_as(request))
+    decided = await decider.log.append(
+        event, plan.logged, plan.budget.log_time_left(decider.loop_time()), kept_as(request)
+    )
     return await answer(decider, event, decided, plan.eligible.ids, pmf)
 
 
@@ -103,11 +105,8 @@ class Plan(Struct, frozen=True):
 
     decision_id: str
     decided_at_ms: int
-    deadline_at: float
-    """Of features and scores, on the loop's clock, in seconds."""
     budget: Budget
-    started_s: float
-    """On the same clock."""
+    """Its deadline, on the loop's clock."""
     eligible: Eligible
     horizon_ms: int
     share: float
@@ -135,14 +134,11 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
         )
     now_ms = decider.now_ms()
     partition = partition_of_session(request.session_id, decider.application.partitions)
-    started_s, budget = decider.loop_time(), budget_of(request.deadline_ms or decider.deadline_ms)
     decision_id, share = new_decision_id(partition, now_ms, decider.entropy()), decider.share(partition)
     return Plan(
         decision_id,
         now_ms,
-        started_s + budget.score_s,
-        budget,
-        started_s,
+        budget_of(decider.loop_time(), request.deadline_ms or decider.deadline_ms),
         eligible(request, decider.shelves.current),
         horizon_ms_of(request.horizon_s, decider.application.reward),
         share,
@@ -154,12 +150,6 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
 def is_logged(decider: Decider, request: RecommendationRequest, decision_id: str, share: float) -> bool:
     """Whether a decision is among the share that is logged."""
     return share >= 1.0 or is_kept(_coin(request, decision_id), share, decider.secret)
-
-
-def log_time_left(decider: Decider, plan: Plan) -> float:
-    """How long the store is waited for, in seconds."""
-    left_s = plan.started_s + plan.budget.log_s - decider.loop_time()
-    return max(left_s, plan.budget.least_log_s)
 
 
 def _coin(request: RecommendationRequest, decision_id: str) -> str:
@@ -221,7 +211,9 @@ async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
     arms = plan.eligible
     row = ScoreRow(found.context, arms.places, arms.arms, arm_features=found.arm_features)
     try:
-        scores = await decider.scorer.score(row, arms.shelf.catalogue, plan.deadline_at - decider.loop_time())
+        scores = await decider.scorer.score(
+            row, arms.shelf.catalogue, plan.budget.score_by - decider.loop_time()
+        )
         values = np.frombuffer(scores.scores, dtype="<f4")
         if values.shape != (len(arms.ids),) or not np.isfinite(values).all():
             raise SidecarFailed(f"{values.shape[0]} scores for {len(arms.ids)} arms, or not all finite")

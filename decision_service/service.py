@@ -223,7 +223,7 @@ def _guards(service: Service, shelves: Shelves, sidecar: SidecarClient) -> None:
     """One for the store, which must write in a decision's time; one for the sidecar, which must score."""
     settings, clock, tell = service.settings, asyncio.get_running_loop().time, service.telemetry.breaker
     keys = Keys(service.application.name, 0)
-    log_s = budget_of(settings.deadline_ms).log_s
+    log_s = budget_of(0.0, settings.deadline_ms).log_by
     row = ScoreRow({}, None, ())
 
     async def writes() -> None:

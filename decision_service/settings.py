@@ -22,7 +22,7 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """TCP port; 0 lets the system choose one, which is printed."""
     deadline_ms: Milliseconds = 50
     """By when an answer is to be there when the request names no time, in milliseconds. The last 30 % of it,
-    15 ms at most, are for the log; features and scores have the rest."""
+    15 ms at most, are for the log. Scores have the rest, and features six tenths of the whole."""
     score_timeout_ms: Milliseconds = 40
     """Longest wait for the sidecar, in milliseconds: after it the backstop answers. Above ``deadline_ms`` it
     has no effect."""
