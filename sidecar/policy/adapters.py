@@ -182,7 +182,7 @@ def with_columns(table: ArmTable, columns: Mapping[str, Column]) -> ArmTable:
     if not columns:
         return table
     names = tuple(sorted(columns))
-    compiled = [_compile_column(name, columns[name], len(table.ids)) for name in names]
+    compiled = [compile_column(name, columns[name], len(table.ids)) for name in names]
     layout, n_added = table.layout(names), len(names)
     shape = (len(table.ids), n_added + table.hashes.shape[1])
     hashes, values = np.empty(shape, np.int64), np.empty(shape, np.float64)
@@ -197,27 +197,37 @@ def with_columns(table: ArmTable, columns: Mapping[str, Column]) -> ArmTable:
     return ArmTable(table.ids, hashes.take(cells), values.take(cells))
 
 
-class _CompiledColumn(NamedTuple):
-    """All of shape ``(n_arms,)``."""
+class CompiledColumn(NamedTuple):
+    """One feature of arms. All of shape ``(n_arms,)``."""
 
     hashes: HashArray
     values: Magnitudes
     known: npt.NDArray[np.bool_]
 
 
-def _compile_column(name: str, column: Column, n_arms: int) -> _CompiledColumn:
+def level_cells(name: str, column: Levels) -> list[tuple[int, float]]:
+    """Hash and magnitude of each of a column's levels, behind those of no value at all."""
+    return [(0, 0.0), *[feature_pairs({name: level}, ARM_SEED)[0] for level in column.levels]]
+
+
+def compile_column(name: str, column: Column, n_arms: int) -> CompiledColumn:
+    """One feature of arms as arrays.
+
+    Raises:
+        BadEvent: it is for another number of arms, or broken, or holds a number outside its range.
+    """
     if isinstance(column, Levels):
         codes = codes_of(column, n_arms)
-        pairs = [(0, 0.0), *[feature_pairs({name: level}, ARM_SEED)[0] for level in column.levels]]
+        pairs = level_cells(name, column)
         hashes = np.array([place for place, _ in pairs], np.int64)
         values = np.array([value for _, value in pairs], np.float32).astype(np.float64)
-        return _CompiledColumn(hashes[codes], values[codes], codes > 0)
+        return CompiledColumn(hashes[codes], values[codes], codes > 0)
     numbers = numbers_of(column, n_arms).astype(np.float64)
     known = ~np.isnan(numbers)
     numbers = np.where(known, numbers, 0.0)
     if n_arms and not np.abs(numbers).max() <= MAGNITUDE_LIMIT:
         raise BadEvent(f"feature {name!r} of an arm is beyond {MAGNITUDE_LIMIT:g}")
-    return _CompiledColumn(np.where(known, name_hash(name, ARM_SEED), 0), numbers, known)
+    return CompiledColumn(np.where(known, name_hash(name, ARM_SEED), 0), numbers, known)
 
 
 def feature_pairs(features: Features, seed: int) -> list[tuple[int, float]]:

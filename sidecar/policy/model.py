@@ -18,7 +18,8 @@ from sidecar.contracts.hashing import CONSTANT_HASH
 from sidecar.contracts.weights import Weights
 from sidecar.policy.adapters import ArmTable, ContextInput, HashArray, Magnitudes, RowInput
 
-_PRIME = 16_777_619
+PRIME = 16_777_619
+"""With which the hash of a product is made of the hashes of two features."""
 _BLOCK_TERMS = 1 << 18
 """Most terms of one step: beyond it the arrays (2 MiB each) leave the processor's cache anyway."""
 _TERMS_AT_ONCE = 1 << 14
@@ -34,7 +35,7 @@ def scores_of(row: RowInput, weights: Weights | None) -> npt.NDArray[np.float32]
     """
     if weights is None:
         return np.zeros(len(row.arms.ids), np.float32)
-    scorer = _Scorer(weights)
+    scorer = Scorer(weights)
     shared = scorer.shared(row.context)
     width = row.arms.hashes.shape[1]
     if len(row.arms.ids) * scorer.terms(row.context, width) <= _BLOCK_TERMS:
@@ -57,7 +58,7 @@ def count_terms(row: RowInput, interactions: Sequence[str]) -> int:
     """How many terms :func:`terms_of` gives, of all arms together."""
     n_arms, n_features, width = len(row.arms.ids), len(row.context.hashes), int(row.arms.hashes.shape[1])
     shared = 1 + n_features + (n_features * (n_features + 1) // 2 if "cc" in interactions else 0)
-    return n_arms * (shared + _terms_of_an_arm(interactions, n_features, width))
+    return n_arms * (shared + terms_of_an_arm(interactions, n_features, width))
 
 
 def terms_of(row: RowInput, bits: int, interactions: Sequence[str]) -> Terms:
@@ -87,7 +88,7 @@ def scores_of_terms(terms: Terms, weights: Weights) -> npt.NDArray[np.float32]:
     return scores
 
 
-def _in_blocks(row: RowInput, scorer: _Scorer, shared: Float64s) -> Float64s:
+def _in_blocks(row: RowInput, scorer: Scorer, shared: Float64s) -> Float64s:
     """The same, bit for bit, a few arms at a time, each block no wider than its widest arm.
 
     Padded to one width, a single arm of 256 features among 5,000 plain ones would cost gigabytes and many
@@ -109,39 +110,48 @@ def _in_blocks(row: RowInput, scorer: _Scorer, shared: Float64s) -> Float64s:
     return scores
 
 
-class _Scorer:
+class Scorer:
     """The three parts of a score for one set of weights."""
 
     def __init__(self, weights: Weights) -> None:
         self._values = weights.values
         self._mask = (1 << weights.header.bits) - 1
-        self._interactions = weights.header.interactions
+        self.interactions = weights.header.interactions
 
     def terms(self, context: ContextInput, width: int) -> int:
         """How many terms the sum of an arm with ``width`` features has."""
-        return _terms_of_an_arm(self._interactions, len(context.hashes), width)
+        return terms_of_an_arm(self.interactions, len(context.hashes), width)
 
     def shared(self, context: ContextInput) -> Float64s:
         """What all arms of a decision have in common."""
-        total = self._sum(context.hashes, context.values)
-        if "cc" in self._interactions:
-            total = total + self._sum(*_with_itself(*context))
+        return self.shared_sum(context.hashes, context.values)
+
+    def shared_sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
+        """The same of contexts ``(..., n_features)``."""
+        total = self.sum(hashes, values)
+        if "cc" in self.interactions:
+            total = total + self.sum(*_with_itself(hashes, values))
         return total + float(self._values[CONSTANT_HASH & self._mask])
 
     def own(self, arms: ArmTable) -> Float64s:
         """What an arm has of its own, whatever the context."""
-        total = self._sum(arms.hashes, arms.values)
-        if "aa" in self._interactions:
-            total = total + self._sum(*_with_itself(arms.hashes, arms.values))
+        return self.own_sum(arms.hashes, arms.values)
+
+    def own_sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
+        """The same of arms ``(..., width)``."""
+        total = self.sum(hashes, values)
+        if "aa" in self.interactions:
+            total = total + self.sum(*_with_itself(hashes, values))
         return total
 
     def between(self, row: RowInput) -> Float64s | float:
         """What makes the choice depend on the context."""
-        if "ca" not in self._interactions:
+        if "ca" not in self.interactions:
             return 0.0
-        return self._sum(*_crossed(*row))
+        return self.sum(*_crossed(*row))
 
-    def _sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
+    def sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
+        """Weighted magnitudes, added up term after term along the last axis."""
         if hashes.shape[-1] == 0:
             return np.zeros(hashes.shape[:-1])
         terms: Float64s = self._values.take(hashes & self._mask) * values
@@ -149,7 +159,7 @@ class _Scorer:
         return running[..., -1]
 
 
-def _terms_of_an_arm(interactions: Sequence[str], n_features: int, width: int) -> int:
+def terms_of_an_arm(interactions: Sequence[str], n_features: int, width: int) -> int:
     """How many terms depend on the arm, where the context has ``n_features`` and the arm ``width``."""
     crossed = n_features * width if "ca" in interactions else 0
     squared = width * (width + 1) // 2 if "aa" in interactions else 0
@@ -159,7 +169,7 @@ def _terms_of_an_arm(interactions: Sequence[str], n_features: int, width: int) -
 def _crossed(context: ContextInput, arms: ArmTable) -> tuple[HashArray, Magnitudes]:
     """All products of a feature of the context and one of the arm, ``(n_arms, n_features * width)``."""
     shape = (len(arms.hashes), len(context.hashes) * arms.hashes.shape[1])
-    hashes = (context.hashes * _PRIME)[:, None] ^ arms.hashes[:, None, :]
+    hashes = (context.hashes * PRIME)[:, None] ^ arms.hashes[:, None, :]
     values = context.values[:, None] * arms.values[:, None, :]
     return hashes.reshape(shape), values.reshape(shape)
 
@@ -167,7 +177,7 @@ def _crossed(context: ContextInput, arms: ArmTable) -> tuple[HashArray, Magnitud
 def _with_itself(hashes: HashArray, values: Magnitudes) -> tuple[HashArray, Magnitudes]:
     """All products of two features of one namespace, each unordered pair once, squares included (VW's -q)."""
     first, second = _pairs(hashes.shape[-1])
-    crossed = (hashes[..., first] * _PRIME) ^ hashes[..., second]
+    crossed = (hashes[..., first] * PRIME) ^ hashes[..., second]
     return crossed, values[..., first] * values[..., second]
 
 

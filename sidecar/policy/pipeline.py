@@ -12,6 +12,7 @@ N rows in, N rows out. A row's answer does not depend on the rows beside it, to 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import msgspec
@@ -28,6 +29,7 @@ from sidecar.policy.adapters import (
     adapt_in,
     adapt_out,
     compile_context,
+    own_arms,
     own_arms_of_event,
     read_scores,
     with_columns,
@@ -37,6 +39,7 @@ from sidecar.policy.calibration import expected_of, ranks_of
 from sidecar.policy.exploration import Pmf, Scores, pmf_of
 from sidecar.policy.model import scores_of
 from sidecar.policy.propensity import pmf_with
+from sidecar.policy.stacked import alike, in_stacks, scores_of_stack, stack
 
 
 def score(
@@ -52,11 +55,33 @@ def score(
     """
     table = table_for(request, tables)
     asked = request.rows if base is None else tuple([with_base(row, table, base) for row in request.rows])
-    rows = tuple([score_row(row, table, exploration_for(row, request), weights) for row in asked])
+    rows = score_rows(asked, request, table, weights)
     if request.calibrated:
         rows = with_meaning(rows, weights)
     response = response_of(rows, weights)
     return response if base is None else msgspec.structs.replace(response, base=base_scores(asked, base))
+
+
+def score_rows(
+    rows: Sequence[ScoreRow], request: ScoreRequest, table: ArmTable | None, weights: Weights | None
+) -> tuple[ScoredRow, ...]:
+    """All decisions; those that are alike go through every stage together."""
+    scored: list[ScoredRow | None] = [None] * len(rows)
+    for places in alike(rows):
+        if weights is None:
+            break
+        arms = own_arms(rows[places[0]], table)
+        exploration = exploration_for(rows[places[0]], request)
+        for some in in_stacks(places, rows, arms, weights):
+            scores = scores_of_stack(stack([rows[place] for place in some], arms), weights)
+            for place, *of_row in zip(some, scores, pmf_of(scores, exploration), strict=True):
+                scored[place] = adapt_out(*of_row)
+    return tuple(
+        [
+            done or score_row(row, table, exploration_for(row, request), weights)
+            for row, done in zip(rows, scored, strict=True)
+        ]
+    )
 
 
 def score_row(

@@ -1,0 +1,84 @@
+"""Rows that are scored together have the bits of rows that are scored alone."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.arm_features import Columns, column_of
+from sidecar.contracts.errors import BadEvent, PolicyError
+from sidecar.contracts.weights import Weights, WeightsHeader
+from sidecar.contracts.wire import ScoreRequest, ScoreRow
+from sidecar.policy.adapters import ArmTables
+from sidecar.policy.pipeline import score, score_row
+
+N_ARMS = 7
+EXPLORATIONS = (Exploration("epsilon_greedy", 0.2, 0.01), Exploration("softmax", 0.0, 0.05, temperature=0.7))
+CATALOGUE = catalogue_of(
+    tuple(
+        Arm(f"a{place}", {"price": float(place), "brand": "b"} if place % 2 else {"new": True})
+        for place in range(N_ARMS)
+    )
+)
+VALUES = (1.0, 2.5, "x", "yy", True, False, -3e8, 0.0)
+
+
+def weights_of(interactions: tuple[str, ...]) -> Weights:
+    values = np.random.default_rng(5).normal(size=1 << 12).astype(np.float32)
+    header = WeightsHeader(
+        version=3, bits=12, interactions=interactions, positions=("0-0",), trained_until_ms=1, epoch=1,
+        examples=9,
+    )  # fmt: skip
+    return Weights(header, values)
+
+
+def columns(rng: random.Random, n_arms: int) -> Columns:
+    """Features that arms have of their own, and new ones; levels and numbers; some missing."""
+    made = {
+        "price": [rng.choice((1.5, None, 7.0)) for _ in range(n_arms)],
+        "scarce": [rng.choice((True, False, None)) for _ in range(n_arms)],
+        "zone": [rng.choice(("n", 1.0, True)) for _ in range(n_arms)],
+    }
+    found = {name: column_of(values) for name, values in made.items() if rng.random() < 0.6}
+    return {name: column for name, column in found.items() if column is not None}
+
+
+def row(rng: random.Random) -> ScoreRow:
+    context = {f"f{place}": rng.choice(VALUES) for place in range(rng.randrange(6))}
+    arms = rng.choice((None, None, (0, 2, 5), (6,)))
+    given = (Arm("z"), CATALOGUE.arms[1]) if rng.random() < 0.1 else ()
+    n_arms = len(given) or (len(arms) if arms else N_ARMS)
+    return ScoreRow(context, arms, given, rng.randrange(2), columns(rng, n_arms))
+
+
+@pytest.mark.parametrize("interactions", [(), ("ca",), ("cc", "ca", "aa")])
+@pytest.mark.parametrize("n_rows", [1, 2, 150])
+def test_a_row_has_the_same_bits_alone_and_among_others(interactions: tuple[str, ...], n_rows: int) -> None:
+    """Scores and pmf, whatever the others are: as many rows out as in, in their order."""
+    rng = random.Random(f"{interactions} {n_rows}")
+    rows, weights, tables = tuple(row(rng) for _ in range(n_rows)), weights_of(interactions), ArmTables()
+    table = tables.of(CATALOGUE)
+    together = score(ScoreRequest(rows, EXPLORATIONS, CATALOGUE.version), weights, tables).rows
+    alone = tuple(score_row(one, table, EXPLORATIONS[one.exploration], weights) for one in rows)
+    assert together == alone
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ScoreRow({"x": 1e10}),
+        ScoreRow({"x": float("nan")}),
+        ScoreRow({}, (99,)),
+        ScoreRow({}, ()),
+        ScoreRow({}, None, (), 7),
+        ScoreRow({}, arm_features={"price": b"1234"}),
+    ],
+)
+def test_what_is_refused_alone_is_refused_among_others(bad: ScoreRow) -> None:
+    """A broken row, twice so that it finds company."""
+    request = ScoreRequest((ScoreRow({}), bad, bad), EXPLORATIONS, CATALOGUE.version, CATALOGUE.arms)
+    with pytest.raises((BadEvent, PolicyError)):
+        score(request, weights_of(("ca",)), ArmTables())
