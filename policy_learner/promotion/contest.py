@@ -14,6 +14,9 @@ from policy_learner.promotion.heard import Heard
 from sidecar.contracts.contests import Contest, Verdict
 from sidecar.contracts.promotion import PromotionConfig
 
+_SOONEST = 16
+"""A lap that speaks against the challenger may be over after that part of it."""
+
 
 class Span(NamedTuple):
     """Between what a decision earns at least and at most: evidence is counted in units of it."""
@@ -51,9 +54,10 @@ class Tally(Struct):
 class Laps(Struct):
     """A contest: all of it, and its latest lap.
 
-    A lap that is over leaves nothing behind but its number. The whole may be wrong with a chance of half the
-    error, the k-th lap, from the second on, with one of ``error / 2 / (k (k - 1))``: together that is the
-    error.
+    A long past must not hide what has turned, so a new lap begins after a while, and sooner where a lap
+    speaks against the challenger. It may begin whenever it wants: the whole may be wrong with a chance of
+    half the error, the k-th lap, from the second on, with one of ``error / 2 / (k (k - 1))``; together that
+    is the error.
     """
 
     whole: Tally = field(default_factory=Tally)
@@ -70,16 +74,21 @@ def count(laps: Laps, decisions: Heard, ours: int, theirs: int, span: Span, lap:
         ours: place of the challenger among their voices.
         theirs: of the champion.
         span: of the rewards.
-        lap: decisions of a lap.
+        lap: decisions of a lap, at most.
     """
     rewards, whole = span.shares_of(decisions.rewards), laps.whole
     known = whole.gain.count
     baseline = whole.champion / known if known else 0.0
     part = _tally(decisions, ours, theirs, rewards, min(max(baseline, 0.0), 1.0))
-    if laps.lap.gain.count >= lap:
+    if _is_over(laps.lap, lap):
         laps.lap, laps.number = Tally(), laps.number + 1
     for total in (laps.whole, laps.lap):
         add(total, part)
+
+
+def _is_over(tally: Tally, lap: int) -> bool:
+    run = tally.gain.count
+    return run >= lap or (run >= lap // _SOONEST and log_evidence(tally.gain) < 0.0)
 
 
 def _tally(decisions: Heard, ours: int, theirs: int, rewards: Floats, baseline: float) -> Tally:
@@ -112,7 +121,7 @@ def add(total: Tally, part: Tally) -> None:
 
 
 def standing(laps: Laps, names: tuple[str, str], config: PromotionConfig, span: Span) -> Contest:
-    """How the contest stands: by the lap where that says more than the whole, else by the whole.
+    """How the contest stands: by the latest lap if that is certain, else by the whole.
 
     Args:
         laps: the contest.
@@ -120,18 +129,14 @@ def standing(laps: Laps, names: tuple[str, str], config: PromotionConfig, span: 
         config: how sure one wants to be.
         span: of the rewards.
     """
-    half, margin = config.error / 2, config.margin / span.width
+    half = config.error / 2
     if laps.number > 1:
         in_lap = half / (laps.number * (laps.number - 1))
-        if _surplus(laps.lap, in_lap, margin) > _surplus(laps.whole, half, margin):
+        margin, needed = config.margin / span.width, -math.log(in_lap)
+        if max(log_evidence(laps.lap.gain, margin), log_evidence(laps.lap.loss)) >= needed:
             since = laps.whole.gain.count - laps.lap.gain.count
             return _contest(laps.lap, names, config, span, in_lap, since, laps.number)
     return _contest(laps.whole, names, config, span, half, 0, laps.number)
-
-
-def _surplus(tally: Tally, error: float, margin: float) -> float:
-    """How far the evidence for either side is beyond what is needed: above 0, it is certain."""
-    return max(log_evidence(tally.gain, margin), log_evidence(tally.loss)) + math.log(error)
 
 
 def _contest(

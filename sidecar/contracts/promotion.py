@@ -23,8 +23,9 @@ class PromotionConfig(Struct, frozen=True, forbid_unknown_fields=True):
     least_effective: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 200
     """Effective sample size (Kish) of the decisions that speak for a challenger, at least."""
     lap: Annotated[int, Meta(ge=100, le=1_000_000_000)] = 20_000
-    """Decisions after which the evidence is also counted anew, so that a long good past does not hide what
-    has turned bad. Fewer: sooner noticed, if it is much; more: smaller differences are found."""
+    """Decisions after which the evidence is also counted anew, after a sixteenth of them where it speaks
+    against a challenger, so that a long past does not hide what has turned. Fewer: sooner noticed, if it is
+    much; more: smaller differences are found."""
     lowest: float | None = None
     """What a decision earns at least. None: the least of `[reward]` default and the values of its events.
     With `highest` it is what evidence is measured in; rewards beyond are cut to them."""

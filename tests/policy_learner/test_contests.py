@@ -1,0 +1,219 @@
+"""Challengers, champions and shadows of the shop: who takes whose place, looked at every minute."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from examples.shop.simulator import FOLDER, expected_reward, swapped
+from policy_learner.promotion.change import in_place, promotion_of, successor
+from policy_learner.promotion.ledger import Ledger, span_of
+from sidecar.contracts.application import load_application
+from sidecar.contracts.errors import BadModel
+from sidecar.contracts.promotion import PromotionConfig
+from sidecar.contracts.roster import Model, Roster
+from tests.policy_learner.contests_shop import ARMS, EXPLORATION, TYPES, Shop, knowing, value
+
+APPLICATION = load_application(FOLDER)
+PLAIN, RICH = knowing("segment"), knowing("segment", "band", "device", "returning")
+MINUTES, TURN = 60, 90
+
+
+def roster_of(role="challenger", share=0.1, **more) -> Roster:
+    other = Model(name="other", role=role, share=share, **more)
+    return Roster((Model(name="champion", role="champion"), other), 1)
+
+
+def held(seed, champion, challenger, minutes=MINUTES, roster=None, application=APPLICATION):
+    """A contest, minute by minute, until somebody wins it."""
+    roster = roster or roster_of()
+    shop, ledger = Shop(seed, {"champion": champion, "other": challenger}), Ledger(application)
+    ledger.go_on(roster)
+    for _ in range(minutes):
+        ledger.count(shop.minute(roster))
+        if won := successor(ledger.contests(), roster):
+            return ledger, won
+    return ledger, None
+
+
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 20))])
+def test_a_better_challenger_is_promoted_and_a_worse_one_never(seed):
+    """Over 20 seeds with a look every minute. By chance the worse one would be in 20 runs with 0.2 at most,
+    were it just no better; it is far worse. The better one's interval holds the truth."""
+    _, won = held(seed, PLAIN, RICH)
+    assert won is not None
+    assert won.lower <= value(RICH) - value(PLAIN) <= won.upper
+    assert held(seed, RICH, PLAIN)[1] is None
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))])
+def test_an_equal_challenger_is_not_promoted(seed):
+    """Two models that disagree at every second shopper and earn the same: the stated error is 1 % a run."""
+    rng = np.random.default_rng(seed)
+    ours, theirs, truth = rng.random(RICH.shape, np.float32), rng.random(RICH.shape, np.float32), 0.05
+    shop, ledger, roster = Shop(seed, {"champion": ours, "other": theirs}), Ledger(APPLICATION), roster_of()
+    shop.truth = np.full(RICH.shape, truth)
+    ledger.go_on(roster)
+    for _ in range(MINUTES):
+        ledger.count(shop.minute(roster))
+        assert successor(ledger.contests(), roster) is None
+
+
+def test_a_worse_one_is_called_worse():
+    """The other end of the interval says so, and nothing happens."""
+    ledger, won = held(3, RICH, knowing())
+    (contest,) = ledger.contests()
+    assert won is None
+    assert contest.verdict == "worse"
+    assert contest.upper < 0.0
+
+
+def test_a_shadow_is_compared_and_never_answers():
+    """Its scores alone say something, but it is for people to make it a challenger."""
+    ledger, won = held(4, knowing("device"), RICH, minutes=40, roster=roster_of("shadow", 0.0))
+    (contest,) = ledger.contests()
+    assert won is None
+    assert contest.decisions == 40 * 300
+    assert contest.difference == pytest.approx(value(RICH) - value(knowing("device")), abs=0.05)
+    assert contest.lower < value(RICH) - value(knowing("device")) < contest.upper
+    assert contest.lower > -0.02
+
+
+def test_too_few_decisions_in_effect_are_not_enough():
+    """However certain, a handful of decisions changes nobody."""
+    careful = msgspec.structs.replace(APPLICATION, promotion=PromotionConfig(least_effective=100_000))
+    ledger, won = held(5, PLAIN, RICH, minutes=30, application=careful)
+    assert won is None
+    assert ledger.contests()[0].verdict == "too few"
+
+
+def test_the_margin_must_be_exceeded():
+    """Better, but not by that much."""
+    wide = msgspec.structs.replace(APPLICATION, promotion=PromotionConfig(margin=0.2))
+    ledger, won = held(5, PLAIN, RICH, minutes=30, application=wide)
+    assert won is None
+    assert 0.0 < ledger.contests()[0].lower < 0.2
+
+
+def test_a_model_that_is_worse_than_drawing_evenly_is_no_champion():
+    """Better than a champion that is worse still: the control share contradicts."""
+    awful, bad = -RICH, -knowing("segment")
+    ledger, won = held(6, awful, bad, minutes=100)
+    (contest,) = ledger.contests()
+    assert won is None
+    assert contest.verdict == "contradicted"
+    assert contest.control_upper < 0.0
+
+
+def changes_of(seed, former, turn, minutes=260):
+    """Who took whose place, and when; something turns after 90 minutes."""
+    roster, changes, last = roster_of(), [], None
+    shop, ledger = Shop(seed, {"champion": former, "other": RICH}), Ledger(APPLICATION)
+    for minute in range(minutes):
+        if minute == TURN:
+            turn(shop)
+        ledger.go_on(roster)
+        ledger.count(shop.minute(roster))
+        if won := successor(ledger.contests(), roster):
+            roster, last = in_place(roster, won), promotion_of(won, last)
+            changes.append((minute, last.kind, last.champion))
+            if len(changes) == 2:
+                break
+    return changes
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))])
+def test_a_promoted_model_that_turns_bad_is_rolled_back(seed):
+    """Promoted, good for an hour, then it begins to prefer what nobody buys: within half an hour."""
+
+    def turn(shop):
+        shop.models["other"] = -RICH
+
+    first, second = changes_of(seed, PLAIN, turn)
+    assert (first[1:], second[1:]) == (("promoted", "other"), ("rolled back", "champion"))
+    assert first[0] < TURN < second[0] < TURN + 30
+
+
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=pytest.mark.slow) for n in range(5)])
+def test_when_the_world_turns_the_model_that_fits_comes_back(seed):
+    """Segments change their tastes: what was learnt of them is wrong; a model that knew none is better."""
+    former = knowing("band", "device", "returning")
+
+    def turn(shop):
+        shop.truth = np.array([[expected_reward(_as(who), arm) for arm in ARMS] for who in TYPES])
+        assert value(former, shop.truth) > value(RICH, shop.truth)
+
+    first, second = changes_of(seed, former, turn)
+    assert (first[1:], second[1:]) == (("promoted", "other"), ("rolled back", "champion"))
+    assert first[0] < TURN < second[0]
+
+
+def _as(who):
+    return swapped("student", "retired")(swapped("parent", "professional")(who))
+
+
+def test_places_are_changed_with_the_share():
+    """The former champion goes on with the share that its challenger had, so that it is compared as well."""
+    _, won = held(1, PLAIN, RICH)
+    after = in_place(roster_of(), won)
+    assert {(one.name, one.role, one.share) for one in after.models} == {
+        ("other", "champion", 0.0),
+        ("champion", "challenger", 0.1),
+    }
+    with pytest.raises(BadModel, match="does not challenge"):
+        in_place(after, won)
+
+
+def test_another_version_under_the_same_name_begins_anew():
+    """Decisions of a model that was replaced say nothing of the one that came."""
+    ledger, _ = held(2, PLAIN, RICH, minutes=2)
+    assert ledger.contests()[0].decisions == 600
+    ledger.go_on(roster_of(version=7))
+    assert ledger.contests() == ()
+    ledger.count(Shop(2, {"champion": PLAIN, "other": RICH}).minute(roster_of()))  # made with version 1
+    assert ledger.contests() == ()
+
+
+def test_every_model_has_its_figures():
+    """AUC and reward of the official ones and the shadow, on what they scored before it was learnt."""
+    roster = Roster((*roster_of().models, Model(name="quiet", role="shadow")), 1)
+    shop = Shop(7, {"champion": knowing("device"), "other": RICH, "quiet": -RICH})
+    ledger = Ledger(APPLICATION)
+    ledger.go_on(roster)
+    for _ in range(30):
+        ledger.count(shop.minute(roster))
+    champion, other, quiet = (one.progressive for one in ledger.figures())
+    assert quiet.auc < 0.5 < champion.auc < other.auc
+    assert other.examples == 9_000
+    assert other.snips == pytest.approx(value(RICH), abs=5 * other.snips_error)
+    assert champion.snips == pytest.approx(value(knowing("device")), abs=5 * champion.snips_error)
+
+
+def test_what_was_not_drawn_from_the_scores_is_left_out():
+    """A propensity that the scores do not explain, an answer of the rough filter, a broken column."""
+    roster, ledger = roster_of(), Ledger(APPLICATION)
+    (one,) = Shop(8, {"champion": PLAIN, "other": RICH}).minute(roster, 1)
+    changes = (
+        {"propensity": one.event.propensity * 0.9},
+        {"source": "pre_policy"},
+        {"learn": False},
+        {"scores": np.full(20, np.nan, "<f4").tobytes()},
+        {"scores": b""},
+        {"arm_index": 99},
+        {"exploration": msgspec.structs.replace(EXPLORATION, scheme="logged")},
+    )
+    ledger.go_on(roster)
+    for change in changes:
+        ledger.count([one._replace(event=msgspec.structs.replace(one.event, **change))])
+    assert ledger.contests() == ()
+    ledger.count([one])
+    assert ledger.contests()[0].decisions == 1
+
+
+def test_rewards_are_counted_between_their_bounds():
+    """By default those of the events; refunds make the least one negative."""
+    reward = msgspec.structs.replace(APPLICATION.reward, events={"purchase": 2.0, "refund": -1.0})
+    assert span_of(msgspec.structs.replace(APPLICATION, reward=reward)) == (-1.0, 2.0)
+    fixed = PromotionConfig(lowest=0.0, highest=5.0)
+    assert span_of(msgspec.structs.replace(APPLICATION, promotion=fixed)) == (0.0, 5.0)

@@ -1,0 +1,231 @@
+"""Contests on the real store, beside the learner's other work: counted once, fenced, and acted on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import msgspec
+import numpy as np
+import pytest
+
+from policy_learner import failpoints
+from policy_learner.errors import Fenced
+from policy_learner.join.source import Chunk
+from policy_learner.loop import step
+from policy_learner.settings import LearnerSettings
+from sidecar.contracts import keys as app_keys
+from sidecar.contracts.contests import decode_promotion, decode_shown
+from sidecar.contracts.events import Candidate
+from sidecar.contracts.promotion import PromotionConfig
+from sidecar.contracts.roster import Model, Roster, with_model
+from sidecar.contracts.rostering import change_roster, read_roster
+from sidecar.policy.exploration import pmf_of
+from sidecar.policy.sampling import draw
+from tests.policy_learner.world import EXPLORATION, HORIZON_MS, World
+
+GOOD, BAD = np.float32([0.1, 0.2, 0.3, 0.9]), np.float32([0.9, 0.3, 0.2, 0.1])
+SHARE = 0.3
+
+
+class Dead(Exception):
+    """As if killed."""
+
+
+@pytest.fixture
+def world(store, data_folder) -> World:
+    world = World(store, data_folder, settings=LearnerSettings(archive_rows=100_000))
+    promotion = PromotionConfig(automatic=True, least_effective=30)
+    world.application = msgspec.structs.replace(world.application, promotion=promotion)
+    return world
+
+
+@pytest.fixture(autouse=True)
+def disarmed():
+    yield
+    failpoints.arm(None)
+
+
+def deploy(world, **more) -> Roster:
+    """A challenger without a difference but its name."""
+    other = Model(name="other", role="challenger", share=SHARE, **more)
+    return change_roster(world.scripts, "world", lambda roster: with_model(roster, other), "deployed")
+
+
+def traffic(world, count, champion="champion"):
+    """Decisions by both models, of which the last arm is bought most often."""
+    other = {"champion": "other", "other": "champion"}[champion]
+    scores = {"champion": BAD, "other": GOOD}
+    pmf = (1 - SHARE) * pmf_of(scores[champion], EXPLORATION) + SHARE * pmf_of(scores[other], EXPLORATION)
+    rng = np.random.default_rng(count)
+    for _ in range(count):
+        event = world.event()
+        place = draw(pmf, int(event.seed))
+        event = msgspec.structs.replace(
+            event,
+            policy=champion,
+            scores=scores[champion].tobytes(),
+            arm=f"sku-{place}",
+            arm_index=place,
+            propensity=float(pmf[place]),
+            official_probability=1 - SHARE,
+            candidates=(Candidate(other, 1, SHARE, EXPLORATION, scores[other].tobytes()),),
+        )
+        world.log_decision(event)
+        if rng.random() < (0.1, 0.1, 0.1, 0.7)[place]:
+            world.reward(event, 1.0)
+    world.move(HORIZON_MS + 1)
+
+
+def rest(world, learner):
+    """Steps until nothing is left, and the next look at the contests."""
+    while step(learner):
+        pass
+    world.now_s += 60.0
+    step(learner)
+
+
+def shown(world):
+    return decode_shown(world.client.hgetall(app_keys.contests("world")))
+
+
+def promotions(world):
+    notices = world.client.xrange(app_keys.model_notices("world"))
+    found = (decode_promotion(fields.get(b"evidence", b"")) for _, fields in notices)
+    return [one for one in found if one is not None]
+
+
+def test_a_better_challenger_becomes_the_champion_and_the_evidence_is_an_event(world):
+    """Decisions and rewards through the store; the roster changes, and the notice says why."""
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 400)
+    rest(world, learner)
+
+    roster = read_roster(world.client, "world")
+    assert roster.champion.name == "other"
+    assert (roster.named("champion").role, roster.named("champion").share) == ("challenger", SHARE)
+    (promotion,) = promotions(world)
+    assert (promotion.kind, promotion.champion, promotion.predecessor) == ("promoted", "other", "champion")
+    assert 0.0 < promotion.contest.lower < promotion.contest.difference < promotion.contest.upper
+    assert promotion.contest.decisions == 400
+    what = world.client.hget(app_keys.roster("world"), "what").decode()
+    assert what.startswith("other promoted in place of champion: earns")
+
+
+def test_every_model_is_shown_with_auc_and_reward(world):
+    """What ``GET /v1/models`` tells of each."""
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 120)
+    rest(world, learner)
+    models = {one.name: one.progressive for one in shown(world).models}
+    assert set(models) == {"champion", "other"}
+    assert models["champion"].auc < 0.5 < models["other"].auc
+    assert models["other"].snips > models["champion"].snips
+    json.loads(world.client.hget(app_keys.contests("world"), "shown"))
+
+
+def test_what_is_not_automatic_is_only_said(world):
+    """The verdict is there, and the champion too."""
+    world.application = msgspec.structs.replace(
+        world.application, promotion=PromotionConfig(least_effective=30)
+    )
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 400)
+    rest(world, learner)
+    assert [one.verdict for one in shown(world).contests] == ["better"]
+    assert not shown(world).automatic
+    assert read_roster(world.client, "world").champion.name == "champion"
+
+
+@pytest.mark.parametrize("moment", ["learnt", "published", "contests written"])
+def test_every_decision_counts_once_wherever_the_learner_dies(world, moment):
+    """Killed before and after what is known is written down, with and without a version in between."""
+    deploy(world)
+    rest(world, world.learner())
+    logged = 0
+    for nth in range(1, 4):
+        failpoints.arm(dying_at(moment, nth))
+        logged += until_dead(world, world.learner())
+        failpoints.arm(None)
+    rest(world, world.learner())
+    assert [one.decisions for one in shown(world).contests] == [logged]
+
+
+def dying_at(moment, nth):
+    """The n-th time."""
+    times = itertools.count(1)
+
+    def die(reached):
+        if reached == moment and next(times) == nth:
+            raise Dead
+
+    return die
+
+
+def until_dead(world, learner):
+    """Decisions of both models until the learner dies; how many."""
+    for logged in range(20, 200, 20):
+        traffic(world, 20)
+        try:
+            rest(world, learner)
+        except Dead:
+            return logged
+    raise AssertionError("it does not die")
+
+
+def test_who_dies_between_promotion_and_the_next_look_does_not_promote_twice(world):
+    """The roster is the truth: the contest that was won is over."""
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 400)
+
+    def die(reached):
+        if reached == "promoted":
+            raise Dead
+
+    failpoints.arm(die)
+    with pytest.raises(Dead):
+        rest(world, learner)
+    failpoints.arm(None)
+    learner = world.learner()
+    rest(world, learner)
+    assert len(promotions(world)) == 1
+    assert shown(world).contests == ()
+    traffic(world, 40, champion="other")
+    rest(world, learner)
+    assert [(one.champion, one.challenger, one.decisions) for one in shown(world).contests] == [
+        ("other", "champion", 40)
+    ]
+
+
+def test_a_learner_that_was_paused_is_fenced_off(world):
+    """What the later one knows is not written over."""
+    deploy(world)
+    learner, _ = world.learner(), world.learner()
+    world.now_s += 60.0
+    learner.promoter.observe(Chunk(0, "1-0", "2-0", [], []))
+    with pytest.raises(Fenced):
+        learner.promoter.look()
+
+
+def test_foreign_bytes_in_the_store_stop_nobody(world):
+    """A state that is none is forgotten; with a roster that is none the learner goes on learning."""
+    deploy(world)
+    world.client.hset(app_keys.contests("world"), "state", b"\xff not it")
+    learner = world.learner()
+    world.client.hset(app_keys.roster("world"), "models", b"not it")
+    traffic(world, 30)
+    rest(world, learner)
+    assert world.weights().header.examples == 30
+    assert [one.decisions for one in shown(world).contests] == [30]
+
+
+def test_without_another_model_nothing_is_kept(world):
+    """An application with one model pays nothing."""
+    learner = world.learner()
+    world.shop(20)
+    rest(world, learner)
+    assert not world.client.exists(app_keys.contests("world"))
