@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -24,28 +23,23 @@ from decision_service.errors import BadRequest, FieldError, KeyReused, SidecarFa
 from decision_service.event_log import EventLog
 from decision_service.features import FeatureSource, FirstLook, Resolved
 from decision_service.horizon import horizon_ms_of
+from decision_service.mailbox import Mailbox
 from decision_service.prepolicy import Eligible, Shelves, eligible, only, without
-from decision_service.scoring import Scorer
+from decision_service.rendezvous import candidates_of, named
+from decision_service.scored import BACKSTOP, Scored, backstop, by_rule
 from decision_service.telemetry import Telemetry
 from decision_service.times import utc
-from sidecar.contracts.application import Application, Exploration, Features
+from sidecar.contracts.application import Application, Features
 from sidecar.contracts.arm_features import Columns
-from sidecar.contracts.base_model import BaseColumn
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.exploring import Found
 from sidecar.contracts.ids import has_our_form, new_decision_id, partition_of_session
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.wire import ScoreRow
-from sidecar.policy.exploration import pmf_of
-from sidecar.policy.propensity import pmf_of_event
-from sidecar.policy.sampling import draw, is_kept, seed_of
+from sidecar.policy.propensity import mixture, pmf_of_event
+from sidecar.policy.sampling import coin_of, draw, is_kept, seed_of
 from sidecar.policy.slots import with_slots
-
-BACKSTOP = Exploration("uniform", epsilon=0.0, control_share=0.0)
-"""What answers when the model does not: every eligible arm alike. It needs nothing, so it cannot fail."""
-CERTAIN = Exploration("epsilon_greedy", epsilon=0.0, control_share=0.0)
-"""Of what a rule answers: the first of its arms, with probability 1."""
 
 
 class Decider(Struct, frozen=True):
@@ -54,7 +48,7 @@ class Decider(Struct, frozen=True):
     application: Application
     shelves: Shelves
     features: FeatureSource
-    scorer: Scorer
+    models: Mailbox
     log: EventLog
     catalogues: Catalogues
     telemetry: Telemetry
@@ -90,9 +84,10 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
         found = await decider.features.resolve(request, plan.eligible, plan.budget.deadline_at, first)
         plan = explored(decider, plan, found)
         scored = await score(decider, plan, found)
-    pmf = pmf_of(scored.values, scored.exploration)
+    pmf = mixture(scored.parts())
     choice = choose(decider, plan, pmf)
-    event = event_of(decider, request, plan, found, scored, choice)
+    official = named(scored, choice.index, coin_of(plan.decision_id, decider.secret))
+    event = event_of(decider, request, plan, found, official, choice)
     event = with_slots(event, plan.eligible.ids, slots_asked(request))
     decided = await decider.log.append(
         event, plan.logged, plan.budget.log_time_left(decider.loop_time()), kept_as(request)
@@ -180,68 +175,16 @@ def explored(decider: Decider, plan: Plan, found: Resolved) -> Plan:
     return replace(plan, explores=decider.explore(found.context, plan.unit_id))
 
 
-Scores = npt.NDArray[np.float32]
-
-
-class Scored(Struct, frozen=True):
-    """Scores of the eligible arms, and who gave them."""
-
-    values: Scores
-    """Shape ``(n_eligible,)``."""
-    exploration: Exploration
-    source: Literal["model", "fallback", "pre_policy"]
-    policy: str
-    model_version: int
-    cold: bool
-    expected: Scores | None = None
-    """The reward to be expected of each, in their order; None when nobody asked, or knew."""
-    ranks: Scores | None = None
-    """How each score compares with those of arms shown lately; None likewise."""
-    base: BaseColumn | None = None
-    """What the base model said, and the model saw; None where there is none."""
-
-
-def by_rule(rule: str, n_arms: int) -> Scored:
-    """What a rule of the application says: its arms in its order, the first with certainty."""
-    return Scored(-np.arange(n_arms, dtype="<f4"), CERTAIN, "pre_policy", rule, 0, cold=False)
-
-
 async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
-    """The model's scores, or the backstop's when none come in time."""
+    """The models' scores, or the backstop's when none come in time."""
     arms = plan.eligible
     row = ScoreRow(found.context, arms.places, arms.arms, arm_features=found.arm_features)
     try:
-        scores = await decider.scorer.score(
-            row, arms.shelf.catalogue, plan.budget.score_by - decider.loop_time()
-        )
-        values = np.frombuffer(scores.scores, dtype="<f4")
-        if values.shape != (len(arms.ids),) or not np.isfinite(values).all():
-            raise SidecarFailed(f"{values.shape[0]} scores for {len(arms.ids)} arms, or not all finite")
-        expected, ranks = (meaning(column, len(arms.ids)) for column in (scores.expected, scores.ranks))
-        if scores.base is not None:
-            meaning(scores.base.scores, len(arms.ids))
-    except (SidecarFailed, TimeoutError, ValueError) as error:
+        left_s = plan.budget.score_by - decider.loop_time()
+        return await decider.models.meet(row, arms, plan.explores.exploration, left_s)
+    except (SidecarFailed, TimeoutError) as error:
         decider.telemetry.backstop(error)
-        zeros = np.zeros(len(arms.ids), dtype="<f4")
-        return Scored(zeros, BACKSTOP, "fallback", "backstop", 0, cold=False)
-    version, cold, base = scores.model_version, scores.cold, scores.base
-    return Scored(
-        values, plan.explores.exploration, "model", "champion", version, cold, expected, ranks, base
-    )
-
-
-def meaning(column: bytes, n_arms: int) -> Scores | None:
-    """A column that only the log needs, if the sidecar sent it.
-
-    Raises:
-        SidecarFailed: it is not of all arms, or not finite.
-    """
-    if not column:
-        return None
-    values = np.frombuffer(column, dtype="<f4")
-    if values.shape != (n_arms,) or not np.isfinite(values).all():
-        raise SidecarFailed(f"a column of {values.shape[0]} values for {n_arms} arms, or not all finite")
-    return values
+        return backstop(len(arms.ids), decider.models.names())
 
 
 class Choice(Struct, frozen=True):
@@ -303,6 +246,10 @@ def event_of(
         learn=not plan.rule,
         segment=plan.explores.segment,
         rule=plan.rule,
+        official_probability=scored.probability,
+        candidates=candidates_of(scored),
+        shadows=scored.shadows,
+        missing=scored.missing,
     )
 
 

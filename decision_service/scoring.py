@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from decision_service.batcher import Batcher
 from decision_service.breaker import Guard
@@ -26,6 +26,7 @@ class Scorer:
         connections: calls under way at once.
         guard: whether the sidecar is to be asked.
         calibrated: whether to ask what scores mean.
+        versions: gives the deployed versions that score too.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Scorer:
         connections: int,
         guard: Guard,
         calibrated: bool = False,
+        versions: Callable[[], tuple[int, ...]] = tuple,
     ) -> None:
         self._guard = guard
         self._client = client
         self._explorations = (exploration,)
         self._timeout_s = timeout_s
         self._calibrated = calibrated
+        self._versions = versions
         self._batcher = Batcher(self._call, max_batch=max_batch, in_flight=connections)
 
     async def score(self, row: ScoreRow, catalogue: Catalogue, left_s: float) -> RowScores:
@@ -81,4 +84,6 @@ class Scorer:
         return [one for one in found if one is not None]
 
     async def _of_catalogue(self, catalogue: Catalogue, rows: Sequence[ScoreRow]) -> list[RowScores]:
-        return await self._client.score(rows, self._explorations, catalogue, calibrated=self._calibrated)
+        return await self._client.score(
+            rows, self._explorations, catalogue, calibrated=self._calibrated, versions=self._versions()
+        )

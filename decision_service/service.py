@@ -18,6 +18,7 @@ from decision_service.auth import Keyring, load_keys, write_private
 from decision_service.breaker import Guard
 from decision_service.budget import budget_of
 from decision_service.catalogues import Catalogues
+from decision_service.containers import Containers
 from decision_service.decide import Decider
 from decision_service.decisions import Decisions
 from decision_service.draining import Drainer
@@ -26,26 +27,25 @@ from decision_service.event_log import EventLog
 from decision_service.explorer import Explorer
 from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
+from decision_service.mailbox import Mailbox
 from decision_service.notices import follow
 from decision_service.overload import limits_of
 from decision_service.overload_watch import OverloadWatch
 from decision_service.prepolicy import Shelf, Shelves
 from decision_service.resending import senders
 from decision_service.reward import Rewarder
+from decision_service.roster_watch import RosterWatch
 from decision_service.rules import load_rules
-from decision_service.scoring import Scorer
 from decision_service.settings import ServiceSettings
-from decision_service.sidecar_client import SidecarClient
 from decision_service.spool import Spool
 from decision_service.tally import keep_telling
 from decision_service.telemetry import Telemetry
 from sidecar.contracts import journal
-from sidecar.contracts.application import Application, Exploration, load_catalogue
+from sidecar.contracts.application import Application, load_catalogue
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncScripts, connect_async, connect_reader_async
-from sidecar.contracts.wire import ScoreRow
 
 log = logging.getLogger("sidearm.decision_service")
 
@@ -55,8 +55,9 @@ _CANCEL_AGAIN_S = 0.1
 _TALKS = 5
 """Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
 of them ever waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
-_NOTICE_BLOCK_MS = 1000
 _SPARE_CONNECTIONS = 8  # probes, scrapes, catalogues
+_NOTICE_BLOCK_MS = 1000
+"""How long one wait for a notice lasts; SIGTERM may wait for it."""
 _LAST_DRAIN_S = 2.0
 """Of the drain at the end: what a person waits for after Ctrl-C, far below what an orchestrator allows."""
 _READY_WITHOUT_STORE_S = 5.0
@@ -86,7 +87,6 @@ class Service:
         self.telemetry = telemetry
         self.spool = spool
         self.store_guard: Guard
-        self.sidecar_guard: Guard
         self.drainer: Drainer
         most = settings.max_in_flight
         self.admission = Admission(most, most // 8, time.monotonic, telemetry.admits)
@@ -96,6 +96,7 @@ class Service:
         self._opened_s = time.monotonic()
         self.watch: OverloadWatch
         self.explorer: Explorer
+        self.roster: RosterWatch
         self.decider: Decider
         self.rewarder: Rewarder
         self.activator: Activator
@@ -106,6 +107,15 @@ class Service:
         """Whether callers should be sent here: a store that is away is no reason not to."""
         waited_s = time.monotonic() - self._opened_s
         return not self.stopping and (self.catalogue_published or waited_s > _READY_WITHOUT_STORE_S)
+
+    async def look_again(self) -> None:
+        """At what the store says of exploration and models.
+
+        Raises:
+            StoreError: it did not answer.
+        """
+        await self.explorer.refresh()
+        await self.roster.refresh()
 
     async def keep_catalogue_published(self) -> None:
         """Now, as soon as the store is there, and again when somebody emptied it."""
@@ -147,11 +157,8 @@ async def open_service(
         )
         stack.push_async_callback(client.aclose)
         scripts = AsyncScripts.on(client)
-        sidecar = SidecarClient(
-            Path(settings.sidecar_socket or data.sidecar_socket(application.name)),
-            settings.score_timeout_ms / 1000,
-        )
-        stack.push_async_callback(sidecar.close)
+        reader = connect_reader_async(store_url, block_s=_NOTICE_BLOCK_MS / 1000)
+        stack.push_async_callback(reader.aclose)
         service = Service(
             application,
             settings,
@@ -164,13 +171,15 @@ async def open_service(
             ),
         )
         stack.push_async_callback(service.spool.close)
-        _guards(service, shelves, sidecar)
+        service.store_guard = _store_guard(service)
         service.watch = _watch(service)
-        reader = connect_reader_async(store_url, block_s=_NOTICE_BLOCK_MS / 1000)
-        stack.push_async_callback(reader.aclose)
         explores = application.exploration.as_logged()
         service.explorer = Explorer(scripts, application.name, explores, rules.segments)
-        service.decider = _decider(service, shelves, features, sidecar, secret)
+        service.roster = RosterWatch(scripts.client, application.name)
+        containers = _containers(service, shelves, data)
+        stack.push_async_callback(containers.close)
+        models = Mailbox(containers.scorer, lambda: service.roster.current)
+        service.decider = _decider(service, shelves, features, models, secret)
         writes = service.store_guard, service.spool
         service.rewarder = Rewarder(
             scripts,
@@ -189,10 +198,9 @@ async def open_service(
         for work in (
             service.keep_catalogue_published(),
             service.watch.keep_watch(),
-            follow(reader, application.name, service.explorer.refresh, _NOTICE_BLOCK_MS),
+            follow(reader, application.name, service.look_again, _NOTICE_BLOCK_MS),
             keep_telling(service.telemetry.tally, scripts, application.name),
             service.store_guard.keep_probing(),
-            service.sidecar_guard.keep_probing(),
             service.drainer.keep_draining(),
         ):
             stack.push_async_callback(
@@ -219,22 +227,30 @@ async def _drain_at_last(drainer: Drainer) -> None:
             await drainer.drain()
 
 
-def _guards(service: Service, shelves: Shelves, sidecar: SidecarClient) -> None:
-    """One for the store, which must write in a decision's time; one for the sidecar, which must score."""
-    settings, clock, tell = service.settings, asyncio.get_running_loop().time, service.telemetry.breaker
-    keys = Keys(service.application.name, 0)
-    log_s = budget_of(0.0, settings.deadline_ms).log_by
-    row = ScoreRow({}, None, ())
+def _store_guard(service: Service) -> Guard:
+    """The store must write in a decision's time."""
+    clock, keys = asyncio.get_running_loop().time, Keys(service.application.name, 0)
+    log_s = budget_of(0.0, service.settings.deadline_ms).log_by
 
     async def writes() -> None:
         async with asyncio.timeout(log_s):
             await journal.decide(service.scripts, keys, [], max_pending=0, tombstone_ms=1)
 
-    async def scores() -> None:
-        await sidecar.score([row], (Exploration(),), shelves.current.catalogue)
+    return Guard("store", writes, clock, service.telemetry.breaker)
 
-    service.store_guard = Guard("store", writes, clock, tell)
-    service.sidecar_guard = Guard("sidecar", scores, clock, tell)
+
+def _containers(service: Service, shelves: Shelves, data: DataFolder) -> Containers:
+    tell = service.telemetry.breaker
+    exploration = service.application.exploration.as_logged()
+    return Containers(
+        service.application.name,
+        service.settings,
+        data,
+        exploration,
+        lambda: shelves.current.catalogue,
+        lambda: service.roster.current,
+        tell,
+    )
 
 
 def _drainer(service: Service) -> Drainer:
@@ -250,24 +266,14 @@ def _watch(service: Service) -> OverloadWatch:
 
 
 def _decider(
-    service: Service, shelves: Shelves, features: FeatureSource, sidecar: SidecarClient, secret: bytes
+    service: Service, shelves: Shelves, features: FeatureSource, models: Mailbox, secret: bytes
 ) -> Decider:
     application, settings = service.application, service.settings
-    exploration = application.exploration.as_logged()
-    scorer = Scorer(
-        sidecar,
-        exploration,
-        timeout_s=settings.score_timeout_ms / 1000,
-        max_batch=settings.score_batch,
-        connections=settings.sidecar_connections,
-        guard=service.sidecar_guard,
-        calibrated=settings.calibrated,
-    )
     return Decider(
         application=application,
         shelves=shelves,
         features=features,
-        scorer=scorer,
+        models=models,
         log=EventLog(service.scripts, application, settings.log_batch, service.store_guard, service.spool),
         catalogues=service.catalogues,
         telemetry=service.telemetry,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,7 @@ from sidecar.contracts.wire import (
     ScoreRequest,
     ScoreResponse,
     ScoreRow,
+    VersionScores,
     decode_response,
     encode,
 )
@@ -44,6 +46,8 @@ class RowScores(Struct, frozen=True):
     """float32 likewise: the share of arms shown lately that were scored no higher."""
     base: BaseColumn | None = None
     """What the base model said, if there is one."""
+    models: tuple[VersionScores, ...] = ()
+    """What deployed versions say of this decision."""
 
 
 class SidecarClient:
@@ -66,6 +70,7 @@ class SidecarClient:
         catalogue: Catalogue,
         *,
         calibrated: bool = False,
+        versions: tuple[int, ...] = (),
     ) -> list[RowScores]:
         """Scores for ``rows``, in their order. The table of arms is sent along only when it is asked for.
 
@@ -74,11 +79,14 @@ class SidecarClient:
             explorations: what the rows point into.
             catalogue: likewise.
             calibrated: whether to ask what the scores mean.
+            versions: deployed versions that are to score them too.
 
         Raises:
             SidecarFailed: it is not there, is too slow, refuses, or answers what is no answer.
         """
-        request = ScoreRequest(tuple(rows), explorations, catalogue.version, calibrated=calibrated)
+        request = ScoreRequest(
+            tuple(rows), explorations, catalogue.version, calibrated=calibrated, versions=versions
+        )
         try:
             async with asyncio.timeout(self._timeout_s):
                 status, body = await self._post(encode(request))
@@ -131,9 +139,35 @@ def _scored(response: ScoreResponse, rows: int) -> list[RowScores]:
     bases = columns_of(response)
     if len(bases) != rows:
         raise SidecarFailed(f"{rows} rows in, {len(bases)} scores of the base model out")
+    models = _by_row(response)
     return [
-        RowScores(row.scores, version, cold, row.expected, row.ranks, base)
-        for row, base in zip(response.rows, bases, strict=True)
+        RowScores(row.scores, version, cold, row.expected, row.ranks, base, said)
+        for row, base, said in zip(response.rows, bases, models, strict=True)
+    ]
+
+
+def _by_row(response: ScoreResponse) -> list[tuple[VersionScores, ...]]:
+    """What the deployed versions say of each row.
+
+    Raises:
+        SidecarFailed: of another number of arms than the rows have.
+    """
+    if not response.models:
+        return [()] * len(response.rows)
+    ends = list(accumulate([len(row.scores) for row in response.rows], initial=0))
+    for one in response.models:
+        if not (len(one.scores) == ends[-1] and {len(one.expected), len(one.ranks)} <= {0, ends[-1]}):
+            raise SidecarFailed(f"{len(one.scores)} bytes of scores of version {one.version}, not {ends[-1]}")
+    return [
+        tuple(
+            [
+                VersionScores(
+                    one.version, one.scores[start:end], one.expected[start:end], one.ranks[start:end]
+                )
+                for one in response.models
+            ]
+        )
+        for start, end in pairwise(ends)
     ]
 
 

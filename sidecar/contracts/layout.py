@@ -52,9 +52,9 @@ class DataFolder:
         """Socket of the embedded store."""
         return socket_path(self.run / "store.sock")
 
-    def sidecar_socket(self, app: str) -> Path:
-        """Socket of an application's sidecar."""
-        return socket_path(self.run / f"sidecar-{app}.sock")
+    def sidecar_socket(self, app: str, container: str = "") -> Path:
+        """Socket of an application's sidecar, or of another model container of it."""
+        return socket_path(self.run / f"sidecar-{app}{'.' * bool(container)}{container}.sock")
 
 
 def socket_path(path: Path) -> Path:

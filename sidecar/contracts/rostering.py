@@ -10,7 +10,7 @@ from sidecar.contracts.errors import BadModel
 from sidecar.contracts.models import name_of
 from sidecar.contracts.roster import Roster, checked_roster, decode_roster, versions_in
 from sidecar.contracts.scripts.roster import Changed, RosterStatus, parse_roster, roster_call
-from sidecar.contracts.store import AsyncScripts, Client, Scripts
+from sidecar.contracts.store import AsyncClient, AsyncScripts, Client, Scripts
 
 _TRIES = 20
 """Somebody else would have to be faster each time."""
@@ -68,20 +68,20 @@ async def change_roster_async(scripts: AsyncScripts, app: str, change: Change, w
         BadModel, StoreError: as :func:`change_roster`.
     """
     for _ in range(_TRIES):
-        wanted = checked_roster(change(await read_roster_async(scripts, app)))
+        wanted = checked_roster(change(await read_roster_async(scripts.client, app)))
         changed = parse_roster(await scripts.run(roster_call(app, wanted, what)))
         if changed.status is not RosterStatus.STALE:
             return _settled(wanted, changed)
     raise BadModel("the models were changed again and again by somebody else meanwhile: try again")
 
 
-async def read_roster_async(scripts: AsyncScripts, app: str) -> Roster:
+async def read_roster_async(client: AsyncClient, app: str) -> Roster:
     """The roster as it is.
 
     Raises:
         BadModel, StoreError: as :func:`read_roster`.
     """
-    return decode_roster(cast("dict[bytes, bytes]", await scripts.client.hgetall(keys.roster(app))))
+    return decode_roster(cast("dict[bytes, bytes]", await client.hgetall(keys.roster(app))))
 
 
 def _settled(wanted: Roster, changed: Changed) -> Roster:

@@ -41,6 +41,15 @@ def is_kept(name: str, share: float, secret: bytes) -> bool:
     return (_keyed(name, secret, b"sidearm.keep") >> 11) * _UNIT < share
 
 
+def coin_of(decision_id: str, secret: bytes) -> float:
+    """A number in [0, 1) that names the official model; it has nothing to do with the draw of the arm.
+
+    Raises:
+        BadExploration: a secret that is empty or longer than 64 bytes.
+    """
+    return (_keyed(decision_id, secret, b"sidearm.official") >> 11) * _UNIT
+
+
 def _keyed(name: str, secret: bytes, person: bytes) -> int:
     if not 0 < len(secret) <= _SECRET_LIMIT_BYTES:
         raise BadExploration(f"secret of {len(secret)} bytes: legal are 1 to {_SECRET_LIMIT_BYTES}")

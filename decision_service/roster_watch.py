@@ -1,0 +1,52 @@
+"""The models of this moment, as the store says. What cannot be read changes nothing."""
+
+from __future__ import annotations
+
+import logging
+
+import redis
+
+from sidecar.contracts.errors import BadModel
+from sidecar.contracts.roster import FIRST_ROSTER, Roster
+from sidecar.contracts.rostering import read_roster_async
+from sidecar.contracts.store import AsyncClient
+
+log = logging.getLogger("sidearm.decision_service")
+
+
+class RosterWatch:
+    """Holds the roster of one application; ``refresh`` looks again.
+
+    Args:
+        client: of the store.
+        app: the application's name.
+    """
+
+    def __init__(self, client: AsyncClient, app: str) -> None:
+        self._client = client
+        self._app = app
+        self._complaint = ""
+        self.current: Roster = FIRST_ROSTER
+
+    async def refresh(self) -> None:
+        """Look once.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        try:
+            fresh = await read_roster_async(self._client, self._app)
+        except (BadModel, redis.ResponseError) as error:  # something else lies there
+            self._complain(f"the roster of models cannot be read: {error}; the one in memory stays")
+            return
+        self._complaint = ""
+        if fresh != self.current:
+            self.current = fresh
+            models = ", ".join(f"{one.name} ({one.role})" for one in fresh.models)
+            log.info("models, revision %s: %s", fresh.revision, models)
+
+    def _complain(self, line: str) -> None:
+        """Say it once, not at every look."""
+        if line != self._complaint:
+            self._complaint = line
+            log.warning(line)

@@ -1,0 +1,130 @@
+"""What a model said of one decision, read from the sidecar's bytes and checked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from decision_service.errors import SidecarFailed
+from decision_service.sidecar_client import RowScores
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.base_model import BaseColumn
+from sidecar.contracts.events import Shadow
+from sidecar.contracts.wire import VersionScores
+from sidecar.policy.propensity import Part
+
+Scores = npt.NDArray[np.float32]
+
+BACKSTOP = Exploration("uniform", epsilon=0.0, control_share=0.0)
+"""What answers when no model does: every eligible arm alike. It needs nothing, so it cannot fail."""
+CERTAIN = Exploration("epsilon_greedy", epsilon=0.0, control_share=0.0)
+"""Of what a rule answers: the first of its arms, with probability 1."""
+
+
+class Scored(Struct, frozen=True):
+    """Scores of the eligible arms, and who gave them."""
+
+    values: Scores
+    """Shape ``(n_eligible,)``."""
+    exploration: Exploration
+    source: Literal["model", "fallback", "pre_policy"]
+    policy: str
+    model_version: int
+    cold: bool = False
+    expected: Scores | None = None
+    """The reward to be expected of each, in their order; None when nobody asked, or knew."""
+    ranks: Scores | None = None
+    """How each score compares with those of arms shown lately; None likewise."""
+    base: BaseColumn | None = None
+    """What the base model said, and the model saw; None where there is none."""
+    probability: float = 1.0
+    """With which this model is the official one, given who answered."""
+    candidates: tuple[Scored, ...] = ()
+    """The other models that can be the official one instead."""
+    shadows: tuple[Shadow, ...] = ()
+    """Models that scored and cannot."""
+    missing: tuple[str, ...] = ()
+    """Models that were asked and have not answered."""
+
+    def parts(self) -> list[Part]:
+        """Every model that can be official, this one first."""
+        return [
+            (one.policy, one.probability, one.values, one.exploration) for one in (self, *self.candidates)
+        ]
+
+
+def backstop(n_arms: int, missing: tuple[str, ...] = ()) -> Scored:
+    """What is said when no model says anything."""
+    zeros = np.zeros(n_arms, dtype="<f4")
+    return Scored(zeros, BACKSTOP, "fallback", "backstop", 0, missing=missing)
+
+
+def by_rule(rule: str, n_arms: int) -> Scored:
+    """What a rule of the application says: its arms in its order, the first with certainty."""
+    return Scored(-np.arange(n_arms, dtype="<f4"), CERTAIN, "pre_policy", rule, 0)
+
+
+def live_scores(said: RowScores, n_arms: int, policy: str, exploration: Exploration) -> Scored:
+    """What the container's own weights say.
+
+    Raises:
+        SidecarFailed: a column is not of all arms, or not finite.
+    """
+    if said.base is not None:
+        column(said.base.scores, n_arms)
+    return Scored(
+        column(said.scores, n_arms),
+        exploration,
+        "model",
+        policy,
+        said.model_version,
+        said.cold,
+        meaning(said.expected, n_arms),
+        meaning(said.ranks, n_arms),
+        said.base,
+    )
+
+
+def version_scores(
+    said: VersionScores, n_arms: int, policy: str, exploration: Exploration, base: BaseColumn | None
+) -> Scored:
+    """What a deployed version says.
+
+    Raises:
+        SidecarFailed: a column is not of all arms, or not finite.
+    """
+    return Scored(
+        column(said.scores, n_arms),
+        exploration,
+        "model",
+        policy,
+        said.version,
+        False,
+        meaning(said.expected, n_arms),
+        meaning(said.ranks, n_arms),
+        base,
+    )
+
+
+def column(data: bytes, n_arms: int) -> Scores:
+    """One number an arm.
+
+    Raises:
+        SidecarFailed: it is not of all arms, or not finite.
+    """
+    values = np.frombuffer(data, dtype="<f4") if len(data) % 4 == 0 else np.empty(0, np.float32)
+    if values.shape != (n_arms,) or not np.isfinite(values).all():
+        raise SidecarFailed(f"a column of {len(data)} bytes for {n_arms} arms, or not all finite")
+    return values
+
+
+def meaning(data: bytes, n_arms: int) -> Scores | None:
+    """A column that only the log needs, if the sidecar sent it.
+
+    Raises:
+        SidecarFailed: it is not of all arms, or not finite.
+    """
+    return column(data, n_arms) if data else None
