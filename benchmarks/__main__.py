@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import failures, learning, serving
+from benchmarks import failures, learning, rolling, serving
 from benchmarks.feature_graph import suite as feature_graph
 from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
@@ -24,6 +24,7 @@ Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
 SUITES: dict[str, Suite] = {
     "serving": lambda gates, tell: serving.figures(Path("build/bench-data")),
     "failures": lambda gates, tell: failures.figures(Path("build/bench-failures")),
+    "rolling": lambda gates, tell: rolling.figures(Path("build/bench-rolling")),
     "learner": lambda gates, tell: learning.figures(),
     "learner_loop": lambda gates, tell: loop.figures(),
     "learner_pending": lambda gates, tell: pending.figures(),
