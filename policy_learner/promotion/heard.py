@@ -107,7 +107,8 @@ def _said(event: DecisionEvent, known: Mapping[str, Model]) -> list[_Said]:
     for shadow in event.shadows:
         which = voice(shadow.policy, shadow.model_version, 0.0, _would_explore(known.get(shadow.policy), own))
         said.append(_Said(which, shadow.model_version, shadow.scores))
-    return [one for one in said if len(one.scores) == len(event.scores)]
+    alike = [one for one in said if len(one.scores) == len(event.scores)]
+    return sorted(alike, key=lambda one: one.voice.name)  # whoever was official: one group
 
 
 def _would_explore(model: Model | None, own: Exploration) -> Exploration:
