@@ -26,6 +26,7 @@ from decision_service.decide import decide
 from decision_service.decoding import decode
 from decision_service.door import Door, Endpoint, Request
 from decision_service.errors import BadRequest, FieldError, NotReady
+from decision_service.exploration_desk import ExplorationRequest
 from decision_service.problem import HttpAnswer, http_problem
 from decision_service.service import Service
 
@@ -34,6 +35,7 @@ _recommendation = msgspec.json.Decoder(RecommendationRequest)
 _reward = msgspec.json.Decoder(RewardRequest)
 _rewards = msgspec.json.Decoder(RewardBatch)
 _activation = msgspec.json.Decoder(ActivationRequest)
+_exploration = msgspec.json.Decoder(ExplorationRequest)
 
 _MAX_KEY = 256
 _PROBES = 1024
@@ -64,6 +66,8 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         Endpoint("reward_batch", "POST", "/v1/rewards/batch", does.reward_batch, "reward", large),
         Endpoint("activate", "POST", "/v1/decisions/{decision_id}/activate", does.activate, "decide", small),
         Endpoint("decision", "GET", "/v1/decisions/{decision_id}", does.decision, "read"),
+        Endpoint("exploration", "GET", "/v1/exploration", does.exploration, "read"),
+        Endpoint("explore", "PUT", "/v1/exploration", does.explore, "admin", small),
         Endpoint("livez", "GET", "/livez", does.livez),
         Endpoint("readyz", "GET", "/readyz", does.readyz),
         Endpoint("metrics", "GET", "/metrics", does.metrics),
@@ -108,6 +112,13 @@ class _Handlers:
 
     async def decision(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(await self._service.decisions.look_up(request.argument)))
+
+    async def exploration(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(await self._service.exploration.look()))
+
+    async def explore(self, request: Request) -> HttpAnswer:
+        asked = decode(_exploration, request.body)
+        return HttpAnswer(200, _encode(await self._service.exploration.replace(asked)))
 
     async def livez(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(Health(status="ok")))

@@ -12,6 +12,7 @@
         ├── NotFound          no such decision, or no such path
         ├── WrongMethod       the path exists, but not for this method
         ├── KeyReused         the client's key came again with another body
+        ├── Outdated          a change of what is not so any more
         ├── NothingEligible   every arm was excluded
         ├── StoreAway         the store does not answer, and nothing was or could be written down instead
         ├── SpoolFailed       what the store should hear of cannot be written down: full, or the disk fails
@@ -80,6 +81,10 @@ class WrongMethod(ServiceError):
 
 class KeyReused(ServiceError):
     """The client's own key came again with another body."""
+
+
+class Outdated(ServiceError):
+    """A change of what somebody else has changed meanwhile."""
 
 
 class NothingEligible(ServiceError):

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from decision_service import api
 from decision_service.door import Endpoint
+from decision_service.exploration_desk import ExplorationRequest, ExplorationView
 from decision_service.problem import MEDIA_TYPE
 
 Json = dict[str, Any]
@@ -119,6 +120,27 @@ OPERATIONS: dict[str, Operation] = {
         200,
         api.DecisionView,
         refusals=(404,),
+    ),
+    "exploration": Operation(
+        "How does the application explore?",
+        "Everywhere, and in segments of its traffic, as it is in the store.",
+        "operation",
+        200,
+        ExplorationView,
+    ),
+    "explore": Operation(
+        "Change how the application explores",
+        "All of it is replaced in one step; every replica follows within a second. A decision logs how it "
+        "explored, so that nothing of the past changes.",
+        "operation",
+        200,
+        ExplorationView,
+        request=ExplorationRequest,
+        request_example={
+            "everywhere": {"scheme": "squarecb", "gamma": 40.0, "floor": 0.001},
+            "segments": [{"name": "new", "where": {"returning": [False]}, "exploration": {"epsilon": 0.3}}],
+        },
+        refusals=(408, 409, 413, 422),
     ),
     "livez": Operation("Is the process alive?", "Touches nothing else.", "operation", 200, api.Health),
     "readyz": Operation(

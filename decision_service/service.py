@@ -24,6 +24,7 @@ from decision_service.decisions import Decisions
 from decision_service.draining import Drainer
 from decision_service.errors import SpoolFailed, StoreAway
 from decision_service.event_log import EventLog
+from decision_service.exploration_desk import ExplorationDesk
 from decision_service.explorer import Explorer
 from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
@@ -96,6 +97,7 @@ class Service:
         self._opened_s = time.monotonic()
         self.watch: OverloadWatch
         self.explorer: Explorer
+        self.exploration: ExplorationDesk
         self.roster: RosterWatch
         self.decider: Decider
         self.rewarder: Rewarder
@@ -175,6 +177,7 @@ async def open_service(
         service.watch = _watch(service)
         explores = application.exploration.as_logged()
         service.explorer = Explorer(scripts, application.name, explores, rules.segments)
+        service.exploration = ExplorationDesk(scripts, application, service.explorer)
         service.roster = RosterWatch(scripts.client, application.name)
         containers = _containers(service, shelves, data)
         stack.push_async_callback(containers.close)

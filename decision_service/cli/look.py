@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import NamedTuple, cast
 
 import redis
 
 from decision_service.overload import Share, ask, limits_of, load_of, share_of
 from decision_service.settings import ServiceSettings
+from decision_service.tally import EXCLUDED, saved_share
 from sidecar.contracts.application import Application
 from sidecar.contracts.books import Books
-from sidecar.contracts.keys import Keys, learner_status, workers
+from sidecar.contracts.keys import Keys, answers, learner_status, workers
 from sidecar.contracts.scripts.working import Seen, decode_workers
 from sidecar.contracts.settings import load_settings
 from sidecar.contracts.store import Scripts
@@ -19,6 +21,7 @@ from sidecar.contracts.upkeep import read_books
 
 SILENT_AFTER_MS = 5000
 """The learner writes its status every second: one that is older was written by nobody who still works."""
+NONE: Counter[str] = Counter()
 
 
 class Look(NamedTuple):
@@ -37,6 +40,8 @@ class Look(NamedTuple):
     """Joiners and archivers beside the learner."""
     share: Share = Share()
     """The smallest share of decisions that a partition logs: 1 but for overload."""
+    answers: Counter[str] = NONE
+    """Source of decisions, or ``excluded`` arms, to how many there were since the store was made."""
 
     def silent_ms(self) -> int | None:
         """How long ago the learner last wrote its status, where that is too long; None while it works."""
@@ -53,14 +58,16 @@ def look(client: redis.Redis, application: Application) -> Look:
     pipe.time()
     pipe.hgetall(learner_status(application.name))
     pipe.hgetall(workers(application.name))
+    pipe.hgetall(answers(application.name))
     for keys in partitions:
         pipe.zcard(keys.due)
-    (seconds, micros), stored, helpers, *pending = pipe.execute()
+    (seconds, micros), stored, helpers, told, *pending = pipe.execute()
     status = {name.decode(): value.decode() for name, value in cast("dict[bytes, bytes]", stored).items()}
     books = Books(sum(b.decisions for b in balances), sum(b.rewards for b in balances))
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     share = _least_share(client, application)
-    return Look(now_ms, status, books, sum(pending), tuple(decode_workers(helpers)), share)
+    answered = Counter({source.decode(): int(count) for source, count in told.items()})
+    return Look(now_ms, status, books, sum(pending), tuple(decode_workers(helpers)), share, answered)
 
 
 def _least_share(client: redis.Redis, application: Application) -> Share:
@@ -82,6 +89,8 @@ def in_one_line(seen: Look) -> str:
     'pending 3 · version 7, 1.5 s old · 2,100 examples · 9 rows archived · BOOKS: decisions 1, rewards 0'
     >>> in_one_line(Look(9_000, {}, Books(0, 0), 3, share=Share(0.4, "memory")))
     'pending 3 · no learner has run yet · OVERLOAD (memory): 40% of decisions logged · books balance'
+    >>> in_one_line(Look(9_000, {}, Books(0, 0), 3, answers=Counter(model=20, pre_policy=2800, excluded=8)))
+    'pending 3 · no learner has run yet · rules answered 99.3% of 2,820 decisions · books balance'
     """
     parts = [f"pending {seen.pending:,}"]
     if not seen.learner:
@@ -100,6 +109,9 @@ def in_one_line(seen: Look) -> str:
     parts += [f"{one.name}: {one.worker.error}" for one in seen.workers if one.worker.error]
     if joiners := sum(one.worker.kind == "joiner" for one in _at_work(seen)):
         parts.append(f"{joiners} joiners")
+    if seen.answers["pre_policy"]:
+        answered = seen.answers.total() - seen.answers[EXCLUDED]
+        parts.append(f"rules answered {saved_share(seen.answers):.1%} of {answered:,} decisions")
     if seen.share.reason:
         parts.append(f"OVERLOAD ({seen.share.reason}): {seen.share.value:.0%} of decisions logged")
     decisions, rewards = seen.books

@@ -141,6 +141,42 @@ def test_foreign_bytes_change_nothing(shop, change):
     assert event.exploration.epsilon == 0.5
 
 
+def test_the_api_shows_and_replaces_how_the_application_explores(shop):
+    """Followed at once by who answered; a change of what is not so any more is refused."""
+    before = shop.client.get("/v1/exploration").json()
+    plan = {
+        "everywhere": {"scheme": "squarecb", "gamma": 40},
+        "segments": [{"name": "late", "rule": "night", "units_to": 0.5}],
+    }
+    done = shop.client.put("/v1/exploration", json={**plan, "revision": before["revision"]}).json()
+    event = stored_event(shop, shop.recommend(session_id="api").json())
+    stale = shop.client.put("/v1/exploration", json={**plan, "revision": before["revision"]})
+    assert done == shop.client.get("/v1/exploration").json()
+    assert (done["revision"], done["rules"]) == (before["revision"] + 1, ["night"])
+    assert done["segments"][0]["exploration"] is None
+    assert (event.exploration.scheme, event.exploration.gamma) == ("squarecb", 40.0)
+    assert (stale.status_code, stale.json()["type"]) == (409, "urn:sidearm:problem:Outdated")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "said"),
+    [
+        ({"segments": [{"name": "a"}, {"name": "b", "rule": "kiosk"}]}, "/segments/1/rule", "legal: night"),
+        ({"segments": [{"name": "a"}, {"name": "a"}]}, "/segments", "stands twice"),
+        ({"segments": [{"name": "a", "units_from": 1}]}, "/segments/0", "from below to"),
+        ({"everywhere": {"epsilon": 2}}, "/everywhere/epsilon", "0 to 1"),
+        ({"everywhere": {"scheme": "logged"}}, "/everywhere/scheme", "softmax"),
+        ({"colour": 1}, "/colour", "known here: everywhere"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(shop, body, pointer, said):
+    """By its place, and with what is legal there."""
+    response = shop.client.put("/v1/exploration", json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == pointer
+    assert said in response.json()["errors"][0]["detail"]
+
+
 def test_what_was_saved_is_counted(shop):
     """As a metric of this process, and in the store for all of them."""
     metrics = shop.client.get("/metrics").text

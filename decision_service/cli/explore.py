@@ -1,0 +1,241 @@
+"""``sidearm explore``: how an application explores, everywhere and in segments, changed while it serves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:  # `sidearm --help` must not wait for them
+    from sidecar.contracts.application import Application, ExplorationConfig
+    from sidecar.contracts.exploring import Exploring, Segment
+    from sidecar.contracts.exploring_store import Change
+    from sidecar.contracts.store import Scripts
+
+App = Annotated[Path, typer.Option(help="The application's folder.", envvar="SIDEARM_APP")]
+Data = Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DATA")]
+Scheme = Annotated[str | None, typer.Option(help="epsilon_greedy, softmax, squarecb or uniform.")]
+Number = float | None
+Epsilon = Annotated[Number, typer.Option(help="Share spread evenly over all arms (epsilon_greedy).")]
+Control = Annotated[Number, typer.Option(help="Share drawn uniformly on top.")]
+Temperature = Annotated[Number, typer.Option(help="What makes an arm e times as likely (softmax).")]
+Gamma = Annotated[Number, typer.Option(help="How rarely worse arms are drawn (squarecb).")]
+Floor = Annotated[Number, typer.Option(help="No arm is less likely.")]
+Name = Annotated[str, typer.Argument(help="Of the segment.")]
+_SHOP, _DATA = Path("examples/shop"), Path("data")
+
+app = typer.Typer(help="Exploration and segments, changed while everything runs.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Exploration and segments, changed while everything runs."""
+
+
+@app.command("show")
+def show_command(app: App = _SHOP, data: Data = _DATA) -> None:
+    """Show how decisions explore: everywhere, and in segments in the order in which they are asked."""
+    from sidecar.contracts.exploring_store import read_exploring
+
+    with _opened(app, data) as (application, scripts):
+        _show(application, read_exploring(scripts.client, application.name))
+
+
+@app.command("set")
+def set_command(
+    scheme: Scheme = None,
+    epsilon: Epsilon = None,
+    control_share: Control = None,
+    temperature: Temperature = None,
+    gamma: Gamma = None,
+    floor: Floor = None,
+    app: App = _SHOP,
+    data: Data = _DATA,
+) -> None:
+    """Change how decisions explore everywhere but in segments that say otherwise. What is left out stays."""
+    given = _given(scheme, epsilon, control_share, temperature, gamma, floor)
+    with _opened(app, data) as (application, scripts):
+
+        def change(now: Exploring) -> Exploring:
+            fresh = _changed(now.everywhere or application.exploration, given)
+            return type(now)(fresh, now.segments, now.revision)
+
+        _change(application, scripts, change, f"everywhere: {given}")
+
+
+@app.command("reset")
+def reset_command(app: App = _SHOP, data: Data = _DATA) -> None:
+    """Explore everywhere as app.toml says again. Segments stay."""
+    with _opened(app, data) as (application, scripts):
+        _change(application, scripts, lambda now: type(now)(None, now.segments, now.revision), "reset")
+
+
+@app.command("segment")
+def segment_command(
+    name: Name,
+    where: Annotated[
+        list[str] | None, typer.Option(help="FEATURE=VALUE; one feature may have several values. Repeat it.")
+    ] = None,
+    rule: Annotated[str, typer.Option(help="A function that [rules] names in `segments`.")] = "",
+    units: Annotated[str, typer.Option(help="Share of the units, such as 0-0.1.")] = "0-1",
+    salt: Annotated[str, typer.Option(help="Segments of one salt divide the units among them.")] = "",
+    before: Annotated[str, typer.Option(help="Ask it before that segment; else last.")] = "",
+    scheme: Scheme = None,
+    epsilon: Epsilon = None,
+    control_share: Control = None,
+    temperature: Temperature = None,
+    gamma: Gamma = None,
+    floor: Floor = None,
+    app: App = _SHOP,
+    data: Data = _DATA,
+) -> None:
+    """Add segment NAME, or replace it. Without a word on exploration it is a label for evaluations."""
+    from sidecar.contracts.exploring import with_segment
+
+    given = _given(scheme, epsilon, control_share, temperature, gamma, floor)
+    low, high = _share_of(units)
+    with _opened(app, data) as (application, scripts):
+        _check_rule(application, rule)
+        what = {
+            "name": name,
+            "where": _where(where or []),
+            "rule": rule,
+            "units_from": low,
+            "units_to": high,
+            "salt": salt,
+        }
+
+        def change(now: Exploring) -> Exploring:
+            own = _changed(now.everywhere or application.exploration, given) if given else None
+            return with_segment(now, _segment({**what, "exploration": own}), before)
+
+        _change(application, scripts, change, f"segment {name}")
+
+
+@app.command("remove")
+def remove_command(name: Name, app: App = _SHOP, data: Data = _DATA) -> None:
+    """Take a segment out. Its decisions go on as everywhere, or in the next segment that they are in."""
+    from sidecar.contracts.exploring import without_segment
+
+    with _opened(app, data) as (application, scripts):
+        _change(application, scripts, lambda now: without_segment(now, name), f"remove {name}")
+
+
+@contextmanager
+def _opened(app: Path, data: Path) -> Iterator[tuple[Application, Scripts]]:
+    from decision_service.cli.store import store_url
+    from sidecar.contracts.application import load_application
+    from sidecar.contracts.errors import BadSettings
+    from sidecar.contracts.layout import DataFolder
+    from sidecar.contracts.store import Scripts, StoreError, connect
+
+    application = load_application(app)
+    url = store_url(DataFolder(data), os.environ)
+    try:
+        with connect(url) as client:
+            yield application, Scripts.on(client)
+    except StoreError as error:
+        raise BadSettings(f"no store answers at {url} ({error}): is `sidearm up` running?") from error
+
+
+def _given(*values: str | float | None) -> dict[str, str | float]:
+    names = ("scheme", "epsilon", "control_share", "temperature", "gamma", "floor")
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+
+def _changed(now: ExplorationConfig, given: dict[str, str | float]) -> ExplorationConfig:
+    import msgspec
+
+    from sidecar.contracts.application import ExplorationConfig, checked
+    from sidecar.contracts.errors import BadSegment
+
+    return checked({**msgspec.to_builtins(now), **given}, ExplorationConfig, "exploration", BadSegment)
+
+
+def _segment(what: dict[str, Any]) -> Segment:
+    import msgspec
+
+    from sidecar.contracts.application import checked
+    from sidecar.contracts.errors import BadSegment
+    from sidecar.contracts.exploring import Segment
+
+    return checked(msgspec.to_builtins(what), Segment, "segment", BadSegment)
+
+
+def _share_of(units: str) -> tuple[float, float]:
+    from sidecar.contracts.errors import BadSegment
+
+    low, _, high = units.partition("-")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise BadSegment(f"--units {units!r}: legal are two shares, such as 0-0.1 or 0.1-0.2") from None
+
+
+def _where(pairs: list[str]) -> dict[str, list[str | float | bool]]:
+    """A value that is a JSON number or truth is one; everything else is text."""
+    from sidecar.contracts.errors import BadSegment
+
+    found: dict[str, list[str | float | bool]] = {}
+    for pair in pairs:
+        feature, equals, text = pair.partition("=")
+        if not equals or not feature:
+            raise BadSegment(f"--where {pair!r}: legal is FEATURE=VALUE, such as device=ios")
+        found.setdefault(feature, []).append(_value(text))
+    return found
+
+
+def _value(text: str) -> str | float | bool:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, bool):
+        return value
+    return float(value) if isinstance(value, int | float) else str(value if isinstance(value, str) else text)
+
+
+def _check_rule(application: Application, rule: str) -> None:
+    from sidecar.contracts.errors import BadSegment
+
+    if rule and rule not in application.rules.segments:
+        legal = ", ".join(application.rules.segments) or "none: [rules] in app.toml names no segments"
+        raise BadSegment(f"{rule!r} is no rule of segments; legal: {legal}")
+
+
+def _change(application: Application, scripts: Scripts, change: Change, what: str) -> None:
+    from sidecar.contracts.exploring_store import change_exploring
+
+    _show(application, change_exploring(scripts, application.name, change, what))
+
+
+def _show(application: Application, exploring: Exploring) -> None:
+    everywhere = exploring.everywhere or application.exploration
+    source = f"revision {exploring.revision}" if exploring.everywhere else "as app.toml says"
+    typer.echo(f"everywhere ({source}): {_told(everywhere)}")
+    for segment in exploring.segments:
+        own = _told(segment.exploration) if segment.exploration else "as everywhere"
+        typer.echo(f"{segment.name}: {_conditions(segment)}: {own}")
+
+
+def _told(exploration: ExplorationConfig) -> str:
+    """The scheme with the parameters that it has."""
+    own = {"epsilon_greedy": "epsilon", "softmax": "temperature", "squarecb": "gamma"}.get(exploration.scheme)
+    parts = [] if own is None else [f"{own} {getattr(exploration, own):g}"]
+    parts += [f"floor {exploration.floor:g}"] * bool(exploration.floor)
+    return ", ".join([exploration.scheme, *parts, f"control share {exploration.control_share:g}"])
+
+
+def _conditions(segment: Segment) -> str:
+    parts = [f"{name} is {' or '.join(map(str, values))}" for name, values in segment.where.items()]
+    if segment.units_from > 0.0 or segment.units_to < 1.0:
+        salt = f" under {segment.salt!r}" if segment.salt else ""
+        parts.append(f"units {segment.units_from:g} to {segment.units_to:g}{salt}")
+    if segment.rule:
+        parts.append(f"rule {segment.rule}")
+    return ", ".join(parts) or "all decisions"
