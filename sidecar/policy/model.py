@@ -35,7 +35,11 @@ def scores_of(row: RowInput, weights: Weights | None) -> npt.NDArray[np.float32]
     """
     if weights is None:
         return np.zeros(len(row.arms.ids), np.float32)
-    scorer = Scorer(weights)
+    return scores_by(Scorer(weights), row)
+
+
+def scores_by(scorer: Scorer, row: RowInput) -> npt.NDArray[np.float32]:
+    """The scores that ``scorer`` gives: ``(n_arms,)``, or of many models ``(n_arms, n_models)``."""
     shared = scorer.shared(row.context)
     width = row.arms.hashes.shape[1]
     if len(row.arms.ids) * scorer.terms(row.context, width) <= _BLOCK_TERMS:
@@ -97,7 +101,7 @@ def _in_blocks(row: RowInput, scorer: Scorer, shared: Float64s) -> Float64s:
     arms = row.arms
     widths = arms.hashes.shape[1] - (arms.values[:, ::-1] != 0.0).argmax(axis=1)
     order = np.argsort(-widths, kind="stable")
-    scores, start = np.empty(len(order)), 0
+    scores, start = np.empty((len(order), *shared.shape)), 0
     while start < len(order):
         width = int(widths[order[start]])
         places = order[start : start + max(1, _BLOCK_TERMS // scorer.terms(row.context, width))]
@@ -118,8 +122,13 @@ class Scorer:
         self._mask = (1 << weights.header.bits) - 1
         self.interactions = weights.header.interactions
 
+    @property
+    def constant(self) -> Float64s | float:
+        """What every arm of every decision has in common."""
+        return float(self._values[CONSTANT_HASH & self._mask])
+
     def terms(self, context: ContextInput, width: int) -> int:
-        """How many terms the sum of an arm with ``width`` features has."""
+        """How many terms an arm with ``width`` features takes."""
         return terms_of_an_arm(self.interactions, len(context.hashes), width)
 
     def shared(self, context: ContextInput) -> Float64s:
@@ -131,7 +140,7 @@ class Scorer:
         total = self.sum(hashes, values)
         if "cc" in self.interactions:
             total = total + self.sum(*_with_itself(hashes, values))
-        return total + float(self._values[CONSTANT_HASH & self._mask])
+        return total + self.constant
 
     def own(self, arms: ArmTable) -> Float64s:
         """What an arm has of its own, whatever the context."""

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import msgspec
+import numpy as np
 
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import Weights
-from sidecar.contracts.wire import ScoredRow, ScoreRequest, ScoreResponse, ScoreRow
+from sidecar.contracts.wire import ScoredRow, ScoreRequest, ScoreResponse, ScoreRow, VersionScores
 from sidecar.policy.adapters import (
     ArmTable,
     ArmTables,
@@ -38,14 +39,26 @@ from sidecar.policy.base import BaseModel, base_scores, with_base
 from sidecar.policy.calibration import expected_of, ranks_of
 from sidecar.policy.exploration import Pmf, Scores, pmf_of
 from sidecar.policy.model import scores_of
+from sidecar.policy.panel import Panel, panel_scores
 from sidecar.policy.propensity import pmf_with
 from sidecar.policy.stacked import alike, in_stacks, scores_of_stack, stack
 
 
 def score(
-    request: ScoreRequest, weights: Weights | None, tables: ArmTables, base: BaseModel | None = None
+    request: ScoreRequest,
+    weights: Weights | None,
+    tables: ArmTables,
+    base: BaseModel | None = None,
+    panels: Sequence[Panel] = (),
 ) -> ScoreResponse:
     """Answer a request of the in-schema with one of the out-schema. Without weights every arm is alike.
+
+    Args:
+        request: what is to be scored.
+        weights: the model that is served.
+        tables: of the catalogues.
+        base: the base model, if there is one.
+        panels: deployed versions, of which the request may name some.
 
     Raises:
         UnknownCatalogue: rows point into a catalogue that is neither held nor sent along.
@@ -59,6 +72,8 @@ def score(
     if request.calibrated:
         rows = with_meaning(rows, weights)
     response = response_of(rows, weights)
+    if request.versions:
+        response = msgspec.structs.replace(response, models=said_by_panels(request, asked, table, panels))
     return response if base is None else msgspec.structs.replace(response, base=base_scores(asked, base))
 
 
@@ -72,7 +87,7 @@ def score_rows(
             break
         arms = own_arms(rows[places[0]], table)
         exploration = exploration_for(rows[places[0]], request)
-        for some in in_stacks(places, rows, arms, weights):
+        for some in in_stacks(places, rows, arms, weights.header.interactions):
             scores = scores_of_stack(stack([rows[place] for place in some], arms), weights)
             for place, *of_row in zip(some, scores, pmf_of(scores, exploration), strict=True):
                 scored[place] = adapt_out(*of_row)
@@ -111,6 +126,31 @@ def with_meaning(rows: tuple[ScoredRow, ...], weights: Weights | None) -> tuple[
             for row, start, end in zip(rows, ends, ends[1:], strict=False)
         ]
     )
+
+
+def said_by_panels(
+    request: ScoreRequest, rows: Sequence[ScoreRow], table: ArmTable | None, panels: Sequence[Panel]
+) -> tuple[VersionScores, ...]:
+    """What those deployed versions say that the request names and that are held here."""
+    wanted = set(request.versions)
+    found = []
+    for panel in panels:
+        if wanted.isdisjoint(panel.versions):
+            continue
+        scores = panel_scores(rows, table, panel)
+        for place, version in enumerate(panel.versions):
+            if version in wanted:
+                found.append(_version_scores(version, scores[:, place], panel, request.calibrated))
+    return tuple(found)
+
+
+def _version_scores(version: int, scores: Scores, panel: Panel, calibrated: bool) -> VersionScores:
+    calibration = panel.calibrations[panel.versions.index(version)] if calibrated else None
+    own = np.ascontiguousarray(scores)
+    if not calibration:
+        return VersionScores(version, own.tobytes())
+    expected, ranks = expected_of(own, calibration), ranks_of(own, calibration)
+    return VersionScores(version, own.tobytes(), expected.tobytes(), ranks.tobytes())
 
 
 def score_event(

@@ -53,7 +53,11 @@ def alike(rows: Sequence[ScoreRow]) -> list[list[int]]:
 
 
 def in_stacks(
-    places: Sequence[int], rows: Sequence[ScoreRow], arms: ArmTable, weights: Weights
+    places: Sequence[int],
+    rows: Sequence[ScoreRow],
+    arms: ArmTable,
+    interactions: Sequence[str],
+    n_models: int = 1,
 ) -> Iterator[Sequence[int]]:
     """``places`` of rows that are alike, as many at a time as fit.
 
@@ -61,7 +65,7 @@ def in_stacks(
     """
     n_features = max([len(rows[place].context) for place in places])
     width = int(arms.hashes.shape[1]) + len(rows[places[0]].arm_features)
-    terms = len(arms.ids) * terms_of_an_arm(weights.header.interactions, n_features, width)
+    terms = len(arms.ids) * n_models * terms_of_an_arm(interactions, n_features, width)
     step = TERMS_AT_ONCE // terms
     for start in range(0, len(places), step) if step > 1 else ():
         yield places[start : start + step]
@@ -83,7 +87,11 @@ def stack(rows: Sequence[ScoreRow], arms: ArmTable) -> Stack:
 
 def scores_of_stack(rows: Stack, weights: Weights) -> npt.NDArray[np.float32]:
     """Scores of all arms of all rows, ``(n_rows, n_arms)``, added up as ``scores_of`` does."""
-    scorer = Scorer(weights)
+    return stack_scores_by(Scorer(weights), rows)
+
+
+def stack_scores_by(scorer: Scorer, rows: Stack) -> npt.NDArray[np.float32]:
+    """Likewise; of many models ``(n_rows, n_arms, n_models)``."""
     total = scorer.shared_sum(rows.context_hashes, rows.context_values)[:, None]
     total = total + scorer.own_sum(rows.arm_hashes, rows.arm_values)
     if "ca" in scorer.interactions:

@@ -82,7 +82,8 @@ class ScoreServer:
         started = time.perf_counter()
         try:
             request = decode_request(body)
-            response = score(request, self._weights.current, self._tables, self._weights.base)
+            held = self._weights
+            response = score(request, held.current, self._tables, held.base, held.deployed.panels)
         except UnknownCatalogue as error:
             self._metrics.unknown_catalogue += 1
             return Answer(409, str(error).encode())

@@ -58,6 +58,9 @@ def _lines(metrics: Metrics, weights: WeightStore, now_s: float) -> Iterator[str
         int(weights.pinned),
     )
     yield from _one(
+        "sidearm_sidecar_deployed", "gauge", "Fixed versions that score too.", weights.deployed.count
+    )
+    yield from _one(
         "sidearm_base_model",
         "gauge",
         "1: a base model's score is a feature of every arm; 0: there is none.",

@@ -26,6 +26,7 @@ from sidecar.contracts.scripts.models import serving_call
 from sidecar.contracts.store import AsyncScripts, StoreError
 from sidecar.contracts.weights import Weights, decode_weights
 from sidecar.policy.base import BaseModel
+from sidecar.server.deployed import Deployed
 from sidecar.server.settings import SidecarSettings
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Wanted(NamedTuple):
     checksum: bytes | None
     pinned: bytes | None
     """The version to be served instead."""
+    deployed: Sequence[bytes] = ()
+    """Fixed versions that score too."""
 
 
 class WeightStore:
@@ -84,6 +87,8 @@ class WeightStore:
         """None until the first publication: a cold start."""
         self.base: BaseModel | None = None
         """The base model, if there is one."""
+        self.deployed = Deployed(store, app)
+        """Fixed versions that score too."""
         self.pinned = False
         """Whether ``current`` is served because it was pinned."""
         self.ready = False
@@ -127,14 +132,16 @@ class WeightStore:
             self._complain(f"weights refused: {error}; serving version {kept}")
         if self._base_feature:
             await self._follow_base()
+        await self.deployed.follow(wanted.deployed)
         self.ready = True
 
     async def _look(self) -> Wanted:
         pipe = self._store.pipeline(transaction=False)
         pipe.hmget(keys.weights(self._app), "epoch", "version", "checksum")
         pipe.hget(keys.pin(self._app), "version")
-        (epoch, version, checksum), pinned = await pipe.execute()
-        return Wanted(epoch, version, checksum, pinned)
+        pipe.hkeys(keys.deployed(self._app))
+        (epoch, version, checksum), pinned, deployed = await pipe.execute()
+        return Wanted(epoch, version, checksum, pinned, deployed)
 
     async def _follow_base(self) -> None:
         """Score with the base model that the store names; one that must not be served changes nothing."""
