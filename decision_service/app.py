@@ -68,6 +68,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         Endpoint("decision", "GET", "/v1/decisions/{decision_id}", does.decision, "read"),
         Endpoint("exploration", "GET", "/v1/exploration", does.exploration, "read"),
         Endpoint("explore", "PUT", "/v1/exploration", does.explore, "admin", small),
+        Endpoint("models", "GET", "/v1/models", does.models, "read"),
         Endpoint("livez", "GET", "/livez", does.livez),
         Endpoint("readyz", "GET", "/readyz", does.readyz),
         Endpoint("metrics", "GET", "/metrics", does.metrics),
@@ -119,6 +120,9 @@ class _Handlers:
     async def explore(self, request: Request) -> HttpAnswer:
         asked = decode(_exploration, request.body)
         return HttpAnswer(200, _encode(await self._service.exploration.replace(asked)))
+
+    async def models(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(await self._service.models.look()))
 
     async def livez(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(Health(status="ok")))

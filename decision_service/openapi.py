@@ -12,6 +12,7 @@ from msgspec import Struct
 from decision_service import api
 from decision_service.door import Endpoint
 from decision_service.exploration_desk import ExplorationRequest, ExplorationView
+from decision_service.model_desk import ModelsView
 from decision_service.problem import MEDIA_TYPE
 
 Json = dict[str, Any]
@@ -141,6 +142,14 @@ OPERATIONS: dict[str, Operation] = {
             "segments": [{"name": "new", "where": {"returning": [False]}, "exploration": {"epsilon": 0.3}}],
         },
         refusals=(408, 409, 413, 422),
+    ),
+    "models": Operation(
+        "Which models score, what do they earn, and how do they stand?",
+        "Every model with its role, its progressive AUC and the reward of its policy; how challengers and "
+        "shadows stand, with an interval that holds whenever it is looked at; and who took whose place.",
+        "operation",
+        200,
+        ModelsView,
     ),
     "livez": Operation("Is the process alive?", "Touches nothing else.", "operation", 200, api.Health),
     "readyz": Operation(

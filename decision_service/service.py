@@ -29,6 +29,7 @@ from decision_service.explorer import Explorer
 from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
 from decision_service.mailbox import Mailbox
+from decision_service.model_desk import ModelDesk
 from decision_service.notices import follow
 from decision_service.overload import limits_of
 from decision_service.overload_watch import OverloadWatch
@@ -99,6 +100,7 @@ class Service:
         self.explorer: Explorer
         self.exploration: ExplorationDesk
         self.roster: RosterWatch
+        self.models: ModelDesk
         self.decider: Decider
         self.rewarder: Rewarder
         self.activator: Activator
@@ -179,6 +181,7 @@ async def open_service(
         service.explorer = Explorer(scripts, application.name, explores, rules.segments)
         service.exploration = ExplorationDesk(scripts, application, service.explorer)
         service.roster = RosterWatch(scripts.client, application.name)
+        service.models = ModelDesk(scripts, application.name)
         containers = _containers(service, shelves, data)
         stack.push_async_callback(containers.close)
         models = Mailbox(containers.scorer, lambda: service.roster.current)

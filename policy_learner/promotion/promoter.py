@@ -42,6 +42,8 @@ _CLOSING = "F"
 _SHARE = 0.05
 """Of the learner's time, at most: with very many models it looks less often."""
 _NOTICES = 1000
+_SHOWN = 10
+"""Promotions, the newest first."""
 
 log = logging.getLogger("sidearm.learner")
 
@@ -78,6 +80,7 @@ class Promoter:
         self._scripts, self._application, self._epoch = scripts, application, epoch
         self._clock, self._timer = clock, Every(every_s, clock)
         self._ledger, self._positions = Ledger(application), list(positions)
+        self._promotions: list[Promotion] = []
         self._is_written = True
 
     def begin(self, most: int) -> None:
@@ -92,6 +95,7 @@ class Promoter:
         client, app, wanted = self._scripts.client, self._application, self._positions
         saved = _state_of(cast("bytes | None", client.hget(keys.contests(app.name), "state")), len(wanted))
         self._listen(saved.book if saved else None)
+        self._promotions = self._told()
         if saved is None or not self._ledger.contenders:
             return
         self._positions = saved.positions
@@ -145,7 +149,8 @@ class Promoter:
 
     def _write(self, contests: Sequence[Contest]) -> None:
         state = msgspec.msgpack.encode(State(self._positions, self._ledger.book))
-        shown = Shown(self._ledger.figures(), tuple(contests), self._application.promotion.automatic)
+        automatic, promotions = self._application.promotion.automatic, tuple(self._promotions[:_SHOWN])
+        shown = Shown(self._ledger.figures(), tuple(contests), automatic, promotions)
         call = contests_call(self._application.name, self._epoch, state, encode_shown(shown))
         if parse_contests(self._scripts.run(call)) is ContestsStatus.FENCED:
             raise Fenced(f"learner of epoch {self._epoch} is fenced off: a later one runs")
@@ -157,7 +162,7 @@ class Promoter:
         won = successor(contests, self._ledger.roster)
         if won is None:
             return
-        promotion = promotion_of(won, self._last_promotion())
+        promotion = promotion_of(won, next(iter(self._promotions), None))
         evidence, app = encode_promotion(promotion), self._application.name
         try:
             change_roster(
@@ -173,15 +178,17 @@ class Promoter:
             return
         reached("promoted")
         log.warning("%s", said(promotion))
+        self._promotions = self._told()
         self._listen()
 
-    def _last_promotion(self) -> Promotion | None:
+    def _told(self) -> list[Promotion]:
+        """The promotions of which there is a notice, newest first: what stands there has happened."""
         stream = keys.model_notices(self._application.name)
         notices = cast(
             "list[tuple[bytes, dict[bytes, bytes]]]", self._scripts.client.xrevrange(stream, count=_NOTICES)
         )
-        found = (decode_promotion(fields.get(b"evidence", b"")) for _, fields in notices)
-        return next((promotion for promotion in found if promotion is not None), None)
+        found = (decode_promotion(fields) for _, fields in notices)
+        return [promotion for promotion in found if promotion is not None]
 
     def _reach(self, partition: int, position: str) -> None:
         if _is_before(self._positions[partition], position):

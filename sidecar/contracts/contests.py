@@ -65,6 +65,8 @@ class Promotion(Struct, frozen=True, kw_only=True):
     predecessor: str
     contest: Contest
     """What argued for it, of ``champion`` as the challenger of ``predecessor``."""
+    at_ms: int = 0
+    """By the store's clock, which stands in the notice; 0 there."""
 
 
 class Shown(Struct, frozen=True):
@@ -73,6 +75,8 @@ class Shown(Struct, frozen=True):
     models: tuple[ModelFigures, ...] = ()
     contests: tuple[Contest, ...] = ()
     automatic: bool = False
+    promotions: tuple[Promotion, ...] = ()
+    """The latest, newest first."""
 
 
 def encode_shown(shown: Shown) -> bytes:
@@ -80,10 +84,10 @@ def encode_shown(shown: Shown) -> bytes:
     return msgspec.json.encode(shown)
 
 
-def decode_shown(stored: Mapping[bytes, bytes]) -> Shown:
-    """From the hash; nothing is known where nothing was written, or something else."""
+def decode_shown(stored: bytes | None) -> Shown:
+    """From the hash's field; nothing is known where nothing was written, or something else."""
     try:
-        return msgspec.json.decode(stored.get(b"shown", b"{}"), type=Shown)
+        return msgspec.json.decode(stored or b"{}", type=Shown)
     except msgspec.MsgspecError:
         return Shown()
 
@@ -93,9 +97,10 @@ def encode_promotion(promotion: Promotion) -> bytes:
     return msgspec.json.encode(promotion)
 
 
-def decode_promotion(evidence: bytes) -> Promotion | None:
-    """From the evidence of a notice; None: it is of something else."""
+def decode_promotion(notice: Mapping[bytes, bytes]) -> Promotion | None:
+    """From the fields of a notice; None: it is of something else."""
     try:
-        return msgspec.json.decode(evidence, type=Promotion)
-    except msgspec.MsgspecError:
+        promotion = msgspec.json.decode(notice.get(b"evidence", b""), type=Promotion)
+        return msgspec.structs.replace(promotion, at_ms=int(notice.get(b"clock_ms", b"0")))
+    except ValueError:
         return None

@@ -86,12 +86,12 @@ def rest(world, learner):
 
 
 def shown(world):
-    return decode_shown(world.client.hgetall(app_keys.contests("world")))
+    return decode_shown(world.client.hget(app_keys.contests("world"), "shown"))
 
 
 def promotions(world):
     notices = world.client.xrange(app_keys.model_notices("world"))
-    found = (decode_promotion(fields.get(b"evidence", b"")) for _, fields in notices)
+    found = (decode_promotion(fields) for _, fields in notices)
     return [one for one in found if one is not None]
 
 
@@ -194,6 +194,7 @@ def test_who_dies_between_promotion_and_the_next_look_does_not_promote_twice(wor
     rest(world, learner)
     assert len(promotions(world)) == 1
     assert shown(world).contests == ()
+    assert shown(world).promotions == tuple(promotions(world))
     traffic(world, 40, champion="other")
     rest(world, learner)
     assert [(one.champion, one.challenger, one.decisions) for one in shown(world).contests] == [
