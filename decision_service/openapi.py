@@ -203,13 +203,13 @@ def _operation(endpoint: Endpoint, said: Operation) -> Json:
 
 
 def _parameters(endpoint: Endpoint, said: Operation) -> list[Json]:
-    text = {"type": "string", "minLength": 1, "maxLength": 256}
+    part, key = {"type": "string", "minLength": 1}, {"type": "string", "maxLength": 256}
     found: list[Json] = []
     if "{" in endpoint.path:
-        name = endpoint.path.partition("{")[2].rstrip("}")
-        found.append({"name": name, "in": "path", "required": True, "schema": text, "example": _DECISION_ID})
+        name = endpoint.path.partition("{")[2].partition("}")[0]
+        found.append({"name": name, "in": "path", "required": True, "schema": part, "example": _DECISION_ID})
     if said.idempotency_key:
-        found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": text})
+        found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})
     return found
 
 
