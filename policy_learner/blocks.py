@@ -13,7 +13,7 @@ def read_blocks(learner: Learner) -> list[Chunk]:
     """The next block of each partition that has one."""
     deps, progress = learner.deps, learner.progress
     chunks = read_chunks(deps.scripts.client, deps.application, progress.positions, block_of(deps))
-    learner.archive.just_read.keep(chunks, progress.positions)
+    learner.archive.note(chunks, progress.positions)
     progress.more = is_behind(learner, chunks)
     return chunks
 

@@ -84,13 +84,14 @@ def driver(path: Path) -> Spent:
 def whole_loop(events: list[DecisionEvent], folder: str, modules: tuple[str, ...]) -> Spent:
     """Seconds from the end of all horizons until the last example is published and the last row on disk."""
     archiver = "apart" if "policy_learner.archiver" in modules else "here"
-    settings = {"archiver": archiver, "archive_every_s": 1.0, "status_every_s": 0.2}
+    settings = {"archiver": archiver, "archive_every_s": 1.0}
     with scene(WORKLOAD, Path(folder) / "s", **settings) as stage:
         stage.decide(events)
         stage.reward(events, 0)
         for module in modules:
             stage.start(module)
         stage.wait(lambda: stage.status("state") == "running", "the start", _POLL_S)
+        stage.wait(lambda: stage.helpers() == len(modules) - 1, "the start of its helpers", _POLL_S)
         began, cpu = time.perf_counter(), stage.cpu_s()
         stage.pass_horizon()
         stage.wait(lambda: stage.published() == len(events), "learning", _POLL_S)

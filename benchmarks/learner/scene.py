@@ -93,6 +93,10 @@ class Scene:
         stored = self.client.hget(app_keys.learner_status(APP), field)
         return stored.decode() if isinstance(stored, bytes) else ""
 
+    def helpers(self) -> int:
+        """Joiners and archivers that have said how they are."""
+        return int(self.client.hlen(app_keys.workers(APP)))  # type: ignore[arg-type]
+
     def published(self) -> int:
         """Examples that the published weights have learnt from."""
         entries = self.client.xrevrange(app_keys.weights_log(APP), count=1)

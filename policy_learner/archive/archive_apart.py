@@ -15,6 +15,7 @@ from policy_learner.archive.chain import Newest
 from policy_learner.archive.parquet_sink import Archive
 from policy_learner.join.catalogues import Catalogues
 from policy_learner.join.learnt import Learnt, Place, tell
+from policy_learner.join.source import Chunk
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import Application
 
@@ -47,6 +48,9 @@ class ArchiveApart(Archive):
 
     def begin(self) -> None:
         """What is half-written belongs to somebody who may be alive."""
+
+    def note(self, chunks: Sequence[Chunk], positions: Sequence[str]) -> None:
+        """Whoever writes reads for himself."""
 
     def read(self, learnt: Learnt, count: int) -> int:
         """Say how far the learner is, if that is news; reads nothing."""

@@ -22,6 +22,14 @@ _SIMPLE = {
 }
 
 
+_NEARLY_ALL_DIFFERENT = frozenset(
+    (
+        *("decision_id", "session_id", "unit_id", "decided_at", "position"),
+        *("propensity", "scores", "context", "event", "rewards"),
+    )
+)
+
+
 def schema_of(columns: Sequence[Column]) -> pa.Schema:
     """The schema of a dataset.
 
@@ -34,6 +42,12 @@ def schema_of(columns: Sequence[Column]) -> pa.Schema:
 def compression_of(schema: pa.Schema) -> dict[str, str]:
     """Path of each leaf column to its codec: numbers fast, text small."""
     return {path: codec for field in schema for path, codec in _leaves(field.name, field.type)}
+
+
+def dictionary_of(schema: pa.Schema) -> list[str]:
+    """Leaf columns that hold the same few values again and again; of the others a dictionary is a copy."""
+    leaves = [path for field in schema for path, _ in _leaves(field.name, field.type)]
+    return [path for path in leaves if path.partition(".")[0] not in _NEARLY_ALL_DIFFERENT]
 
 
 def _type(name: str) -> pa.DataType:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from policy_learner.archive.arrow_schema import compression_of
+from policy_learner.archive.arrow_schema import compression_of, dictionary_of
 from policy_learner.errors import BrokenChain
 from policy_learner.failpoints import reached
 from policy_learner.join.positions import START, date_of, order
@@ -250,7 +250,13 @@ def _footer(covers: Span) -> dict[bytes, bytes]:
 
 def _write(path: Path, table: pa.Table) -> None:
     with path.open("xb") as file:
-        pq.write_table(table, file, compression=compression_of(table.schema), store_schema=True)
+        pq.write_table(
+            table,
+            file,
+            compression=compression_of(table.schema),
+            use_dictionary=dictionary_of(table.schema),
+            store_schema=True,
+        )
         file.flush()
         os.fsync(file.fileno())
 

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from policy_learner.archive import chain
-from policy_learner.archive.arrow_schema import compression_of
+from policy_learner.archive.arrow_schema import compression_of, dictionary_of
 from policy_learner.archive.generation import TEMPORARY, commit, flush_folder
 from policy_learner.archive.merging import merge
 from policy_learner.archive.rows import SCHEMAS
@@ -262,7 +262,13 @@ def _write_one(
     told: list[Group] = []
     group: pa.Table | None = first
     with path.open("xb") as file:
-        with pq.ParquetWriter(file, schema, compression=compression_of(schema), store_schema=True) as writer:
+        with pq.ParquetWriter(
+            file,
+            schema,
+            compression=compression_of(schema),
+            use_dictionary=dictionary_of(schema),
+            store_schema=True,
+        ) as writer:
             while group is not None and sum(g.rows for g in told) < shape.file_rows:
                 writer.write_table(group, row_group_size=len(group))
                 told.append(Group(group["position"][0].as_py(), group["position"][-1].as_py(), len(group)))

@@ -243,7 +243,8 @@ def _name(name: str) -> str:
 
 
 def _number(value: float) -> str:
-    return (_unpack(_pack(value))[0] + 0.0).hex()  # -0.0 and 0.0 are one number: make them one text
+    single: float = _unpack(_pack(value))[0]
+    return (single + 0.0).hex()  # -0.0 and 0.0 are one number: make them one text
 
 
 _common_number = lru_cache(maxsize=4096)(_number)

@@ -68,6 +68,15 @@ class Keys(NamedTuple):
         """The set in which a finalised decision's tombstone lies."""
         return self._key(f"f:{tombstone(decision_id)[0]}")
 
+    def closing(self, decision_id: str) -> tuple[str, str, str, str]:
+        """Keys of a decision, its rewards and its tombstone, and the member there: asked for by the thousand.
+
+        Raises:
+            BadId: it is none of ours.
+        """
+        (bucket, member), begin = tombstone(decision_id), self._key("")
+        return f"{begin}d:{decision_id}", f"{begin}r:{decision_id}", f"{begin}f:{bucket}", member
+
     @property
     def due(self) -> str:
         """Pending decisions by deadline, in milliseconds of the store's clock."""

@@ -16,7 +16,6 @@ from sidecar.contracts.events import (
     decode_decision,
     decode_reward,
 )
-from sidecar.contracts.ids import tombstone
 from sidecar.contracts.keys import ANSWER_RETENTION_MS, Keys, answer_ttl_ms
 from sidecar.contracts.scripts.call import Call, text
 
@@ -36,8 +35,12 @@ def finalise_call(
         BadId: one of the ids is none of ours.
     """
     shared = (keys.due, keys.orphans, keys.examples, keys.counters, keys.skew)
-    each = [key for i in ids for key in (keys.decision(i), keys.rewards(i), keys.finalised(i))]
-    args = [arg for i in ids for arg in (i, tombstone(i)[1])]
+    each: list[str] = []
+    args: list[str] = []
+    for decision_id in ids:
+        *three, member = keys.closing(decision_id)
+        each += three
+        args += (decision_id, member)
     times = (tombstone_ms, answer_ttl_ms(tombstone_ms, retention_ms))
     return Call("finalise", (*shared, *each), (*times, *args))
 
