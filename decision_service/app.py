@@ -66,6 +66,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         Endpoint("reward_batch", "POST", "/v1/rewards/batch", does.reward_batch, "reward", large),
         Endpoint("activate", "POST", "/v1/decisions/{decision_id}/activate", does.activate, "decide", small),
         Endpoint("decision", "GET", "/v1/decisions/{decision_id}", does.decision, "read"),
+        Endpoint("explain", "GET", "/v1/decisions/{decision_id}/explanation", does.explain, "read"),
         Endpoint("exploration", "GET", "/v1/exploration", does.exploration, "read"),
         Endpoint("explore", "PUT", "/v1/exploration", does.explore, "admin", small),
         Endpoint("models", "GET", "/v1/models", does.models, "read"),
@@ -113,6 +114,9 @@ class _Handlers:
 
     async def decision(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(await self._service.decisions.look_up(request.argument)))
+
+    async def explain(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(await self._service.explanations.explain(request.argument)))
 
     async def exploration(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(await self._service.exploration.look()))

@@ -16,7 +16,7 @@ from decision_service.event_log import patiently
 from decision_service.spool import Spool
 from decision_service.times import utc
 from sidecar.contracts import journal
-from sidecar.contracts.application import Application
+from sidecar.contracts.application import Application, Exploration
 from sidecar.contracts.arm_features import features_by_arm
 from sidecar.contracts.errors import BadEvent, BadId
 from sidecar.contracts.events import DecisionEvent, RewardRecord, decode_decision
@@ -59,6 +59,19 @@ class Decisions:
             NotFound: it was never made here, or is so old that only the Parquet log has it.
             StoreAway: the store did not answer.
         """
+        event, stored = await self._find(decision_id)
+        ids = await self._catalogues.eligible_ids(event)
+        return _view(self._application, event, ids, stored)
+
+    async def find(self, decision_id: str) -> DecisionEvent:
+        """The decision as it was logged.
+
+        Raises:
+            NotFound, StoreAway: as :meth:`look_up`.
+        """
+        return (await self._find(decision_id))[0]
+
+    async def _find(self, decision_id: str) -> tuple[DecisionEvent, journal.StoredDecision]:
         try:
             partition = partition_of_decision(decision_id, self._application.partitions)
         except BadId as error:
@@ -73,8 +86,7 @@ class Decisions:
             event = decode_decision(stored.payload)
         except BadEvent as error:
             raise NotFound(f"decision {decision_id} cannot be read: {error}") from error
-        ids = await self._catalogues.eligible_ids(event)
-        return _view(self._application, event, ids, stored)
+        return event, stored
 
     async def _read(self, keys: Keys, decision_ids: Sequence[str]) -> list[journal.StoredDecision | None]:
         return await patiently(lambda: journal.read_decisions(self._scripts, keys, decision_ids))
@@ -100,11 +112,7 @@ def _view(
         rank=event.rank,
         cold=event.cold,
         catalogue=event.catalogue,
-        exploration={
-            "scheme": event.exploration.scheme,
-            "epsilon": event.exploration.epsilon,
-            "control_share": event.exploration.control_share,
-        },
+        exploration=exploration_view(event.exploration),
         context=event.context,
         outcomes=event.outcomes,
         arms=_arms(event, ids),
@@ -144,6 +152,15 @@ def _earned(
 ) -> float:
     arms = (event.arm, *(one.arm for one in event.slots))
     return join(rewards_of_slot(stored.rewards, arms, slot), application.reward).value
+
+
+_OWN = {"epsilon_greedy": "epsilon", "softmax": "temperature", "squarecb": "gamma"}
+
+
+def exploration_view(exploration: Exploration) -> dict[str, str | float]:
+    """How a decision explored: its scheme, with the parameters that it has."""
+    own = [_OWN[exploration.scheme]] if exploration.scheme in _OWN else []
+    return {name: getattr(exploration, name) for name in ("scheme", *own, "floor", "control_share")}
 
 
 def _state(stored: journal.StoredDecision) -> Literal["deferred", "pending", "final", "never_activated"]:

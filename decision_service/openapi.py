@@ -122,6 +122,15 @@ OPERATIONS: dict[str, Operation] = {
         api.DecisionView,
         refusals=(404,),
     ),
+    "explain": Operation(
+        "Why this arm?",
+        "What each feature and each product of features adds to the score of the chosen arm and of the "
+        "runner-up; and whether the score is why: what exploration drew is named as such.",
+        "decisions",
+        200,
+        api.ExplanationView,
+        refusals=(404,),
+    ),
     "exploration": Operation(
         "How does the application explore?",
         "Everywhere, and in segments of its traffic, as it is in the store.",

@@ -24,6 +24,7 @@ from decision_service.decisions import Decisions
 from decision_service.draining import Drainer
 from decision_service.errors import SpoolFailed, StoreAway
 from decision_service.event_log import EventLog
+from decision_service.explanations import Explanations
 from decision_service.exploration_desk import ExplorationDesk
 from decision_service.explorer import Explorer
 from decision_service.feature_module import Surroundings
@@ -58,6 +59,7 @@ _TALKS = 5
 """Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
 of them ever waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
 _SPARE_CONNECTIONS = 8  # probes, scrapes, catalogues
+_EXPLAIN_TIMEOUT_S = 2.0
 _NOTICE_BLOCK_MS = 1000
 """How long one wait for a notice lasts; SIGTERM may wait for it."""
 _LAST_DRAIN_S = 2.0
@@ -99,6 +101,7 @@ class Service:
         self.watch: OverloadWatch
         self.explorer: Explorer
         self.exploration: ExplorationDesk
+        self.explanations: Explanations
         self.roster: RosterWatch
         self.models: ModelDesk
         self.decider: Decider
@@ -198,6 +201,12 @@ async def open_service(
         service.activator = Activator(scripts, application, service.telemetry, settings.log_batch, *writes)
         service.decisions = Decisions(
             scripts, application, service.catalogues, settings.log_batch, service.spool
+        )
+        service.explanations = Explanations(
+            service.decisions,
+            service.catalogues,
+            settings.sidecar_socket or str(data.sidecar_socket(application.name)),
+            _EXPLAIN_TIMEOUT_S,
         )
         service.drainer = _drainer(service)
         stack.push_async_callback(_drain_at_last, service.drainer)

@@ -12,10 +12,12 @@ from msgspec import Struct
 
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadEvent, PolicyError, UnknownCatalogue
+from sidecar.contracts.explaining import EXPLAIN_PATH
 from sidecar.contracts.store import connect_reader_async
 from sidecar.contracts.wire import SCORE_PATH, decode_request, encode
 from sidecar.policy.adapters import ArmTables
 from sidecar.policy.pipeline import score
+from sidecar.server.explainer import Explainer
 from sidecar.server.metrics import Metrics, render
 from sidecar.server.settings import SidecarSettings
 from sidecar.server.weight_store import WeightStore
@@ -40,8 +42,9 @@ class Answer(Struct, frozen=True):
 class ScoreServer:
     """One application's scorer: weights, tables of arms, and what was counted."""
 
-    def __init__(self, weights: WeightStore, settings: SidecarSettings) -> None:
+    def __init__(self, weights: WeightStore, settings: SidecarSettings, explainer: Explainer) -> None:
         self._weights = weights
+        self._explainer = explainer
         self._settings = settings
         self._tables = ArmTables(settings.tables)
         self._metrics = Metrics()
@@ -66,6 +69,9 @@ class ScoreServer:
             case "POST", _ if path == SCORE_PATH:
                 body = await read_body(receive, self._settings.max_body_bytes)
                 return Answer(413, b"body too large") if body is None else self._score(body)
+            case "POST", _ if path == EXPLAIN_PATH:
+                body = await read_body(receive, self._settings.max_body_bytes)
+                return Answer(413, b"body too large") if body is None else await self._explain(body)
             case "GET", "/livez":
                 return Answer(200, b"ok")
             case "GET", "/readyz":
@@ -92,6 +98,12 @@ class ScoreServer:
             return Answer(422, str(error).encode())
         self._metrics.count(len(response.rows), time.perf_counter() - started)
         return Answer(200, encode(response), _MSGPACK)
+
+    async def _explain(self, body: bytes) -> Answer:
+        try:
+            return Answer(200, await self._explainer.answer(body), _MSGPACK)
+        except (BadEvent, PolicyError) as error:
+            return Answer(422, str(error).encode())
 
 
 async def read_body(receive: Receive, limit_bytes: int) -> bytes | None:
@@ -121,7 +133,7 @@ async def open_server(
     weights = WeightStore(store, application.name, settings, base.feature if base else "")
     following = asyncio.create_task(weights.follow())
     try:
-        yield ScoreServer(weights, settings)
+        yield ScoreServer(weights, settings, Explainer(store, application.name, weights))
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
