@@ -7,6 +7,7 @@ is so small there that no comparison of rewards could say anything, while AUC ne
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from policy_learner.gate.sliding import Sliding
 from policy_learner.learning.trainer import Example
 from sidecar.contracts.application import Arm, ModelConfig
+from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.events import DecisionEvent
 from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
 from sidecar.policy.exploration import SCHEMES
@@ -186,10 +188,10 @@ class _WholeKept:
 
 
 def _chances(event: DecisionEvent, size: int) -> Floats:
-    """The pmf that the arm was drawn from, ``(size,)``."""
+    """The pmf that the arm was drawn from, ``(size,)``; NaN where the event says nothing that could be."""
     if event.exploration.scheme in SCHEMES and len(event.scores) == _SCORE_BYTES * size:
         scores = np.frombuffer(event.scores, "<f4")
-        if np.isfinite(scores).all():
+        with contextlib.suppress(SidearmError):
             return pmf_with(event, scores)
     return np.full(size, np.nan)
 

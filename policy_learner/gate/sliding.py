@@ -49,15 +49,25 @@ class Sliding:
     def append(self, rows: npt.ArrayLike) -> None:
         """Add rows at the end."""
         added = np.asarray(rows)
-        width = tuple(max(pair) for pair in zip(self._held.shape[1:], added.shape[1:], strict=True))
-        if self._end + len(added) > len(self._held) or width != self._held.shape[1:]:
-            self._move((_ROOM * (len(self) + len(added)), *width))
-        self._held[_corner(self._end, added.shape)] = added
+        if added.shape[1:] != self._held.shape[1:]:
+            added = self._as_wide(added)
+        if self._end + len(added) > len(self._held):
+            self._move((_ROOM * (len(self) + len(added)), *self._held.shape[1:]))
+        self._held[self._end : self._end + len(added)] = added
         self._end += len(added)
 
     def keep(self, most: int) -> None:
         """Forget the first rows, down to ``most``."""
         self._start = max(self._start, self._end - most)
+
+    def _as_wide(self, added: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """New rows and those that are here, all as wide as the widest of them."""
+        (width,) = (max(pair) for pair in zip(self._held.shape[1:], added.shape[1:], strict=True))
+        if width > self._held.shape[1]:
+            self._move((_ROOM * (len(self) + len(added)), width))
+        filled = np.zeros((len(added), width), added.dtype)
+        filled[:, : added.shape[1]] = added
+        return filled
 
     def _move(self, shape: tuple[int, ...]) -> None:
         kept = self.all

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from sidecar.policy.adapters import ArmTable, ContextInput, HashArray, Magnitude
 
 PRIME = 16_777_619
 """With which the hash of a product is made of the hashes of two features."""
+_CONSTANT = (np.array([CONSTANT_HASH]), np.ones(1))
 _BLOCK_TERMS = 1 << 18
 """Most terms of one step: beyond it the arrays (2 MiB each) leave the processor's cache anyway."""
 _TERMS_AT_ONCE = 1 << 14
@@ -68,14 +70,17 @@ def count_terms(row: RowInput, interactions: Sequence[str]) -> int:
 def terms_of(row: RowInput, bits: int, interactions: Sequence[str]) -> Terms:
     """All terms of every arm's score under weights with such a header."""
     context, arms = row
-    shared = [(np.array([CONSTANT_HASH]), np.ones(1)), (context.hashes, context.values)]
-    shared += [_with_itself(*context)] if "cc" in interactions else []
-    parts = [tuple(np.broadcast_to(side, (len(arms.ids), len(side))) for side in part) for part in shared]
+    parts: list[tuple[HashArray, Magnitudes]] = [_CONSTANT, context]
+    parts += [_with_itself(*context)] if "cc" in interactions else []
     parts += [(arms.hashes, arms.values)]
     parts += [_with_itself(arms.hashes, arms.values)] if "aa" in interactions else []
     parts += [_crossed(context, arms)] if "ca" in interactions else []
-    hashes, values = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
-    return Terms((hashes & ((1 << bits) - 1)).astype(np.int32), values)
+    ends = list(accumulate([part[0].shape[-1] for part in parts], initial=0))
+    places, values = (np.empty((len(arms.ids), ends[-1]), kind) for kind in (np.int32, np.float64))
+    mask = (1 << bits) - 1
+    for part, start, end in zip(parts, ends, ends[1:], strict=False):  # what arms share, each of them gets
+        places[:, start:end], values[:, start:end] = part[0] & mask, part[1]
+    return Terms(places, values)
 
 
 def scores_of_terms(terms: Terms, weights: Weights) -> npt.NDArray[np.float32]:

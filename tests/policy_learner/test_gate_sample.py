@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -108,3 +109,14 @@ def test_no_gate_has_to_score_a_whole_sample_anew():
     sample, some = GateSample(40, 40, MODEL), [example(rng, 2) for _ in range(400)]
     sample.observe(some, 0)
     assert sample.take().shown.numbers.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(
+    "exploration", [Exploration(epsilon=7.0), Exploration("nobody's"), Exploration("logged")]
+)
+def test_a_decision_that_says_nothing_possible_of_its_draw_stops_no_gate(exploration):
+    """Foreign bytes may be well-formed: such a decision is compared without its pmf."""
+    one = example(np.random.default_rng(1), 3)
+    sample = GateSample(40, 40, MODEL)
+    sample.observe([one._replace(event=msgspec.structs.replace(one.event, exploration=exploration))], 0)
+    assert np.isnan(sample.take().whole.chances).all()
