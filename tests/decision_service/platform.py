@@ -140,6 +140,7 @@ def platform(
     files: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     proxied: bool = False,
+    name: str = "bench",
 ) -> Iterator[Platform]:
     """A platform of its own, gone after the block.
 
@@ -153,14 +154,14 @@ def platform(
         files: further files of the application.
         environ: further environment of the processes.
         proxied: the processes reach the store through ``proxy``, which loses, delays and holds back.
+        name: of the application.
     """
     folder = Path(tempfile.mkdtemp(prefix="sidearm-", dir="/tmp"))
-    (folder / "app.toml").write_text(
-        APP.format(top=top, aggregation=aggregation, mode=mode, reward=reward, sections=sections)
-    )
+    toml = APP.format(top=top, aggregation=aggregation, mode=mode, reward=reward, sections=sections)
+    (folder / "app.toml").write_text(toml.replace('"bench"', f'"{name}"', 1))
     (folder / "arms.json").write_text(json.dumps(ARMS))
-    for name, text in (files or {}).items():
-        (folder / name).write_text(text)
+    for file, text in (files or {}).items():
+        (folder / file).write_text(text)
     processes = Processes(folder)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
