@@ -18,6 +18,7 @@ from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
 from benchmarks.figures import Figure, Row, write
 from benchmarks.learner import freshness, isolation, lagging, loop, pending, restart
+from benchmarks.wrk import WrkMissing
 
 OUT = Path("build/bench.json")
 Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
@@ -53,7 +54,7 @@ def main() -> int:
         console.print(f"[dim]{name} …")
         try:
             measured += SUITES[name](gates, lambda line: console.print(line, style="dim", highlight=False))
-        except serving.WrkMissing as missing:
+        except WrkMissing as missing:
             console.print(str(missing), style="red")
             return 2
     write(measured, OUT)

@@ -13,6 +13,7 @@ class Rec(BaseModel):
     """The same body that the decision service is asked with."""
 
     session_id: str
+    unit_id: str | None = None
     context: dict[str, str | float | bool]
 
 
@@ -26,4 +27,12 @@ async def echo(b: Rec) -> Rec:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        log_level="warning",
+        access_log=False,
+        http="httptools",
+        loop="uvloop",
+    )

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.serving import Run, echo_server, need_wrk, wrk
+from benchmarks.servers import echo_server
+from benchmarks.wrk import Run, need_wrk, wrk
 from decision_service.cli.platform import Platform, free_port, started
 from sidecar.contracts.layout import DataFolder
 

@@ -1,145 +1,88 @@
-"""Decisions through HTTP with everything on, beside an endpoint that only echoes.
+"""Decisions through HTTP with everything on, beside an endpoint that only echoes, and the rungs between them.
 
-Features, scoring of twenty arms, durable log: the shop as ``sidearm up`` starts it. Client, store and all
-processes share the machine with the yardstick's run, which takes turns with ours.
+Feature graph with its tables in the store, scoring of twenty arms, durable log, learner: the shop as
+``sidearm up`` starts it. Client, store and all processes share the machine with the yardstick's run, which
+takes turns with ours; each server has one process, but for what a decision needs of others.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks.figures import Figure, median_of
+from benchmarks.processor import micros_a_request
+from benchmarks.servers import Rung, ladder
+from benchmarks.wrk import Run, need_wrk, wrk
 
-HERE = Path(__file__).parent
 ROUNDS = 3
-SECONDS = 5
-CONNECTIONS = 128
-START_DEADLINE_S = 60.0
-
-
-class WrkMissing(RuntimeError):
-    """wrk is the client of this benchmark, and it is not on the PATH."""
-
-
-class Run(NamedTuple):
-    """What wrk saw in one run."""
-
-    per_s: float
-    p50_ms: float
-    p99_ms: float
-    failed: int
-    calls: int = 0
+MANY, SOME = 128, 32
+ECHO = "FastAPI echo of a pydantic body"
+AT_LEAST = {MANY: 0.8, SOME: 0.45}
+P50_MS, P99_MS = 2.0, 5.0
+"""Of one request at a time."""
 
 
 def figures(scratch: Path) -> list[Figure]:
-    """Decisions per second at 128 connections, and latency one request at a time.
+    """Decisions per second at 128 and 32 connections, the ladder beside them, and latency one at a time.
 
     Raises:
         WrkMissing: with how to get it.
     """
     need_wrk()
-    with echo_server() as echo, platform(scratch) as (ours, key):
-        busy = [(wrk(echo, CONNECTIONS, ""), wrk(ours, CONNECTIONS, key)) for _ in range(ROUNDS)]
-        calm = [(wrk(echo, 1, ""), wrk(ours, 1, key)) for _ in range(ROUNDS)]
-    failed = sum(run.failed for pair in busy + calm for run in pair)
-    if failed:
-        raise RuntimeError(f"{failed} requests were not answered with 2xx: the figures mean nothing")
+    with ladder(scratch) as rungs:
+        many = rounds(rungs, MANY)
+        some = rounds([rungs[0], rungs[-1]], SOME)
+        one = rounds([rungs[0], rungs[-1]], 1)
+        cost = cost_of(rungs[-1])
     return [
-        _figure("serving.decisions_per_s", "decisions/s", busy, "per_s"),
-        _figure("serving.p50_ms_at_128", "ms", busy, "p50_ms"),
-        _figure("serving.p99_ms_at_128", "ms", busy, "p99_ms"),
-        _figure("serving.p50_ms_at_1", "ms", calm, "p50_ms"),
-        _figure("serving.p99_ms_at_1", "ms", calm, "p99_ms"),
+        _speed("serving.decisions_per_s", many, "ours", AT_LEAST[MANY])._replace(facts=cost),
+        _speed("serving.unlogged_per_s", many, "unlogged"),
+        _speed("serving.bare_asgi_per_s", many, "bare"),
+        _latency("serving.p50_ms_at_128", many, "p50_ms"),
+        _latency("serving.p99_ms_at_128", many, "p99_ms"),
+        _speed("serving.decisions_per_s_at_32", some, "ours", AT_LEAST[SOME]),
+        _latency("serving.p50_ms_at_1", one, "p50_ms", P50_MS),
+        _latency("serving.p99_ms_at_1", one, "p99_ms", P99_MS),
     ]
 
 
-def need_wrk() -> None:
-    """See that the client is here.
+def rounds(rungs: list[Rung], connections: int) -> dict[str, list[Run]]:
+    """Every server by turns; the first round, in which caches fill and weights become warm, is dropped.
 
     Raises:
-        WrkMissing: with how to get it.
+        RuntimeError: something was not answered with 2xx: the figures would mean nothing.
     """
-    if shutil.which("wrk") is None:
-        raise WrkMissing("wrk is not on the PATH: `apt-get install wrk` (Debian) or `brew install wrk`")
+    seen: dict[str, list[Run]] = {rung.name: [] for rung in rungs}
+    for turn in range(ROUNDS + 1):
+        for rung in rungs:
+            run = wrk(rung.port, connections, rung.key)
+            if run.failed:
+                raise RuntimeError(f"{run.failed} requests to {rung.name} were not answered with 2xx")
+            if turn:
+                seen[rung.name].append(run)
+    return seen
 
 
-def _figure(name: str, unit: str, pairs: list[tuple[Run, Run]], field: str) -> Figure:
-    echo, ours = (median_of([getattr(pair[i], field) for pair in pairs]) for i in (0, 1))
-    return Figure(name, ours, unit, echo, "FastAPI echo of a pydantic body")
+def _middle(runs: list[Run], field: str) -> float:
+    return median_of([getattr(run, field) for run in runs])
 
 
-def wrk(port: int, connections: int, key: str, seconds: int = SECONDS) -> Run:
-    """One run of the client against ``port``."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "wrk.lua")]
-    command += [f"http://127.0.0.1:{port}", "--", f"{time.time_ns():x}", key]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    seen = json.loads(out.rpartition("JSON")[2])
-    failed = seen["not_2xx"] + seen["broken"]
-    return Run(
-        seen["requests"] / seen["duration_s"], seen["p50_ms"], seen["p99_ms"], failed, seen["requests"]
-    )
+def _speed(name: str, seen: dict[str, list[Run]], whose: str, at_least: float | None = None) -> Figure:
+    ours, echo = _middle(seen[whose], "per_s"), _middle(seen["echo"], "per_s")
+    return Figure(name, ours, "requests/s", echo, ECHO, at_least=at_least)
 
 
-@contextlib.contextmanager
-def echo_server() -> Iterator[int]:
-    """The yardstick, on a free port."""
-    port = free_port()
-    with _child([sys.executable, "-m", "benchmarks.echo", str(port)]):
-        _wait(f"http://127.0.0.1:{port}/openapi.json")
-        yield port
+def _latency(name: str, seen: dict[str, list[Run]], field: str, most_ms: float | None = None) -> Figure:
+    """Beside the echo's; or, where there is a limit, beside that."""
+    ours, echo = _middle(seen["ours"], field), _middle(seen["echo"], field)
+    if most_ms is None:
+        return Figure(name, ours, "ms", echo, ECHO)
+    return Figure(name, ours, "ms", most_ms, "ms that it may take", at_most=1.0, facts={"echo_ms": echo})
 
 
-@contextlib.contextmanager
-def platform(scratch: Path) -> Iterator[tuple[int, str]]:
-    """The shop as ``sidearm up`` starts it, on a free port, with its development key."""
-    from decision_service.auth import ensure_development_key
-
-    port = free_port()
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    key = ensure_development_key(scratch / "keys.json")
-    command = [sys.executable, "-m", "decision_service.cli.main", "up", "examples/shop"]
-    with _child([*command, "--data", str(scratch), "--port", str(port)]):
-        _wait(f"http://127.0.0.1:{port}/readyz")
-        yield port, key
-
-
-@contextlib.contextmanager
-def _child(command: list[str]) -> Iterator[None]:
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-    try:
-        yield
-    finally:
-        child.terminate()
-        child.wait(timeout=60)
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait(url: str) -> None:
-    give_up = time.monotonic() + START_DEADLINE_S
-    while time.monotonic() < give_up:
-        with (
-            contextlib.suppress(urllib.error.URLError, ConnectionError),
-            urllib.request.urlopen(url, timeout=2),
-        ):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"{url} did not answer within {START_DEADLINE_S:.0f} s")
+def cost_of(rung: Rung) -> dict[str, object]:
+    """What a decision takes of each process, in µs of processor time: the learner's share of it too."""
+    assert rung.platform is not None
+    with micros_a_request(rung.platform) as cost:
+        run = wrk(rung.port, MANY, rung.key)
+    return {"micros": cost.of(run.calls)}

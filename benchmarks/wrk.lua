@@ -7,18 +7,22 @@ end
 
 local n = 0
 local devices = { "ios", "android", "web" }
-local segments = { "student", "family", "senior", "professional" }
+local countries = { "de", "fr", "it", "se", "pl" }
+local referrers = { "search", "mail", "friend", "none" }
 
 function init(args)
   run = args[1] or "0"
   headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. (args[2] or "") }
 end
 
+-- Half of the shoppers are customers who sign in; each context has seven features of its own.
 function request()
   n = n + 1
+  local unit = (n % 2 == 0) and string.format('"unit_id":"u-%03d",', n % 101) or ""
   local body = string.format(
-    '{"session_id":"b%s-%d-%d","context":{"device":"%s","hour":%d,"returning":%s,"segment":"%s","basket":%d}}',
-    run, id, n, devices[n % 3 + 1], n % 24, (n % 2 == 0) and "true" or "false", segments[n % 4 + 1], n % 7)
+    '{"session_id":"b%s-%d-%d",%s"context":{"device":"%s","hour":%d,"returning":%s,"basket":%d,"visits":%d,"country":"%s","referrer":"%s"}}',
+    run, id, n, unit, devices[n % 3 + 1], n % 24, (n % 2 == 0) and "true" or "false", n % 7, n % 11,
+    countries[n % 5 + 1], referrers[n % 4 + 1])
   return wrk.format("POST", "/v1/recommendations", headers, body)
 end
 

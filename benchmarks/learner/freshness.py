@@ -22,8 +22,8 @@ from benchmarks.figures import Figure
 from benchmarks.learner.client import Line, answers, decide_at_a_pace
 from benchmarks.learner.scene import Scene, scene
 from benchmarks.learner.workload import APP, Workload
-from benchmarks.serving import free_port
 from decision_service.auth import ensure_development_key
+from decision_service.cli.platform import free_port
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.log_files import order
 from sidecar.contracts.scripts.publish import decode_batches

@@ -20,8 +20,8 @@ from benchmarks.figures import Figure, median_of
 from benchmarks.learner.client import Line, answers, decide_at_a_pace
 from benchmarks.learner.scene import Scene, scene
 from benchmarks.learner.workload import Workload
-from benchmarks.serving import free_port
 from decision_service.auth import ensure_development_key
+from decision_service.cli.platform import free_port
 
 WORKLOAD = Workload(arms=10, partitions=4, horizon_s=1.0)
 DECISIONS_PER_S = 500

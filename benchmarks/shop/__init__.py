@@ -1,0 +1,1 @@
+"""The application that the decision path is measured with."""
