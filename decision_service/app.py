@@ -14,6 +14,9 @@ from starlette.responses import Response
 from decision_service import openapi
 from decision_service.api import (
     ActivationRequest,
+    ArmFeatures,
+    ArmPatch,
+    ArmsRequest,
     Health,
     RecommendationRequest,
     RewardBatch,
@@ -34,6 +37,9 @@ _encode = msgspec.json.Encoder().encode
 _recommendation = msgspec.json.Decoder(RecommendationRequest)
 _reward = msgspec.json.Decoder(RewardRequest)
 _rewards = msgspec.json.Decoder(RewardBatch)
+_arms = msgspec.json.Decoder(ArmsRequest)
+_arm = msgspec.json.Decoder(ArmFeatures)
+_patch = msgspec.json.Decoder(ArmPatch)
 _activation = msgspec.json.Decoder(ActivationRequest)
 _exploration = msgspec.json.Decoder(ExplorationRequest)
 
@@ -70,6 +76,11 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         Endpoint("exploration", "GET", "/v1/exploration", does.exploration, "read"),
         Endpoint("explore", "PUT", "/v1/exploration", does.explore, "admin", small),
         Endpoint("models", "GET", "/v1/models", does.models, "read"),
+        Endpoint("arms", "GET", "/v1/arms", does.arms, "read"),
+        Endpoint("change_arms", "POST", "/v1/arms", does.change_arms, "admin", large),
+        Endpoint("put_arm", "PUT", "/v1/arms/{arm_id}", does.put_arm, "admin", small),
+        Endpoint("patch_arm", "PATCH", "/v1/arms/{arm_id}", does.patch_arm, "admin", small),
+        Endpoint("retire_arm", "DELETE", "/v1/arms/{arm_id}", does.retire_arm, "admin"),
         Endpoint("livez", "GET", "/livez", does.livez),
         Endpoint("readyz", "GET", "/readyz", does.readyz),
         Endpoint("metrics", "GET", "/metrics", does.metrics),
@@ -127,6 +138,23 @@ class _Handlers:
 
     async def models(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(await self._service.models.look()))
+
+    async def arms(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(await self._service.arms.view()))
+
+    async def change_arms(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(await self._service.arms.change(decode(_arms, request.body))))
+
+    async def put_arm(self, request: Request) -> HttpAnswer:
+        given = decode(_arm, request.body)
+        return HttpAnswer(200, _encode(await self._service.arms.put(request.argument, given)))
+
+    async def patch_arm(self, request: Request) -> HttpAnswer:
+        given = decode(_patch, request.body)
+        return HttpAnswer(200, _encode(await self._service.arms.patch(request.argument, given)))
+
+    async def retire_arm(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(await self._service.arms.retire(request.argument)))
 
     async def livez(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(Health(status="ok")))

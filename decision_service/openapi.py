@@ -42,6 +42,7 @@ class Operation(Struct, frozen=True):
 _DECISION_ID = "3-18bcfe56800a1b2c3d4e5f60718"
 _RECEIPT: Json = {"status": "accepted", "decision_id": _DECISION_ID, "reward_id": "order-77"}
 _REWARD: Json = {"decision_id": _DECISION_ID, "event": "purchase", "reward_id": "order-77"}
+_CHANGED: Json = {"version": "5b0f6f5fd0c6a1de", "before": "1c9f2c8e0f7a4b11", "arms": 20}
 _RANKED: Json = {"arm": "sku-2", "probability": 0.91, "score": 0.12}
 
 OPERATIONS: dict[str, Operation] = {
@@ -159,6 +160,61 @@ OPERATIONS: dict[str, Operation] = {
         "operation",
         200,
         ModelsView,
+    ),
+    "arms": Operation(
+        "The catalogue",
+        "The arms, which version is current, and which one each service of the application decides with.",
+        "arms",
+        200,
+        api.ArmsView,
+    ),
+    "change_arms": Operation(
+        "Change several arms at once",
+        "Added, replaced, re-priced, retired: as one new version, which every service decides with within a "
+        "second. Decisions that were made stay as they are, with the version that they name.",
+        "arms",
+        200,
+        api.ArmsChanged,
+        _CHANGED,
+        api.ArmsRequest,
+        {
+            "put": [{"id": "sku-3", "features": {"price": 9.5}}],
+            "change": [{"id": "sku-2", "features": {"price": 11.0, "new": None}}],
+            "retire": ["sku-1"],
+            "reason": "summer sale",
+        },
+        refusals=(408, 409, 413, 422),
+    ),
+    "put_arm": Operation(
+        "Add an arm, or replace it",
+        "A new one comes last, one that is there keeps its place.",
+        "arms",
+        200,
+        api.ArmsChanged,
+        _CHANGED,
+        api.ArmFeatures,
+        {"features": {"price": 9.5, "kind": "shoe"}},
+        refusals=(408, 409, 413, 422),
+    ),
+    "patch_arm": Operation(
+        "Change some features of an arm",
+        "Such as its price; null takes one away, those that are not named stay.",
+        "arms",
+        200,
+        api.ArmsChanged,
+        _CHANGED,
+        api.ArmPatch,
+        {"features": {"price": 8.0}},
+        refusals=(404, 408, 409, 413, 422),
+    ),
+    "retire_arm": Operation(
+        "Retire an arm",
+        "It is not shown any more. The last one cannot be retired.",
+        "arms",
+        200,
+        api.ArmsChanged,
+        _CHANGED,
+        refusals=(404, 409, 422),
     ),
     "livez": Operation("Is the process alive?", "Touches nothing else.", "operation", 200, api.Health),
     "readyz": Operation(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -14,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from decision_service.activation import Activator
 from decision_service.admission import Admission
+from decision_service.arms import Arms
 from decision_service.auth import Keyring, load_keys, write_private
 from decision_service.breaker import Guard
 from decision_service.budget import budget_of
@@ -29,6 +32,7 @@ from decision_service.exploration_desk import ExplorationDesk
 from decision_service.explorer import Explorer
 from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
+from decision_service.live_arms import LiveArms
 from decision_service.mailbox import Mailbox
 from decision_service.model_desk import ModelDesk
 from decision_service.notices import follow
@@ -52,8 +56,6 @@ from sidecar.contracts.store import AsyncScripts, connect_async, connect_reader_
 
 log = logging.getLogger("sidearm.decision_service")
 
-_PUBLISH_EVERY_S = 30.0
-_PUBLISH_AGAIN_S = 0.5
 _CANCEL_AGAIN_S = 0.1
 _TALKS = 5
 """Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
@@ -94,7 +96,8 @@ class Service:
         self.drainer: Drainer
         most = settings.max_in_flight
         self.admission = Admission(most, most // 8, time.monotonic, telemetry.admits)
-        self.catalogue_published = False
+        self.live_arms: LiveArms
+        self.arms: Arms
         self.stopping = False
         """No new callers, please: readiness says so, and answers close their connections."""
         self._opened_s = time.monotonic()
@@ -113,7 +116,7 @@ class Service:
     def ready(self) -> bool:
         """Whether callers should be sent here: a store that is away is no reason not to."""
         waited_s = time.monotonic() - self._opened_s
-        return not self.stopping and (self.catalogue_published or waited_s > _READY_WITHOUT_STORE_S)
+        return not self.stopping and (self.live_arms.published or waited_s > _READY_WITHOUT_STORE_S)
 
     async def look_again(self) -> None:
         """At what the store says of exploration and models.
@@ -123,16 +126,6 @@ class Service:
         """
         await self.explorer.refresh()
         await self.roster.refresh()
-
-    async def keep_catalogue_published(self) -> None:
-        """Now, as soon as the store is there, and again when somebody emptied it."""
-        while True:
-            try:
-                await self.catalogues.publish()
-                self.catalogue_published = True
-            except StoreAway as error:
-                log.warning("catalogue not published: %s", error.__cause__)
-            await asyncio.sleep(_PUBLISH_EVERY_S if self.catalogue_published else _PUBLISH_AGAIN_S)
 
 
 @asynccontextmanager
@@ -178,6 +171,17 @@ async def open_service(
             ),
         )
         stack.push_async_callback(service.spool.close)
+        service.live_arms = LiveArms(
+            scripts,
+            application.name,
+            catalogue,
+            shelves,
+            service.catalogues,
+            f"{socket.gethostname()}:{os.getpid()}",
+            service.telemetry.catalogue_behind,
+        )
+        stack.push_async_callback(service.live_arms.leave)
+        service.arms = Arms(service.live_arms, shelves)
         service.store_guard = _store_guard(service)
         service.watch = _watch(service)
         explores = application.exploration.as_logged()
@@ -211,7 +215,7 @@ async def open_service(
         service.drainer = _drainer(service)
         stack.push_async_callback(_drain_at_last, service.drainer)
         for work in (
-            service.keep_catalogue_published(),
+            service.live_arms.follow(),
             service.watch.keep_watch(),
             follow(reader, application.name, service.look_again, _NOTICE_BLOCK_MS),
             keep_telling(service.telemetry.tally, scripts, application.name),

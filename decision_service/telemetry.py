@@ -99,6 +99,11 @@ class Telemetry:
         self._admitted = Gauge(
             "sidearm_requests_limit", "Requests that may be under way at once.", registry=registry
         )
+        self._catalogue_behind = Gauge(
+            "sidearm_catalogue_behind",
+            "1 while another version of the catalogue is current than this service decides with.",
+            registry=registry,
+        )
         self._imbalance = Gauge(
             "sidearm_books_imbalance",
             "Decisions or rewards missing (positive) or doubled (negative); must be 0.",
@@ -191,6 +196,10 @@ class Telemetry:
     def admits(self, limit: float) -> None:
         """How many requests may be under way at once."""
         self._admitted.set(limit)
+
+    def catalogue_behind(self, is_behind: float) -> None:
+        """Whether another version of the catalogue is current than is served."""
+        self._catalogue_behind.set(is_behind)
 
     def rewarded(self, status: str) -> None:
         """A reward was taken."""

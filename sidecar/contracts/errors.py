@@ -11,7 +11,8 @@
     │   ├── BadWeights        a weights record is short, altered, not finite, or of another kind
     │   ├── BadManifest       a manifest of the Parquet log cannot be read
     │   ├── BadModel          a version of the weights is not known, or may not be served here
-    │   └── BadSegment        a segment of the traffic is not known, or cannot be one
+    │   ├── BadSegment        a segment of the traffic is not known, or cannot be one
+    │   └── BadArms           a change that a catalogue cannot take
     └── PolicyError
         ├── NothingToScore    no eligible arm
         ├── UnknownCatalogue  scoring named a catalogue that was never sent
@@ -62,6 +63,10 @@ class BadModel(ContractError):
 
 class BadSegment(ContractError):
     """A segment of the traffic that is not known, or that cannot be one."""
+
+
+class BadArms(ContractError):
+    """A change that a catalogue cannot take."""
 
 
 class PolicyError(SidearmError, ValueError):

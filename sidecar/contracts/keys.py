@@ -252,6 +252,24 @@ def catalogues(app: str) -> str:
     return _of_app(app, "catalogues")
 
 
+def arms_now(app: str) -> str:
+    """Hash of the current catalogue: ``version``, ``revision``, ``at_ms``, ``reason``.
+
+    ``f:<version>`` for each that an application's file held: it is put in place once.
+    """
+    return _of_app(app, "arms")
+
+
+def arms_notices(app: str) -> str:
+    """Stream of the catalogue's changes, the last thousand."""
+    return _of_app(app, "arms:notices")
+
+
+def arms_serving(app: str) -> str:
+    """Hash: service to ``clock_ms|version|0|word``, as :func:`serving`."""
+    return _of_app(app, "arms:serving")
+
+
 def learner_status(app: str) -> str:
     """Hash in which the learner says how it is."""
     return _of_app(app, "learner")

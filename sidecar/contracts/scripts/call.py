@@ -23,6 +23,7 @@ NAMES = (
     ),
     *("keep", "forget", "pin", "serving", "roster", "contests", "explore"),
     *("lease", "working"),
+    "catalogue",
 )
 """Every script; each is ``<name>.lua`` beside this file."""
 
