@@ -156,7 +156,8 @@ def open_learner(deps: Deps) -> Learner:
     reached("resumed")
     training, saved = resumed.training, resumed.checkpoint
     gatekeeper = Gatekeeper(settings, application.exploration, sample)
-    begins_warm = saved is not None and not resumed.version
+    # What was read before the first version may have taught nothing: that is a state, and no model.
+    begins_warm = saved is not None and not resumed.version and bool(training.trainer.weights_values().any())
     if training.examples or begins_warm:
         gatekeeper.begin(training.record(resumed.version, resumed.epoch).weights)
     archive = _archive(deps, catalogues, dead_letters)

@@ -11,13 +11,14 @@ from policy_learner.loop import drain, step
 from policy_learner.models import checkpoint
 from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
+from sidecar.contracts import keys as app_keys
 from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadSettings, BadWeights
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.weights import encode_weights, weights_of
 from tests.parity.test_vw_parity import _disparity, _weights
 from tests.policy_learner.test_trainer import _examples, _model
-from tests.policy_learner.world import World
+from tests.policy_learner.world import HORIZON_MS, World
 
 PAIRS = ("ca", "aa", "cc")
 
@@ -102,6 +103,20 @@ def test_it_is_served_before_anything_was_learnt_and_the_log_begins_with_it(begu
     assert result.told == []
     assert result.counts["versions"] >= 3
     assert result.counts["scored"] == 24
+
+
+def test_a_checkpoint_before_the_first_version_is_no_model_to_begin_with(store, data_folder):
+    """All that was read so far was not to be learnt: whoever starts next has nothing to publish either."""
+    world = World(store, data_folder)
+    world.decide(3, learn=False)
+    world.move(HORIZON_MS + 1)
+    learner = world.learner()
+    drain(learner, lambda: True)
+    assert learner.progress.checkpoint_version == 0
+    assert learner.progress.checkpoint_positions != ["0-0", "0-0"]
+    again = world.learner()
+    _run(again)
+    assert (again.progress.version, world.client.exists(app_keys.weights(world.application.name))) == (0, 0)
 
 
 @pytest.mark.parametrize("deaths", [1, 3])
