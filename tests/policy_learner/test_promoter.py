@@ -25,7 +25,7 @@ from sidecar.policy.sampling import draw
 from tests.policy_learner.world import EXPLORATION, HORIZON_MS, World
 
 GOOD, BAD = np.float32([0.1, 0.2, 0.3, 0.9]), np.float32([0.9, 0.3, 0.2, 0.1])
-SHARE = 0.3
+SHARE, BOUGHT = 0.3, (0.1, 0.1, 0.1, 0.7)
 
 
 class Dead(Exception):
@@ -52,8 +52,8 @@ def deploy(world, **more) -> Roster:
     return change_roster(world.scripts, "world", lambda roster: with_model(roster, other), "deployed")
 
 
-def traffic(world, count, champion="champion"):
-    """Decisions by both models, of which the last arm is bought most often."""
+def traffic(world, count, champion="champion", bought=BOUGHT):
+    """Decisions by both models, and with which chance each arm is bought."""
     other = {"champion": "other", "other": "champion"}[champion]
     scores = {"champion": BAD, "other": GOOD}
     pmf = (1 - SHARE) * pmf_of(scores[champion], EXPLORATION) + SHARE * pmf_of(scores[other], EXPLORATION)
@@ -72,7 +72,7 @@ def traffic(world, count, champion="champion"):
             candidates=(Candidate(other, 1, SHARE, EXPLORATION, scores[other].tobytes()),),
         )
         world.log_decision(event)
-        if rng.random() < (0.1, 0.1, 0.1, 0.7)[place]:
+        if rng.random() < bought[place]:
             world.reward(event, 1.0)
     world.move(HORIZON_MS + 1)
 
@@ -111,6 +111,21 @@ def test_a_better_challenger_becomes_the_champion_and_the_evidence_is_an_event(w
     assert promotion.contest.decisions == 400
     what = world.client.hget(app_keys.roster("world"), "what").decode()
     assert what.startswith("other promoted in place of champion: earns")
+
+
+def test_when_the_world_turns_the_former_champion_comes_back(world):
+    """The same rule, with the roles changed, and it is called what it is."""
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 400)
+    rest(world, learner)
+    for _ in range(10):
+        traffic(world, 100, champion="other", bought=BOUGHT[::-1])
+        rest(world, learner)
+        if read_roster(world.client, "world").champion.name == "champion":
+            break
+    kinds = [(one.kind, one.champion) for one in promotions(world)]
+    assert kinds == [("promoted", "other"), ("rolled back", "champion")]
 
 
 def test_every_model_is_shown_with_auc_and_reward(world):
