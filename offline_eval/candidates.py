@@ -8,11 +8,22 @@ from pathlib import Path
 import msgspec
 
 from offline_eval.errors import BadCandidate
-from offline_eval.target_policy import Logged, Table, TargetPolicy, Uniform, epsilon_greedy, greedy
+from offline_eval.target_policy import (
+    Logged,
+    Table,
+    TargetPolicy,
+    Uniform,
+    epsilon_greedy,
+    greedy,
+    softmax,
+    squarecb,
+)
 from sidecar.contracts.errors import BadWeights
 from sidecar.contracts.weights import Weights, decode_weights
 
-LEGAL = "uniform, logged, greedy, epsilon:<0..1>, table:<file>"
+LEGAL = "uniform, logged, greedy, epsilon:<0..1>, softmax:<temperature>, squarecb:<gamma>, table:<file>"
+
+_EXPLORING = {"epsilon": epsilon_greedy, "softmax": softmax, "squarecb": squarecb}
 
 _STORE_SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -43,9 +54,9 @@ def candidate_of(text: str, weights: Callable[[], Weights]) -> TargetPolicy:
     kind, _, argument = text.partition(":")
     if kind == "table" and argument:
         return table_of(Path(argument))
-    if kind == "epsilon" and argument:
-        share = _share(text, argument)  # before the weights are read: the nearer mistake first
-        return epsilon_greedy(weights(), share)
+    if kind in _EXPLORING and argument:
+        number = _number(text, argument)  # before the weights are read: the nearer mistake first
+        return _EXPLORING[kind](weights(), number)
     if text == "greedy":
         return greedy(weights())
     if text in ("uniform", "logged"):
@@ -77,7 +88,7 @@ def read_weights(where: str, app: str) -> Weights:
     """
     if not where:
         raise BadCandidate(
-            "greedy and epsilon need --weights: a weights file, or a store's URL (redis://, unix://)"
+            "models that score need --weights: a weights file, or a store's URL (redis://, unix://)"
         )
     try:
         if where.startswith(_STORE_SCHEMES):
@@ -112,10 +123,10 @@ def _from_store(url: str, app: str) -> Weights:
     return newest.weights
 
 
-def _share(text: str, argument: str) -> float:
+def _number(text: str, argument: str) -> float:
     try:
         return float(argument)
     except ValueError:
         raise BadCandidate(
-            f"candidate {text!r}: the share is a number from 0 to 1, such as epsilon:0.1"
+            f"candidate {text!r}: a number is needed, such as epsilon:0.1 or squarecb:40"
         ) from None

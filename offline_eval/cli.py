@@ -29,11 +29,13 @@ def evaluate_command(
     log: Annotated[Path, typer.Option(help="An application's log folder.")] = Path("data/log/shop"),
     candidate: Annotated[
         list[str] | None,
-        typer.Option(help="uniform, greedy, epsilon:<0..1>, table:<file> or logged; may be repeated."),
+        typer.Option(
+            help="uniform, greedy, epsilon:<0..1>, softmax:<T>, squarecb:<gamma>, table:<file>, logged."
+        ),
     ] = None,
     weights: Annotated[
         str,
-        typer.Option(help="For greedy and epsilon: a weights file, or a store's URL (redis://, unix://)."),
+        typer.Option(help="For those that score: a weights file, or a store's URL (redis://, unix://)."),
     ] = "",
     against: Annotated[str, typer.Option(help="What differences are taken to: logged.")] = "logged",
     since: Annotated[str, typer.Option(help="Only decisions made at or after, ISO 8601, UTC.")] = "",
@@ -43,6 +45,10 @@ def evaluate_command(
     key: Annotated[
         list[str] | None,
         typer.Option(help="What the reward model tells apart beside the arm: slot, context.<feature>, …"),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Estimate apart by segment, source, policy, slot, context.<feature>, … too."),
     ] = None,
     clip: Annotated[list[float] | None, typer.Option(help="Limit of clipped IPS; may be repeated.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything here as JSON.")] = None,
@@ -57,7 +63,7 @@ def evaluate_command(
         if against != "logged":
             raise BadCandidate(f"--against {against!r} is not known; legal: logged")
         window = _window(since, until, as_of, policy)
-        options = _options(tuple(key or ()), tuple(clip or ()))
+        options = _options(tuple(key or ()), tuple(by or ()), tuple(clip or ()))
         candidates = _candidates(candidate or ["uniform", "logged"], weights, log.name)
         with _progress(console) as advance:
             evaluation = _evaluate(log, candidates, window, options, advance)
@@ -93,14 +99,15 @@ def _moment(option: str, text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _options(keys: tuple[str, ...], clips: tuple[float, ...]) -> Options:
+def _options(keys: tuple[str, ...], by: tuple[str, ...], clips: tuple[float, ...]) -> Options:
     from offline_eval.evaluate import Options
     from offline_eval.reward_model import ModelSettings
     from offline_eval.sums import DEFAULT_CLIP_LIMITS
 
     if any(not 0 < limit < float("inf") for limit in clips):
         raise BadCandidate("--clip: legal are finite numbers above 0")
-    return Options(clip_limits=tuple(dict.fromkeys(clips)) or DEFAULT_CLIP_LIMITS, model=ModelSettings(keys))
+    limits = tuple(dict.fromkeys(clips)) or DEFAULT_CLIP_LIMITS
+    return Options(clip_limits=limits, model=ModelSettings(keys), by=by)
 
 
 def _candidates(names: list[str], weights: str, app: str) -> list[TargetPolicy]:

@@ -18,10 +18,11 @@ from offline_eval.dataset import VIEW, Log, Window, open_log
 from offline_eval.diagnostics import Gates, LogSummary, log_checks, summarise
 from offline_eval.engine import connect
 from offline_eval.errors import BadCandidate
-from offline_eval.results import CandidateResult, Evaluation
+from offline_eval.groups import GroupSums, add, all_together
+from offline_eval.results import CandidateResult, Evaluation, GroupResult
 from offline_eval.reward_model import ModelSettings, RewardModel, fit_reward_model
 from offline_eval.scoring import BATCH_ROWS, score_log
-from offline_eval.sums import DEFAULT_CLIP_LIMITS, Sums, combine, empty, partial, scan_sql
+from offline_eval.sums import DEFAULT_CLIP_LIMITS, Sums, scan_sql
 from offline_eval.target_policy import TargetPolicy
 from offline_eval.verdict import judge
 
@@ -38,6 +39,8 @@ class Options(Struct, frozen=True):
     batch_rows: int = BATCH_ROWS
     threads: int = 0
     memory_limit: str = ""
+    by: tuple[str, ...] = ()
+    """What estimates are made apart by too (``offline_eval.row_keys``), such as ``("segment",)``."""
 
 
 def evaluate(
@@ -63,8 +66,8 @@ def evaluate(
     options = options or Options()
     log = load(folder, window or Window(), options)
     summary = summarise(log)
-    sums = estimate(log, summary, candidates, options, advance)
-    return compare(summary, sums, options)
+    groups = estimate(log, summary, candidates, options, advance)
+    return compare(summary, [one.name for one in candidates], groups, options)
 
 
 def load(folder: Path, window: Window, options: Options) -> Log:
@@ -88,32 +91,38 @@ def fit_model(log: Log, status: str, options: Options) -> RewardModel:
 
 def estimate(
     log: Log, summary: LogSummary, candidates: Sequence[TargetPolicy], options: Options, advance: Advance
-) -> dict[str, Sums]:
-    """Candidate to sums: the log is read once, in batches, whose sums add up."""
+) -> GroupSums:
+    """Group to candidate to sums: the log is read once, in batches, whose sums add up."""
     if not candidates:
         raise BadCandidate("no candidate: name at least one target policy")
     status = population(summary)
     model = fit_model(log, status, options)
-    parts = {one.name: empty(summary.mean_reward, options.clip_limits) for one in candidates}
-    scored = score_log(log, candidates, model, options.model.keys, status, options.batch_rows)
+    groups: GroupSums = {}
+    scored = score_log(log, candidates, model, options.model.keys, status, options.by, options.batch_rows)
     for name, table in scored:
-        log.connection.register("scored_batch", table)
-        part = partial(log.connection, "scored_batch", summary.mean_reward, options.clip_limits)
-        log.connection.unregister("scored_batch")
-        parts[name] = combine([parts[name], part])
+        add(groups, log.connection, name, table, summary.mean_reward, options.clip_limits)
         advance(len(table))
-    return parts
+    return groups
 
 
-def compare(summary: LogSummary, sums: dict[str, Sums], options: Options) -> Evaluation:
-    """Estimates, checks and a verdict for every candidate."""
-    judged: tuple[CandidateResult, ...] = tuple(
-        judge(name, one, population(summary), options.level, options.gates) for name, one in sums.items()
-    )
+def compare(
+    summary: LogSummary, candidates: Sequence[str], groups: GroupSums, options: Options
+) -> Evaluation:
+    """Estimates, checks and a verdict for every candidate: on all rows, and group by group if asked for."""
+    whole = all_together(groups, candidates, summary.mean_reward, options.clip_limits)
+    apart = sorted(groups.items()) if options.by else []
     return Evaluation(
         log=summary,
         checks=log_checks(summary, options.gates),
         level=options.level,
-        candidates=judged,
+        candidates=judged(whole, summary, options),
         scan=scan_sql("scored", summary.mean_reward, options.clip_limits),
+        by=options.by,
+        groups=tuple([GroupResult(group, judged(sums, summary, options)) for group, sums in apart]),
     )
+
+
+def judged(sums: dict[str, Sums], summary: LogSummary, options: Options) -> tuple[CandidateResult, ...]:
+    """What there is to say about each candidate on some rows."""
+    status = population(summary)
+    return tuple([judge(name, one, status, options.level, options.gates) for name, one in sums.items()])

@@ -60,6 +60,8 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
     for result in evaluation.candidates:
         console.print(_table(result, evaluation.level))
         console.print(f"  verdict for [bold]{plain(result.candidate)}[/]: {plain(result.verdict)}\n")
+    if evaluation.groups:
+        console.print(_groups_table(evaluation))
 
 
 def to_html(evaluation: Evaluation) -> str:
@@ -78,6 +80,7 @@ decided {escape(log.first_decided_at or "never")} to {escape(log.last_decided_at
 <p>{escape(_left_out(log.left_out))}</p>
 {forest_svg(evaluation) if drawn else "<p>No estimate can be drawn.</p>"}
 {sections}
+{_html_groups(evaluation)}
 <h2>The scan</h2><pre>{escape(evaluation.scan.strip())}</pre></html>
 """
 
@@ -144,6 +147,57 @@ def _table(result: CandidateResult, level: float) -> Table:
     table.caption = "\n".join([*(f"withheld: {plain(reason)}" for reason in sorted(reasons)), _DM_NOTE])
     table.caption_justify = "left"
     return table
+
+
+def group_name(group: str) -> str:
+    """A group as people read it.
+
+    >>> group_name("ios"), group_name("")
+    ('ios', '(none)')
+    """
+    return ", ".join(part or "(none)" for part in group.split("\x1f"))
+
+
+_GROUPS_NOTE = "each interval is for itself: of many, some miss"
+
+
+def _groups_table(evaluation: Evaluation) -> Table:
+    """One line a group and candidate: the logger, and the estimate that the verdict reads."""
+    by = ", ".join(evaluation.by)
+    table = Table(title=f"by {plain(by)}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for header in (by, "candidate", "rows", "logger", "estimate", "interval", "- logger", "ESS"):
+        table.add_column(plain(header), justify="left" if header in (by, "candidate") else "right")
+    for group in evaluation.groups:
+        for one in group.candidates:
+            table.add_row(*(plain(cell) for cell in (group_name(group.group), *_group_cells(one))))
+    table.caption, table.caption_justify = _GROUPS_NOTE, "left"
+    return table
+
+
+def _group_cells(result: CandidateResult) -> tuple[str, ...]:
+    logger = result.on_policy.value
+    said = next((one for one in result.estimates if one.estimator == result.headline), None)
+    first = (result.candidate, f"{result.rows:,}", "" if logger is None else number(logger.value))
+    if said is None or said.value is None or said.difference is None:
+        return (*first, "withheld", "", "", "")
+    shown = (f"{number(said.value.value)} {said.estimator}", span(said.value))
+    return (*first, *shown, f"{said.difference.value:+.3g}", f"{result.effective_rows:,.0f}")
+
+
+def _html_groups(evaluation: Evaluation) -> str:
+    if not evaluation.groups:
+        return ""
+    by = escape(", ".join(evaluation.by))
+    rows = "".join(
+        "<tr>"
+        + "".join(f"<td>{escape(c)}</td>" for c in (group_name(group.group), *_group_cells(one)))
+        + "</tr>"
+        for group in evaluation.groups
+        for one in group.candidates
+    )
+    return f"""<h2>By {by}</h2><table><tr><th>{by}</th><th>candidate</th><th>rows</th><th>logger</th>
+<th>estimate</th><th>interval</th><th>less the logger</th><th>effective rows</th></tr>{rows}</table>
+<p>{_GROUPS_NOTE}</p>"""
 
 
 def _html_candidate(result: CandidateResult, level: float) -> str:

@@ -50,6 +50,14 @@ class CandidateResult(Struct, frozen=True):
     """One sentence."""
 
 
+class GroupResult(Struct, frozen=True):
+    """The target policies on the rows of one group."""
+
+    group: str
+    """Values of what rows are grouped by, those of several keys with a unit separator between them."""
+    candidates: tuple[CandidateResult, ...]
+
+
 class Evaluation(Struct, frozen=True):
     """Everything."""
 
@@ -61,3 +69,8 @@ class Evaluation(Struct, frozen=True):
     candidates: tuple[CandidateResult, ...]
     scan: str
     """The SQL that the sums come from, for audit."""
+    by: tuple[str, ...] = ()
+    """What ``groups`` are of."""
+    groups: tuple[GroupResult, ...] = ()
+    """The same estimates group by group, if that was asked for. Each interval is for itself: among twenty of
+    them one is wrong, at 95 %."""

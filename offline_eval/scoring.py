@@ -10,6 +10,7 @@ import pyarrow as pa
 from offline_eval.batches import Batch, read_batches
 from offline_eval.dataset import Log
 from offline_eval.errors import BadCandidate
+from offline_eval.groups import GROUP
 from offline_eval.reward_model import RewardModel
 from offline_eval.sums import Floats
 from offline_eval.target_policy import TargetPolicy
@@ -24,6 +25,7 @@ def score_log(
     model: RewardModel,
     model_keys: tuple[str, ...] = (),
     status: str = "",
+    by: tuple[str, ...] = (),
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[tuple[str, pa.Table]]:
     """Read the log once and score every batch for every candidate.
@@ -34,11 +36,12 @@ def score_log(
         model: the reward model behind q and v.
         model_keys: the keys that it was fitted with.
         status: of the rows to score; '' for those that count.
+        by: what rows are grouped by (``offline_eval.row_keys``).
         batch_rows: rows in memory at a time.
 
     Yields:
-        A candidate's name and a scored table: the columns of ``sums.SCORED_COLUMNS``, decision_id, slot and
-        unit_bucket.
+        A candidate's name and a scored table: the columns of ``sums.SCORED_COLUMNS``, decision_id, slot,
+        unit_bucket and ``groups.GROUP``.
 
     Raises:
         BadCandidate: two candidates of one name.
@@ -46,7 +49,8 @@ def score_log(
     names = [candidate.name for candidate in candidates]
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadCandidate(f"candidate {', '.join(sorted(twice))} is named twice")
-    keys = {f"key_{candidate.name}": candidate.key for candidate in candidates} | {_MODEL_KEY: model_keys}
+    keys = {f"key_{candidate.name}": candidate.key for candidate in candidates}
+    keys |= {_MODEL_KEY: model_keys, GROUP: by}
     with_events = any(candidate.needs_events for candidate in candidates)
     for batch in read_batches(log, status, keys, with_events, batch_rows):
         expected = _expected_rewards(batch, model)
@@ -70,7 +74,7 @@ def _scored(batch: Batch, candidate: TargetPolicy, expected: Floats) -> pa.Table
     reachable = np.where(np.isnan(batch.logged_pmf), np.nan, pmf * (batch.logged_pmf > 0))
     support = batch.sum_by_row(reachable)
     kept = batch.table.select(
-        ["decision_id", "slot", "reward", "propensity", "inclusion_probability", "unit_bucket"]
+        ["decision_id", "slot", "reward", "propensity", "inclusion_probability", "unit_bucket", GROUP]
     )
     added = {
         "e": candidate.chosen(batch, pmf),

@@ -1,8 +1,8 @@
 """Policies to be evaluated: each gives its probabilities over the eligible arms of logged decisions.
 
-``uniform``, ``greedy`` and ``epsilon:<share>`` of a model's weights, a table of probabilities, and
-``logged``, the policy that made the log. Models score through ``sidecar.policy``: what is evaluated is what
-would serve.
+``uniform``; ``greedy``, ``epsilon:<share>``, ``softmax:<temperature>`` and ``squarecb:<gamma>`` of a model's
+weights; a table of probabilities; and ``logged``, the policy that made the log. Models score through
+``sidecar.policy``: what is evaluated is what would serve.
 """
 
 from __future__ import annotations
@@ -170,6 +170,29 @@ def epsilon_greedy(weights: Weights, epsilon: float) -> Scored:
     if not 0.0 <= epsilon <= 1.0:
         raise BadCandidate(f"epsilon {epsilon!r}: legal are 0 to 1")
     return Scored(f"epsilon:{epsilon:g}", weights, Exploration("epsilon_greedy", epsilon, 0.0))
+
+
+def softmax(weights: Weights, temperature: float) -> Scored:
+    """Every arm in proportion to ``exp(score / temperature)``.
+
+    Raises:
+        BadCandidate: a temperature outside [1e-6, 1e9].
+    """
+    if not 1e-6 <= temperature <= 1e9:
+        raise BadCandidate(f"temperature {temperature!r}: legal are 1e-06 to 1e+09")
+    explores = Exploration("softmax", control_share=0.0, temperature=temperature)
+    return Scored(f"softmax:{temperature:g}", weights, explores)
+
+
+def squarecb(weights: Weights, gamma: float) -> Scored:
+    """Every arm the rarer the further it lies below the best.
+
+    Raises:
+        BadCandidate: a gamma outside [0, 1e9].
+    """
+    if not 0.0 <= gamma <= 1e9:
+        raise BadCandidate(f"gamma {gamma!r}: legal are 0 to 1e+09")
+    return Scored(f"squarecb:{gamma:g}", weights, Exploration("squarecb", control_share=0.0, gamma=gamma))
 
 
 def _check_distribution(where: str, probabilities: list[float]) -> None:

@@ -79,8 +79,8 @@ def test_no_weights_in_the_store_is_said(log, store_url):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--candidate", "best"], "legal: uniform, logged, greedy, epsilon:<0..1>, table:<file>"),
-        (["--candidate", "epsilon:much"], "number from 0 to 1"),
+        (["--candidate", "best"], "legal: uniform, logged, greedy, epsilon:<0..1>, softmax:<temperature>"),
+        (["--candidate", "epsilon:much"], "a number is needed"),
         (["--candidate", "greedy"], "need --weights"),
         (["--candidate", "greedy", "--weights", "/nowhere"], "cannot be read"),
         (["--candidate", "greedy", "--weights", __file__], "weights record"),
