@@ -30,6 +30,7 @@ from decision_service.decoding import decode
 from decision_service.door import Door, Endpoint, Request
 from decision_service.errors import BadRequest, FieldError, NotReady
 from decision_service.exploration_desk import ExplorationRequest
+from decision_service.model_admin import ModelChange, ModelRequest
 from decision_service.problem import HttpAnswer, http_problem
 from decision_service.service import Service
 
@@ -42,6 +43,9 @@ _arm = msgspec.json.Decoder(ArmFeatures)
 _patch = msgspec.json.Decoder(ArmPatch)
 _activation = msgspec.json.Decoder(ActivationRequest)
 _exploration = msgspec.json.Decoder(ExplorationRequest)
+
+_model = msgspec.json.Decoder(ModelRequest)
+_model_change = msgspec.json.Decoder(ModelChange)
 
 _MAX_KEY = 256
 _PROBES = 1024
@@ -81,6 +85,10 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         Endpoint("put_arm", "PUT", "/v1/arms/{arm_id}", does.put_arm, "admin", small),
         Endpoint("patch_arm", "PATCH", "/v1/arms/{arm_id}", does.patch_arm, "admin", small),
         Endpoint("retire_arm", "DELETE", "/v1/arms/{arm_id}", does.retire_arm, "admin"),
+        Endpoint("deploy_model", "PUT", "/v1/models/{name}", does.deploy, "admin", small),
+        Endpoint("change_model", "PATCH", "/v1/models/{name}", does.alter, "admin", small),
+        Endpoint("undeploy_model", "DELETE", "/v1/models/{name}", does.undeploy, "admin"),
+        Endpoint("promote_model", "POST", "/v1/models/{name}/promote", does.promote, "admin"),
         Endpoint("livez", "GET", "/livez", does.livez),
         Endpoint("readyz", "GET", "/readyz", does.readyz),
         Endpoint("metrics", "GET", "/metrics", does.metrics),
@@ -155,6 +163,20 @@ class _Handlers:
 
     async def retire_arm(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(await self._service.arms.retire(request.argument)))
+
+    async def deploy(self, request: Request) -> HttpAnswer:
+        asked = decode(_model, request.body)
+        return HttpAnswer(200, _encode(await self._service.model_admin.deploy(request.argument, asked)))
+
+    async def alter(self, request: Request) -> HttpAnswer:
+        asked = decode(_model_change, request.body)
+        return HttpAnswer(200, _encode(await self._service.model_admin.alter(request.argument, asked)))
+
+    async def undeploy(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(await self._service.model_admin.undeploy(request.argument)))
+
+    async def promote(self, request: Request) -> HttpAnswer:
+        return HttpAnswer(200, _encode(await self._service.model_admin.promote(request.argument)))
 
     async def livez(self, request: Request) -> HttpAnswer:
         return HttpAnswer(200, _encode(Health(status="ok")))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
 from msgspec import Struct
 
 from decision_service.errors import StoreAway
 from decision_service.event_log import patiently
 from decision_service.times import utc
 from sidecar.contracts import keys
-from sidecar.contracts.application import Exploration
+from sidecar.contracts.application import Exploration, ExplorationConfig
 from sidecar.contracts.contests import Contest, Promotion, Shown, decode_shown
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.learner_report import Progressive, WindowFigures, decode
@@ -31,7 +32,7 @@ class ModelView(Struct, frozen=True, kw_only=True):
     """Of the traffic that a challenger answers; of a decoy, that whose inputs are archived."""
     priority: int
     wait_ms: int | None
-    exploration: Exploration | None
+    exploration: ExplorationConfig | None
     """null: as the decision's."""
     container: str
     auc: float | None
@@ -133,13 +134,17 @@ def _model(model: Model, version: int, figures: WindowFigures) -> ModelView:
         share=model.share,
         priority=model.priority,
         wait_ms=model.wait_ms,
-        exploration=model.exploration,
+        exploration=_as_written(model.exploration),
         container=model.container,
         auc=figures.auc,
         reward=figures.snips,
         reward_error=figures.snips_error,
         progressive=figures,
     )
+
+
+def _as_written(explores: Exploration | None) -> ExplorationConfig | None:
+    return None if explores is None else msgspec.convert(msgspec.structs.asdict(explores), ExplorationConfig)
 
 
 def _promotion(one: Promotion) -> PromotionView:

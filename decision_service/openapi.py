@@ -12,6 +12,7 @@ from msgspec import Struct
 from decision_service import api
 from decision_service.door import Endpoint
 from decision_service.exploration_desk import ExplorationRequest, ExplorationView
+from decision_service.model_admin import ModelChange, ModelRequest
 from decision_service.model_desk import ModelsView
 from decision_service.problem import MEDIA_TYPE
 
@@ -215,6 +216,43 @@ OPERATIONS: dict[str, Operation] = {
         api.ArmsChanged,
         _CHANGED,
         refusals=(404, 409, 422),
+    ),
+    "deploy_model": Operation(
+        "Deploy a model, or put another under its name",
+        "Every replica follows within a second. A new champion's predecessor stays as a challenger without a "
+        "share. `version` must be one that is kept: `sidearm models list` shows them.",
+        "operation",
+        200,
+        ModelsView,
+        request=ModelRequest,
+        request_example={"role": "challenger", "version": "1234", "share": 0.1},
+        refusals=(408, 409, 413, 422),
+    ),
+    "change_model": Operation(
+        "Change a model's share, priority or wait",
+        "What is left out stays.",
+        "operation",
+        200,
+        ModelsView,
+        request=ModelChange,
+        request_example={"share": 0.2},
+        refusals=(404, 408, 413, 422),
+    ),
+    "undeploy_model": Operation(
+        "Undeploy a model",
+        "It scores nothing any more; what it decided stays. The champion cannot be undeployed.",
+        "operation",
+        200,
+        ModelsView,
+        refusals=(404, 422),
+    ),
+    "promote_model": Operation(
+        "Make a model the champion",
+        "The one before stays as a challenger without a share.",
+        "operation",
+        200,
+        ModelsView,
+        refusals=(404, 422),
     ),
     "livez": Operation("Is the process alive?", "Touches nothing else.", "operation", 200, api.Health),
     "readyz": Operation(

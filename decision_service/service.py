@@ -34,6 +34,7 @@ from decision_service.feature_module import Surroundings
 from decision_service.features import FeatureSource, open_features
 from decision_service.live_arms import LiveArms
 from decision_service.mailbox import Mailbox
+from decision_service.model_admin import ModelAdmin
 from decision_service.model_desk import ModelDesk
 from decision_service.notices import follow
 from decision_service.overload import limits_of
@@ -107,6 +108,7 @@ class Service:
         self.explanations: Explanations
         self.roster: RosterWatch
         self.models: ModelDesk
+        self.model_admin: ModelAdmin
         self.decider: Decider
         self.rewarder: Rewarder
         self.activator: Activator
@@ -189,6 +191,7 @@ async def open_service(
         service.exploration = ExplorationDesk(scripts, application, service.explorer)
         service.roster = RosterWatch(scripts.client, application.name)
         service.models = ModelDesk(scripts, application.name)
+        service.model_admin = ModelAdmin(scripts, application.name, service.models, service.roster)
         containers = _containers(service, shelves, data)
         stack.push_async_callback(containers.close)
         models = Mailbox(containers.scorer, lambda: service.roster.current)

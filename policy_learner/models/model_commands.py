@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_learner.models.deploy_commands import DEPLOYING
+from policy_learner.models.opened import AppFolder, DataOption, Opened, open_place
+
 # Numbers, redis and rich take a while to import: `sidearm --help` must not.
 if TYPE_CHECKING:
-    import redis
-
-    from sidecar.contracts.application import Application
-    from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.models import Serving
-    from sidecar.contracts.store import Scripts
 
-AppFolder = Annotated[Path, typer.Option(help="The application's folder.", envvar="SIDEARM_APP")]
-DataOption = Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DATA")]
 Version = Annotated[str, typer.Argument(help="As `sidearm models list` shows it: 1234, or i1.")]
 Reason = Annotated[str, typer.Option(help="Why; shown by `models list`.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the sidecars.", min=0.0)]
@@ -28,43 +21,30 @@ _SHOP, _DATA = Path("examples/shop"), Path("data")
 _NOT_SERVED = 1
 
 app = typer.Typer(
-    help="Versions of the model: list, show, roll back, import and export.", no_args_is_help=True
+    help="Versions of the model, and which of them score: list, deploy, promote, roll back.",
+    no_args_is_help=True,
 )
-
-
-class Opened(NamedTuple):
-    """What a command works on."""
-
-    application: Application
-    data: DataFolder
-    scripts: Scripts
-
-    @property
-    def name(self) -> str:
-        """Of the application."""
-        return self.application.name
-
-    @property
-    def client(self) -> redis.Redis:
-        """Of the store."""
-        return self.scripts.client
+for _name, _command in DEPLOYING.items():
+    app.command(_name)(_command)
 
 
 @app.callback()
 def _group() -> None:
-    """Versions of the model: list, show, roll back, import and export."""
+    """Versions of the model, and which of them score: list, deploy, promote, roll back."""
 
 
 @app.command("list")
 def list_command(app: AppFolder = _SHOP, data: DataOption = _DATA) -> None:
-    """Show the versions that can be served, the newest one, who serves what, and whether one is pinned."""
+    """Show the versions that can be served, who serves what, whether one is pinned, and the models."""
     from policy_learner.models.model_shelf import look
-    from policy_learner.models.model_tables import print_shelf
+    from policy_learner.models.model_tables import print_roster, print_shelf
     from policy_learner.rebase.base_models import installed
+    from sidecar.contracts.rostering import read_roster
 
     with open_place(app, data) as opened:
         print_shelf(opened.name, look(opened.client, opened.name))
         base = installed(opened.client, opened.name)
+        print_roster(read_roster(opened.client, opened.name))
     if base is not None:
         typer.echo(f"base model {base.name}, {base.note}")
 
@@ -320,29 +300,6 @@ def rebuild_command(
         if not keep(opened.scripts, application, weights, record, "rebuilt"):
             raise BadModel(f"another version {version} is kept: is this the right data folder?")
     typer.echo(f"version {version}, as it was published, is kept: `sidearm models rollback {version}`")
-
-
-@contextmanager
-def open_place(app: Path, data: Path) -> Iterator[Opened]:
-    """What to work on.
-
-    Raises:
-        BadSettings: no store answers.
-    """
-    from sidecar.contracts.application import load_application
-    from sidecar.contracts.errors import BadSettings
-    from sidecar.contracts.layout import DataFolder
-    from sidecar.contracts.store import Scripts, StoreError, connect
-
-    application, folder = load_application(app), DataFolder(data)
-    url = os.environ.get("REDIS_URL") or f"unix://{folder.store_socket()}"
-    try:
-        with connect(url) as client:
-            yield Opened(application, folder, Scripts.on(client))
-    except StoreError as error:
-        raise BadSettings(
-            f"the store at {url} does not answer ({error}): is `sidearm up` running?"
-        ) from error
 
 
 def _say_served(what: str, opened: Opened, missing: list[Serving]) -> None:

@@ -16,6 +16,7 @@ from policy_learner.models.model_features import NamedWeight
 from policy_learner.models.model_shelf import Shelf
 from sidecar.contracts.calibration import Calibration
 from sidecar.contracts.models import Kept, ModelInfo, name_of
+from sidecar.contracts.roster import LIVE, Model, Roster
 from sidecar.policy.calibration import expected_of, ranks_of, scores_at
 
 _SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -52,6 +53,30 @@ def print_shelf(name: str, shelf: Shelf) -> None:
     for said in shelf.serving:
         if said.word:
             console.print(f"{said.sidecar}: {said.word}", style="red", highlight=False, markup=False)
+
+
+def print_roster(roster: Roster) -> None:
+    """The models that score, as the rendezvous has them."""
+    columns = ("model", "role", "version", "share", "priority", "wait", "explores", "container")
+    table = Table(*columns, box=None, pad_edge=False, title=f"models, revision {roster.revision}")
+    for one in roster.models:
+        table.add_row(*_roster_row(roster, one), style="bold" if one.role == "champion" else None)
+    Console().print(table)
+
+
+def _roster_row(roster: Roster, one: Model) -> tuple[str, ...]:
+    taken = sum(other.share for other in roster.models if other.role == "challenger")
+    share = 1.0 - taken if one.role == "champion" else one.share
+    return (
+        one.name,
+        one.role,
+        "live" if one.version == LIVE else name_of(one.version),
+        f"{share:.1%}",
+        str(one.priority),
+        "" if one.wait_ms is None else f"{one.wait_ms} ms",
+        "" if one.exploration is None else one.exploration.scheme,
+        one.container,
+    )
 
 
 def _row(shelf: Shelf, one: Kept) -> tuple[str, ...]:

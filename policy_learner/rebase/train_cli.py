@@ -114,7 +114,7 @@ def _put_in_place(
     console: Console, data: DataFolder, app: Path, job: Job, plan: Plan, chosen: Candidate
 ) -> None:
     """Bring it to the end of the log, and let the sidecars score with it."""
-    from policy_learner.models.model_commands import open_place
+    from policy_learner.models.opened import open_place
     from policy_learner.rebase.base_models import install
     from policy_learner.rebase.base_training import bench_of
     from policy_learner.rebase.train_report import bar

@@ -131,9 +131,10 @@ def checked_roster(roster: Roster) -> Roster:
     """The roster, if it can be served.
 
     Raises:
-        BadModel: not one champion, a name twice, shares beyond the whole, too many models, or a share of a
-            model whose role has none.
+        BadModel: a field outside its range, not one champion, a name twice, shares beyond the whole, too many
+            models, or a share of a model whose role has none.
     """
+    _typed(roster)
     names, roles = Counter(one.name for one in roster.models), Counter(one.role for one in roster.models)
     twice = [name for name, count in names.items() if count > 1]
     shares = sum(one.share for one in roster.models if one.role == "challenger")
@@ -148,6 +149,18 @@ def checked_roster(roster: Roster) -> Roster:
     for one in roster.models:
         _check(one)
     return roster
+
+
+def _typed(roster: Roster) -> None:
+    """What a struct's constructor lets pass.
+
+    Raises:
+        BadModel: a name, a share or another field outside its range.
+    """
+    try:
+        _models.decode(encode_models(roster))
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise BadModel(f"no such model: {error}; a name is a-z, then a-z, 0-9, dots and dashes") from error
 
 
 def _check(model: Model) -> None:

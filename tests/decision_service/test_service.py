@@ -313,7 +313,8 @@ def test_the_documentation_describes_every_endpoint(shop):
     operations = {op["operationId"]: op for path in document["paths"].values() for op in path.values()}
     assert set(operations) == {
         "recommend", "reward", "reward_batch", "activate", "decision", "livez", "readyz", "metrics",
-        "explain", "exploration", "explore", "models", "arms", "change_arms", "put_arm", "patch_arm", "retire_arm",
+        "explain", "exploration", "explore", "arms", "change_arms", "put_arm", "patch_arm", "retire_arm",
+        "models", "deploy_model", "change_model", "undeploy_model", "promote_model",
     }  # fmt: skip
     assert "RecommendationRequest" in document["components"]["schemas"]
     for operation in operations.values():

@@ -113,6 +113,10 @@ def test_the_champion_before_stays_as_a_challenger_without_a_share():
     [
         (Model(name="a", role="shadow", share=0.1), "has no share"),
         (Model(name="backstop", role="shadow"), "another name"),
+        (Model(name="A", role="shadow"), "a name is a-z"),
+        (Model(name="a", role="king"), "no such model"),
+        (Model(name="a", role="challenger", share=-0.1), "no such model"),
+        (Model(name="a", role="shadow", container="../x"), "no such model"),
         (Model(name="a", role="canary"), "needs a version"),
         (Model(name="a", role="challenger", share=0.7), "add up to 1.3"),
         (Model(name="a", role="shadow", exploration=Exploration("logged")), "imports only"),
