@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults.mutants import MUTANTS, Mutant, copy_with
+from tests.faults.mutants import MUTANTS, ROOT, Mutant, copy_with
 
 SEEDS = 2000
 """A mutant must be caught within as many."""
@@ -38,19 +38,24 @@ def judge(mutant: Mutant, seeds: int = SEEDS, first: int = 0) -> Verdict:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy_with(mutant, Path(folder))
-        command = [sys.executable, "-m", "tests.faults.simulate", "--seeds", f"{first}:{first + seeds}"]
-        environ = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            done = subprocess.run(
-                command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S
-            )
+            done = _simulated(folder, first, first + seeds)
         except subprocess.TimeoutExpired:
             return Verdict(mutant, False, f"not within {TIMEOUT_S:g} s", TIMEOUT_S)
-    took_s = time.monotonic() - began
     found = _CAUGHT.search(done.stdout)
-    if found:
-        return Verdict(mutant, True, f"seed {found[1]}: {found[2]}", took_s)
-    return Verdict(mutant, False, (done.stdout + done.stderr)[-600:].strip(), took_s)
+    if found is None:
+        told = (done.stdout + done.stderr)[-600:].strip()
+        return Verdict(mutant, False, told, time.monotonic() - began)
+    seed = int(found[1])
+    innocent = _simulated(str(ROOT), seed, seed + 1).returncode == 0
+    told = f"seed {seed}: {found[2]}" if innocent else f"seed {seed} breaks the program as it is: {found[2]}"
+    return Verdict(mutant, innocent, told, time.monotonic() - began)
+
+
+def _simulated(folder: str, first: int, end: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.faults.simulate", "--seeds", f"{first}:{end}"]
+    environ = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
+from tests.faults import gate
 from tests.faults.gate import judge
 from tests.faults.mutants import MUTANTS, ROOT, Mutant, StaleMutant, copy_with
 
@@ -44,3 +47,12 @@ def test_a_mutant_that_only_crashes_is_not_caught():
     """An error in the mutant's own text is no broken invariant."""
     broken = Mutant("broken", "policy_learner/join/positions.py", 'START = "0-0"', "START = nonsense")
     assert not judge(broken, seeds=3).caught
+
+
+def test_a_seed_that_breaks_the_program_as_it_is_has_caught_nobody(monkeypatch):
+    """The fault is the program's then, and the mutant may be as good as it."""
+    broken = subprocess.CompletedProcess([], 1, "seed 7: I4 something is not in the log\n", "")
+    monkeypatch.setattr(gate, "_simulated", lambda *_: broken)
+    verdict = judge(MUTANTS[0])
+    assert not verdict.caught
+    assert verdict.told.startswith("seed 7 breaks the program as it is")
