@@ -1,7 +1,7 @@
 """Concurrent callers share one call: as many as there are while the previous call is away, none waiting idle.
 
-The batch grows with the load by itself: the first item is sent in the same turn of the event loop in which it
-came, and whatever comes until that call returns makes the next one.
+The batch grows with the load by itself: the first item is sent as soon as a turn of the loop brings no
+other, and whatever comes until that call returns makes the next one. No clock is waited for.
 (Daniel Crankshaw et al., "Clipper: A Low-Latency Online Prediction Serving System", 2017, section 4.3.)
 """
 
@@ -17,6 +17,10 @@ A = TypeVar("A")
 
 Call = Callable[[Sequence[Q]], Awaitable[Sequence[A]]]
 """N questions in, N answers out, in order. What it raises, every caller of that batch is raised."""
+
+
+PATIENCE_TURNS = 4
+"""Turns of the loop for which a call waits while more comes in each of them: none but one where nothing does."""
 
 
 class Batcher(Generic[Q, A]):
@@ -35,6 +39,7 @@ class Batcher(Generic[Q, A]):
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._seen = self._turns = 0
 
     @property
     def waiting(self) -> int:
@@ -68,7 +73,11 @@ class Batcher(Generic[Q, A]):
             loop.call_soon(self._flush, loop)
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._scheduled = False
+        if len(self._waiting) > self._seen and self._turns < PATIENCE_TURNS:
+            self._seen, self._turns = len(self._waiting), self._turns + 1
+            loop.call_soon(self._flush, loop)
+            return
+        self._scheduled, self._seen, self._turns = False, 0, 0
         while self._free and (batch := self._take()):
             self._free -= 1
             task = loop.create_task(self._run(batch))

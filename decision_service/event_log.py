@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -57,10 +58,7 @@ class EventLog:
         self._by_arm = application.reward.attribution == "arm"
         self._sticky_ms = round(application.sessions.sticky_s * 1000)
         self._app = application.name
-        self._batchers = [
-            Batcher(partial(self._log, Keys(application.name, p)), max_batch=max_batch)
-            for p in range(application.partitions)
-        ]
+        self._batcher = Batcher(self._log_all, max_batch=max_batch)
 
     async def append(
         self, event: DecisionEvent, logged: bool = True, left_s: float | None = None, kept_as: str = ""
@@ -79,7 +77,8 @@ class EventLog:
         if self._guard.closed:
             partition = partition_of_session(event.session_id, self._partitions)
             try:
-                decided = await self._batchers[partition].ask(self._entry(event, logged, kept_as), left_s)
+                asked = partition, self._entry(event, logged, kept_as)
+                decided = await self._batcher.ask(asked, left_s)
             except (StoreAway, TimeoutError):
                 self._guard.bad()
             else:
@@ -103,7 +102,7 @@ class EventLog:
         Raises:
             StoreAway: nothing is certain; they may be sent again.
         """
-        return await self._log(Keys(self._app, partition), entries)
+        return await self._log_all([(partition, entry) for entry in entries])
 
     def _standing(self, event: DecisionEvent) -> Decided | None:
         """The decision that waits in the spool under the same client's key."""
@@ -125,18 +124,32 @@ class EventLog:
             return Decided(DecideStatus.FULL, event.decision_id)
         return Decided(DecideStatus.OK, event.decision_id, now_ms + event.horizon_ms)
 
-    async def _log(self, keys: Keys, entries: Sequence[DecideEntry]) -> list[Decided]:
-        answers = await patiently(partial(self._decide, keys, entries))
-        self._spool.settle_decisions(one.decision_id for one in answers if one.status in _HEARD)
-        return answers
+    async def _log_all(self, asked: Sequence[tuple[int, DecideEntry]]) -> list[Decided]:
+        """One script call for each partition, all of them in one round trip."""
+        places: dict[int, list[int]] = {}
+        for place, (partition, _) in enumerate(asked):
+            places.setdefault(partition, []).append(place)
+        by_partition = [
+            (Keys(self._app, partition), [asked[place][1] for place in of])
+            for partition, of in places.items()
+        ]
+        told = await patiently(partial(self._decide, by_partition))
+        answers = dict(zip(chain.from_iterable(places.values()), chain.from_iterable(told), strict=True))
+        self._spool.settle_decisions(one.decision_id for one in answers.values() if one.status in _HEARD)
+        return [answers[place] for place in range(len(asked))]
 
-    async def _decide(self, keys: Keys, entries: Sequence[DecideEntry]) -> list[Decided]:
-        """A store at its memory limit refuses the whole batch: its decisions are shed, not failed."""
+    async def _decide(self, by_partition: list[tuple[Keys, list[DecideEntry]]]) -> list[list[Decided]]:
+        """A store at its memory limit refuses all of a partition: its decisions are shed, not failed."""
         limits = {"max_pending": self._max_pending, "tombstone_ms": self._tombstone_ms}
-        try:
-            return await journal.decide(self._scripts, keys, entries, **limits)
-        except OutOfMemoryError:
-            return [Decided(DecideStatus.FULL, entry.decision_id) for entry in entries]
+        told = await journal.decide_all(self._scripts, by_partition, **limits)
+        decided: list[list[Decided]] = []
+        for (_, entries), answers in zip(by_partition, told, strict=True):
+            if isinstance(answers, OutOfMemoryError):
+                answers = [Decided(DecideStatus.FULL, entry.decision_id) for entry in entries]
+            if isinstance(answers, StoreError):
+                raise answers
+            decided.append(answers)
+        return decided
 
 
 _HEARD = frozenset({DecideStatus.OK, DecideStatus.DUP, DecideStatus.FIN})

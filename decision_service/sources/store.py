@@ -96,7 +96,7 @@ class FeatureStore:
         app: str,
         *,
         max_batch: int = MAX_BATCH,
-        in_flight: int = 2,
+        in_flight: int = 1,
     ) -> None:
         self._client = client
         self._app = app
@@ -259,7 +259,7 @@ class StoreTable(Generic[T]):
 
 @asynccontextmanager
 async def open_feature_store(
-    url: str, app: str, *, timeout_s: float = TIMEOUT_S, max_batch: int = MAX_BATCH, in_flight: int = 2
+    url: str, app: str, *, timeout_s: float = TIMEOUT_S, max_batch: int = MAX_BATCH, in_flight: int = 1
 ) -> AsyncIterator[FeatureStore]:
     """The tables of ``app`` in the store at ``url``, until the block ends. It need not be there yet.
 

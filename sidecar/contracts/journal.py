@@ -39,7 +39,7 @@ from sidecar.contracts.scripts.reward import (
     target_of,
     together,
 )
-from sidecar.contracts.store import AsyncScripts
+from sidecar.contracts.store import AsyncScripts, StoreError
 
 _MOST_REWARDS = 1_024
 """In one call of the script: some ten milliseconds of the store."""
@@ -61,7 +61,26 @@ async def decide(
     One round trip; a second one only when a client's own key led to an earlier decision.
     """
     call = decide_call(keys, entries, max_pending=max_pending, tombstone_ms=tombstone_ms)
-    answers = parse_decide(await scripts.run(call))
+    return await _with_payloads(scripts, keys, parse_decide(await scripts.run(call)))
+
+
+async def decide_all(
+    scripts: AsyncScripts,
+    by_partition: Sequence[tuple[Keys, Sequence[DecideEntry]]],
+    *,
+    max_pending: int,
+    tombstone_ms: int,
+) -> list[list[Decided] | StoreError]:
+    """The same for several partitions in one round trip; what goes wrong in one is no matter of the others."""
+    limits = {"max_pending": max_pending, "tombstone_ms": tombstone_ms}
+    replies = await scripts.run_all([decide_call(keys, entries, **limits) for keys, entries in by_partition])
+    return [
+        reply if isinstance(reply, StoreError) else await _with_payloads(scripts, keys, parse_decide(reply))
+        for (keys, _), reply in zip(by_partition, replies, strict=True)
+    ]
+
+
+async def _with_payloads(scripts: AsyncScripts, keys: Keys, answers: list[Decided]) -> list[Decided]:
     bare = {answer.decision_id for answer in answers if _lacks_payload(answer)}
     if not bare:
         return answers

@@ -10,7 +10,7 @@ Addresses: ``redis://``, ``rediss://``, and ``unix://`` with an absolute or a re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +20,7 @@ import redis.asyncio
 import redis.asyncio.retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript, Script
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from sidecar.contracts.books import clock_of
@@ -105,6 +106,20 @@ class AsyncScripts:
     async def run(self, call: Call) -> Any:  # noqa: ANN401 - the parser beside each script gives it its type
         """Send a call and return the raw reply."""
         return await self.by_name[call.script](keys=call.keys, args=call.args)
+
+    async def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Send several calls in one round trip; the raw reply to each, or the error that it is.
+
+        They are no transaction. A store that has forgotten a script is told again, unseen.
+        """
+        pipe = self.client.pipeline(transaction=False)
+        for call in calls:
+            pipe.evalsha(self.by_name[call.script].sha, len(call.keys), *call.keys, *call.args)
+        replies = await pipe.execute(raise_on_error=False)
+        return [
+            await self.run(call) if isinstance(reply, NoScriptError) else reply
+            for call, reply in zip(calls, replies, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
