@@ -43,9 +43,13 @@ class Admission:
         self._answers = self._late = self._peak = 0
         tell(self.limit)
 
+    def full(self, rank: Rank) -> bool:
+        """Whether a request of that rank would be turned away now."""
+        return rank != "probe" and self.under_way >= self.limit * _SHARE[rank]
+
     def enter(self, rank: Rank) -> bool:
         """Whether a request may come in; if so, ``leave`` must follow."""
-        if rank != "probe" and self.under_way >= self.limit * _SHARE[rank]:
+        if self.full(rank):
             return False
         self.under_way += 1
         self._peak = max(self._peak, self.under_way)

@@ -30,6 +30,7 @@ Send = Callable[[Scope], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+_TOO_MANY = "more requests are under way than can be answered in time; try again later"
 _CLOSING = ((b"connection", b"close"),)
 
 
@@ -144,18 +145,16 @@ class Door:
         try:
             if endpoint is None:
                 raise WrongMethod(tuple(methods))
-            if not self._admission.enter(endpoint.rank or _RANK[endpoint.role]):
-                raise Overloaded("more requests are under way than can be answered in time; try again later")
-        except ServiceError as error:
-            return problem_of(error)
-        try:
+            rank = endpoint.rank or _RANK[endpoint.role]
+            if self._admission.full(rank):  # before its body is read
+                raise Overloaded(_TOO_MANY)
             if endpoint.role is not None:
                 self._keyring.authorise(_header(headers, b"authorization"), endpoint.role)
             body = b""
             if endpoint.limit_bytes:
                 async with asyncio.timeout(self._body_timeout_s):
                     body = await read_body(receive, headers, endpoint.limit_bytes)
-            return await endpoint.handle(Request(body, argument, headers))
+            return await self._handled(endpoint, rank, Request(body, argument, headers))
         except ServiceError as error:
             return problem_of(error)
         except Disconnected:
@@ -165,6 +164,17 @@ class Door:
         except Exception:
             log.exception("%s %s failed", scope["method"], endpoint.path if endpoint else "?")
             return http_problem(500)
+
+    async def _handled(self, endpoint: Endpoint, rank: Rank, request: Request) -> HttpAnswer:
+        """A request takes a place when all of it is here: whoever dribbles takes none from others.
+
+        Raises:
+            Overloaded: there is none.
+        """
+        if not self._admission.enter(rank):
+            raise Overloaded(_TOO_MANY)
+        try:
+            return await endpoint.handle(request)
         finally:
             self._admission.leave()
 

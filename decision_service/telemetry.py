@@ -104,6 +104,9 @@ class Telemetry:
             "1 while another version of the catalogue is current than this service decides with.",
             registry=registry,
         )
+        self._under_way = Gauge(
+            "sidearm_requests_under_way", "Requests under way, probes not counted.", registry=registry
+        )
         self._imbalance = Gauge(
             "sidearm_books_imbalance",
             "Decisions or rewards missing (positive) or doubled (negative); must be 0.",
@@ -200,6 +203,10 @@ class Telemetry:
     def catalogue_behind(self, is_behind: float) -> None:
         """Whether another version of the catalogue is current than is served."""
         self._catalogue_behind.set(is_behind)
+
+    def under_way(self, requests: int) -> None:
+        """How many are."""
+        self._under_way.set(requests)
 
     def rewarded(self, status: str) -> None:
         """A reward was taken."""
