@@ -166,11 +166,13 @@ class Door:
             return http_problem(500)
 
     async def _handled(self, endpoint: Endpoint, rank: Rank, request: Request) -> HttpAnswer:
-        """A request takes a place when all of it is here: whoever dribbles takes none from others.
+        """A request takes a place when all of it is here: whoever dribbles takes none. Nor do probes.
 
         Raises:
             Overloaded: there is none.
         """
+        if rank == "probe":
+            return await endpoint.handle(request)
         if not self._admission.enter(rank):
             raise Overloaded(_TOO_MANY)
         try:
