@@ -25,7 +25,7 @@ from benchmarks.learner.workload import APP, Workload, dsjson
 from sidecar.contracts.events import DecisionEvent
 
 EXAMPLES = 100_000
-"""So many that the last file, which waits for its second, is no part of the figure that counts."""
+"""So many that the last file, which waits for its moment, is no part of the figure that counts."""
 ROUNDS = 3
 GATE = 0.15
 WORKLOAD = Workload(arms=10, partitions=4)
@@ -84,7 +84,7 @@ def driver(path: Path) -> Spent:
 def whole_loop(events: list[DecisionEvent], folder: str, modules: tuple[str, ...]) -> Spent:
     """Seconds from the end of all horizons until the last example is published and the last row on disk."""
     archiver = "apart" if "policy_learner.archiver" in modules else "here"
-    settings = {"archiver": archiver, "archive_every_s": 1.0}
+    settings = {"archiver": archiver, "archive_every_s": 0.5}
     with scene(WORKLOAD, Path(folder) / "s", **settings) as stage:
         stage.decide(events)
         stage.reward(events, 0)
