@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ from decision_service.api import (
     RewardReceipts,
     RewardRequest,
 )
+from decision_service.batch import RecommendationBatch, decide_all
 from decision_service.batcher import Batcher
 from decision_service.bookkeeping import keep_books
 from decision_service.decide import decide
@@ -36,6 +38,7 @@ from decision_service.service import Service
 
 _encode = msgspec.json.Encoder().encode
 _recommendation = msgspec.json.Decoder(RecommendationRequest)
+_recommendations = msgspec.json.Decoder(RecommendationBatch)
 _reward = msgspec.json.Decoder(RewardRequest)
 _rewards = msgspec.json.Decoder(RewardBatch)
 _arms = msgspec.json.Decoder(ArmsRequest)
@@ -72,6 +75,15 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
     does = _Handlers(service)
     return (
         Endpoint("recommend", "POST", "/v1/recommendations", does.recommend, "decide", small),
+        Endpoint(
+            "recommend_batch",
+            "POST",
+            "/v1/recommendations/batch",
+            does.recommend_batch,
+            "decide",
+            large,
+            "batch",
+        ),
         Endpoint("reward", "POST", "/v1/rewards", does.reward, "reward", small),
         Endpoint("reward_batch", "POST", "/v1/rewards/batch", does.reward_batch, "reward", large),
         Endpoint("activate", "POST", "/v1/decisions/{decision_id}/activate", does.activate, "decide", small),
@@ -113,6 +125,10 @@ class _Handlers:
         deadline_ms = asked.deadline_ms or service.settings.deadline_ms
         service.admission.answered(time.perf_counter() - started_s, deadline_ms / 1000)
         return HttpAnswer(201, _encode(answer))
+
+    async def recommend_batch(self, request: Request) -> HttpAnswer:
+        batch = decode(_recommendations, request.body)
+        return HttpAnswer(200, _encode(await decide_all(partial(decide, self._service.decider), batch)))
 
     async def reward(self, request: Request) -> HttpAnswer:
         reward = decode(_reward, request.body)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from decision_service import api
+from decision_service.batch import RecommendationBatch, RecommendationResults
 from decision_service.door import Endpoint
 from decision_service.exploration_desk import ExplorationRequest, ExplorationView
 from decision_service.model_admin import ModelChange, ModelRequest
@@ -74,6 +75,16 @@ OPERATIONS: dict[str, Operation] = {
             "exclude": ["sku-9"],
         },
         refusals=(408, 409, 413, 422),
+    ),
+    "recommend_batch": Operation(
+        "Up to 500 recommendations in one call",
+        "Each is decided and logged as if it came alone, and has a result: a recommendation or a problem.",
+        "decisions",
+        200,
+        RecommendationResults,
+        request=RecommendationBatch,
+        request_example={"requests": [{"session_id": "s-1"}, {"session_id": "s-2", "limit": 3}]},
+        refusals=(408, 413, 422),
     ),
     "reward": Operation(
         "Say what came of a decision",

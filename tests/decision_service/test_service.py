@@ -315,6 +315,7 @@ def test_the_documentation_describes_every_endpoint(shop):
         "recommend", "reward", "reward_batch", "activate", "decision", "livez", "readyz", "metrics",
         "explain", "exploration", "explore", "arms", "change_arms", "put_arm", "patch_arm", "retire_arm",
         "models", "deploy_model", "change_model", "undeploy_model", "promote_model",
+        "recommend_batch",
     }  # fmt: skip
     assert "RecommendationRequest" in document["components"]["schemas"]
     for operation in operations.values():
