@@ -20,7 +20,7 @@ Call = Callable[[Sequence[Q]], Awaitable[Sequence[A]]]
 
 
 PATIENCE_TURNS = 4
-"""Turns of the loop for which a call waits while more comes in each of them: none but one where nothing does."""
+"""Turns of the loop for which a call waits while more comes in each; where nothing more comes, one."""
 
 
 class Batcher(Generic[Q, A]):

@@ -40,13 +40,14 @@ def each_late(node: Each) -> Callable[..., StandIn] | None:
 
 
 def _over_derived(node: Each, body: Derived) -> Call:
-    call = _with_element(node, body.function)
+    call, plain = _with_element(node, body.function), _is_first(node)
 
     def every(elements: object, *others: object, **by_keyword: object) -> list[object]:
         values: list[object] = []
+        direct = body.function if plain and not by_keyword else None
         for element in sequence_of(node, elements):
             try:
-                value = call(element, others, by_keyword)
+                value = direct(element, *others) if direct else call(element, others, by_keyword)
                 if type(value) not in plain_types and can_be_awaited(value):
                     raise not_a_value(node.name, value)
             except (KeyboardInterrupt, SystemExit):
@@ -232,6 +233,12 @@ def _with_element(
         return lambda element, others, by_keyword: function(*others, **{node.element: element}, **by_keyword)
     at = by_position.index(node.element)
     return lambda element, others, by_keyword: function(*others[:at], element, *others[at:], **by_keyword)
+
+
+def _is_first(node: Each) -> bool:
+    """Whether an element is the first positional argument of the function: no place must be found for it."""
+    by_position = [each.name for each in _in_order(node) if not each.keyword_only]
+    return by_position[:1] == [node.element]
 
 
 def _in_order(node: Each) -> Iterator[Any]:

@@ -71,7 +71,7 @@ async def decide_all(
     max_pending: int,
     tombstone_ms: int,
 ) -> list[list[Decided] | StoreError]:
-    """The same for several partitions in one round trip; what goes wrong in one is no matter of the others."""
+    """Decisions of several partitions in one round trip; an error of one is no matter of the others."""
     limits = {"max_pending": max_pending, "tombstone_ms": tombstone_ms}
     replies = await scripts.run_all([decide_call(keys, entries, **limits) for keys, entries in by_partition])
     return [
