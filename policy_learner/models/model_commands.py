@@ -9,6 +9,7 @@ import typer
 
 from policy_learner.models.deploy_commands import DEPLOYING
 from policy_learner.models.opened import AppFolder, DataOption, Opened, open_place
+from policy_learner.promotion.contests_cli import contests_command
 
 # Numbers, redis and rich take a while to import: `sidearm --help` must not.
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for _name, _command in DEPLOYING.items():
     app.command(_name)(_command)
+app.command("contests")(contests_command)
 
 
 @app.callback()

@@ -34,11 +34,7 @@ class Ledger:
     """
 
     def __init__(self, application: Application) -> None:
-        self._config, self._span, self._lap = (
-            application.promotion,
-            span_of(application),
-            application.promotion.lap,
-        )
+        self._config, self._span = application.promotion, span_of(application)
         self.roster, self.book = FIRST_ROSTER, Book()
 
     @property
@@ -54,7 +50,7 @@ class Ledger:
             book: what is known; None: what was known before.
         """
         self.roster, old = roster, book or self.book
-        pairs = {_pair(roster.champion, one) for one in self.contenders}
+        pairs = {self._pair(roster.champion, one) for one in self.contenders}
         models = set(map(identity, roster.models))
         self.book = Book(
             {pair: laps for pair, laps in old.contests.items() if pair in pairs},
@@ -62,7 +58,10 @@ class Ledger:
         )
 
     def count(self, decisions: Iterable[Matured]) -> None:
-        """Take note of decisions that were finalised, each once."""
+        """Take note of decisions that were finalised, each once.
+
+        Those that overload thinned out are not made up for: what is said is said of what was logged.
+        """
         for group in heard(decisions, {one.name: one for one in self.roster.models}):
             places = {one.name: group.place(one) for one in self.roster.models}
             for model in self.roster.models:
@@ -74,13 +73,13 @@ class Ledger:
     def _compare(self, group: Heard, theirs: int, places: dict[str, int | None]) -> None:
         for one in self.contenders:
             if (ours := places[one.name]) is not None:
-                laps = self.book.contests.setdefault(_pair(self.roster.champion, one), Laps())
-                count(laps, group, ours, theirs, self._span, self._lap)
+                laps = self.book.contests.setdefault(self._pair(self.roster.champion, one), Laps())
+                count(laps, group, ours, theirs, self._span, self._config.lap)
 
     def contests(self) -> tuple[Contest, ...]:
         """How each contender stands against the champion, where decisions say something of both."""
         champion, contests = self.roster.champion, self.book.contests
-        found = [(one.name, contests.get(_pair(champion, one))) for one in self.contenders]
+        found = [(one.name, contests.get(self._pair(champion, one))) for one in self.contenders]
         return tuple(
             [
                 standing(laps, (champion.name, name), self._config, self._span)
@@ -93,6 +92,10 @@ class Ledger:
         """What is known of each model alone."""
         found = [(one.name, self.book.watched.get(identity(one))) for one in self.roster.models]
         return tuple([figures(name, watched) for name, watched in found if watched is not None])
+
+    def _pair(self, champion: Model, challenger: Model) -> str:
+        """Sums are in units of the rewards' span: with another one it is another contest."""
+        return f"{identity(champion)} | {identity(challenger)} | {self._span.lowest} {self._span.highest}"
 
 
 def identity(model: Model) -> str:
@@ -107,7 +110,3 @@ def span_of(application: Application) -> Span:
     lowest = min(values) if config.lowest is None else config.lowest
     highest = max(values) if config.highest is None else config.highest
     return Span(lowest, highest if highest > lowest else lowest + 1.0)
-
-
-def _pair(champion: Model, challenger: Model) -> str:
-    return f"{identity(champion)} | {identity(challenger)}"

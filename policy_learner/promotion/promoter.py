@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import msgspec
+import redis
 from msgspec import Struct
 
 from policy_learner.errors import Fenced
@@ -82,6 +83,7 @@ class Promoter:
         self._ledger, self._positions = Ledger(application), list(positions)
         self._promotions: list[Promotion] = []
         self._is_written = True
+        self._complaint = ""
 
     def begin(self, most: int) -> None:
         """Go on from what was written down, and read again what was read since then.
@@ -93,7 +95,7 @@ class Promoter:
             StoreError: the store is away.
         """
         client, app, wanted = self._scripts.client, self._application, self._positions
-        saved = _state_of(cast("bytes | None", client.hget(keys.contests(app.name), "state")), len(wanted))
+        saved = _state_of(self._stored(), len(wanted))
         self._listen(saved.book if saved else None)
         self._promotions = self._told()
         if saved is None or not self._ledger.contenders:
@@ -141,8 +143,8 @@ class Promoter:
         """Take the roster as it is; one that cannot be read changes nothing here."""
         try:
             roster = read_roster(self._scripts.client, self._application.name)
-        except BadModel as error:
-            log.error("the contests go on with the models of before: %s", error)
+        except (BadModel, redis.ResponseError) as error:  # something else lies there
+            self._complain(f"the contests go on with the models of before: {error}")
             roster = self._ledger.roster
         self._is_written &= roster == self._ledger.roster
         self._ledger.go_on(roster, book)
@@ -152,7 +154,12 @@ class Promoter:
         automatic, promotions = self._application.promotion.automatic, tuple(self._promotions[:_SHOWN])
         shown = Shown(self._ledger.figures(), tuple(contests), automatic, promotions)
         call = contests_call(self._application.name, self._epoch, state, encode_shown(shown))
-        if parse_contests(self._scripts.run(call)) is ContestsStatus.FENCED:
+        try:
+            status = parse_contests(self._scripts.run(call))
+        except redis.ResponseError as error:
+            self._complain(f"the contests are not written down: {error}")
+            return
+        if status is ContestsStatus.FENCED:
             raise Fenced(f"learner of epoch {self._epoch} is fenced off: a later one runs")
         self._is_written = True
         reached("contests written")
@@ -173,8 +180,8 @@ class Promoter:
                 epoch=self._epoch,
                 evidence=evidence,
             )
-        except BadModel as error:
-            log.error("%s, but it was not done: %s", said(promotion), error)
+        except (BadModel, redis.ResponseError) as error:
+            self._complain(f"{won.challenger} is better than {won.champion}, but not promoted: {error}")
             return
         reached("promoted")
         log.warning("%s", said(promotion))
@@ -184,11 +191,28 @@ class Promoter:
     def _told(self) -> list[Promotion]:
         """The promotions of which there is a notice, newest first: what stands there has happened."""
         stream = keys.model_notices(self._application.name)
-        notices = cast(
-            "list[tuple[bytes, dict[bytes, bytes]]]", self._scripts.client.xrevrange(stream, count=_NOTICES)
-        )
-        found = (decode_promotion(fields) for _, fields in notices)
-        return [promotion for promotion in found if promotion is not None]
+        try:
+            found = self._scripts.client.xrevrange(stream, count=_NOTICES)
+        except redis.ResponseError as error:
+            self._complain(f"who was promoted before is not known: {error}")
+            return []
+        notices = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
+        promotions = (decode_promotion(fields) for _, fields in notices)
+        return [promotion for promotion in promotions if promotion is not None]
+
+    def _stored(self) -> bytes | None:
+        try:
+            found = self._scripts.client.hget(keys.contests(self._application.name), "state")
+        except redis.ResponseError as error:
+            self._complain(f"the contests begin anew: {error}")
+            return None
+        return cast("bytes | None", found)
+
+    def _complain(self, line: str) -> None:
+        """Say it once, not at every look."""
+        if line != self._complaint:
+            self._complaint = line
+            log.error("%s", line)
 
     def _reach(self, partition: int, position: str) -> None:
         if _is_before(self._positions[partition], position):

@@ -175,6 +175,14 @@ def test_another_version_under_the_same_name_begins_anew():
     assert ledger.contests() == ()
 
 
+def test_with_another_span_of_rewards_it_begins_anew():
+    """Sums are in units of the span: those of two spans must not be added."""
+    ledger, _ = held(2, PLAIN, RICH, minutes=2)
+    wide = Ledger(msgspec.structs.replace(APPLICATION, promotion=PromotionConfig(highest=5.0)))
+    wide.go_on(ledger.roster, ledger.book)
+    assert wide.contests() == ()
+
+
 def test_every_model_has_its_figures():
     """AUC and reward of the official ones and the shadow, on what they scored before it was learnt."""
     roster = Roster((*roster_of().models, Model(name="quiet", role="shadow")), 1)

@@ -8,11 +8,13 @@ import json
 import msgspec
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from policy_learner import failpoints
 from policy_learner.errors import Fenced
 from policy_learner.join.source import Chunk
 from policy_learner.loop import step
+from policy_learner.models.model_commands import app
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.contests import decode_promotion, decode_shown
@@ -237,6 +239,43 @@ def test_foreign_bytes_in_the_store_stop_nobody(world):
     rest(world, learner)
     assert world.weights().header.examples == 30
     assert [one.decisions for one in shown(world).contests] == [30]
+
+
+@pytest.mark.parametrize("key", [app_keys.contests, app_keys.roster, app_keys.model_notices])
+def test_a_key_of_another_kind_stops_nobody(world, key):
+    """Before the learner starts, or while it runs: it learns on."""
+    deploy(world)
+    learner = world.learner()
+    world.client.delete(key("world"))
+    world.client.set(key("world"), b"a text")
+    traffic(world, 400)
+    rest(world, learner)
+    learner = world.learner()
+    traffic(world, 10)
+    rest(world, learner)
+    assert world.weights().header.examples == 410
+
+
+def test_the_command_shows_models_contests_and_promotions(world, monkeypatch, tmp_path, store_url):
+    """What `sidearm models contests` prints before and after there is something to say."""
+    (tmp_path / "app.toml").write_text('name = "world"\n')
+    monkeypatch.setenv("REDIS_URL", store_url)
+
+    def contests():
+        done = CliRunner().invoke(app, ["contests", "--app", str(tmp_path)], env={"COLUMNS": "200"})
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "no decision of several models" in contests()
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 400)
+    rest(world, learner)
+    traffic(world, 40, champion="other")
+    rest(world, learner)
+    told = contests()
+    for word in ("promoted", "against the champion", "undecided", "AUC", "automatic"):
+        assert word in told
 
 
 def test_without_another_model_nothing_is_kept(world):
