@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import failures, learning, rolling, serving
+from benchmarks import failures, hostile, learning, rolling, serving
 from benchmarks.feature_graph import suite as feature_graph
 from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
@@ -25,6 +25,7 @@ Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
 SUITES: dict[str, Suite] = {
     "serving": lambda gates, tell: serving.figures(Path("build/bench-data")),
     "failures": lambda gates, tell: failures.figures(Path("build/bench-failures")),
+    "hostile": lambda gates, tell: hostile.figures(Path("build/bench-hostile")),
     "rolling": lambda gates, tell: rolling.figures(Path("build/bench-rolling")),
     "learner": lambda gates, tell: learning.figures(),
     "learner_loop": lambda gates, tell: loop.figures(),
