@@ -52,4 +52,5 @@ def read_log(folder: Path, app: str, partitions: int) -> Log:
 
 def _rows(folder: Path, dataset: str, app: str, columns: list[str]) -> list[dict]:
     files = files_below(dataset_folder(folder, dataset, app))
-    return [row for f in files for row in pq.ParquetFile(f).read(columns).to_pylist()]
+    read = (pq.ParquetFile(f, pre_buffer=False).read(columns, use_threads=False) for f in files)
+    return [row for table in read for row in table.to_pylist()]
