@@ -15,6 +15,7 @@ what vanished from the listing is in the manifest.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -125,8 +126,11 @@ def manifest_path(folder: Path, generation: int) -> Path:
 
 def generations(folder: Path) -> list[int]:
     """The generations whose manifests are there, in their order."""
-    matches = (_MANIFEST.match(path.name) for path in folder.glob("manifest-*.json"))
-    return sorted(int(match[1]) for match in matches if match)
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:  # nothing was ever written
+        return []
+    return sorted(int(match[1]) for match in map(_MANIFEST.match, names) if match)
 
 
 def read_manifest(folder: Path) -> Manifest:
