@@ -210,6 +210,7 @@ class _Handlers:
     async def _scrape(self, probes: Sequence[None]) -> list[bytes]:
         service = self._service
         app = service.application
+        service.telemetry.weights_age(service.decider.staleness.age_s())
         service.telemetry.under_way(service.admission.under_way)
         service.telemetry.spool(len(service.spool), service.spool.bytes)
         await keep_books(service.telemetry, service.scripts, app.name, app.partitions, service.decider.now_ms)

@@ -27,6 +27,7 @@ from decision_service.mailbox import Mailbox
 from decision_service.prepolicy import Eligible, Shelves, eligible, only, without
 from decision_service.rendezvous import candidates_of, named
 from decision_service.scored import BACKSTOP, Scored, backstop, by_rule
+from decision_service.staleness import Staleness
 from decision_service.telemetry import Telemetry
 from decision_service.times import utc
 from sidecar.contracts.application import Application, Features
@@ -56,6 +57,7 @@ class Decider(Struct, frozen=True):
     """The share of a partition's decisions that is logged: 1 but for overload."""
     explore: Callable[[Features, str], Found]
     """How a decision explores, by its context as scored and its unit."""
+    staleness: Staleness
     deadline_ms: int
     secret: bytes
     """Key of the draw: nobody who chooses ids can choose arms."""
@@ -181,7 +183,10 @@ async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
     row = ScoreRow(found.context, arms.places, arms.arms, arm_features=found.arm_features)
     try:
         left_s = plan.budget.score_by - decider.loop_time()
-        return await decider.models.meet(row, arms, plan.explores.exploration, left_s)
+        exploration = decider.staleness.explores(plan.explores.exploration)
+        scored = await decider.models.meet(row, arms, exploration, left_s)
+        decider.staleness.check()
+        return scored
     except (SidecarFailed, TimeoutError) as error:
         decider.telemetry.backstop(error)
         return backstop(len(arms.ids), decider.models.names())

@@ -47,6 +47,7 @@ from decision_service.rules import load_rules
 from decision_service.settings import ServiceSettings
 from decision_service.spool import Spool
 from decision_service.tally import keep_telling
+from decision_service.staleness import Staleness
 from decision_service.telemetry import Telemetry
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application, load_catalogue
@@ -301,6 +302,7 @@ def _decider(
         telemetry=service.telemetry,
         share=service.watch.share,
         explore=service.explorer.found,
+        staleness=Staleness(settings, lambda: sidecar.trained_until_ms, _now_ms),
         deadline_ms=settings.deadline_ms,
         secret=secret,
         now_ms=_now_ms,

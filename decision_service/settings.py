@@ -51,6 +51,13 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     calibrated: bool = False
     """Ask the sidecar what scores mean: the reward to be expected of the arm that is shown, and the rank of
     its score, are answered and logged. Each score call grows by 8 bytes an arm."""
+    weights_stale_s: Annotated[float, Meta(ge=0.0, le=31_622_400.0)] = 0.0
+    """Age from which weights count as stale, in seconds since the last example that they know: every arm then
+    keeps the chance ``weights_stale_floor``. Longer than the longest silence of the application; 0: never."""
+    weights_stale_floor: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.01
+    """The smallest probability of an eligible arm under stale weights."""
+    weights_expire_s: Annotated[float, Meta(ge=0.0, le=31_622_400.0)] = 0.0
+    """Age from which weights are not used any more, and the backstop answers, in seconds. 0: never."""
     overload_backlog_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 30.0
     """Seconds that the learner may be behind before only a share of the decisions is logged, less and less up
     to ten times as much; each says with which probability it was logged. 0: it may be behind as far as it

@@ -61,6 +61,8 @@ class SidecarClient:
     def __init__(self, socket: Path, timeout_s: float) -> None:
         self._socket = str(socket)
         self._timeout_s = timeout_s
+        self.trained_until_ms = 0
+        """When the last example that the weights know was made; 0: not known."""
         self._idle: list[_Connection] = []
 
     async def score(
@@ -99,7 +101,9 @@ class SidecarClient:
             raise SidecarFailed(f"{type(error).__name__}: {error}") from error
         if status != 200:
             raise SidecarFailed(f"status {status}: {body[:200]!r}")
-        return _scored(_decoded(body), len(rows))
+        response = _decoded(body)
+        self.trained_until_ms = response.trained_until_ms
+        return _scored(response, len(rows))
 
     async def close(self) -> None:
         """Drop the connections."""

@@ -104,6 +104,9 @@ class Telemetry:
             "1 while another version of the catalogue is current than this service decides with.",
             registry=registry,
         )
+        self._weights_age = Gauge(
+            "sidearm_weights_age_seconds", "Since the last example that the weights know.", registry=registry
+        )
         self._under_way = Gauge(
             "sidearm_requests_under_way", "Requests under way, probes not counted.", registry=registry
         )
@@ -203,6 +206,10 @@ class Telemetry:
     def catalogue_behind(self, is_behind: float) -> None:
         """Whether another version of the catalogue is current than is served."""
         self._catalogue_behind.set(is_behind)
+
+    def weights_age(self, age_s: float) -> None:
+        """How old the weights are that answer."""
+        self._weights_age.set(age_s)
 
     def under_way(self, requests: int) -> None:
         """How many are."""
