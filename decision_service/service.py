@@ -46,6 +46,7 @@ from decision_service.roster_watch import RosterWatch
 from decision_service.rules import load_rules
 from decision_service.settings import ServiceSettings
 from decision_service.spool import Spool
+from decision_service.stream_front import StreamFront
 from decision_service.tally import keep_telling
 from decision_service.staleness import Staleness
 from decision_service.telemetry import Telemetry
@@ -229,6 +230,11 @@ async def open_service(
             stack.push_async_callback(
                 _end, asyncio.create_task(work)
             )  # before the client closes under its feet
+        if settings.stream_front:
+            front = connect_reader_async(settings.stream_url or store_url, block_s=_NOTICE_BLOCK_MS / 1000)
+            stack.push_async_callback(front.aclose)
+            serving = StreamFront(service, front, _NOTICE_BLOCK_MS, settings.stream_patience_s).serve()
+            stack.push_async_callback(_end, asyncio.create_task(serving))
         yield service
 
 

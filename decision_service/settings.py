@@ -81,3 +81,10 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     decision."""
     docs: bool = True
     """Serve ``/docs`` and ``/openapi.json``. Off hides the API's shape from those without a key."""
+    stream_front: bool = False
+    """Answer requests on the store's stream ``{app}:requests`` too, on the streams that they name."""
+    stream_url: str = ""
+    """Address of the store for that, with a user that may do nothing else; empty: as for everything. Give it
+    by the environment only, since it holds a password."""
+    stream_patience_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 10.0
+    """A request that lay in the stream for longer is refused: after an outage nobody waits for it."""

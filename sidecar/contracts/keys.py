@@ -192,6 +192,16 @@ def pin(app: str) -> str:
     return _of_app(app, "w:pin")
 
 
+def requests(app: str) -> str:
+    """Stream of requests for decisions, see ``stream_front.py``; emptied as they are answered."""
+    return _of_app(app, "requests")
+
+
+def reply(app: str, name: str) -> str:
+    """Stream of the answers to those who named it. Bounded, and gone when it was idle for an hour."""
+    return _of_app(app, f"reply:{name}")
+
+
 def roster(app: str) -> str:
     """Hash ``models``, ``revision``, ``clock_ms``, ``what``: which models score, see ``roster.py``.
 

@@ -1,0 +1,147 @@
+"""Requests on a stream: the same decisions as behind HTTP, answered only where answers may be."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import redis
+
+from sidecar.contracts import keys
+from tests.decision_service.platform import platform
+from tests.waiting import until
+
+REQUESTS, REPLY = keys.requests("bench"), keys.reply("bench", "mine")
+ACL = {
+    "front": "~{bench}:requests %W~{bench}:reply:* +xgroup|create +xreadgroup +xautoclaim +xack +xdel +xadd"
+    " +pexpire +ping",
+    "caller": "%W~{bench}:requests %R~{bench}:reply:* +xadd +xread +ping",
+}
+"""As ``docs/serving.md`` has it."""
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """The service's stream has a user of its own; the one who asks has another."""
+    with platform(environ={"SIDEARM_DECISION_SERVICE_STREAM_FRONT": "true"}) as started:
+        for user, rules in ACL.items():
+            started.store.execute_command("ACL", "SETUSER", user, "reset", "on", f">{user}", *rules.split())
+        started.service.stop()
+        started.client.close()
+        path = started.store_server.url.removeprefix("unix://")
+        started.environ["SIDEARM_DECISION_SERVICE_STREAM_URL"] = f"unix://front:front@{path}"
+        started.start_service()
+        yield started
+
+
+@pytest.fixture
+def caller(shop):
+    path = shop.store_server.url.removeprefix("unix://")
+    with redis.Redis(unix_socket_path=path, username="caller", password="caller") as client:
+        yield client
+
+
+def ask(caller, reply="mine", asked_id="1", entry_id="*", **request):
+    body = json.dumps({"session_id": "s-1", **request})
+    return caller.xadd(REQUESTS, {"request": body, "reply": reply, "id": asked_id}, id=entry_id)
+
+
+def answers(shop, name="mine"):
+    found = shop.store.xrange(keys.reply("bench", name))
+    return {one[b"id"]: (int(one[b"status"]), json.loads(one[b"body"])) for _, one in found}
+
+
+@pytest.fixture(autouse=True)
+def clean(shop):
+    yield
+    for key in shop.store.scan_iter("{bench}:reply:*"):
+        shop.store.delete(key)
+
+
+def test_a_request_is_decided_logged_and_answered_on_the_stream_that_it_names(shop, caller):
+    ask(caller, context={"device": "ios"}, asked_id="order-7")
+    until(lambda: answers(shop))
+    status, answer = answers(shop)[b"order-7"]
+    assert (status, answer["source"], answer["logged"]) == (201, "model", True)
+    assert shop.decision(answer["decision_id"])["arm"] == answer["arm"]
+    until(lambda: shop.store.xlen(REQUESTS) == 0)
+    assert 0 < shop.store.pttl(REPLY) <= 3_600_000
+    assert caller.xread({REPLY: "0"})
+
+
+def test_many_at_once_are_all_answered(shop, caller):
+    for number in range(300):
+        ask(caller, session_id=f"s-{number}", asked_id=str(number))
+    until(lambda: len(answers(shop)) == 300)
+    assert {status for status, _ in answers(shop).values()} == {201}
+
+
+def test_what_is_no_request_is_answered_with_the_problem(shop, caller):
+    ask(caller, asked_id="bad", limit=0)
+    ask(caller, asked_id="none", arms=["x"], exclude=["x"])
+    until(lambda: len(answers(shop)) == 2)
+    assert [answers(shop)[one][0] for one in (b"bad", b"none")] == [422, 422]
+    assert answers(shop)[b"bad"][1]["errors"][0]["pointer"] == "/limit"
+
+
+def test_who_waits_no_longer_is_not_decided_for(shop, caller):
+    """After an outage the stream is full of those."""
+    old_ms = int(time.time() * 1000) - 60_000
+    shop.store.delete(REQUESTS)
+    shop.store.xgroup_create(REQUESTS, "front", id="0", mkstream=True)
+    ask(caller, asked_id="old", entry_id=f"{old_ms}-0")
+    until(lambda: answers(shop))
+    assert answers(shop)[b"old"][0] == 408
+
+
+def test_an_entry_that_is_answered_again_is_the_same_decision(shop, caller):
+    """A replica died between the answer and giving the entry up; here the entry is read again."""
+    shop.store.xgroup_create(REQUESTS, "other", id="$", mkstream=True)
+    entry = ask(caller, asked_id="once").decode()
+    until(lambda: answers(shop))
+    first = answers(shop)[b"once"][1]
+    again = shop.recommend(session_id="s-1", decision_id=f"stream:{entry}").json()
+    shop.store.xgroup_destroy(REQUESTS, "other")
+    assert (again["source"], again["decision_id"]) == ("repeat", first["decision_id"])
+
+
+@pytest.mark.parametrize("reply", ["", "a b", "../x", "x" * 65, "*", "{bench.0}:ex", "a:b", "\n"])
+def test_no_answer_goes_where_answers_are_not(shop, caller, reply):
+    """The entry is given up, nothing is decided, and no key comes to be."""
+    before = set(shop.store.keys())
+    ask(caller, reply=reply)
+    ask(caller, reply="mine", asked_id="after")
+    until(lambda: b"after" in answers(shop))
+    until(lambda: shop.store.xlen(REQUESTS) == 0)
+    made = {key for key in set(shop.store.keys()) - before if b"reply" in key}
+    assert made == {REPLY.encode()}
+
+
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [
+        ("caller", ("XADD", "{bench.0}:ex", "*", "a", "b")),
+        ("caller", ("XADD", REPLY, "*", "a", "b")),
+        ("caller", ("XREAD", "STREAMS", "{bench.0}:ex", "0")),
+        ("caller", ("XREAD", "STREAMS", REQUESTS, "0")),
+        ("caller", ("DEL", REQUESTS)),
+        ("caller", ("GET", "{bench}:w")),
+        ("caller", ("EVAL", "return 1", "0")),
+        ("caller", ("KEYS", "*")),
+        ("front", ("XADD", "{bench.0}:ex", "*", "a", "b")),
+        ("front", ("XADD", "{bench}:w:log", "*", "a", "b")),
+        ("front", ("XREAD", "STREAMS", REPLY, "0")),
+        ("front", ("DEL", "{bench}:w")),
+        ("front", ("SET", "{bench}:w", "1")),
+        ("front", ("FLUSHALL",)),
+        ("front", ("CONFIG", "GET", "*")),
+    ],
+)
+def test_neither_user_of_the_store_can_touch_anything_else(shop, user, command):
+    path = shop.store_server.url.removeprefix("unix://")
+    with (
+        redis.Redis(unix_socket_path=path, username=user, password=user) as client,
+        pytest.raises(redis.exceptions.NoPermissionError),
+    ):
+        client.execute_command(*command)
