@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from offline_eval.dataset import VIEW, Log
 from offline_eval.row_keys import key_sql
-from offline_eval.sums import Floats
+from offline_eval.terms import Floats
 from sidecar.contracts.events import DecisionEvent, decode_decision
 
 _COLUMNS = (

@@ -100,14 +100,14 @@ def _moment(option: str, text: str) -> datetime | None:
 
 
 def _options(keys: tuple[str, ...], by: tuple[str, ...], clips: tuple[float, ...]) -> Options:
+    from offline_eval.estimators import Limits
     from offline_eval.evaluate import Options
     from offline_eval.reward_model import ModelSettings
-    from offline_eval.sums import DEFAULT_CLIP_LIMITS
 
     if any(not 0 < limit < float("inf") for limit in clips):
         raise BadCandidate("--clip: legal are finite numbers above 0")
-    limits = tuple(dict.fromkeys(clips)) or DEFAULT_CLIP_LIMITS
-    return Options(clip_limits=limits, model=ModelSettings(keys), by=by)
+    limits = Limits(clip=tuple(dict.fromkeys(clips))) if clips else Limits()
+    return Options(limits=limits, model=ModelSettings(keys), by=by)
 
 
 def _candidates(names: list[str], weights: str, app: str) -> list[TargetPolicy]:

@@ -11,7 +11,8 @@ from msgspec import Struct
 from offline_eval.dataset import VIEW, Log
 from offline_eval.estimators.base import mean_fit, standard_error
 from offline_eval.rejections import DEFECTS
-from offline_eval.sums import WEIGHT, Sums
+from offline_eval.sums import Sums
+from offline_eval.terms import WEIGHT
 
 Level = Literal["ok", "caution", "stop"]
 

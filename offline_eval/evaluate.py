@@ -3,7 +3,7 @@
 ::
 
     Parquet log -> judged rows -> reward model -> scored batches -> sums -> estimates -> verdict
-    dataset.py     rejections.py  reward_model.py  scoring.py       sums.py estimators/  verdict.py
+    dataset.py     rejections.py  reward_model.py  scoring.py       scan.py estimators/  verdict.py
 """
 
 # ruff: noqa: S608 - SQL is made of our own names, and values go through engine.literal
@@ -18,11 +18,13 @@ from offline_eval.dataset import VIEW, Log, Window, open_log
 from offline_eval.diagnostics import Gates, LogSummary, log_checks, summarise
 from offline_eval.engine import connect
 from offline_eval.errors import BadCandidate
+from offline_eval.estimators import Limits, estimators, plan_of
 from offline_eval.groups import GroupSums, add, all_together
 from offline_eval.results import CandidateResult, Evaluation, GroupResult
 from offline_eval.reward_model import ModelSettings, RewardModel, fit_reward_model
+from offline_eval.scan import scan_sql
 from offline_eval.scoring import BATCH_ROWS, score_log
-from offline_eval.sums import DEFAULT_CLIP_LIMITS, Sums, scan_sql
+from offline_eval.sums import Sums
 from offline_eval.target_policy import TargetPolicy
 from offline_eval.verdict import judge
 
@@ -32,7 +34,7 @@ Advance = Callable[[int], None]
 class Options(Struct, frozen=True):
     """How an evaluation is made."""
 
-    clip_limits: tuple[float, ...] = DEFAULT_CLIP_LIMITS
+    limits: Limits = Limits()
     level: float = 0.95
     model: ModelSettings = ModelSettings()
     gates: Gates = Gates()
@@ -98,9 +100,10 @@ def estimate(
     status = population(summary)
     model = fit_model(log, status, options)
     groups: GroupSums = {}
+    plan = plan_of(estimators(options.limits))
     scored = score_log(log, candidates, model, options.model.keys, status, options.by, options.batch_rows)
     for name, table in scored:
-        add(groups, log.connection, name, table, summary.mean_reward, options.clip_limits)
+        add(groups, log.connection, name, table, summary.mean_reward, plan)
         advance(len(table))
     return groups
 
@@ -109,14 +112,15 @@ def compare(
     summary: LogSummary, candidates: Sequence[str], groups: GroupSums, options: Options
 ) -> Evaluation:
     """Estimates, checks and a verdict for every candidate: on all rows, and group by group if asked for."""
-    whole = all_together(groups, candidates, summary.mean_reward, options.clip_limits)
+    plan = plan_of(estimators(options.limits))
+    whole = all_together(groups, candidates, summary.mean_reward, plan)
     apart = sorted(groups.items()) if options.by else []
     return Evaluation(
         log=summary,
         checks=log_checks(summary, options.gates),
         level=options.level,
         candidates=judged(whole, summary, options),
-        scan=scan_sql("scored", summary.mean_reward, options.clip_limits),
+        scan=scan_sql("scored", summary.mean_reward, plan),
         by=options.by,
         groups=tuple([GroupResult(group, judged(sums, summary, options)) for group, sums in apart]),
     )
@@ -125,4 +129,6 @@ def compare(
 def judged(sums: dict[str, Sums], summary: LogSummary, options: Options) -> tuple[CandidateResult, ...]:
     """What there is to say about each candidate on some rows."""
     status = population(summary)
-    return tuple([judge(name, one, status, options.level, options.gates) for name, one in sums.items()])
+    return tuple(
+        [judge(name, one, status, options.level, options.gates, options.limits) for name, one in sums.items()]
+    )

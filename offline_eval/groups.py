@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from offline_eval.errors import BadCandidate
-from offline_eval.sums import Sums, combine, empty, partial
+from offline_eval.scan import partials
+from offline_eval.sums import Sums, combine, empty
+from offline_eval.terms import Plan
 
 GROUP = "group_key"
 """Column of a scored table: what a row is grouped by."""
@@ -27,36 +28,27 @@ def add(
     candidate: str,
     table: pa.Table,
     centre: float,
-    clip_limits: tuple[float, ...],
+    plan: Plan,
 ) -> None:
     """Put a candidate's scored rows into their groups.
 
     Raises:
         BadCandidate: there are too many groups.
     """
-    for group, part in _split(table):
-        connection.register(_BATCH, part)
-        sums = partial(connection, _BATCH, centre, clip_limits)
-        connection.unregister(_BATCH)
-        known = groups.setdefault(group, {})
+    connection.register(_BATCH, table)
+    found = partials(connection, _BATCH, centre, plan, ((GROUP,),))
+    connection.unregister(_BATCH)
+    for ((_, group),), sums in found.items():
+        known = groups.setdefault(group or "", {})
         known[candidate] = combine([known[candidate], sums]) if candidate in known else sums
     if len(groups) > MOST_GROUPS:
         raise BadCandidate(f"--by makes more than {MOST_GROUPS} groups: group by something coarser")
 
 
-def all_together(
-    groups: GroupSums, candidates: Sequence[str], centre: float, clip_limits: tuple[float, ...]
-) -> dict[str, Sums]:
+def all_together(groups: GroupSums, candidates: Sequence[str], centre: float, plan: Plan) -> dict[str, Sums]:
     """Candidate to the sums of all rows; sums add up, so that no row is read again."""
-    none = empty(centre, clip_limits)
+    none = empty(centre, plan.shrunk)
     return {
         name: combine([none, *(group[name] for group in groups.values() if name in group)])
         for name in candidates
     }
-
-
-def _split(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    keys = table[GROUP]
-    values = pc.unique(keys).to_pylist()
-    for value in values:
-        yield value, table if len(values) == 1 else table.filter(pc.equal(keys, value))

@@ -14,7 +14,8 @@ PROPENSITY_FLOOR = 1e-6
 MC_DRAWS_FLOOR = 5
 """A propensity estimated from n draws is unknown below this many of them: its error exceeds half of it."""
 
-_ROUNDING = 1e-9  # a probability may exceed one by the rounding of a sum
+ROUNDING = 1e-9
+"""A probability may exceed one by the rounding of a sum."""
 
 
 class Rule(NamedTuple):
@@ -34,11 +35,11 @@ _PROPENSITY = (
     Rule("propensity_missing", "propensity IS NULL", True),
     Rule("propensity_not_a_number", "isnan(propensity)", True),
     Rule("propensity_zero", "propensity <= 0", True),
-    Rule("propensity_above_one", f"propensity > {1 + _ROUNDING}", True),
+    Rule("propensity_above_one", f"propensity > {1 + ROUNDING}", True),
     Rule("propensity_below_floor", f"propensity < {PROPENSITY_FLOOR}", True),
     Rule(
         "inclusion_probability_invalid",
-        f"NOT coalesce(inclusion_probability > 0 AND inclusion_probability <= {1 + _ROUNDING}, false)",
+        f"NOT coalesce(inclusion_probability > 0 AND inclusion_probability <= {1 + ROUNDING}, false)",
         True,
     ),
 )
@@ -56,13 +57,26 @@ LOG_RULES: tuple[Rule, ...] = (
 )
 """For rows of the log. ``deterministic`` is last: such a row is sound, only its propensity says nothing."""
 
-SCORED_RULES: tuple[Rule, ...] = (
-    *_REWARD,
-    *_PROPENSITY,
-    Rule("target_unknown", "e IS NULL OR isnan(e)", True),
-    Rule("target_invalid", f"NOT (e >= 0 AND e <= {1 + _ROUNDING})", True),
-)
-"""For rows of a scored relation, where ``e`` is the target policy's probability of the logged arm."""
+
+def scored_rules(policies: tuple[str, ...] = ("",), is_thinned: bool = True) -> tuple[Rule, ...]:
+    """For rows of a scored relation, where ``e`` is the target policy's probability of the logged arm.
+
+    Args:
+        policies: suffixes of e, where a row has those of two policies.
+        is_thinned: whether there is an inclusion_probability.
+    """
+    targets = [
+        rule
+        for e in (f"e{policy}" for policy in policies)
+        for rule in (
+            Rule("target_unknown", f"{e} IS NULL OR isnan({e})", True),
+            Rule("target_invalid", f"NOT ({e} >= 0 AND {e} <= {1 + ROUNDING})", True),
+        )
+    ]
+    return (*_REWARD, *(_PROPENSITY if is_thinned else _PROPENSITY[:-1]), *targets)
+
+
+SCORED_RULES = scored_rules()
 
 DEFECTS = frozenset(rule.reason for rule in LOG_RULES + SCORED_RULES if rule.is_defect)
 

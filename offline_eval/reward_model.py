@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from offline_eval.errors import BadCandidate
 from offline_eval.row_keys import key_sql
-from offline_eval.sums import Floats
+from offline_eval.terms import Floats
 
 Codes = npt.NDArray[np.int64]
 

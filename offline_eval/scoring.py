@@ -12,8 +12,8 @@ from offline_eval.dataset import Log
 from offline_eval.errors import BadCandidate
 from offline_eval.groups import GROUP
 from offline_eval.reward_model import RewardModel
-from offline_eval.sums import Floats
 from offline_eval.target_policy import TargetPolicy
+from offline_eval.terms import Floats
 
 BATCH_ROWS = 20_000
 _MODEL_KEY = "model_key"

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from offline_eval.batches import Batch
 from offline_eval.errors import BadCandidate
-from offline_eval.sums import Floats
+from offline_eval.terms import Floats
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.weights import Weights
 from sidecar.policy.adapters import ArmTables

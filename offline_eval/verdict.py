@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from offline_eval.diagnostics import Check, Gates, effective_rows, weight_checks
-from offline_eval.estimators import ON_POLICY, Estimator, estimators
+from offline_eval.estimators import ON_POLICY, Estimator, Limits, estimators
 from offline_eval.estimators.base import Fit, difference, interval, standard_error
 from offline_eval.estimators.clipped_ips import clipped_mass
+from offline_eval.estimators.replay import has_one_propensity
 from offline_eval.results import CandidateResult, Estimate, Value
-from offline_eval.sums import WEIGHT, Sums
+from offline_eval.sums import Sums
+from offline_eval.terms import WEIGHT
 
 _HEADLINES = ("dr", "snips", "dm")
 """What a verdict reads, the first that is not withheld. Fixed beforehand: choosing the best would flatter."""
@@ -23,10 +27,14 @@ def is_logger(sums: Sums) -> bool:
     return sums.rows > 0 and float(sums.second[WEIGHT, WEIGHT]) <= _SAME_TOLERANCE * sums.total
 
 
-def judge(candidate: str, sums: Sums, population: str, level: float, gates: Gates) -> CandidateResult:
+def judge(
+    candidate: str, sums: Sums, population: str, level: float, gates: Gates, limits: Limits | None = None
+) -> CandidateResult:
     """Everything there is to say about one candidate."""
+    limits = limits or Limits()
     checks = _checks(sums, population, gates)
-    estimates = tuple(estimate_one(one, sums, checks, level) for one in estimators(sums.clip_limits))
+    summed = [one for one in estimators(limits) if one.shrunk is None or one.shrunk in sums.shrunk]
+    estimates = tuple(estimate_one(one, sums, checks, level) for one in summed)
     said = {one.estimator: one for one in estimates if one.value is not None}
     headline = next((name for name in _HEADLINES if name in said), "")
     return CandidateResult(
@@ -34,7 +42,11 @@ def judge(candidate: str, sums: Sums, population: str, level: float, gates: Gate
         rows=sums.rows,
         effective_rows=effective_rows(sums),
         max_weight=sums.max_weight,
-        clipped_mass={f"cips_{limit:g}": clipped_mass(sums, limit) for limit in sums.clip_limits},
+        clipped_mass={
+            one.name: clipped_mass(sums, one.shrunk)
+            for one in summed
+            if one.shrunk and one.shrunk.kind == "clip" and one.shrunk.of == "reward"
+        },
         rejected=sums.rejected,
         on_policy=estimate_one(ON_POLICY, sums, checks, level),
         estimates=estimates,
@@ -49,8 +61,9 @@ def estimate_one(estimator: Estimator, sums: Sums, checks: tuple[Check, ...], le
     reason = _reason_to_withhold(estimator, sums, checks)
     if reason:
         return Estimate(estimator.name, None, None, reason)
-    fit = estimator.fit(sums)
-    value, paired = _value(fit, sums, level), _value(difference(fit, ON_POLICY.fit(sums)), sums, level)
+    with np.errstate(invalid="ignore", over="ignore"):  # sums that overflowed are found out below
+        fit = estimator.fit(sums)
+        value, paired = _value(fit, sums, level), _value(difference(fit, ON_POLICY.fit(sums)), sums, level)
     if not (math.isfinite(value.low) and math.isfinite(value.high)):
         return Estimate(estimator.name, None, None, "sums overflowed, or one row alone has no interval")
     return Estimate(estimator.name, value, paired)
@@ -68,6 +81,8 @@ def _reason_to_withhold(estimator: Estimator, sums: Sums, checks: tuple[Check, .
         return "no row counts"
     if estimator.needs_model and sums.without_model:
         return f"the candidate's probabilities of other arms are not known in {sums.without_model:,} rows"
+    if estimator.needs_one_propensity and not has_one_propensity(sums):
+        return "replay needs a logger that drew every arm alike"
     if estimator.needs_weights:
         return "; ".join(check.text for check in checks if check.level == "stop")
     return ""

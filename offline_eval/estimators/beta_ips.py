@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from offline_eval.estimators import ips
 from offline_eval.estimators.base import Estimator, Fit, mean_fit
-from offline_eval.sums import ONE, WEIGHT, WEIGHTED, Sums
+from offline_eval.sums import Sums
+from offline_eval.terms import ONE, WEIGHT, WEIGHTED
 
 _LEAST_SPREAD = 1e-18
 """Below this variance weights differ by rounding only, and a slope over them would be noise."""

@@ -6,33 +6,27 @@ Learning Systems, 2013.
 
 from __future__ import annotations
 
-from functools import partial
-
-from offline_eval.estimators.base import Estimator, Fit, mean_fit
-from offline_eval.sums import CLIPPED, Sums
-
-
-def fit(sums: Sums, limit: float) -> Fit:
-    """Mean min(w, L) r.
-
-    Raises:
-        ValueError: the sums were not made with this limit.
-
-    >>> from offline_eval.sums import sums_of_rows
-    >>> rows = sums_of_rows([1, 0, 1, 0], [0.5] * 4, [0.8, 0.2, 0.8, 0.2], clip_limits=(1.5,))
-    >>> fit(rows, 1.5).value
-    0.75
-    """
-    return mean_fit(sums, sums.unit(CLIPPED + sums.clip_limits.index(limit)))
-
-
-def clipped_mass(sums: Sums, limit: float) -> float:
-    """Share of the summed weight that the limit cuts off, in [0, 1]: how much the estimate may be off."""
-    if not sums.weight:
-        return 0.0
-    return max(0.0, 1.0 - sums.clipped_weight[sums.clip_limits.index(limit)] / sums.weight)
+from offline_eval.estimators.base import Estimator
+from offline_eval.estimators.shrunk_fit import of_reward
+from offline_eval.sums import Sums
+from offline_eval.terms import SHRUNK, Shrunk
 
 
 def clipped_ips(limit: float) -> Estimator:
-    """Clipped IPS at one limit."""
-    return Estimator(f"cips_{limit:g}", partial(fit, limit=limit))
+    """Mean min(w, L) r.
+
+    >>> from offline_eval.sums import sums_of_rows
+    >>> one = clipped_ips(1.5)
+    >>> rows = sums_of_rows([1, 0, 1, 0], [0.5] * 4, [0.8, 0.2, 0.8, 0.2], shrunk=(one.shrunk,))
+    >>> one.fit(rows).value
+    0.75
+    """
+    return of_reward("cips", "clip", limit)
+
+
+def clipped_mass(sums: Sums, shrunk: Shrunk) -> float:
+    """Share of the summed weight that its limit cuts off, in [0, 1]: how much the estimate may be off."""
+    if not sums.weight:
+        return 0.0
+    kept = sums.shrunk_weight[sums.place(shrunk) - SHRUNK]
+    return max(0.0, 1.0 - kept / sums.weight)

@@ -7,7 +7,8 @@ the spread of contexts only, not the model's error.
 from __future__ import annotations
 
 from offline_eval.estimators.base import Estimator, Fit, mean_fit
-from offline_eval.sums import MODEL, Sums
+from offline_eval.sums import Sums
+from offline_eval.terms import MODEL
 
 
 def fit(sums: Sums) -> Fit:

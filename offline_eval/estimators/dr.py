@@ -6,7 +6,8 @@ Miroslav Dudík, John Langford, Lihong Li: Doubly Robust Policy Evaluation and L
 from __future__ import annotations
 
 from offline_eval.estimators.base import Estimator, Fit, mean_fit
-from offline_eval.sums import MODEL, RESIDUAL, Sums
+from offline_eval.sums import Sums
+from offline_eval.terms import MODEL, RESIDUAL
 
 
 def fit(sums: Sums) -> Fit:

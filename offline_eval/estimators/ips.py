@@ -8,7 +8,8 @@ Contextual-bandit-based News Article Recommendation Algorithms, 2011.
 from __future__ import annotations
 
 from offline_eval.estimators.base import Estimator, Fit, mean_fit
-from offline_eval.sums import WEIGHT, WEIGHTED, Sums
+from offline_eval.sums import Sums
+from offline_eval.terms import WEIGHT, WEIGHTED
 
 
 def fit(sums: Sums) -> Fit:

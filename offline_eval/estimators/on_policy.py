@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from offline_eval.estimators.base import Estimator, Fit, mean_fit
-from offline_eval.sums import REWARD, Sums
+from offline_eval.sums import Sums
+from offline_eval.terms import REWARD
 
 
 def fit(sums: Sums) -> Fit:

@@ -6,8 +6,9 @@ Philip S. Thomas, Emma Brunskill: Data-Efficient Off-Policy Policy Evaluation fo
 
 from __future__ import annotations
 
-from offline_eval.estimators.base import Estimator, Fit
-from offline_eval.sums import MODEL, ONE, RESIDUAL, WEIGHT, Sums
+from offline_eval.estimators.base import Estimator, Fit, Ratio, ratio_fit
+from offline_eval.sums import Sums
+from offline_eval.terms import MODEL, ONE, RESIDUAL, WEIGHT
 
 
 def fit(sums: Sums) -> Fit:
@@ -18,11 +19,8 @@ def fit(sums: Sums) -> Fit:
     >>> fit(rows).value
     0.79
     """
-    model = float(sums.means[MODEL])
-    correction = float(sums.first[RESIDUAL]) / sums.weight
-    residual = sums.unit(RESIDUAL) - correction * sums.unit(ONE, WEIGHT)
-    influence = sums.unit(MODEL) - model * sums.unit(ONE) + residual * (sums.total / sums.weight)
-    return Fit(sums.centre + model + correction, influence, is_mean=False)
+    correction = Ratio(sums.unit(RESIDUAL), sums.unit(ONE, WEIGHT))
+    return ratio_fit(sums, Ratio(sums.unit(MODEL), sums.unit(ONE)), correction)
 
 
 SNDR = Estimator("sndr", fit, needs_model=True)

@@ -6,8 +6,9 @@ interval is the delta method's: Art B. Owen: Monte Carlo theory, methods and exa
 
 from __future__ import annotations
 
-from offline_eval.estimators.base import Estimator, Fit
-from offline_eval.sums import ONE, WEIGHT, WEIGHTED, Sums
+from offline_eval.estimators.base import Estimator, Fit, Ratio, ratio_fit
+from offline_eval.sums import Sums
+from offline_eval.terms import ONE, WEIGHT, WEIGHTED
 
 
 def fit(sums: Sums) -> Fit:
@@ -17,9 +18,7 @@ def fit(sums: Sums) -> Fit:
     >>> fit(sums_of_rows(reward=[1, 0, 1, 0], propensity=[0.5] * 4, e=[0.8, 0.2, 0.4, 0.2])).value
     0.75
     """
-    shifted = float(sums.first[WEIGHTED]) / sums.weight
-    influence = sums.unit(WEIGHTED) - shifted * sums.unit(ONE, WEIGHT)
-    return Fit(sums.centre + shifted, influence * (sums.total / sums.weight), is_mean=False)
+    return ratio_fit(sums, Ratio(sums.unit(WEIGHTED), sums.unit(ONE, WEIGHT)))
 
 
 SNIPS = Estimator("snips", fit)

@@ -6,9 +6,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from offline_eval.estimators import ON_POLICY, estimators
+from offline_eval.estimators import ON_POLICY, Limits, estimators, plan_of
 from offline_eval.estimators.base import standard_error
-from offline_eval.sums import Sums, partial
+from offline_eval.scan import partial
+from offline_eval.sums import Sums, sums_of_rows
 
 
 def scored(n: int, seed: int, offset: float = 0.0, **changes: object) -> dict[str, np.ndarray]:
@@ -31,14 +32,25 @@ def scored(n: int, seed: int, offset: float = 0.0, **changes: object) -> dict[st
     return columns | {name: np.broadcast_to(value, n) for name, value in changes.items()}
 
 
-def scan(columns: dict[str, object], centre: float = 0.3, limits: tuple[float, ...] = (10.0,)) -> Sums:
+LIMITS = Limits(clipped_dr=(5.0,), sub_gaussian_dr=(0.1,))
+NO_LIMITS = Limits((), (), (), ())
+"""Only the estimators that have none."""
+
+
+def scan(columns: dict[str, object], centre: float = 0.3, limits: Limits = LIMITS) -> Sums:
     """The sums of such columns, by SQL."""
     with duckdb.connect() as connection:
         connection.register("rows", pa.table(columns))
-        return partial(connection, "rows", centre, limits)
+        return partial(connection, "rows", centre, plan_of(estimators(limits)))
 
 
-def values(sums: Sums) -> dict[str, tuple[float, float]]:
+def in_memory(columns: dict[str, np.ndarray], limits: Limits = LIMITS) -> Sums:
+    """The sums of such columns, by numpy."""
+    plain = [columns[name] for name in ("reward", "propensity", "e", "q", "v")]
+    return sums_of_rows(*plain, plan_of(estimators(limits)).shrunk)
+
+
+def values(sums: Sums, limits: Limits = LIMITS) -> dict[str, tuple[float, float]]:
     """Estimator to value and standard error."""
-    fits = {one.name: one.fit(sums) for one in (ON_POLICY, *estimators(sums.clip_limits))}
+    fits = {one.name: one.fit(sums) for one in (ON_POLICY, *estimators(limits))}
     return {name: (fit.value, standard_error(sums, fit)) for name, fit in fits.items()}

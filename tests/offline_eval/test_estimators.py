@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline_eval.estimators import ON_POLICY, estimators
+from offline_eval.estimators import ON_POLICY, Limits, dr, estimators, replay, snips
 from offline_eval.estimators.base import difference, interval, standard_error
+from offline_eval.estimators.replay import has_one_propensity
 from offline_eval.sums import sums_of_rows
-from tests.offline_eval.scored import scan, scored, values
+from tests.offline_eval.scored import NO_LIMITS, in_memory, scan, scored, values
 
 ARMS = 10
 
@@ -19,13 +20,12 @@ ARMS = 10
 def test_the_logger_is_worth_exactly_its_mean_reward(seed, n, offset):
     """Target = logger: IPS, clipped IPS, SNIPS and beta*-IPS are the on-policy mean to the last bit."""
     rows = scored(n, seed, offset)
-    sums = sums_of_rows(
-        rows["reward"], rows["propensity"], rows["propensity"], rows["q"], rows["v"], (1.0, 10.0)
-    )
+    limits = Limits(clip=(1.0, 10.0))
+    sums = in_memory(rows | {"e": rows["propensity"]}, limits)
 
-    found = values(sums)
+    found = values(sums, limits)
 
-    for name in ("ips", "cips_1", "cips_10", "snips", "beta_ips"):
+    for name in ("ips", "cips_1", "cips_10", "sgips_0.01", "snips", "beta_ips", "replay"):
         assert found[name][0] == found["on_policy"][0]
     assert found["dr"][0] == pytest.approx(found["sndr"][0])
     identity = np.mean(rows["reward"]) + np.mean(rows["v"] - rows["q"])
@@ -48,10 +48,7 @@ def test_self_normalised_estimates_move_with_the_rewards(seed, scale, shift):
     rows = scored(100, seed)
     moved = rows | {name: scale * rows[name] + shift for name in ("reward", "q", "v")}
 
-    before, after = (
-        values(sums_of_rows(*(r[name] for name in ("reward", "propensity", "e", "q", "v"))))
-        for r in (rows, moved)
-    )
+    before, after = (values(in_memory(r)) for r in (rows, moved))
 
     for name in ("on_policy", "snips", "beta_ips", "sndr", "dm", "dr"):
         assert after[name][0] == pytest.approx(scale * before[name][0] + shift, rel=1e-8, abs=1e-8)
@@ -72,7 +69,8 @@ def test_uniform_logs_make_snips_the_replay_of_a_deterministic_target():
 
     sums = sums_of_rows(reward, np.full(500, 0.25), (arm == 2).astype(float))
 
-    assert values(sums)["snips"][0] == pytest.approx(reward[arm == 2].mean())
+    assert has_one_propensity(sums)
+    assert replay.fit(sums).value == snips.fit(sums).value == pytest.approx(reward[arm == 2].mean())
 
 
 def test_equal_rewards_have_no_spread_and_no_negative_variance():
@@ -142,8 +140,8 @@ def _covered(replications: int, n: int, offset: float) -> dict[str, float]:
     for _ in range(replications):
         arm = random.choice(ARMS, n, p=logger)
         reward = (random.random(n) < means[arm] - offset) + offset
-        sums = sums_of_rows(reward, logger[arm], target[arm], model[arm], np.full(n, model @ target))
-        fits = {one.name: one.fit(sums) for one in (ON_POLICY, *estimators(sums.clip_limits))}
+        sums = sums_of_rows(reward, logger[arm], target[arm], model[arm], np.full(n, model @ target), ())
+        fits = {one.name: one.fit(sums) for one in (ON_POLICY, *estimators(NO_LIMITS))}
         truths = dict.fromkeys(fits, target @ means) | {"on_policy": logger @ means}
         fits["snips - on_policy"] = difference(fits["snips"], fits["on_policy"])
         truths["snips - on_policy"] = (target - logger) @ means
@@ -163,5 +161,5 @@ def _dr_estimates(wrong_model: bool, wrong_propensity: bool) -> tuple[list[float
         arm = random.choice(ARMS, 500, p=logger)
         reward = random.random(500) < means[arm]
         rows = (reward, believed[arm], target[arm], model[arm], np.full(500, model @ target))
-        estimates.append(values(sums_of_rows(*rows))["dr"][0])
+        estimates.append(dr.fit(sums_of_rows(*rows)).value)
     return estimates, float(target @ means)

@@ -75,8 +75,8 @@ def test_a_page_without_any_number_still_says_why(tmp_path):
 
 
 def test_the_plot_has_a_line_for_every_number(evaluation, tmp_path):
-    """Two candidates with seven estimates; PNG is written."""
+    """Two candidates with ten estimates; PNG is written."""
     write_png(evaluation, tmp_path / "forest.png")
 
-    assert forest_frame(evaluation).height == 14
+    assert forest_frame(evaluation).height == 20
     assert (tmp_path / "forest.png").read_bytes().startswith(b"\x89PNG")
