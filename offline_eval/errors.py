@@ -6,7 +6,8 @@
     └── EvaluationError
         ├── BadLog          no Parquet log there, a column missing, a catalogue missing
         ├── BadCandidate    a target policy that does not exist, or lacks what it needs
-        └── BadSums         sums that do not belong together
+        ├── BadSums         sums that do not belong together
+        └── BadInput        a table that cannot be scored
 
 Bad *rows* raise nothing: they are counted by reason (``offline_eval.rejections``). An estimate that the data
 cannot carry raises nothing either: it is withheld, with the reason in its place.
@@ -31,3 +32,7 @@ class BadCandidate(EvaluationError):
 
 class BadSums(EvaluationError):
     """Sums that cannot be merged because they were made with different clip limits."""
+
+
+class BadInput(EvaluationError):
+    """A table that cannot be scored."""

@@ -1,0 +1,176 @@
+"""`sidearm score`: a Parquet file through the pipeline that serves."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from offline_eval.bulk_scoring import BATCH_ROWS, Scoring, score_file
+from offline_eval.errors import BadInput
+from offline_eval.score_cli import score_command
+from sidecar.contracts import keys
+from sidecar.contracts.application import Arm, Exploration, catalogue_of, encode_arms
+from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
+from sidecar.contracts.wire import ScoreRequest, ScoreRow
+from sidecar.policy.adapters import ArmTables
+from sidecar.policy.pipeline import score
+
+ARMS = (Arm("hat", {"price": 2.0}), Arm("shoe", {"price": 5.0, "new": True}), Arm("sock"))
+CATALOGUE = catalogue_of(ARMS)
+EPSILON = Exploration(epsilon=0.2)
+
+app = typer.Typer()
+app.command()(score_command)
+
+
+def some_weights(version=7):
+    header = WeightsHeader(
+        version=version, bits=12, interactions=("ca",), positions=("5-0",), trained_until_ms=1, epoch=1,
+        examples=3,
+    )  # fmt: skip
+    return weights_of(header, np.random.default_rng(1).normal(size=4096).astype(np.float32))
+
+
+SCORING = Scoring(CATALOGUE, EPSILON, some_weights())
+
+
+def scored(tmp_path, frame: pl.DataFrame, scoring=SCORING) -> pl.DataFrame:
+    frame.write_parquet(tmp_path / "in.parquet")
+    assert score_file(tmp_path / "in.parquet", tmp_path / "out.parquet", scoring) == len(frame)
+    return pl.read_parquet(tmp_path / "out.parquet")
+
+
+def expected_of(row: ScoreRow):
+    request = ScoreRequest((row,), (EPSILON,), CATALOGUE.version, ARMS)
+    (answer,) = score(request, SCORING.weights, ArmTables()).rows
+    return np.frombuffer(answer.scores, "<f4").tolist(), np.frombuffer(answer.pmf, "<f8").tolist()
+
+
+def test_every_row_scores_as_it_would_be_served(tmp_path):
+    """More than a batch of them: the same rows in the same order, the same bits, all columns kept."""
+    n = BATCH_ROWS + 100
+    frame = pl.DataFrame(
+        {
+            "unit_id": [f"u-{k}" for k in range(n)],
+            "hour": [k % 24 for k in range(n)],
+            "device": ["ios" if k % 3 else None for k in range(n)],
+            "returning": [k % 2 == 0 for k in range(n)],
+        }
+    )
+    found = scored(tmp_path, frame)
+
+    assert found.select(frame.columns).equals(frame)
+    assert found["scored_version"].unique().to_list() == [7]
+    for k in (0, 1, 2, BATCH_ROWS - 1, BATCH_ROWS, n - 1):
+        context = {"hour": float(k % 24), "returning": k % 2 == 0} | ({"device": "ios"} if k % 3 else {})
+        scores, pmf = expected_of(ScoreRow(context))
+        row = found.row(k, named=True)
+        assert (row["scored_scores"], row["scored_pmf"]) == (scores, pmf)
+        assert row["scored_arm"] == ARMS[int(np.argmax(scores))].id
+        assert row["scored_arms"] == ["hat", "shoe", "sock"]
+
+
+def test_arms_and_context_of_a_decision_log(tmp_path):
+    """The log's own columns: JSON in `context`, the eligible arms in `arms`; a new one has its id only."""
+    frame = pl.DataFrame(
+        {
+            "context": [json.dumps({"hour": 9.0}), json.dumps({"hour": 10})],
+            "arms": [["sock", "hat"], ["new", "shoe"]],
+            "reward": [1.0, 0.0],
+        }
+    )
+    found = scored(tmp_path, frame)
+
+    assert found["scored_arms"].to_list() == frame["arms"].to_list()
+    assert found["scored_scores"].to_list() == [
+        expected_of(ScoreRow({"hour": 9.0}, (2, 0)))[0],
+        expected_of(ScoreRow({"hour": 10.0}, None, (Arm("new"), ARMS[1])))[0],
+    ]
+
+
+def test_without_weights_all_arms_are_alike(tmp_path):
+    """Cold, and the version says so; an empty table stays one."""
+    cold = SCORING._replace(weights=None)
+    found = scored(tmp_path, pl.DataFrame({"hour": [1]}), cold)
+    assert (found["scored_pmf"].to_list(), found["scored_version"].to_list()) == ([[1 / 3] * 3], [0])
+    assert scored(tmp_path, pl.DataFrame({"hour": []}, schema={"hour": pl.Int64}), cold).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"at": pl.Series([0]).cast(pl.Datetime)}, "column 'at'"),
+        ({"arms": ["hat"]}, "column 'arms'"),
+        ({"arms": [[]]}, "no arm is eligible"),
+        ({"context": ["[1]"]}, "row 0"),
+        ({"hour": [float("nan")]}, "hour"),
+        ({"scored_arm": ["x"]}, "scored before"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(tmp_path, columns, told):
+    """The column or the row; nothing is left behind."""
+    frame = pl.DataFrame(
+        columns, schema_overrides={"arms": pl.List(pl.String)} if columns.get("arms") == [[]] else {}
+    )
+    with pytest.raises(BadInput, match=told):
+        scored(tmp_path, frame)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet"]
+
+
+def test_no_parquet_file_is_refused(tmp_path):
+    """With its name."""
+    (tmp_path / "in.parquet").write_text("hello")
+    with pytest.raises(BadInput, match=r"in\.parquet"):
+        score_file(tmp_path / "in.parquet", tmp_path / "out.parquet", SCORING)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "app"
+    made.mkdir()
+    (made / "app.toml").write_text('name = "hats"\n[exploration]\nepsilon = 0.2\n')
+    (made / "arms.json").write_text(json.dumps([{"id": arm.id, "features": arm.features} for arm in ARMS]))
+    return made
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_command_scores_with_what_serves(tmp_path, folder, store, store_url, monkeypatch):
+    """The store's catalogue, its newest weights, or those that are pinned."""
+    monkeypatch.setenv("REDIS_URL", store_url)
+    file = tmp_path / "some.parquet"
+    pl.DataFrame({"hour": [1.0, 2.0]}).write_parquet(file)
+    live = catalogue_of((*ARMS, Arm("belt")))
+    store.hset(keys.catalogues("hats"), live.version, encode_arms(live.arms))
+    store.hset(
+        keys.arms_now("hats"), mapping={"version": live.version, "revision": 2, "at_ms": 1, "reason": ""}
+    )
+    store.hset(keys.weights("hats"), mapping={"record": encode_weights(some_weights()), "version": 7})
+
+    first = run(file, folder)
+    store.hset(keys.model_records("hats"), "3", encode_weights(some_weights(3)))
+    store.hset(keys.pin("hats"), "version", "3")
+    pinned = run(file, folder, "--out", tmp_path / "pinned.parquet")
+
+    assert first.exit_code == pinned.exit_code == 0, first.output
+    found = pq.read_table(tmp_path / "some.scored.parquet").to_pylist()
+    assert (found[0]["scored_version"], found[0]["scored_arms"]) == (7, ["hat", "shoe", "sock", "belt"])
+    assert pq.read_table(tmp_path / "pinned.parquet")["scored_version"].to_pylist() == [3, 3]
+
+
+def test_the_command_scores_with_a_file_of_weights(tmp_path, folder):
+    """No store is needed: the arms are those of the application's file."""
+    file, record = tmp_path / "some.parquet", tmp_path / "weights.bin"
+    pl.DataFrame({"hour": [1.0]}).write_parquet(file)
+    record.write_bytes(encode_weights(some_weights()))
+    result = run(file, folder, "--weights", record)
+    assert result.exit_code == 0, result.output
+    assert "1 rows scored with version 7" in result.output
