@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from decision_service.errors import BadRequest, FieldError, Outdated
+from decision_service.errors import BadRequest, FieldError, Outdated, StoreAway
 from decision_service.event_log import patiently
 from decision_service.explorer import Explorer
 from sidecar.contracts.application import Application, ExplorationConfig
@@ -54,10 +54,13 @@ class ExplorationDesk:
         """As it is in the store, whether or not every replica has heard of it.
 
         Raises:
-            StoreAway: the store did not answer.
+            StoreAway: the store did not answer, or what lies there is foreign.
         """
         app = self._application.name
-        return self._view(await patiently(lambda: read_exploring_async(self._scripts, app)))
+        try:
+            return self._view(await patiently(lambda: read_exploring_async(self._scripts, app)))
+        except BadSegment as error:
+            raise StoreAway(str(error)) from error
 
     async def replace(self, asked: ExplorationRequest) -> ExplorationView:
         """Put ``asked`` in place, for every replica.
@@ -70,9 +73,10 @@ class ExplorationDesk:
         self._check_rules(asked)
 
         def change(now: Exploring) -> Exploring:
-            if asked.revision is not None and asked.revision != now.revision:
+            wanted = Exploring(asked.everywhere, tuple(asked.segments), now.revision)
+            if asked.revision not in (None, now.revision) and now != wanted:  # a retry finds what it did
                 raise Outdated(f"revision {now.revision} is there now, not {asked.revision}: look again")
-            return Exploring(asked.everywhere, tuple(asked.segments), now.revision)
+            return wanted
 
         app = self._application.name
         try:

@@ -52,7 +52,7 @@ def load_rules(folder: Path, config: RulesConfig) -> Rules:
         path,
         {name: _function(module, name, path) for name in config.answer},
         {name: _function(module, name, path) for name in config.exclude},
-        {name: harmless(name, _function(module, name, path)) for name in config.segments},
+        {name: harmless(name, _plain(module, name, path)) for name in config.segments},
     )
 
 
@@ -66,6 +66,13 @@ def _function(module: ModuleType, name: str, path: Path) -> Rule:
     return rule
 
 
+def _plain(module: ModuleType, name: str, path: Path) -> Rule:
+    rule = _function(module, name, path)
+    if inspect.iscoroutinefunction(rule):
+        raise BadApplication(f"{path}: {name!r}, a rule of segments, is `async`; legal: a plain function")
+    return rule
+
+
 def harmless(name: str, rule: Rule) -> SegmentRule:
     """The rule of a segment, which may be asked for every decision: one that fails says no, and is told once.
 
@@ -75,7 +82,7 @@ def harmless(name: str, rule: Rule) -> SegmentRule:
 
     def asked(context: Features) -> bool:
         try:
-            return rule(dict(context)) is True
+            return bool(rule(dict(context)))
         except Exception as error:  # the application's own code may raise anything
             if type(error) not in told:
                 told.add(type(error))

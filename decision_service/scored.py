@@ -64,7 +64,7 @@ def backstop(n_arms: int, missing: tuple[str, ...] = ()) -> Scored:
 
 def by_rule(rule: str, n_arms: int) -> Scored:
     """What a rule of the application says: its arms in its order, the first with certainty."""
-    return Scored(-np.arange(n_arms, dtype="<f4"), CERTAIN, "pre_policy", rule, 0)
+    return Scored(np.arange(0, -n_arms, -1, dtype="<f4"), CERTAIN, "pre_policy", rule, 0)
 
 
 def live_scores(said: RowScores, n_arms: int, policy: str, exploration: Exploration) -> Scored:

@@ -104,6 +104,7 @@ def test_a_rules_answer_is_repeated(shop):
 def test_segments_explore_as_they_say_and_are_logged(shop, change):
     """Each decision can be drawn again from what it logged; who is in no segment explores as everywhere."""
     bold = ExplorationConfig("softmax", temperature=0.5, control_share=0.0, floor=0.01)
+    change(lambda now: type(now)(None, (), now.revision))
     change(lambda now: with_segment(now, Segment(name="late", rule="night", exploration=bold)))
     change(lambda now: with_segment(now, Segment(name="ios", where={"device": ["ios"]})))
     asked = ({"hour": 22}, {"device": "ios"}, {"hour": 3, "device": "android"})
@@ -142,7 +143,7 @@ def test_foreign_bytes_change_nothing(shop, change):
 
 
 def test_the_api_shows_and_replaces_how_the_application_explores(shop):
-    """Followed at once by who answered; a change of what is not so any more is refused."""
+    """Followed at once by who answered. A retry is no harm; what overlooks a change is refused."""
     before = shop.client.get("/v1/exploration").json()
     plan = {
         "everywhere": {"scheme": "squarecb", "gamma": 40},
@@ -150,8 +151,10 @@ def test_the_api_shows_and_replaces_how_the_application_explores(shop):
     }
     done = shop.client.put("/v1/exploration", json={**plan, "revision": before["revision"]}).json()
     event = stored_event(shop, shop.recommend(session_id="api").json())
-    stale = shop.client.put("/v1/exploration", json={**plan, "revision": before["revision"]})
-    assert done == shop.client.get("/v1/exploration").json()
+    again = shop.client.put("/v1/exploration", json={**plan, "revision": before["revision"]})
+    stale = shop.client.put("/v1/exploration", json={"revision": before["revision"]})
+    assert again.json() == shop.client.get("/v1/exploration").json()
+    assert again.json() == {**done, "revision": done["revision"] + 1}
     assert (done["revision"], done["rules"]) == (before["revision"] + 1, ["night"])
     assert done["segments"][0]["exploration"] is None
     assert (event.exploration.scheme, event.exploration.gamma) == ("squarecb", 40.0)

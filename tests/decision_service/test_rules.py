@@ -131,7 +131,9 @@ def test_an_answer_keeps_the_features_that_the_request_gave():
 
 def test_rules_of_segments_are_harmless(folder, caplog):
     """One that fails says no, and is told once; it cannot change what is scored."""
-    (folder / "rules.py").write_text(FILE + "def eats(context): context.clear(); return 1\n")
+    (folder / "rules.py").write_text(
+        FILE + "def eats(context): context.clear()\nasync def slow(context): return True\n"
+    )
     rules = load_rules(folder, RulesConfig(segments=("night", "eats"))).segments
     context = {"hour": 21.0}
     assert rules["night"](context) is True
@@ -139,6 +141,8 @@ def test_rules_of_segments_are_harmless(folder, caplog):
     assert sum("night failed: KeyError" in line for line in caplog.messages) == 1
     assert rules["eats"](context) is False
     assert context == {"hour": 21.0}
+    with pytest.raises(BadApplication, match="'slow', a rule of segments, is `async`"):
+        load_rules(folder, RulesConfig(segments=("slow",)))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,21 +12,14 @@ from sidecar.contracts.application import ExplorationConfig
 from sidecar.contracts.exploring import Segment
 from sidecar.contracts.exploring_store import read_exploring
 
-OWN = ExplorationConfig(epsilon=0.2)
-"""The shop's."""
-
 
 @pytest.fixture
-def explore(store_url, tmp_path):
-    """The command as a person runs it, for a shop with one rule of segments."""
-    folder = tmp_path / "shop"
-    shutil.copytree("examples/shop", folder)
-    with (folder / "app.toml").open("a") as file:
-        file.write('\n[rules]\nsegments = ["late"]\n')
+def explore(store_url):
+    """The command as a person runs it, for the shop."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [Path(sys.executable).with_name("sidearm"), "explore", *map(str, arguments)]
-        environ = {"PATH": "/usr/bin:/bin", "SIDEARM_APP": str(folder), "REDIS_URL": store_url}
+        environ = {"PATH": "/usr/bin:/bin", "SIDEARM_APP": "examples/shop", "REDIS_URL": store_url}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
 
     return run
@@ -39,18 +31,18 @@ def test_what_is_changed_is_shown_and_what_is_left_out_stays(explore, store):
         "everywhere (as app.toml says): epsilon_greedy, epsilon 0.2, control share 0.01\n"
     )
     explore("set", "--scheme", "squarecb", "--gamma", 40)
-    explore("segment", "late", "--rule", "late", "--where", "device=ios", "--where", "device=web")
+    explore("segment", "late", "--rule", "evening", "--where", "device=ios", "--where", "device=web")
     told = explore(
         "segment", "new", "--where", "visits=1", "--units", "0.1-0.3", "--floor", 0.01, "--before", "late"
     )
     assert told.stdout.splitlines() == [
         "everywhere (revision 3): squarecb, gamma 40, control share 0.01",
         "new: visits is 1.0, units 0.1 to 0.3: squarecb, gamma 40, floor 0.01, control share 0.01",
-        "late: device is ios or web, rule late: as everywhere",
+        "late: device is ios or web, rule evening: as everywhere",
     ]
     found = read_exploring(store, "shop")
     assert found.everywhere == ExplorationConfig("squarecb", 0.2, gamma=40.0)
-    assert found.named("late") == Segment(name="late", rule="late", where={"device": ["ios", "web"]})
+    assert found.named("late") == Segment(name="late", rule="evening", where={"device": ["ios", "web"]})
     explore("remove", "new")
     assert len(explore("reset").stdout.splitlines()) == 2
     assert read_exploring(store, "shop").everywhere is None
@@ -61,7 +53,7 @@ def test_what_is_changed_is_shown_and_what_is_left_out_stays(explore, store):
     [
         (("set", "--scheme", "thompson"), "Invalid enum value 'thompson' - at `$.scheme`"),
         (("set", "--epsilon", 2), "`float` <= 1.0 - at `$.epsilon`"),
-        (("segment", "a", "--rule", "unheard"), "'unheard' is no rule of segments; legal: late"),
+        (("segment", "a", "--rule", "unheard"), "'unheard' is no rule of segments; legal: evening"),
         (("segment", "a", "--units", "lots"), "legal are two shares"),
         (("segment", "a", "--units", "0.5-0.2"), "from below to"),
         (("segment", "a", "--where", "device"), "legal is FEATURE=VALUE"),
