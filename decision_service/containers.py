@@ -43,7 +43,7 @@ class Containers:
         self._app, self._settings, self._data = app, settings, data
         self._exploration, self._catalogue, self._roster = exploration, catalogue, roster
         self._tell = tell
-        self._clients: list[SidecarClient] = []
+        self._clients: dict[str, SidecarClient] = {}
         self._probing: list[asyncio.Task[None]] = []
         self._scorers: dict[str, Scorer] = {}
 
@@ -53,12 +53,17 @@ class Containers:
             self._scorers[container] = self._made(container)
         return self._scorers[container]
 
+    def trained_until_ms(self) -> int:
+        """When the last example was made that the sidecar's weights know; 0: it has not said."""
+        client = self._clients.get("")
+        return client.trained_until_ms if client is not None else 0
+
     async def close(self) -> None:
         """Drop all connections."""
         for task in self._probing:
             task.cancel()
         await asyncio.gather(*self._probing, return_exceptions=True)
-        for client in self._clients:
+        for client in self._clients.values():
             await client.close()
 
     def _made(self, container: str) -> Scorer:
@@ -66,7 +71,7 @@ class Containers:
         own = settings.sidecar_socket if not container else ""
         socket = Path(own or self._data.sidecar_socket(self._app, container))
         client = SidecarClient(socket, settings.score_timeout_ms / 1000)
-        self._clients.append(client)
+        self._clients[container] = client
         return Scorer(
             client,
             self._exploration,

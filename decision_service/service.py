@@ -196,8 +196,7 @@ async def open_service(
         service.model_admin = ModelAdmin(scripts, application.name, service.models, service.roster)
         containers = _containers(service, shelves, data)
         stack.push_async_callback(containers.close)
-        models = Mailbox(containers.scorer, lambda: service.roster.current)
-        service.decider = _decider(service, shelves, features, models, secret)
+        service.decider = _decider(service, shelves, features, containers, secret)
         writes = service.store_guard, service.spool
         service.rewarder = Rewarder(
             scripts,
@@ -295,20 +294,20 @@ def _watch(service: Service) -> OverloadWatch:
 
 
 def _decider(
-    service: Service, shelves: Shelves, features: FeatureSource, models: Mailbox, secret: bytes
+    service: Service, shelves: Shelves, features: FeatureSource, containers: Containers, secret: bytes
 ) -> Decider:
     application, settings = service.application, service.settings
     return Decider(
         application=application,
         shelves=shelves,
         features=features,
-        models=models,
+        models=Mailbox(containers.scorer, lambda: service.roster.current),
         log=EventLog(service.scripts, application, settings.log_batch, service.store_guard, service.spool),
         catalogues=service.catalogues,
         telemetry=service.telemetry,
         share=service.watch.share,
         explore=service.explorer.found,
-        staleness=Staleness(settings, lambda: sidecar.trained_until_ms, _now_ms),
+        staleness=Staleness(settings, containers.trained_until_ms, _now_ms),
         deadline_ms=settings.deadline_ms,
         secret=secret,
         now_ms=_now_ms,
