@@ -67,7 +67,8 @@ def panel_scores(rows: Sequence[ScoreRow], table: ArmTable | None, panel: Panel)
     for place, row in enumerate(rows):
         if place not in found:
             found[place] = scores_by(scorer, adapt_in(row, table))
-    return np.concatenate([found[place] for place in range(len(rows))])
+    none = np.empty((0, len(panel.members)), np.float32)
+    return np.concatenate([none, *[found[place] for place in range(len(rows))]])
 
 
 def _shape(weights: Weights) -> tuple[int, tuple[str, ...]]:
