@@ -2,7 +2,7 @@
 
 A model that learns nothing new grows wrong without noticing. Past a first age every arm keeps a small chance,
 so that the log can tell how wrong; past a second one the backstop answers, whose probabilities are true
-whatever the world does. Both are off unless an application sets them: only it knows how long its silences are.
+whatever the world does. Both are off unless an application sets them: it knows how long its silences are.
 """
 
 from __future__ import annotations
