@@ -92,9 +92,18 @@ class Lane:
         return self.waiting >= self._most_rows
 
     @property
+    def is_ahead(self) -> bool:
+        """It has read further than the lane beside it, which had to start over."""
+        return self._other is not None and order(self._read_to) > order(self._other._read_to)
+
+    @property
     def held_up(self) -> bool:
-        """It is full, or the lane beside it: they go on together, so that files of one tell of both."""
-        return self.full or (self._other is not None and self._other.full)
+        """It is full, or the lane beside it: they go on together, so that files of one tell of both.
+
+        One that is ahead neither reads nor writes before the other is where it is.
+        """
+        other = self._other
+        return self.is_ahead or self.full or (other is not None and other.full and not other.is_ahead)
 
     @property
     def waiting(self) -> int:
@@ -139,7 +148,7 @@ class Lane:
             OSError: the disk is full or away. Nothing is lost: what waits still waits.
         """
         written = 0
-        while self._pieces:
+        while self._pieces and not self.is_ahead:
             day, same = next((day, list(pieces)) for day, pieces in groupby(self._pieces, lambda p: p.day))
             table = pa.concat_tables([piece.table for piece in same])
             covers = Span(self._written, same[-1].last, self._other.end if self._other else START)

@@ -47,3 +47,54 @@ def test_entries_that_come_one_by_one_wait_in_little_memory(tmp_path):
     (link,) = chain.links(tmp_path, 0)
     assert chain.span(link.path)[:2] == ("0-0", "3000-0")
     assert pq.read_table(link.path, partitioning=None)["n"].to_pylist() == [f"{n}-0" for n in range(1, 3001)]
+
+
+def _pair(folder, most_rows: int = 10) -> tuple[Lane, Lane]:
+    """Two lanes of one stream: even entries are the first one's."""
+
+    def table(entries):
+        return pa.table({"n": [n for n, _ in entries]})
+
+    def is_even(entry) -> bool:
+        return int(entry[0].partition("-")[0]) % 2 == 0
+
+    even = Lane("s", folder / "even", 0, table, most_rows, is_even)
+    odd = Lane("s", folder / "odd", 0, table, most_rows, lambda entry: not is_even(entry))
+    even.pair(odd)
+    return even, odd
+
+
+def _read(lanes, until: int, count: int = 100) -> None:
+    """Up to an entry, as the archive reads."""
+    for lane in [lane for lane in lanes if not lane.held_up]:
+        after = int(lane.wanted().after.partition("-")[0])
+        lane.take([(f"{n}-0", {}) for n in range(after + 1, min(until, after + count) + 1)])
+
+
+def test_where_another_writer_was_first_the_last_file_tells_of_both_lanes(tmp_path):
+    """Else the stream would be kept for the one that started over, until something comes that it takes."""
+    ours, theirs = _pair(tmp_path), _pair(tmp_path)
+    _read(theirs, 2)
+    _read(ours, 4)
+    assert theirs[0].write() == 1
+    assert [lane.write() for lane in ours] == [0, 0]  # even starts over, odd waits for it
+    _read(ours, 4, count=1)
+    assert [lane.write() for lane in ours] == [0, 0]
+    _read(ours, 5)
+    _read(ours, 5)
+    assert [lane.write() for lane in ours] == [1, 3]
+    (link,) = chain.links(tmp_path / "odd", 0)
+    assert chain.span(link.path)[1:] == ("5-0", "5-0")
+
+
+def test_a_full_lane_that_is_ahead_does_not_keep_the_other_from_catching_up(tmp_path):
+    """It cannot be written before the other is there."""
+    ours, theirs = _pair(tmp_path, most_rows=2), _pair(tmp_path)
+    _read(theirs, 2)
+    _read(ours, 3)
+    assert theirs[0].write() == 1
+    assert [lane.write() for lane in ours] == [0, 0]
+    assert ours[1].full
+    _read(ours, 3)
+    assert sum(lane.write() for lane in ours) == 2
+    assert {lane.end for lane in ours} == {"3-0"}
