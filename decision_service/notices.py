@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import cast
 
 from sidecar.contracts import keys
@@ -36,6 +37,8 @@ async def follow(reader: AsyncClient, app: str, refresh: Refresh, block_ms: int)
         except (StoreError, OSError) as error:
             log.debug("no notices: %s: %s", type(error).__name__, error)
             await asyncio.sleep(_RETRY_S)
+            with suppress(StoreError, OSError):  # notices may be what fails: then this is a poll
+                await refresh()
 
 
 async def _last(reader: AsyncClient, app: str) -> bytes:
