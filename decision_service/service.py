@@ -46,9 +46,9 @@ from decision_service.roster_watch import RosterWatch
 from decision_service.rules import load_rules
 from decision_service.settings import ServiceSettings
 from decision_service.spool import Spool
+from decision_service.staleness import Staleness
 from decision_service.stream_front import StreamFront
 from decision_service.tally import keep_telling
-from decision_service.staleness import Staleness
 from decision_service.telemetry import Telemetry
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application, load_catalogue
