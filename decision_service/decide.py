@@ -184,7 +184,7 @@ async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
     try:
         left_s = plan.budget.score_by - decider.loop_time()
         exploration = decider.staleness.explores(plan.explores.exploration)
-        scored = await decider.models.meet(row, arms, exploration, left_s)
+        scored = await decider.models.meet(plan.decision_id, row, arms, exploration, left_s)
         decider.staleness.check()
         return scored
     except (SidecarFailed, TimeoutError) as error:

@@ -11,14 +11,17 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from decision_service.canaries import Canaries
+from decision_service.decoys import Decoys
 from decision_service.errors import SidecarFailed
 from decision_service.prepolicy import Eligible
-from decision_service.rendezvous import matters, meeting, missing_of
+from decision_service.rendezvous import awaited, meeting, missing_of
 from decision_service.scored import Scored, live_scores, version_scores
 from decision_service.scoring import Scorer
 from decision_service.sidecar_client import RowScores
 from sidecar.contracts.application import Catalogue, Exploration
-from sidecar.contracts.roster import LIVE, Model, Roster
+from sidecar.contracts.models import foreign
+from sidecar.contracts.roster import FIRST, FIRST_ROSTER, LIVE, Model, Roster
 from sidecar.contracts.wire import ScoreRow, VersionScores
 
 Answers = dict[str, Scored]
@@ -31,20 +34,33 @@ class Mailbox:
     Args:
         scorer: gives the scorer of a container; "" is the sidecar.
         roster: gives the models of this moment.
+        decoys: archive what models are given.
+        canaries: watch what some of them say.
     """
 
-    def __init__(self, scorer: Callable[[str], Scorer], roster: Callable[[], Roster]) -> None:
+    def __init__(
+        self,
+        scorer: Callable[[str], Scorer],
+        roster: Callable[[], Roster],
+        decoys: Decoys,
+        canaries: Canaries,
+    ) -> None:
         self._scorer = scorer
         self._roster = roster
+        self._decoys = decoys
+        self._canaries = canaries
 
     def names(self) -> tuple[str, ...]:
         """The models that are asked."""
         return missing_of(self._roster(), ())
 
-    async def meet(self, row: ScoreRow, arms: Eligible, exploration: Exploration, left_s: float) -> Scored:
+    async def meet(
+        self, decision_id: str, row: ScoreRow, arms: Eligible, exploration: Exploration, left_s: float
+    ) -> Scored:
         """The answers that came in time, and with which probability each is the official one.
 
         Args:
+            decision_id: of the decision.
             row: to be scored.
             arms: its arms.
             exploration: of the decision.
@@ -55,6 +71,10 @@ class Mailbox:
             TimeoutError: none came in time.
         """
         roster = self._roster()
+        if roster.models == FIRST_ROSTER.models:  # one model: there is nobody to meet
+            said = await self._scorer("").score(row, arms.shelf.catalogue, left_s)
+            return live_scores(said, len(arms.ids), FIRST, exploration)
+        self._decoys.offer(roster, decision_id, arms.shelf.catalogue.version, row)
         asked = _Asked(roster, len(arms.ids), exploration)
         if len(asked.containers) == 1:
             (only,) = asked.containers
@@ -62,6 +82,7 @@ class Mailbox:
             asked.hear(only, await self._scorer(only).score(row, arms.shelf.catalogue, wait_s))
         else:
             await self._meet_all(asked, row, arms.shelf.catalogue, left_s)
+        self._canaries.heard(roster, asked.said)
         met = meeting(roster, asked.said)
         if met is None:
             raise asked.failure or TimeoutError
@@ -118,7 +139,8 @@ class _Asked:
 
     def _of(self, model: Model, said: RowScores, versions: Mapping[int, VersionScores]) -> Scored | None:
         if model.version == LIVE:
-            return live_scores(said, self._n_arms, model.name, self._explores(model))
+            scored = live_scores(said, self._n_arms, model.name, self._explores(model))
+            return _foreign(scored) if model.container else scored
         if (one := versions.get(model.version)) is None:
             return None
         return version_scores(one, self._n_arms, model.name, self._explores(model), said.base)
@@ -127,10 +149,8 @@ class _Asked:
         """Seconds to wait on for ``containers``; 0: nothing that they say could change anything in time."""
         waits = [
             _wait_s(model, left_s) - elapsed_s
-            for model in self._roster.models
-            if model.role != "decoy"
-            and model.container in containers
-            and matters(model, self._roster.models, self.said)
+            for model in awaited(self._roster.models, self.said)
+            if model.container in containers
         ]
         return max(waits, default=0.0)
 
@@ -139,6 +159,11 @@ class _Asked:
         if model.exploration is None:
             return self._exploration
         return msgspec.structs.replace(model.exploration, control_share=self._exploration.control_share)
+
+
+def _foreign(scored: Scored) -> Scored:
+    """Scored by weights that another container counts in its own way."""
+    return msgspec.structs.replace(scored, model_version=foreign(scored.model_version))
 
 
 def _heard(call: asyncio.Task[RowScores]) -> None:

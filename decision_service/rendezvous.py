@@ -43,14 +43,20 @@ def chances(models: Sequence[Model], answered: Collection[str]) -> dict[str, flo
     return {first.name: max(0.0, 1.0 - sum(shares.values())), **shares}
 
 
-def matters(model: Model, models: Sequence[Model], answered: Collection[str]) -> bool:
-    """Whether an answer of ``model`` could still change the official one, or is waited for all the same."""
-    if not model.can_answer:
-        return model.wait_ms is not None
-    if model.share > 0.0 or model.role == "champion":
-        return True
-    order = [one.name for one in preferred(models)]
-    return not any(name in answered for name in order[: order.index(model.name)])
+def awaited(models: Sequence[Model], answered: Collection[str]) -> list[Model]:
+    """Those whose answer could still change the official one, or that are waited for all the same."""
+    found = []
+    for model in preferred(models):
+        if model.name in answered:
+            break  # those behind stand in for nobody any more
+        found.append(model)
+    ahead = {model.name for model in found}
+    for model in models:
+        if model.name in answered or model.name in ahead:
+            continue
+        if model.share > 0.0 if model.can_answer else model.wait_ms is not None:
+            found.append(model)
+    return [model for model in found if model.role != "decoy"]
 
 
 def meeting(roster: Roster, said: Mapping[str, Scored]) -> Scored | None:

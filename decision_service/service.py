@@ -20,10 +20,12 @@ from decision_service.arms import Arms
 from decision_service.auth import Keyring, load_keys, write_private
 from decision_service.breaker import Guard
 from decision_service.budget import budget_of
+from decision_service.canaries import Canaries
 from decision_service.catalogues import Catalogues
 from decision_service.containers import Containers
 from decision_service.decide import Decider
 from decision_service.decisions import Decisions
+from decision_service.decoys import Decoys
 from decision_service.draining import Drainer
 from decision_service.errors import SpoolFailed, StoreAway
 from decision_service.event_log import EventLog
@@ -109,6 +111,8 @@ class Service:
         self.exploration: ExplorationDesk
         self.explanations: Explanations
         self.roster: RosterWatch
+        self.decoys: Decoys
+        self.canaries: Canaries
         self.models: ModelDesk
         self.model_admin: ModelAdmin
         self.decider: Decider
@@ -130,6 +134,7 @@ class Service:
         """
         await self.explorer.refresh()
         await self.roster.refresh()
+        await self.canaries.refresh(self.roster.current)
 
 
 @asynccontextmanager
@@ -192,6 +197,8 @@ async def open_service(
         service.explorer = Explorer(scripts, application.name, explores, rules.segments)
         service.exploration = ExplorationDesk(scripts, application, service.explorer)
         service.roster = RosterWatch(scripts.client, application.name)
+        service.canaries = Canaries(scripts.client, application.name, service.telemetry.drifted)
+        service.decoys = _decoys(service, data, secret)
         service.models = ModelDesk(scripts, application.name)
         service.model_admin = ModelAdmin(scripts, application.name, service.models, service.roster)
         containers = _containers(service, shelves, data)
@@ -225,6 +232,7 @@ async def open_service(
             keep_telling(service.telemetry.tally, scripts, application.name),
             service.store_guard.keep_probing(),
             service.drainer.keep_draining(),
+            service.decoys.keep_writing(),
         ):
             stack.push_async_callback(
                 _end, asyncio.create_task(work)
@@ -267,6 +275,11 @@ def _store_guard(service: Service) -> Guard:
     return Guard("store", writes, clock, service.telemetry.breaker)
 
 
+def _decoys(service: Service, data: DataFolder, secret: bytes) -> Decoys:
+    app, most_bytes = service.application.name, service.settings.decoy_bytes
+    return Decoys(lambda name: data.inputs(app, name), most_bytes, secret, _now_ms, service.telemetry.decoyed)
+
+
 def _containers(service: Service, shelves: Shelves, data: DataFolder) -> Containers:
     tell = service.telemetry.breaker
     exploration = service.application.exploration.as_logged()
@@ -301,7 +314,9 @@ def _decider(
         application=application,
         shelves=shelves,
         features=features,
-        models=Mailbox(containers.scorer, lambda: service.roster.current),
+        models=Mailbox(
+            containers.scorer, lambda: service.roster.current, service.decoys, service.canaries
+        ),
         log=EventLog(service.scripts, application, settings.log_batch, service.store_guard, service.spool),
         catalogues=service.catalogues,
         telemetry=service.telemetry,

@@ -88,3 +88,5 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     by the environment only, since it holds a password."""
     stream_patience_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 10.0
     """A request that lay in the stream for longer is refused: after an outage nobody waits for it."""
+    decoy_bytes: Annotated[int, Meta(ge=128 * 1024 * 1024)] = 1024 * 1024 * 1024
+    """Of all inputs that one decoy has archived here; the oldest go first."""

@@ -40,6 +40,8 @@ _GROUP = "front"
 _REPLY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 _AT_ONCE = 64
 """Entries under way at once: they share calls to the sidecar and to the log, as requests over HTTP do."""
+_MOST_REQUESTS = 100_000
+"""The oldest beyond them are dropped: who asks faster than is answered must not fill the store."""
 _MOST_ANSWERS = 10_000
 """A reply stream holds about so many: who reads none is owed no more."""
 REPLIES_KEPT_MS = 3_600_000
@@ -87,7 +89,11 @@ class StreamFront:
                 await self._begin()
                 while True:
                     entries = await self._left_behind() or await self._fresh()
-                    await asyncio.gather(*[self._answer(entry_id, fields) for entry_id, fields in entries])
+                    await _whole(
+                        asyncio.gather(*[self._answer(entry_id, fields) for entry_id, fields in entries])
+                    )
+                    if len(entries) == _AT_ONCE:  # there may be more than anybody will wait for
+                        await self._client.xtrim(self._requests, maxlen=_MOST_REQUESTS, approximate=True)
             except (StoreError, OSError) as error:
                 log.debug("stream front: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(_RETRY_S)
@@ -180,3 +186,19 @@ class StreamFront:
         if request.decision_id is not None:
             return request
         return msgspec.structs.replace(request, decision_id=f"stream:{entry_id.decode()}")
+
+
+async def _whole(work: asyncio.Future[list[None]]) -> None:
+    """See ``work`` to its end, also when it is time to stop: what was begun is answered.
+
+    Raises:
+        CancelledError: it was time to stop, and the work is done.
+    """
+    stopping = False
+    while not work.done():
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stopping = True
+    if stopping:
+        raise asyncio.CancelledError

@@ -110,6 +110,25 @@ class Telemetry:
         self._under_way = Gauge(
             "sidearm_requests_under_way", "Requests under way, probes not counted.", registry=registry
         )
+        self._by_model = Counter(
+            "sidearm_official",
+            "Decisions by the model whose answer was the official one.",
+            ["model"],
+            registry=registry,
+        )
+        self._of_model: dict[str, Counter] = {}
+        self._missing = Counter(
+            "sidearm_models_missing", "Decisions that a model did not answer in time.", ["model"], registry=registry
+        )
+        self._drift = Gauge(
+            "sidearm_canary_drift",
+            "How far a canary's scores have moved: 0 not at all, above 0.25 plainly.",
+            ["model"],
+            registry=registry,
+        )
+        self._decoy = Counter(
+            "sidearm_decoy_inputs", "Inputs of a decoy by what became of them.", ["model", "fate"], registry=registry
+        )
         self._imbalance = Gauge(
             "sidearm_books_imbalance",
             "Decisions or rewards missing (positive) or doubled (negative); must be 0.",
@@ -152,8 +171,17 @@ class Telemetry:
         if event.source == "model":
             self._last_reason = None
             self._version.set(event.model_version)
+            self._official(event.policy)
+        for model in event.missing:
+            self._missing.labels(model).inc()
         if event.cold:
             self._cold.inc()
+
+    def _official(self, model: str) -> None:
+        child = self._of_model.get(model)
+        if child is None:  # looking it up by its label costs more than counting
+            child = self._of_model[model] = self._by_model.labels(model)
+        child.inc()
 
     def repeated(self) -> None:
         """A key was used again."""
@@ -222,6 +250,14 @@ class Telemetry:
     def activated(self, status: str) -> None:
         """An activation was taken."""
         self._activations.labels(status).inc()
+
+    def drifted(self, canary: str, drift: float) -> None:
+        """How far a canary's scores have moved."""
+        self._drift.labels(canary).set(drift)
+
+    def decoyed(self, decoy: str, fate: str, inputs: int) -> None:
+        """What became of inputs that a decoy took."""
+        self._decoy.labels(decoy, fate).inc(inputs)
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """A request was answered."""

@@ -85,6 +85,7 @@ _COUNTED = {
     "scored": "scored again",
     "based": "scored again by their base model",
     "imported": "imported: another system drew",
+    "foreign": "scored by another model container: drawn again only",
     "certain": "answered with certainty: nothing to draw",
     "versions": "versions of the weights trained again",
     "examples": "examples trained again",

@@ -139,6 +139,9 @@ def replay(
     for version in sorted(set(imported.versions()) & index.versions):
         replayed.add(version)
         check(version, _imported(imported, version, result))
+    for version in sorted(one for one in index.versions if one < 0):
+        replayed.add(version)
+        _check_foreign(index, version, catalogues, tables, result, tick)
     for version in index.versions - replayed:
         for rows in index.rows(version):
             for row in rows:
@@ -310,6 +313,22 @@ def _imported(imported: ImportedModels, version: int, result: Replayed) -> Weigh
     except BadWeights as error:
         result.mismatch("weights", f"version {name_of(version)}", str(error))
         return None
+
+
+def _check_foreign(
+    index: Index,
+    version: int,
+    catalogues: Catalogues,
+    tables: ArmTables,
+    result: Replayed,
+    tick: Callable[[int], None],
+) -> None:
+    """What another model container said cannot be had again; that the arm was drawn from it can."""
+    for rows in index.rows(version):
+        for row in rows:
+            check_row(row, None, catalogues, tables, result, deleted=True)
+        result.counts["foreign"] += len(rows)
+        tick(len(rows))
 
 
 def _check_draw(row: Row, catalogues: Catalogues, result: Replayed) -> None:

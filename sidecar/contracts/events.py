@@ -71,7 +71,8 @@ class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     policy: str
     """``champion``, ``backstop``, …; for imports the name of the logging policy."""
     model_version: int
-    """Version of the weights that scored; 0 before the first publish and for the backstop."""
+    """Version of the weights that scored; 0 before the first publish and for the backstop; negative, of
+    another model container's own counting (``models.foreign``)."""
     catalogue: str
     """Version of the catalogue that the arms came from."""
     context: Features

@@ -231,6 +231,11 @@ def answers(app: str) -> str:
     return _of_app(app, "answers")
 
 
+def canaries(app: str) -> str:
+    """Hash: ``name@version`` of a canary to the distribution that its scores are compared with."""
+    return _of_app(app, "w:canaries")
+
+
 def base_model(app: str) -> str:
     """Hash ``name``, ``record``, ``note``: the base model whose score is a feature; absent: there is none."""
     return _of_app(app, "w:base")

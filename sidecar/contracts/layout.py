@@ -44,6 +44,10 @@ class DataFolder:
         """What services wrote down while the store was away: a folder for each process."""
         return self.root / "spool" / app
 
+    def inputs(self, app: str, decoy: str) -> Path:
+        """Inputs that a decoy archived, see ``inputs.py``."""
+        return self.root / "inputs" / app / decoy
+
     def checkpoints(self, app: str) -> Path:
         """The trainer's own state."""
         return self.root / "checkpoints" / app

@@ -137,12 +137,23 @@ def decode_serving(sidecar: bytes, stored: bytes) -> Serving:
         raise BadModel(f"{stored[:40]!r} is no word of a sidecar: {error}") from error
 
 
+def foreign(version: int) -> int:
+    """A version in another model container's own counting, which is not ours: negative in events.
+
+    >>> foreign(0), foreign(12)
+    (-1, -13)
+    """
+    return -1 - version
+
+
 def name_of(version: int) -> str:
     """A version as people write it.
 
-    >>> name_of(1234), name_of(10**12 + 2)
-    ('1234', 'i2')
+    >>> name_of(1234), name_of(10**12 + 2), name_of(foreign(12))
+    ('1234', 'i2', 'its own 12')
     """
+    if version < 0:
+        return f"its own {-1 - version}"
     return f"i{version - IMPORTED_FROM}" if version > IMPORTED_FROM else str(version)
 
 

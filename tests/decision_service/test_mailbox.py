@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from decision_service.api import RecommendationRequest
+from decision_service.canaries import Canaries
+from decision_service.decoys import Decoys
 from decision_service.errors import SidecarFailed
 from decision_service.mailbox import Mailbox, versions_of
 from decision_service.prepolicy import Shelf, eligible
@@ -18,6 +21,7 @@ from sidecar.contracts.wire import ScoreRow, VersionScores
 
 SHELF = Shelf(catalogue_of((Arm("a"), Arm("b"))))
 ARMS = eligible(RecommendationRequest(session_id="s"), SHELF)
+NOWHERE = Path("/nonexistent")
 SCORES = np.array([0.5, 0.25], "<f4").tobytes()
 HOW = Exploration(epsilon=0.2, control_share=0.03)
 
@@ -49,8 +53,10 @@ def champion(**fields):
 
 
 def meet(containers, *models, left_s=0.05):
-    box = Mailbox(containers.__getitem__, lambda: Roster(models))
-    return box.meet(ScoreRow({}), ARMS, HOW, left_s)
+    decoys = Decoys(lambda name: NOWHERE, 0, b"secret", lambda: 0, lambda *_: None)
+    canaries = Canaries(None, "bench", lambda *_: None)
+    box = Mailbox(containers.__getitem__, lambda: Roster(models), decoys, canaries)
+    return box.meet("0-1", ScoreRow({}), ARMS, HOW, left_s)
 
 
 async def test_models_of_one_container_answer_together():
@@ -99,6 +105,7 @@ async def test_a_spare_answers_for_a_champion_whose_container_fails():
     containers = {"": Container(error=SidecarFailed("gone")), "own": Container()}
     met = await meet(containers, champion(), Model(name="spare", role="challenger", container="own"))
     assert (met.policy, met.probability, met.missing) == ("spare", 1.0, ("champion",))
+    assert met.model_version == -8  # its own version 7
 
 
 async def test_when_nobody_answers_the_reason_is_told():

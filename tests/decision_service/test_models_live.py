@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from sidecar.contracts import keys
-from sidecar.contracts.application import catalogue_of, decode_arms
+from sidecar.contracts.application import Exploration, catalogue_of, decode_arms
 from sidecar.contracts.events import decode_decision
 from sidecar.contracts.ids import partition_of_session
+from sidecar.contracts.inputs import decode_inputs
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.roster import Model, with_model, without_model
 from sidecar.contracts.rostering import change_roster
 from sidecar.contracts.scripts.decide import split_stored
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
+from sidecar.contracts.wire import ScoreRequest
 from sidecar.policy.adapters import ArmTables
-from sidecar.policy.pipeline import scores_of_event
+from sidecar.policy.pipeline import score, scores_of_event
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw
 from tests.decision_service.platform import platform
@@ -125,6 +127,37 @@ def test_a_silent_champion_is_stood_in_for_by_the_highest_priority(shop, scripts
     event = decided(shop)
     assert (event.candidates, event.missing) == ((), ("broken",))
     assert [one.policy for one in event.shadows] == ["champion", "low"]
+
+
+def test_an_archived_input_scored_again_gives_the_logged_scores(shop, scripts):
+    """A decoy keeps what models are given, exactly."""
+    deploy(scripts, Model(name="duck", role="decoy", share=1.0), Model(name="s", role="shadow", version=4))
+    until(lambda: decided(shop).shadows)
+    events = {event.decision_id: event for event in (decided(shop) for _ in range(5))}
+    folder, tables = shop.data.inputs(APP, "duck"), ArmTables()
+    found = {}
+
+    def all_are_there():
+        files = [file.read_bytes() for file in folder.glob("*.inputs")]
+        found.update({one.decision_id: one for data in files for one in decode_inputs(data)})
+        return found.keys() >= events.keys()
+
+    until(all_are_there)
+    for decision_id, event in events.items():
+        tables.of(catalogue_of_event(shop, event))
+        given = ScoreRequest((found[decision_id].row,), (Exploration(),), found[decision_id].catalogue)
+        assert score(given, weights(4), tables).rows[0].scores == event.shadows[0].scores
+
+
+def test_figures_name_the_models(shop, scripts):
+    """Who was official, and who was missing."""
+    shop.store.hset(keys.model_records(APP), "77", b"no record")
+    models = Model(name="a", role="champion", version=1), Model(name="gone", role="shadow", version=77)
+    deploy(scripts, *models)
+    until(lambda: decided(shop).missing == ("gone",))
+    figures = shop.client.get("/metrics").text
+    assert 'sidearm_official_total{model="a"}' in figures
+    assert 'sidearm_models_missing_total{model="gone"}' in figures
 
 
 def seconds_until(is_so):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decision_service.rendezvous import candidates_of, chances, matters, meeting, named, preferred
+from decision_service.rendezvous import awaited, candidates_of, chances, meeting, named, preferred
 from decision_service.scored import Scored
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.ids import new_decision_id
@@ -79,13 +79,25 @@ def test_the_order_of_preference_is_champion_priority_name():
     assert [one.name for one in preferred(SHOP)] == ["champion", "shy", "bold", "spare"]
 
 
-def test_who_cannot_change_the_answer_is_not_waited_for():
+@pytest.mark.parametrize(
+    ("answered", "expected"),
+    [
+        ("", "champion shy bold spare"),
+        ("champion", "bold shy"),
+        ("bold", "champion shy"),
+        ("spare bold", "champion shy"),
+        ("champion shy bold", ""),
+    ],
+)
+def test_who_cannot_change_the_answer_is_not_waited_for(answered, expected):
     """A challenger without a share matters only while nobody who is preferred to it has answered."""
-    waited = [one.name for one in SHOP if matters(one, SHOP, {"champion"})]
-    assert waited == ["champion", "bold", "shy"]
-    assert matters(SHOP[3], SHOP, ())
-    assert not matters(SHOP[4], SHOP, ())
-    assert matters(Model(name="dark", role="shadow", wait_ms=5), SHOP, {"champion"})
+    assert [one.name for one in awaited(SHOP, answered.split())] == expected.split()
+
+
+def test_a_shadow_with_a_wait_is_waited_for():
+    models = SHOP[0], Model(name="dark", role="shadow", wait_ms=5), Model(name="duck", role="decoy", wait_ms=5)
+    assert [one.name for one in awaited(models, ("champion",))] == ["dark"]
+    assert not awaited(models, ("champion", "dark"))
 
 
 def test_what_is_known_when_it_closes():

@@ -15,7 +15,7 @@ from tests.waiting import until
 REQUESTS, REPLY = keys.requests("bench"), keys.reply("bench", "mine")
 ACL = {
     "front": "~{bench}:requests %W~{bench}:reply:* +xgroup|create +xreadgroup +xautoclaim +xack +xdel +xadd"
-    " +pexpire +ping",
+    " +xtrim +pexpire +ping",
     "caller": "%W~{bench}:requests %R~{bench}:reply:* +xadd +xread +ping",
 }
 """As ``docs/serving.md`` has it."""

@@ -39,6 +39,6 @@ end
 local now = whole(clock(skew, w))
 local new = whole(tonumber(revision) + 1)
 redis.call('HSET', roster, 'models', models, 'revision', new, 'clock_ms', now, 'what', what)
-redis.call('XADD', notices, 'MAXLEN', '~', 1000, '*', 'clock_ms', now, 'roster', new, 'models', models,
+redis.call('XADD', notices, 'MAXLEN', '~', 1000, '*', 'clock_ms', now, 'roster', new,
   'what', what, 'evidence', evidence)
 return new
