@@ -7,7 +7,7 @@ An entry of ``{app}:requests`` has the fields ``request`` (the body of ``POST /v
 Replicas share the entries as one consumer group. An entry is given up only once it was answered; what a
 replica died over another one takes, and since the entry's own id is the decision's key, it decides nothing
 twice. Nobody can have an answer written anywhere but to a reply stream: the connection's own user of the
-store may write nothing else (``docs/serving.md``), and whoever asks may only append to the one stream.
+store may write nothing else (``docs/models.md``), and whoever asks may only append to the one stream.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ ACL = {
     " +xtrim +pexpire +ping",
     "caller": "%W~{bench}:requests %R~{bench}:reply:* +xadd +xread +ping",
 }
-"""As ``docs/serving.md`` has it."""
+"""As ``docs/models.md`` has it."""
 
 
 @pytest.fixture(scope="module")
