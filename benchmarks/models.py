@@ -58,8 +58,10 @@ def figures() -> Iterator[Row]:
 
 
 def _rows() -> tuple[ScoreRow, ...]:
-    rng = random.Random(7)  # noqa: S311 - a workload, not a secret
-    return tuple(ScoreRow({f"f{i}": float(rng.randrange(9)) for i in range(N_FEATURES)}) for _ in range(N_ROWS))
+    rng = random.Random(7)
+    return tuple(
+        ScoreRow({f"f{i}": float(rng.randrange(9)) for i in range(N_FEATURES)}) for _ in range(N_ROWS)
+    )
 
 
 def _weights(version: int) -> Weights:

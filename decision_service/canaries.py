@@ -1,7 +1,7 @@
 """Canaries: models that never change and never answer, so that what moves in their scores is the world.
 
-Of each decision a canary's highest score counts. The first of them are its reference, which the store keeps, so
-that every replica compares with the same one and a restart changes nothing; the latest are counted in the
+Of each decision a canary's highest score counts. The first of them are its reference, which the store keeps,
+so that every replica compares with the same one and a restart changes nothing; the latest are counted in the
 reference's bins, older ones weighing less and less.
 """
 

@@ -314,9 +314,7 @@ def _decider(
         application=application,
         shelves=shelves,
         features=features,
-        models=Mailbox(
-            containers.scorer, lambda: service.roster.current, service.decoys, service.canaries
-        ),
+        models=Mailbox(containers.scorer, lambda: service.roster.current, service.decoys, service.canaries),
         log=EventLog(service.scripts, application, settings.log_batch, service.store_guard, service.spool),
         catalogues=service.catalogues,
         telemetry=service.telemetry,

@@ -118,7 +118,10 @@ class Telemetry:
         )
         self._of_model: dict[str, Counter] = {}
         self._missing = Counter(
-            "sidearm_models_missing", "Decisions that a model did not answer in time.", ["model"], registry=registry
+            "sidearm_models_missing",
+            "Decisions that a model did not answer in time.",
+            ["model"],
+            registry=registry,
         )
         self._drift = Gauge(
             "sidearm_canary_drift",
@@ -127,7 +130,10 @@ class Telemetry:
             registry=registry,
         )
         self._decoy = Counter(
-            "sidearm_decoy_inputs", "Inputs of a decoy by what became of them.", ["model", "fate"], registry=registry
+            "sidearm_decoy_inputs",
+            "Inputs of a decoy by what became of them.",
+            ["model", "fate"],
+            registry=registry,
         )
         self._imbalance = Gauge(
             "sidearm_books_imbalance",

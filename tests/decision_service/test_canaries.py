@@ -102,4 +102,3 @@ def test_a_score_that_is_always_the_same_has_bins_all_the_same():
     counts[:] = 0.0
     counts[bin_of(reference, 2.6)] = 100.0
     assert stability_index(reference, counts) > 1.0
-

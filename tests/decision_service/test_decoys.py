@@ -95,4 +95,3 @@ def test_a_torn_end_is_left_out_and_foreign_bytes_are_refused():
         assert len(list(decode_inputs(whole[:cut]))) == (cut >= len(whole) // 2)
     with pytest.raises(BadEvent):
         list(decode_inputs(b"\x00\x00\x00\x01\xc1"))
-

@@ -95,7 +95,11 @@ def test_who_cannot_change_the_answer_is_not_waited_for(answered, expected):
 
 
 def test_a_shadow_with_a_wait_is_waited_for():
-    models = SHOP[0], Model(name="dark", role="shadow", wait_ms=5), Model(name="duck", role="decoy", wait_ms=5)
+    models = (
+        SHOP[0],
+        Model(name="dark", role="shadow", wait_ms=5),
+        Model(name="duck", role="decoy", wait_ms=5),
+    )
     assert [one.name for one in awaited(models, ("champion",))] == ["dark"]
     assert not awaited(models, ("champion", "dark"))
 
