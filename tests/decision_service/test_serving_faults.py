@@ -166,3 +166,20 @@ def under_way(shop: Platform) -> float:
     return next(
         float(line.split()[1]) for line in text.splitlines() if line.startswith("sidearm_requests_under_way")
     )
+
+
+def test_neither_logs_nor_headers_tell_what_they_should_not():
+    """No key, no context in the log, whatever goes wrong; no name of the server, no foreign origin let in."""
+    with platform(sidecar=False) as shop:
+        shop.recommend(context={"note": "planted-word"}, arms=["planted-arm"])
+        shop.client.post("/v1/recommendations", content=b'{"session_id": "planted-word"')
+        shop.client.get("/livez", headers={"authorization": "Bearer sk_planted-key"})
+        shop.client.post("/v1/rewards", json={}, headers={"authorization": "Bearer sk_planted-key"})
+        headers = shop.client.get("/livez", headers={"origin": "https://elsewhere.example"}).headers
+        assert shop.service is not None
+        said = shop.service.output()
+
+    assert "the backstop answers" in said
+    assert [word for word in ("planted", shop.key) if word in said] == []
+    assert {name for name in headers if name in ("server", "x-powered-by")} == set()
+    assert {name for name in headers if name.startswith("access-control")} == set()

@@ -197,6 +197,22 @@ def test_a_full_store_sheds_decisions_and_keeps_rewards():
 
 
 @pytest.mark.slow
+def test_a_service_that_starts_without_its_store_answers_and_is_ready_after_a_while():
+    """Nothing is known to it but its own files: that is enough, and the store hears of it later."""
+    with platform(sidecar=False, environ=SHORT) as shop:
+        assert shop.service is not None
+        shop.service.stop()
+        shop.client.close()
+        shop.store_server.kill()
+        shop.start_service()  # waits for readiness
+
+        answers = ask_many(shop, 10)
+        assert {answer["logged"] for answer in answers} == {True}
+        with start_store(shop.data):
+            logged_once(shop, answers)
+
+
+@pytest.mark.slow
 def test_a_full_spool_answers_without_logging_and_refuses_rewards():
     """And says so: 503 with Retry-After for what would be lost."""
     environ = {**SHORT, "SIDEARM_DECISION_SERVICE_SPOOL_BYTES": "4000"}
