@@ -20,7 +20,7 @@ from redis.exceptions import TimeoutError as StoreTimeoutError
 from decision_service.batcher import Batcher
 from decision_service.breaker import Guard
 from decision_service.errors import SpoolFailed, StoreAway
-from decision_service.spool import Spool
+from decision_service.spool import Held, Spool
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application, RewardMode
 from sidecar.contracts.events import DecisionEvent, encode_decision
@@ -72,7 +72,7 @@ class EventLog:
                 its connection does.
             kept_as: what the session asked for, if it keeps what it was given.
         """
-        if (standing := self._standing(event)) is not None:
+        if len(self._spool) and (standing := self._standing(event, kept_as)) is not None:
             return standing
         if self._guard.closed:
             partition = partition_of_session(event.session_id, self._partitions)
@@ -84,7 +84,7 @@ class EventLog:
             else:
                 self._guard.good()
                 return decided
-        return await self._spooled(event) if logged else Decided(DecideStatus.SHED, event.decision_id)
+        return await self._spooled(event, kept_as) if logged else Decided(DecideStatus.SHED, event.decision_id)
 
     def entry(self, event: DecisionEvent, mode: RewardMode) -> DecideEntry:
         """A decision of that mode as the store is to be told of it."""
@@ -104,9 +104,9 @@ class EventLog:
         """
         return await self._log_all([(partition, entry) for entry in entries])
 
-    def _standing(self, event: DecisionEvent) -> Decided | None:
-        """The decision that waits in the spool under the same client's key."""
-        held = self._spool.decision_of_key(event.session_id, event.client_key)
+    def _standing(self, event: DecisionEvent, kept_as: str) -> Decided | None:
+        """The decision that waits in the spool under the same client's key, or that the session keeps."""
+        held = self._spool.decision_of_key(event.session_id, event.client_key) or self._kept(event, kept_as)
         if held is None or held.event is None:
             return None
         if held.event.digest != event.digest:
@@ -114,11 +114,18 @@ class EventLog:
         deadline_ms = held.record.at_ms + held.event.horizon_ms
         return Decided(DecideStatus.DUP, held.event.decision_id, deadline_ms, held.record.body)
 
-    async def _spooled(self, event: DecisionEvent) -> Decided:
+    def _kept(self, event: DecisionEvent, kept_as: str) -> Held | None:
+        held = self._spool.decision_kept(event.session_id, kept_as)
+        if held is None or self._spool.now_ms() - held.record.at_ms >= self._sticky_ms:
+            return None
+        return held
+
+    async def _spooled(self, event: DecisionEvent, kept_as: str) -> Decided:
         """By the service's clock it ends when it would; in truth later, since the store hears of it later."""
         now_ms = self._spool.now_ms()
         try:
-            record = Spooled("decision", now_ms, encode_decision(event), self._mode)
+            kept = kept_as if self._sticky_ms else ""
+            record = Spooled("decision", now_ms, encode_decision(event), self._mode, kept_as=kept)
             await self._spool.add(record, event)
         except SpoolFailed:
             return Decided(DecideStatus.FULL, event.decision_id)

@@ -32,6 +32,8 @@ _DECISIONS_MAY_FILL = 0.9
 _FRAME_BYTES = 64
 """What a record takes beside its body, at most."""
 
+_KEY, _KEPT = "k:", "t:"
+
 T = TypeVar("T")
 
 
@@ -75,7 +77,8 @@ class Spool:
         self._held: dict[int, Held] = {}
         self._in_segment: Counter[int] = Counter()
         self._by_id: dict[str, int] = {}
-        self._by_key: dict[tuple[str, str], int] = {}
+        self._by_name: dict[tuple[str, str], int] = {}
+        """By session, and the client's key or what is kept."""
         self._next = self._segment = 1
         self._segment_bytes = 0
         self._coming_bytes = 0
@@ -125,7 +128,9 @@ class Spool:
                 self._drop(held)
                 if held.event is not None:
                     self._by_id.pop(held.event.decision_id, None)
-                    self._by_key.pop((held.event.session_id, held.event.client_key), None)
+                    for name in _names(held.record, held.event):
+                        if self._by_name.get(name) == ticket:
+                            del self._by_name[name]
         if not self._held:
             self.filled.clear()
 
@@ -141,7 +146,12 @@ class Spool:
 
     def decision_of_key(self, session_id: str, client_key: str) -> Held | None:
         """A decision that waits, by the client's own key in its session."""
-        ticket = self._by_key.get((session_id, client_key)) if client_key else None
+        ticket = self._by_name.get((session_id, _KEY + client_key)) if client_key else None
+        return None if ticket is None else self._held[ticket]
+
+    def decision_kept(self, session_id: str, kept_as: str) -> Held | None:
+        """A decision that waits, by what its session asked for."""
+        ticket = self._by_name.get((session_id, _KEPT + kept_as)) if kept_as else None
         return None if ticket is None else self._held[ticket]
 
     async def refuse(self, tickets: Sequence[int]) -> None:
@@ -219,8 +229,7 @@ class Spool:
         self._held[ticket] = held
         if held.event is not None:
             self._by_id[held.event.decision_id] = ticket
-            if held.event.client_key:
-                self._by_key[held.event.session_id, held.event.client_key] = ticket
+            self._by_name.update(dict.fromkeys(_names(held.record, held.event), ticket))
         self.filled.set()
 
     def _drop(self, held: Held) -> None:
@@ -258,6 +267,12 @@ def _event_of(record: Spooled) -> DecisionEvent | None:
         return decode_decision(record.body) if record.kind == "decision" else None
     except BadEvent:
         return None
+
+
+def _names(record: Spooled, event: DecisionEvent) -> list[tuple[str, str]]:
+    """By what else than its id a decision may be asked for."""
+    named = ((_KEY, event.client_key), (_KEPT, record.kept_as))
+    return [(event.session_id, kind + name) for kind, name in named if name]
 
 
 class _Named(Struct, frozen=True):

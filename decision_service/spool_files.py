@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _LOCK = "lock"
+_TRIES = 3
 _SEGMENT = "{:08d}.spool"
 REFUSED = "refused.spool"
 """Beside the folders: what will never be sent, kept for a person to look at."""
@@ -66,8 +67,7 @@ class SpoolFolder:
         if self._open is not None and self._open[0] == number:
             return self._open[1]
         if self._lock is None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _locked(self._folder, create=True)
+            self._lock = _made_and_locked(self._folder)
         if self._open is not None:
             os.close(self._open[1])
             self._open = None
@@ -129,6 +129,23 @@ def keep_refused(root: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
+def _made_and_locked(folder: Path) -> int:
+    """Somebody who looks for orphans may hold a folder that is being made, or remove it: then once more.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(OSError):
+            return _made_and_locked_once(folder)
+    return _made_and_locked_once(folder)
+
+
+def _made_and_locked_once(folder: Path) -> int:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _locked(folder, create=True)
+
+
 def _locked(folder: Path, *, create: bool) -> int:
     """The lock of ``folder``.
 
@@ -162,7 +179,7 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """A file that is not in its folder after a power cut was never written."""
-    for path in (folder, folder.parent):
+    for path in (folder, folder.parent, folder.parent.parent):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

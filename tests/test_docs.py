@@ -17,6 +17,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"\bmake ([a-z][a-z-]*)\b(?! sure)")
 FILE = re.compile(r"(?<![\w./:-])((?!build/)(?:[\w-]+/)+[\w-]+\.(?:py|lua|toml|json|md))\b")
 SIDEARM = re.compile(r"(?<![\w./-])sidearm ([a-z]+)\b(?!\.)")
+TEST = re.compile(r"((?:[\w-]+/)+[\w-]+\.py)::(\w+)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 
 
@@ -98,6 +99,14 @@ def test_every_file_that_a_page_names_exists(page):
     """A path in code, with a folder before it, lies below the root."""
     named = {path for code in code_of(page) for path in FILE.findall(code)}
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_every_test_that_a_page_names_exists(page):
+    """`tests/some/test_file.py::test_name`: a promise is not left without what holds it."""
+    named = {found for code in code_of(page) for found in TEST.findall(code)}
+    gone = [f"{file}::{name}" for file, name in sorted(named) if f"def {name}(" not in (ROOT / file).read_text()]
+    assert gone == []
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)

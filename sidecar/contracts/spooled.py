@@ -36,6 +36,8 @@ class Spooled(Struct, frozen=True, omit_defaults=True):
     """Of a decision: how it will be joined."""
     decision_id: str = ""
     """Of an activation."""
+    kept_as: str = ""
+    """Of a decision of a session that keeps what it is given: what it asked for."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -104,6 +104,30 @@ async def test_a_decision_is_found_by_its_id_and_by_its_clients_key(tmp_path):
     await spool.close()
 
 
+async def test_a_decision_is_found_by_what_its_session_keeps(tmp_path):
+    """The last of several that were made under the same name; the names outlive a restart."""
+    spool = spool_in(tmp_path)
+    for number in (1, 2):
+        event = decision(decision_id=f"0-18bcfe56800{number:016x}", session_id="s")
+        await spool.add(Spooled("decision", 1, encode_decision(event), kept_as="asked"), event)
+    found = spool.decision_kept("s", "asked")
+    assert found is not None
+    assert found.event == event
+    assert spool.decision_kept("s", "") is None
+    await spool.close()
+
+    after = spool_in(tmp_path)
+    await after.adopt()
+    again = after.decision_kept("s", "asked")
+    assert again is not None
+    assert again.event == event
+    after.settle(after.first(1))
+    assert after.decision_kept("s", "asked") is not None
+    after.settle(after.first(1))
+    assert after.decision_kept("s", "asked") is None
+    await after.close()
+
+
 async def test_decisions_may_fill_nine_tenths_and_rewards_the_rest(tmp_path):
     """A reward that is refused is lost; a decision is answered all the same."""
     spool = spool_in(tmp_path, limit_bytes=20_000)
