@@ -84,7 +84,9 @@ class EventLog:
             else:
                 self._guard.good()
                 return decided
-        return await self._spooled(event, kept_as) if logged else Decided(DecideStatus.SHED, event.decision_id)
+        return (
+            await self._spooled(event, kept_as) if logged else Decided(DecideStatus.SHED, event.decision_id)
+        )
 
     def entry(self, event: DecisionEvent, mode: RewardMode) -> DecideEntry:
         """A decision of that mode as the store is to be told of it."""

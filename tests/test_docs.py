@@ -105,7 +105,9 @@ def test_every_file_that_a_page_names_exists(page):
 def test_every_test_that_a_page_names_exists(page):
     """`tests/some/test_file.py::test_name`: a promise is not left without what holds it."""
     named = {found for code in code_of(page) for found in TEST.findall(code)}
-    gone = [f"{file}::{name}" for file, name in sorted(named) if f"def {name}(" not in (ROOT / file).read_text()]
+    gone = [
+        f"{file}::{name}" for file, name in sorted(named) if f"def {name}(" not in (ROOT / file).read_text()
+    ]
     assert gone == []
 
 

@@ -226,7 +226,7 @@ def exploring(app: str) -> str:
 def answers(app: str) -> str:
     """Hash: source of a decision, or ``excluded``, to how many of them the services have answered.
 
-    For people: what a service had not written yet when it died is missing.
+    For people: what a service had not written yet when it died is missing. Never expires: a field a source.
     """
     return _of_app(app, "answers")
 

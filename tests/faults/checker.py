@@ -21,7 +21,7 @@ from tests.faults.logged import read_log
 
 LASTING = (
     *("c", "late", "ex", "dead", "skew", "w", "w:log", "epoch", "catalogues", "learner", "learnt", "workers"),
-    *("w:infos", "w:models", "w:deltas", "w:serving", "w:pin", "w:notices"),
+    *("w:infos", "w:models", "w:deltas", "w:serving", "w:pin", "w:notices", "answers"),
 )
 """Keys without an expiry that may be left when nothing is going on."""
 
