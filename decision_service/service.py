@@ -23,7 +23,7 @@ from decision_service.budget import budget_of
 from decision_service.canaries import Canaries
 from decision_service.catalogues import Catalogues
 from decision_service.containers import Containers
-from decision_service.decide import Decider
+from decision_service.decider import Decider
 from decision_service.decisions import Decisions
 from decision_service.decoys import Decoys
 from decision_service.draining import Drainer
