@@ -35,7 +35,7 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: Annotated[float, Meta(gt=0.0, le=10.0)] = 0.02
     """Seconds to rest after a step that found nothing to do. Longer: less load, later rewards."""
     finalise_batch: Annotated[int, Meta(ge=1, le=64)] = 64
-    """Decisions per finalise script call: the store answers nobody else meanwhile (about 40 µs each)."""
+    """Decisions per finalise script call: the store answers nobody else meanwhile (about 20 µs each)."""
     finalise_per_step: Count = 512
     """Decisions finalised per partition and step, at most."""
     lease_s: Annotated[float, Meta(ge=0.1, le=3600.0)] = 3.0

@@ -13,12 +13,15 @@ import numpy as np
 from policy_learner.learning.trainer import Example, Foreseen
 from policy_learner.learning.vw_format import packed
 
+_SCORE_BYTES = 4
+
 
 def is_watchable(example: Example) -> bool:
     """Whether the model scored the arms of a decision when it was made: numbers, one for each arm."""
     event = example.event
-    scores = np.frombuffer(event.scores, "<f4") if event.source == "model" else np.empty(0, np.float32)
-    return len(scores) == len(example.arms) and bool(np.isfinite(scores).all())
+    if event.source != "model" or len(event.scores) != _SCORE_BYTES * len(example.arms):
+        return False
+    return bool(np.isfinite(np.frombuffer(event.scores, "<f4")).all())
 
 
 def as_served(examples: Sequence[Example]) -> Foreseen:

@@ -27,17 +27,17 @@ def pmf_of_event(event: DecisionEvent) -> Pmf:
     """The pmf that the arm of a logged decision was drawn from, ``(n_eligible,)``, to the last bit.
 
     Raises:
-        BadEvent: a candidate scored other arms than the official model.
+        BadEvent: a candidate scored other arms than the official model, or scores are torn.
         PolicyError: nothing was scored, or a pmf is not known (imports).
     """
-    return pmf_with(event, np.frombuffer(event.scores, "<f4"))
+    return pmf_with(event, _scores_in(event.scores))
 
 
 def pmf_with(event: DecisionEvent, scores: Scores) -> Pmf:
     """Likewise, had the official model given ``scores``.
 
     Raises:
-        BadEvent: a candidate scored other arms than the official model.
+        BadEvent: a candidate scored other arms than the official model, or its scores are torn.
         PolicyError: nothing was scored, or a pmf is not known (imports).
     """
     if not event.candidates:
@@ -73,5 +73,11 @@ def posterior(parts: Sequence[Part], place: int) -> list[float]:
 
 
 def _part(candidate: Candidate) -> Part:
-    scores = np.frombuffer(candidate.scores, "<f4")
-    return candidate.policy, candidate.probability, scores, candidate.exploration
+    return candidate.policy, candidate.probability, _scores_in(candidate.scores), candidate.exploration
+
+
+def _scores_in(logged: bytes) -> Scores:
+    try:
+        return np.frombuffer(logged, "<f4")
+    except ValueError as error:
+        raise BadEvent(f"{len(logged)} bytes are no scores of 4 bytes each") from error

@@ -36,9 +36,9 @@ end
 local function finalise(id, member, d, r, f)
   local stored = text_at(d)
   if not stored then -- the store lost it: the books show it, and its rewards are given up, not forgotten
-    redis.call('ZADD', orph, whole(now), id)
     table.insert(closed, id)
     note('dec_lost')
+    redis.call('ZADD', orph, whole(now), id)
     return
   end
   local rewards = rewards_at(r)
@@ -71,16 +71,26 @@ local function all()
   end
 end
 
-local function close()
-  if #closed > 0 then redis.call('ZREM', due, unpack(closed)) end
-  for field, n in pairs(tally) do count(c, field, n) end
-  for f, members in pairs(tombs) do
-    redis.call('SADD', f, unpack(members))
-    redis.call('PEXPIRE', f, tombstone_ms)
-  end
+local failure
+
+local function try(...)
+  local answer = redis.pcall(...)
+  local failed = type(answer) == 'table' and answer.err
+  if failed then failure = failure or answer end
+  return not failed
 end
 
-local done, failure = pcall(all)
+-- Foreign bytes under one key must not cost the others theirs.
+local function close()
+  if #closed > 0 then try('ZREM', due, unpack(closed)) end
+  for f, members in pairs(tombs) do
+    if try('SADD', f, unpack(members)) then try('PEXPIRE', f, tombstone_ms) end
+  end
+  for field, n in pairs(tally) do try('HINCRBY', c, field, n) end
+end
+
+local done, wrong = pcall(all)
 close() -- also of those before one that failed
-if not done then error(failure) end
+if not done then error(wrong) end
+if failure then return failure end
 return tally.fin or 0

@@ -10,6 +10,7 @@ import msgpack
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import (
     MODES,
+    DecisionEvent,
     ExampleKind,
     JoinedDecision,
     RewardRecord,
@@ -23,6 +24,9 @@ BATCH = 64
 """Decisions a call: a script stops the store for everybody, 64 for some milliseconds."""
 
 _KIND_OF: Mapping[bytes, ExampleKind] = {kind.encode(): kind for kind in get_args(ExampleKind)}
+_INT8, _INT32, _INT64 = 2**7 - 1, 2**31 - 1, 2**63 - 1
+_END_OF_TIME_MS = 253_402_300_800_000  # the year 10,000
+_SCORE_BYTES = 4
 _MODE_OF_KIND = {"A": "a", "C": "a", "E": "e"}
 
 
@@ -63,7 +67,21 @@ def decode_example(partition: int, stream_id: bytes | str, fields: Mapping[bytes
         corrects = _name(fields.get(b"n")) if kind == "C" else ""
         _check_rewards(kind, corrects, rewards, _where(partition, position))
     decision = decode_decision(payload)
+    if not _has_a_row(decision):
+        raise BadEvent(f"{_where(partition, position)} holds a number that no column holds, or torn scores")
     return JoinedDecision(partition, position, decision, rewards, payload, kind, mode, corrects)
+
+
+def _has_a_row(decision: DecisionEvent) -> bool:
+    """Whether the log can hold it: what is learnt and has no row could never be learnt again."""
+    return (
+        0 <= decision.decided_at_ms < _END_OF_TIME_MS
+        and abs(decision.model_version) <= _INT64
+        and abs(decision.arm_index) <= _INT32
+        and abs(decision.propensity_mc_n) <= _INT32
+        and len(decision.scores) % _SCORE_BYTES == 0
+        and len(decision.slots) <= _INT8
+    )
 
 
 def _where(partition: int, position: str) -> str:
