@@ -11,15 +11,20 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from decision_service.app import make_app
 from decision_service.leaving import LeavingServer
-from decision_service.service import open_service
+from decision_service.service import draw_secret, open_service
 from decision_service.settings import ServiceSettings
 from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.corked import Corked
+from sidecar.contracts.crew import run_crew
+from sidecar.contracts.crew_figures import Crew, crew_of
 from sidecar.contracts.errors import BadSettings, ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
@@ -37,6 +42,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     parser = argparse.ArgumentParser(prog="python -m decision_service", description=__doc__)
     parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
     parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
+    parser.add_argument("--workers", type=int, choices=range(1, 65), metavar="1…64", help="processes")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
@@ -46,13 +52,28 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         application = load_application(folder)
         settings = load_settings(ServiceSettings, "decision_service", application.decision_service, environ)
         url = environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
-        stopped = _stop_quietly()
-        with _bind(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(folder, application, settings, data, url, listening, stopped))
+        count, noted = arguments.workers or settings.workers, _stop_quietly()
+
+        def work(place: int) -> int:
+            stopped = _stop_quietly() if count > 1 else noted
+            crew = crew_of(data.run, application.name, place, count)
+            try:
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    runner.run(_serve(folder, application, settings, data, url, listening, stopped, crew))
+            except (ContractError, OSError) as error:
+                return _say(error)
+            return 0
+
+        draw_secret(settings, data)  # made by the first of all, or each worker would make its own
+        with _bind(settings) as listening:
+            return run_crew(count, listening, work)
     except (ContractError, OSError) as error:
-        print(f"decision_service: {error}", file=sys.stderr)
-        return BAD_SETTINGS
-    return 0
+        return _say(error)
+
+
+def _say(error: Exception) -> int:
+    print(f"decision_service: {error}", file=sys.stderr)
+    return BAD_SETTINGS
 
 
 async def _serve(
@@ -63,11 +84,12 @@ async def _serve(
     store_url: str,
     listening: socket.socket,
     stopped: Sequence[int],
+    crew: Crew | None,
 ) -> None:
-    async with open_service(folder, application, settings, data, store_url) as service:
+    async with open_service(folder, application, settings, data, store_url, crew) as service:
         config = uvicorn.Config(
             make_app(service),
-            http="httptools",
+            http=InOnePiece,
             lifespan="off",
             ws="none",
             proxy_headers=False,
@@ -84,6 +106,14 @@ async def _serve(
         server.should_exit = bool(stopped)
         search_less()
         await server.serve(sockets=[listening])
+
+
+class InOnePiece(HttpToolsProtocol):
+    """uvicorn's connection, which sends head and body of an answer together."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called by asyncio."""
+        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
 
 
 def _bind(settings: ServiceSettings) -> socket.socket:

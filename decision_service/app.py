@@ -26,7 +26,6 @@ from decision_service.api import (
 )
 from decision_service.batch import RecommendationBatch, decide_all
 from decision_service.batcher import Batcher
-from decision_service.bookkeeping import keep_books
 from decision_service.decide import decide
 from decision_service.decoding import decode
 from decision_service.door import Door, Endpoint, Request
@@ -208,13 +207,7 @@ class _Handlers:
         return HttpAnswer(200, text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _scrape(self, probes: Sequence[None]) -> list[bytes]:
-        service = self._service
-        app = service.application
-        service.telemetry.weights_age(service.decider.staleness.age_s())
-        service.telemetry.under_way(service.admission.under_way)
-        service.telemetry.spool(len(service.spool), service.spool.bytes)
-        await keep_books(service.telemetry, service.scripts, app.name, app.partitions, service.decider.now_ms)
-        return [service.telemetry.render()] * len(probes)
+        return [await self._service.all_figures()] * len(probes)
 
 
 def _idempotency_key(request: Request) -> str:

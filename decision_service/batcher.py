@@ -40,6 +40,7 @@ class Batcher(Generic[Q, A]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._seen = self._turns = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def waiting(self) -> int:
@@ -61,10 +62,14 @@ class Batcher(Generic[Q, A]):
 
     def put(self, item: Q) -> asyncio.Future[A]:
         """The answer to ``item`` to come, for who has something to do meanwhile."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
         self._waiting.append((item, future))
-        self._schedule(loop)
+        if self._free and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._flush, loop)
         return future
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -116,7 +121,7 @@ async def within(future: asyncio.Future[A], timeout_s: float) -> A:
     """
     if future.done():
         return future.result()
-    timer = asyncio.get_running_loop().call_later(max(timeout_s, 0.0), _give_up, future)
+    timer = future.get_loop().call_later(max(timeout_s, 0.0), _give_up, future)
     try:
         return await future
     finally:

@@ -18,6 +18,7 @@ from decision_service.activation import Activator
 from decision_service.admission import Admission
 from decision_service.arms import Arms
 from decision_service.auth import Keyring, load_keys, write_private
+from decision_service.bookkeeping import keep_books
 from decision_service.breaker import Guard
 from decision_service.budget import budget_of
 from decision_service.canaries import Canaries
@@ -54,6 +55,7 @@ from decision_service.tally import keep_telling
 from decision_service.telemetry import Telemetry
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application, load_catalogue
+from sidecar.contracts.crew_figures import Crew
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
@@ -89,8 +91,10 @@ class Service:
         keyring: Keyring,
         telemetry: Telemetry,
         spool: Spool,
+        crew: Crew | None = None,
     ) -> None:
         self.application = application
+        self._crew = crew
         self.settings = settings
         self.scripts = scripts
         self.catalogues = catalogues
@@ -136,12 +140,33 @@ class Service:
         await self.roster.refresh()
         await self.canaries.refresh(self.roster.current)
 
+    async def figures(self) -> bytes:
+        """What this process counted, and how the store is."""
+        app, telemetry = self.application, self.telemetry
+        telemetry.weights_age(self.decider.staleness.age_s())
+        telemetry.under_way(self.admission.under_way)
+        telemetry.spool(len(self.spool), self.spool.bytes)
+        await keep_books(telemetry, self.scripts, app.name, app.partitions, self.decider.now_ms)
+        return telemetry.render()
+
+    async def all_figures(self) -> bytes:
+        """Those of every worker of this address."""
+        own = await self.figures()
+        return own if self._crew is None else await self._crew.with_others(own)
+
 
 @asynccontextmanager
 async def open_service(
-    folder: Path, application: Application, settings: ServiceSettings, data: DataFolder, store_url: str
+    folder: Path,
+    application: Application,
+    settings: ServiceSettings,
+    data: DataFolder,
+    store_url: str,
+    crew: Crew | None = None,
 ) -> AsyncIterator[Service]:
     """The service of the application in ``folder``, until the block ends. The store need not be there yet.
+
+    One of a crew, if it is.
 
     Raises:
         BadApplication: its arms or its features cannot be used.
@@ -178,6 +203,7 @@ async def open_service(
             Spool(
                 data.spool(application.name), settings.spool_bytes, settings.spool_timeout_ms / 1000, _now_ms
             ),
+            crew,
         )
         stack.push_async_callback(service.spool.close)
         service.live_arms = LiveArms(
@@ -242,6 +268,8 @@ async def open_service(
             stack.push_async_callback(front.aclose)
             serving = StreamFront(service, front, _NOTICE_BLOCK_MS, settings.stream_patience_s).serve()
             stack.push_async_callback(_end, asyncio.create_task(serving))
+        if crew is not None:
+            await stack.enter_async_context(crew.listening(service.figures))
         yield service
 
 

@@ -23,8 +23,8 @@ from feature_graph.node import edges_of
 
 MAX_SHARED = 1_024
 """Most requests that one run answers."""
-_RUNS = 2
-"""Runs under way at once."""
+_RUNS = 1
+"""Runs under way at once: with more of them each would serve fewer."""
 _OF_ALL = ("candidates", "arm_features")
 """Inputs that are the same for everybody while the whole catalogue is eligible."""
 

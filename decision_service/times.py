@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def utc(at_ms: int) -> str:
@@ -12,7 +13,13 @@ def utc(at_ms: int) -> str:
     '2023-11-14T22:13:20.123Z'
     """
     seconds, millis = divmod(at_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{millis:03d}Z"
+    return f"{_second(seconds)}.{millis:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    """Thousands of answers name the same one."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def millis(text: str) -> int:

@@ -33,6 +33,12 @@ def up_command(
     joiners: Annotated[
         int, typer.Option(help="Processes that close decisions, beside the learner.", min=0, max=64)
     ] = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer on the port.", min=1, max=64)
+    ] = None,
+    sidecars: Annotated[
+        int | None, typer.Option(help="Processes that score on the sidecar's socket.", min=1, max=64)
+    ] = None,
     archiver: Annotated[
         bool, typer.Option("--archiver", help="Write the log in a process of its own.")
     ] = False,
@@ -40,11 +46,12 @@ def up_command(
     """Start store, sidecar, decision service and learner; stop them in order on Ctrl-C."""
     from rich.console import Console
 
-    from decision_service.cli.platform import ARCHIVER, parts_of, started
+    from decision_service.cli.platform import ARCHIVER, SIDECARS, WORKERS, parts_of, started
 
     console = Console()
     stop = _stop_event()
     environ = os.environ | ({ARCHIVER: "apart"} if archiver else {})
+    environ |= {name: str(count) for name, count in ((WORKERS, workers), (SIDECARS, sidecars)) if count}
     parts = parts_of(app, environ, joiners)
     with started(app, DataFolder(data), port=port, environ=environ, parts=parts) as platform:
         _introduce(console, platform)

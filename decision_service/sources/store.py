@@ -54,6 +54,7 @@ from feature_graph import note
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.feature_table import TableName, TableRecord, decode_record, decode_row, slot_of
 from sidecar.contracts.keys import FeatureKeys
+from sidecar.contracts.lines import Command, Lines
 from sidecar.contracts.store import StoreError, connect_async, is_passing
 
 T = TypeVar("T")
@@ -64,6 +65,8 @@ MAX_BATCH = 256
 """Questions in one round trip."""
 MAX_KEYS = 1_000
 """Keys in one question; more of them are several questions."""
+ROWS_MADE = 4_096
+"""Rows of a frozen type that a table keeps as they were made: some megabytes."""
 _TRIES = 3
 """A table's record may change under a question; three loads within one are somebody's accident."""
 
@@ -98,7 +101,7 @@ class FeatureStore:
         max_batch: int = MAX_BATCH,
         in_flight: int = 1,
     ) -> None:
-        self._client = client
+        self._lines = Lines(client)
         self._app = app
         self._records: dict[str, tuple[bytes, TableRecord]] = {}
         self._batcher: Batcher[_Question, Found | SourceError] = Batcher(
@@ -150,13 +153,13 @@ class FeatureStore:
     async def _round_trip(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Found | SourceError]:
         """One pipeline; tables whose record has changed since the last one are left out of the answer."""
         asked = [self._asked(table, keys) for table, keys in wanted.items()]
-        pipeline = self._client.pipeline(transaction=False)
+        commands: list[Command] = []
         for reading in asked:
-            pipeline.get(reading.keys.record)
+            commands.append(("GET", reading.keys.record))
             for slot, fields in reading.by_slot.items():
                 assert reading.record is not None
-                pipeline.hmget(reading.keys.rows(reading.record.generation, slot), fields)
-        replies = iter(await pipeline.execute(raise_on_error=False))
+                commands.append(("HMGET", reading.keys.rows(reading.record.generation, slot), *fields))
+        replies = iter(await self._lines.talk(commands))
         answers = ((reading, next(replies), [next(replies) for _ in reading.by_slot]) for reading in asked)
         found = {reading.keys.table: self._read(reading, data, rows) for reading, data, rows in answers}
         return {table: one for table, one in found.items() if one is not None}
@@ -210,6 +213,7 @@ class StoreTable(Generic[T]):
     def __init__(self, store: FeatureStore, name: str, kind: type[T]) -> None:
         self._store = store
         self._kind = kind
+        self._made: dict[tuple[str, bytes], T] | None = {} if _is_frozen(kind) else None
         self.name = name
 
     async def get(self, key: Key) -> T:
@@ -250,8 +254,21 @@ class StoreTable(Generic[T]):
         return {key: rows[text] for key, text in texts.items() if text in rows}
 
     def _row(self, found: Found, text: str) -> T:
+        """What nobody can change is made of the same bytes once."""
+        data = found.rows[text]
+        if self._made is None:
+            return self._read(found, data)
+        known = found.record.generation, data
+        row = self._made.get(known)
+        if row is None:
+            if len(self._made) >= ROWS_MADE:
+                self._made.clear()
+            row = self._made[known] = self._read(found, data)
+        return row
+
+    def _read(self, found: Found, data: bytes) -> T:
         try:
-            row = decode_row(found.record, found.rows[text])
+            row = decode_row(found.record, data)
         except BadEvent as error:
             raise BadAnswer(str(error)) from error
         return typed(row, self._kind, f"the table {self.name!r}")
@@ -283,6 +300,10 @@ async def open_feature_store(
         yield FeatureStore(client, app, max_batch=max_batch, in_flight=in_flight)
     finally:
         await client.aclose()
+
+
+def _is_frozen(kind: type) -> bool:
+    return issubclass(kind, msgspec.Struct) and bool(kind.__struct_config__.frozen)
 
 
 def checked_name(name: str) -> str:

@@ -54,7 +54,14 @@ def column_of(values: Sequence[FeatureValue | None]) -> Column | None:
         return None
     if kinds <= {float, int}:
         return struct.pack(f"<{len(values)}f", *[math.nan if value is None else value for value in values])
-    return levels_of(values)
+    return _of_truth(values) if kinds == {bool} else levels_of(values)
+
+
+def _of_truth(values: Sequence[FeatureValue | None]) -> Levels:
+    """What :func:`levels_of` makes of truth values, which most columns hold."""
+    first = next(value for value in values if value is not None)
+    codes = bytes([0 if value is None else 1 if value is first else 2 for value in values])
+    return Levels((first, not first) if 2 in codes else (first,), codes)
 
 
 def levels_of(values: Sequence[FeatureValue | None]) -> Levels:

@@ -26,6 +26,7 @@ from redis.retry import Retry
 from sidecar.contracts.books import clock_of
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys, epoch
+from sidecar.contracts.lines import Command, Lines
 from sidecar.contracts.scripts.call import NAMES, Call, script_text
 
 StoreError = redis.RedisError
@@ -97,11 +98,13 @@ class AsyncScripts:
 
     client: redis.asyncio.Redis
     by_name: Mapping[str, AsyncScript]
+    lines: Lines
 
     @classmethod
     def on(cls, client: redis.asyncio.Redis) -> AsyncScripts:
         """Register them; asks nothing of the store yet."""
-        return cls(client, {name: client.register_script(script_text(name)) for name in NAMES})
+        by_name = {name: client.register_script(script_text(name)) for name in NAMES}
+        return cls(client, by_name, Lines(client))
 
     async def run(self, call: Call) -> Any:  # noqa: ANN401 - the parser beside each script gives it its type
         """Send a call and return the raw reply."""
@@ -112,10 +115,10 @@ class AsyncScripts:
 
         They are no transaction. A store that has forgotten a script is told again, unseen.
         """
-        pipe = self.client.pipeline(transaction=False)
-        for call in calls:
-            pipe.evalsha(self.by_name[call.script].sha, len(call.keys), *call.keys, *call.args)
-        replies = await pipe.execute(raise_on_error=False)
+        commands: list[Command] = [
+            ("EVALSHA", self.by_name[call.script].sha, len(call.keys), *call.keys, *call.args) for call in calls
+        ]
+        replies = await self.lines.talk(commands)
         return [
             await self.run(call) if isinstance(reply, NoScriptError) else reply
             for call, reply in zip(calls, replies, strict=True)

@@ -11,11 +11,16 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.corked import Corked
+from sidecar.contracts.crew import run_crew
+from sidecar.contracts.crew_figures import Crew, crew_of
 from sidecar.contracts.errors import BadSettings, ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
@@ -33,6 +38,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     parser = argparse.ArgumentParser(prog="python -m sidecar.server", description=__doc__)
     parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
     parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
+    parser.add_argument("--workers", type=int, choices=range(1, 65), metavar="1…64", help="processes")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
@@ -43,14 +49,29 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         settings = load_settings(SidecarSettings, "sidecar", application.sidecar, environ)
         path = Path(settings.socket) if settings.socket else data.sidecar_socket(application.name)
         url = environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
-        stopped = _stop_quietly()
-        with bind(path) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(application, settings, url, listening, stopped))
+        count, noted = arguments.workers or settings.workers, _stop_quietly()
+
+        def work(place: int) -> int:
+            stopped = _stop_quietly() if count > 1 else noted
+            crew = crew_of(data.run, "sidecar", place, count)
+            try:
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    runner.run(_serve(application, settings, url, listening, stopped, crew))
+            except (ContractError, OSError, ValueError) as error:
+                return _say(error)
+            return 0
+
+        with bind(path) as listening:
+            code = run_crew(count, listening, work)
     except (ContractError, OSError, ValueError) as error:
-        print(f"sidecar: {error}", file=sys.stderr)
-        return BAD_SETTINGS
+        return _say(error)
     path.unlink(missing_ok=True)
-    return 0
+    return code
+
+
+def _say(error: Exception) -> int:
+    print(f"sidecar: {error}", file=sys.stderr)
+    return BAD_SETTINGS
 
 
 async def _serve(
@@ -59,11 +80,12 @@ async def _serve(
     store_url: str,
     listening: socket.socket,
     stopped: Sequence[int],
+    crew: Crew | None,
 ) -> None:
-    async with open_server(application, settings, store_url) as app:
+    async with open_server(application, settings, store_url, crew) as app:
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=InOnePiece,
             lifespan="off",
             ws="none",
             proxy_headers=False,
@@ -80,6 +102,14 @@ async def _serve(
         server.should_exit = bool(stopped)
         search_less()
         await server.serve(sockets=[listening])
+
+
+class InOnePiece(HttpToolsProtocol):
+    """uvicorn's connection, which sends head and body of an answer together."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called by asyncio."""
+        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
 
 
 def bind(path: Path) -> socket.socket:

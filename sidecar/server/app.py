@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from msgspec import Struct
 
 from sidecar.contracts.application import Application
+from sidecar.contracts.crew_figures import Crew
 from sidecar.contracts.errors import BadEvent, PolicyError, UnknownCatalogue
 from sidecar.contracts.explaining import EXPLAIN_PATH
 from sidecar.contracts.store import connect_reader_async
@@ -42,12 +43,19 @@ class Answer(Struct, frozen=True):
 class ScoreServer:
     """One application's scorer: weights, tables of arms, and what was counted."""
 
-    def __init__(self, weights: WeightStore, settings: SidecarSettings, explainer: Explainer) -> None:
+    def __init__(
+        self, weights: WeightStore, settings: SidecarSettings, explainer: Explainer, crew: Crew | None = None
+    ) -> None:
         self._weights = weights
         self._explainer = explainer
         self._settings = settings
         self._tables = ArmTables(settings.tables)
         self._metrics = Metrics()
+        self._crew = crew
+
+    async def figures(self) -> bytes:
+        """What this process counted."""
+        return render(self._metrics, self._weights, time.time()).encode()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -79,7 +87,8 @@ class ScoreServer:
                     Answer(200, b"ok") if self._weights.ready else Answer(503, b"the store was not read yet")
                 )
             case "GET", "/metrics":
-                return Answer(200, render(self._metrics, self._weights, time.time()).encode())
+                own = await self.figures()
+                return Answer(200, await self._crew.with_others(own) if self._crew else own)
             case _:
                 return Answer(404, b"POST /v1/score, GET /livez, /readyz, /metrics")
 
@@ -125,15 +134,17 @@ async def read_body(receive: Receive, limit_bytes: int) -> bytes | None:
 
 @asynccontextmanager
 async def open_server(
-    application: Application, settings: SidecarSettings, url: str
+    application: Application, settings: SidecarSettings, url: str, crew: Crew | None = None
 ) -> AsyncIterator[AsgiApp]:
-    """The scorer of an application, following its weights until the block ends."""
+    """The scorer of an application, following its weights until the block ends; one of a crew, if it is."""
     store = connect_reader_async(url, block_s=settings.block_ms / 1000)
     base = application.model.base
     weights = WeightStore(store, application.name, settings, base.feature if base else "")
     following = asyncio.create_task(weights.follow())
     try:
-        yield ScoreServer(weights, settings, Explainer(store, application.name, weights))
+        server = ScoreServer(weights, settings, Explainer(store, application.name, weights), crew)
+        async with crew.listening(server.figures) if crew else nullcontext():
+            yield server
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

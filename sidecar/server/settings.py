@@ -14,6 +14,8 @@ class SidecarSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Path of the Unix socket; empty: where the data folder puts it. The decision service must agree."""
     name: str = ""
     """Under which `sidearm models list` names it; empty: host and process."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Processes that score on this one socket (`--workers`), where one core is not enough for it."""
     poll_s: Annotated[float, Meta(gt=0.0, le=3600.0)] = 5.0
     """How often the weights are looked at without a notice, in seconds: the net below the version stream."""
     block_ms: Annotated[int, Meta(ge=10, le=10_000)] = 1000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 import numpy as np
 import pytest
@@ -63,3 +65,13 @@ def test_a_broken_column_is_refused(column, complaint):
     """Of another length, or pointing nowhere."""
     with pytest.raises(BadEvent, match=complaint):
         values_of(column, 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_truth_makes_the_same_column_the_quick_way(seed):
+    """Levels in the order in which they come, as for values of any kind."""
+    rng = random.Random(seed)
+    values = [rng.choice((True, False, None)) for _ in range(rng.randrange(1, 9))]
+    if any(value is not None for value in values):
+        assert column_of(values) == levels_of(values)
+        assert values_of(column_of(values), len(values)) == values

@@ -1,0 +1,97 @@
+"""The sidecar's work on a row: beside bare numpy on the same arrays, and what of it is not the model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.figures import Figure, median_of
+from sidecar.contracts.application import Arm, Catalogue, Exploration, catalogue_of
+from sidecar.contracts.arm_features import column_of
+from sidecar.contracts.hashing import CONSTANT_HASH
+from sidecar.contracts.weights import Weights, WeightsHeader
+from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_request, encode
+from sidecar.policy.adapters import ArmTables, RowInput, compile_arms, compile_context
+from sidecar.policy.exploration import pmf_of
+from sidecar.policy.model import PRIME, scores_of
+from sidecar.policy.pipeline import score
+from sidecar.policy.stacked import scores_of_stack, stack
+
+ARMS, FEATURES = 1_000, 20
+ROWS = 32
+"""Of a request: a moment's decisions at 128 connections."""
+ROUNDS = 15
+AT_MOST = 2.0
+SHARE = 1 / 3
+
+
+def figures() -> list[Figure]:
+    """1,000 arms x 20 context features beside bare numpy; schemas and adapters beside the whole of a row."""
+    rng = np.random.default_rng(5)
+    header = WeightsHeader(
+        version=1, bits=18, interactions=("ca",), positions=("0-0",), trained_until_ms=1, epoch=1, examples=1
+    )  # fmt: skip
+    weights = Weights(header, rng.normal(size=1 << 18).astype(np.float32))
+    return [_beside_numpy(weights), _beside_the_row(weights)]
+
+
+def _beside_numpy(weights: Weights) -> Figure:
+    arms = compile_arms([Arm(f"a{n}", {"price": float(n), "brand": f"b{n % 9}"}) for n in range(ARMS)])
+    context = compile_context({f"f{n}": float(n + 1) for n in range(FEATURES)})
+    row = RowInput(context, arms)
+
+    def bare() -> np.ndarray:
+        """Hash-combine, gather, sum: nothing of an order, nothing rounded."""
+        mask, values = (1 << 18) - 1, weights.values
+        crossed = (context.hashes * PRIME)[:, None] ^ arms.hashes[:, None, :]
+        products = context.values[:, None] * arms.values[:, None, :]
+        shared = values[CONSTANT_HASH & mask] + (values[context.hashes & mask] * context.values).sum()
+        own = (values[arms.hashes & mask] * arms.values).sum(axis=1)
+        between: np.ndarray = shared + own + (values[crossed & mask] * products).sum(axis=(1, 2))
+        return between
+
+    ours, numpy = _micros(lambda: scores_of(row, weights)), _micros(bare)
+    return Figure(
+        "serving.scoring_1000_arms", ours, "µs", numpy, "numpy on the same arrays", at_most=AT_MOST
+    )
+
+
+def _beside_the_row(weights: Weights) -> Figure:
+    """Decode, adapt in, adapt out and encode, of all that a row takes."""
+    catalogue = catalogue_of(tuple(Arm(f"a{n}", {"price": float(n), "brand": f"b{n % 3}"}) for n in range(20)))
+    request = ScoreRequest(tuple(_row(n) for n in range(ROWS)), (Exploration(),), catalogue.version)
+    body, tables = encode(request), ArmTables()
+    table = tables.of(catalogue)
+    stacked = stack(request.rows, table)
+    whole = _micros(lambda: encode(score(decode_request(body), weights, tables))) / ROWS
+    model = _micros(lambda: pmf_of(scores_of_stack(stacked, weights), Exploration())) / ROWS
+    facts = {"row_us": round(whole, 2), "model_us": round(model, 2), "rows": ROWS, "catalogue": _size(catalogue)}
+    name = "serving.schemas_and_adapters"
+    return Figure(name, whole - model, "µs", whole, "µs a row in all", at_most=SHARE, facts=facts)
+
+
+def _row(number: int) -> ScoreRow:
+    context = {f"f{n}": float((number + n) % 7) if n % 2 else f"v{(number + n) % 5}" for n in range(10)}
+    columns = {
+        "scarce": column_of([(n + number) % 3 == 0 for n in range(20)]),
+        "in_budget": column_of([(n * number) % 2 == 0 for n in range(20)]),
+    }
+    return ScoreRow(context, arm_features={name: one for name, one in columns.items() if one is not None})
+
+
+def _size(catalogue: Catalogue) -> str:
+    return f"{len(catalogue.arms)} arms"
+
+
+def _micros(run: Callable[[], object], times: int = 20) -> float:
+    """Processor time of one call, the median of some rounds."""
+    run()
+    seen = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for _ in range(times):
+            run()
+        seen.append((time.process_time() - began) / times * 1e6)
+    return median_of(seen)

@@ -1,0 +1,95 @@
+"""Several processes behind one port, and several behind the sidecar's socket: one service to everybody."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.decision_service.platform import Platform, platform, sidecar_get
+from tests.decision_service.test_failures import publish
+from tests.processes import pid_exists
+from tests.waiting import until
+
+WORKERS, SIDECARS = 3, 2
+ENVIRON = {"SIDEARM_DECISION_SERVICE_WORKERS": str(WORKERS), "SIDEARM_SIDECAR_WORKERS": str(SIDECARS)}
+SAMPLE = re.compile(r"^(?P<name>\w+)\{worker=\"(?P<worker>\d)\"(?:,(?P<labels>[^}]*))?\} (?P<value>\S+)$", re.M)
+
+
+@pytest.fixture(scope="module")
+def crew():
+    with platform(environ=ENVIRON) as shop:
+        yield shop
+
+
+def ask(shop: Platform, times: int) -> list[dict]:
+    """Each over a connection of its own, so that whoever likes accepts it."""
+    answers = []
+    for number in range(times):
+        headers = {"authorization": f"Bearer {shop.key}"}
+        body = {"session_id": f"s-{number}"}
+        answers.append(httpx.post(f"{shop.url}/v1/recommendations", json=body, headers=headers, timeout=30.0))
+    assert {answer.status_code for answer in answers} == {201}
+    return [answer.json() for answer in answers]
+
+
+def samples(text: str, name: str) -> dict[int, float]:
+    """Worker to the sum of a family's samples."""
+    found: dict[int, float] = {}
+    for match in SAMPLE.finditer(text):
+        if match["name"] == name:
+            worker = int(match["worker"])
+            found[worker] = found.get(worker, 0.0) + float(match["value"])
+    return found
+
+
+def test_a_scrape_has_the_figures_of_all_and_says_whose_they_are(crew: Platform):
+    """Whoever is scraped: what was decided is counted once."""
+    before = sum(samples(crew.client.get("/metrics").text, "sidearm_decisions_total").values())
+    ask(crew, 20)
+    text = crew.client.get("/metrics").text
+    counted = samples(text, "sidearm_decisions_total")
+    assert set(counted) == set(range(WORKERS))
+    assert sum(counted.values()) - before == 20
+    assert text.count("# TYPE sidearm_decisions_total counter") == 1
+    assert set(samples(text, "sidearm_store_up").values()) == {1.0}
+
+
+def test_the_sidecars_figures_are_those_of_all(crew: Platform):
+    """Rows that were scored, by whichever process."""
+    ask(crew, 8)
+    text = sidecar_get(crew, "/metrics")[1]
+    scored = samples(text, "sidearm_sidecar_rows_total")
+    assert set(scored) == set(range(SIDECARS))
+    assert sum(scored.values()) >= 8
+
+
+def test_all_of_them_answer_with_a_version_soon_after_it_is_published(crew: Platform):
+    """Every sidecar follows the weights by itself; the bound is a second, the machine may be busy."""
+    publish(crew, 7)
+    until(lambda: {answer["model_version"] for answer in ask(crew, 12)} == {7}, 10.0, "version 7 everywhere")
+    versions = samples(sidecar_get(crew, "/metrics")[1], "sidearm_weights_version")
+    assert versions == dict.fromkeys(range(SIDECARS), 7.0)
+
+
+def test_one_that_dies_ends_all_and_sigterm_is_an_orderly_end():
+    """Nothing is started again silently, and nothing stays behind."""
+    with platform(sidecar=False, environ=ENVIRON) as shop:
+        assert shop.service is not None
+        members = children_of(shop.service.pid)
+        assert len(members) == WORKERS
+        os.kill(members[0], signal.SIGKILL)
+        assert shop.service.exit_code() != 0
+        assert not any(map(pid_exists, members))
+        again = shop.start_service()
+        members = children_of(again.pid)
+        assert again.stop() == 0
+        assert not any(map(pid_exists, members))
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
