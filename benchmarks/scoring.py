@@ -53,21 +53,26 @@ def _beside_numpy(weights: Weights) -> Figure:
         return between
 
     ours, numpy = _micros(lambda: scores_of(row, weights)), _micros(bare)
-    return Figure(
-        "serving.scoring_1000_arms", ours, "µs", numpy, "numpy on the same arrays", at_most=AT_MOST
-    )
+    return Figure("serving.scoring_1000_arms", ours, "µs", numpy, "numpy on the same arrays", at_most=AT_MOST)
 
 
 def _beside_the_row(weights: Weights) -> Figure:
     """Decode, adapt in, adapt out and encode, of all that a row takes."""
-    catalogue = catalogue_of(tuple(Arm(f"a{n}", {"price": float(n), "brand": f"b{n % 3}"}) for n in range(20)))
+    catalogue = catalogue_of(
+        tuple(Arm(f"a{n}", {"price": float(n), "brand": f"b{n % 3}"}) for n in range(20))
+    )
     request = ScoreRequest(tuple(_row(n) for n in range(ROWS)), (Exploration(),), catalogue.version)
     body, tables = encode(request), ArmTables()
     table = tables.of(catalogue)
     stacked = stack(request.rows, table)
     whole = _micros(lambda: encode(score(decode_request(body), weights, tables))) / ROWS
     model = _micros(lambda: pmf_of(scores_of_stack(stacked, weights), Exploration())) / ROWS
-    facts = {"row_us": round(whole, 2), "model_us": round(model, 2), "rows": ROWS, "catalogue": _size(catalogue)}
+    facts = {
+        "row_us": round(whole, 2),
+        "model_us": round(model, 2),
+        "rows": ROWS,
+        "catalogue": _size(catalogue),
+    }
     name = "serving.schemas_and_adapters"
     return Figure(name, whole - model, "µs", whole, "µs a row in all", at_most=SHARE, facts=facts)
 

@@ -22,7 +22,7 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """TCP port; 0 lets the system choose one, which is printed."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Processes that answer on this one address (`--workers`). Each has its own connections to store and
-    sidecar, its own queue and its own figures; one is right for a core or two, replicas for several machines."""
+    sidecar, its own queue and its own figures; one is right for a core or two, replicas for many machines."""
     deadline_ms: Milliseconds = 50
     """By when an answer is to be there when the request names no time, in milliseconds. The last 30 % of it,
     15 ms at most, are for the log. Scores have the rest, and features six tenths of the whole."""

@@ -1,4 +1,4 @@
-"""Figures of several processes behind one address: whoever is scraped asks the others, and says whose is whose.
+"""Figures of several processes at one address: whoever is scraped asks the others, and says whose is whose.
 
 Each keeps its own, for counters that are shared would have to be written under a lock. Every sample gets the
 label ``worker``; sums and quantiles over workers are Prometheus' business.

@@ -1,9 +1,9 @@
 """Conversations with the store that cost little: several commands, one write, as many replies.
 
 The client library takes a connection from its pool for every command, looks whether it is alive, and watches
-the clock for each reply: a hundred µs a round trip. Here a connection is kept, and one clock watches the whole
-exchange. It is the library's own connection, with its authentication and its parser, and belongs to its pool,
-which closes it in the end.
+the clock for each reply: a hundred µs a round trip. Here a connection is kept, and one clock watches
+the whole exchange. It is the library's own connection, with its authentication and its parser, and belongs to
+its pool, which closes it in the end.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Lines:
         Raises:
             StoreConnectionError, StoreTimeoutError: no reply; the commands may have been carried out.
         """
-        packed = b"".join([pack_command(command) for command in commands])
+        packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # of any length
         if self._idle:
             try:
                 return await self._exchange(self._idle.pop(), packed, len(commands))
             except StoreConnectionError:
                 while self._idle:  # as old as that one
                     await self._drop(self._idle.pop())
-        fresh = await self._pool.get_connection()
+        fresh: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         return await self._exchange(fresh, packed, len(commands))
 
     async def _exchange(self, line: AbstractConnection, packed: bytes, count: int) -> list[object]:

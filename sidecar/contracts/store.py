@@ -116,7 +116,8 @@ class AsyncScripts:
         They are no transaction. A store that has forgotten a script is told again, unseen.
         """
         commands: list[Command] = [
-            ("EVALSHA", self.by_name[call.script].sha, len(call.keys), *call.keys, *call.args) for call in calls
+            ("EVALSHA", self.by_name[call.script].sha, len(call.keys), *call.keys, *call.args)
+            for call in calls
         ]
         replies = await self.lines.talk(commands)
         return [

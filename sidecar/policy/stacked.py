@@ -135,7 +135,9 @@ def _arms(rows: Sequence[ScoreRow], table: ArmTable) -> tuple[HashArray, Magnitu
             hashes[at, arms, own[arms]], values[at, arms, own[arms]] = 0, 0.0
     cells = (layout.order + np.arange(0, n_arms * shape[2], shape[2], dtype=np.intp)[:, None]).ravel()
     flat = (len(rows), n_arms * shape[2])
-    return hashes.reshape(flat).take(cells, 1).reshape(shape), values.reshape(flat).take(cells, 1).reshape(shape)
+    return hashes.reshape(flat).take(cells, 1).reshape(shape), values.reshape(flat).take(cells, 1).reshape(
+        shape
+    )
 
 
 def _columns(name: str, columns: Sequence[Column], n_arms: int) -> tuple[HashArray, Magnitudes]:

@@ -17,7 +17,9 @@ from tests.waiting import until
 
 WORKERS, SIDECARS = 3, 2
 ENVIRON = {"SIDEARM_DECISION_SERVICE_WORKERS": str(WORKERS), "SIDEARM_SIDECAR_WORKERS": str(SIDECARS)}
-SAMPLE = re.compile(r"^(?P<name>\w+)\{worker=\"(?P<worker>\d)\"(?:,(?P<labels>[^}]*))?\} (?P<value>\S+)$", re.M)
+SAMPLE = re.compile(
+    r"^(?P<name>\w+)\{worker=\"(?P<worker>\d)\"(?:,(?P<labels>[^}]*))?\} (?P<value>\S+)$", re.M
+)
 
 
 @pytest.fixture(scope="module")
