@@ -15,7 +15,7 @@ from tests.decision_service.test_failures import publish
 from tests.processes import pid_exists
 from tests.waiting import until
 
-WORKERS, SIDECARS = 3, 2
+WORKERS, SIDECARS = 4, 2
 ENVIRON = {"SIDEARM_DECISION_SERVICE_WORKERS": str(WORKERS), "SIDEARM_SIDECAR_WORKERS": str(SIDECARS)}
 SAMPLE = re.compile(
     r"^(?P<name>\w+)\{worker=\"(?P<worker>\d)\"(?:,(?P<labels>[^}]*))?\} (?P<value>\S+)$", re.M
@@ -78,6 +78,7 @@ def test_all_of_them_answer_with_a_version_soon_after_it_is_published(crew: Plat
     assert versions == dict.fromkeys(range(SIDECARS), 7.0)
 
 
+@pytest.mark.slow
 def test_one_that_dies_ends_all_and_sigterm_is_an_orderly_end():
     """Nothing is started again silently, and nothing stays behind."""
     with platform(sidecar=False, environ=ENVIRON) as shop:
@@ -87,6 +88,7 @@ def test_one_that_dies_ends_all_and_sigterm_is_an_orderly_end():
         os.kill(members[0], signal.SIGKILL)
         assert shop.service.exit_code() != 0
         assert not any(map(pid_exists, members))
+        shop.client.close()
         again = shop.start_service()
         members = children_of(again.pid)
         assert again.stop() == 0
