@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from policy_learner.promotion.ledger import identity
 from sidecar.contracts.contests import Contest, Promotion
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.roster import Roster, promoted, with_model
@@ -17,16 +18,24 @@ def successor(contests: Sequence[Contest], roster: Roster) -> Contest | None:
     return max(won, key=lambda one: one.lower, default=None)
 
 
-def in_place(roster: Roster, contest: Contest) -> Roster:
+def in_place(roster: Roster, contest: Contest, held: Roster) -> Roster:
     """The roster in which the two have changed places, and the challenger's share is the champion's.
 
     With a share it goes on being compared well: should the new champion turn bad, it comes back soon.
 
+    Args:
+        roster: as it is.
+        contest: that was won.
+        held: the roster in which it was held.
+
     Raises:
-        BadModel: the roster is not the one that the contest was held in any more.
+        BadModel: the two do not meet any more, or one of them has other weights now.
     """
     if roster.champion.name != contest.champion or not _challenges(contest, roster):
         raise BadModel(f"{contest.challenger!r} does not challenge {contest.champion!r} any more")
+    for name in (contest.champion, contest.challenger):
+        if identity(roster.named(name)) != identity(held.named(name)):
+            raise BadModel(f"{name!r} is another model now")
     share = roster.named(contest.challenger).share
     changed = promoted(roster, contest.challenger)
     return with_model(changed, msgspec.structs.replace(changed.named(contest.champion), share=share))

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from policy_learner.promotion.evidence import Floats, Sums, log_evidence, lower_bound
-from policy_learner.promotion.gains import apart, gains
+from policy_learner.promotion.gains import gains
 from policy_learner.promotion.heard import Heard
 from sidecar.contracts.contests import Contest, Verdict
 from sidecar.contracts.promotion import PromotionConfig
@@ -100,10 +100,9 @@ def _tally(decisions: Heard, ours: int, theirs: int, rewards: Floats, baseline: 
     )
     even = np.full_like(chances, 1.0 / chances.shape[1])
     rows, tally = np.arange(len(shown)), Tally()
-    between = apart(pmf, other, chances)
-    pairs = (tally.gain, between), (tally.loss, -between), (tally.control, apart(even, pmf, chances))
-    for sums, weights in pairs:
-        sums.add(gains(weights, chances, shown, rewards, baseline))
+    pairs = (tally.gain, pmf, other), (tally.loss, other, pmf), (tally.control, even, pmf)
+    for sums, one, against in pairs:
+        sums.add(gains(one, against, chances, shown, rewards, baseline))
     at_shown = chances[rows, shown]
     w, v = pmf[rows, shown] / at_shown, other[rows, shown] / at_shown
     tally.w, tally.ww = float(w.sum()), float((w * w).sum())

@@ -6,6 +6,9 @@ and put back: a baseline, since what moves with all rewards alike says nothing; 
 that no outcome is below ``-(reach + 1)``. So the test needs no bound of the weights (the idea is of
 Waudby-Smith and others, 2022, section 2.1, there for one policy; here for the difference, so that what both
 policies would have shown alike cancels exactly).
+
+Of an arm that is never drawn nobody knows what it earns: it is taken to be worst for A, nothing where A wants
+it more than B does, else all there is. So A is not called better for what B lost by never being let.
 """
 
 from __future__ import annotations
@@ -15,33 +18,34 @@ import numpy.typing as npt
 
 from policy_learner.promotion.evidence import REACHES, Floats
 
-
-def apart(ours: Floats, theirs: Floats, chances: Floats) -> Floats:
-    """``D`` of every arm, ``(n, n_arms)``.
-
-    Args:
-        ours: pmfs of A, ``(n, n_arms)``.
-        theirs: of B.
-        chances: that the arms were drawn from. Where one is 0, 0: an arm that is never drawn is taken to earn
-            nothing.
-    """
-    return np.divide(ours - theirs, chances, out=np.zeros_like(chances), where=chances > 0.0)
+NEVER = 1e-12
+"""What is drawn more rarely is not drawn at all: weights stay finite."""
 
 
 def gains(
-    weights: Floats, chances: Floats, shown: npt.NDArray[np.intp], rewards: Floats, baseline: float
+    ours: Floats,
+    theirs: Floats,
+    chances: Floats,
+    shown: npt.NDArray[np.intp],
+    rewards: Floats,
+    baseline: float,
 ) -> Floats:
     """Outcomes of decisions with equally many arms, ``(n_reaches, n)``.
 
     Args:
-        weights: :func:`apart` of the two policies.
+        ours: pmfs of A, ``(n, n_arms)``.
+        theirs: of B.
         chances: that the arms were drawn from, ``(n, n_arms)``.
         shown: place of the drawn arm, ``(n,)``.
         rewards: in [0, 1], ``(n,)``.
         baseline: in [0, 1], known before these rewards were.
     """
-    reach = REACHES[:, None, None]
+    apart, is_drawn = ours - theirs, chances > NEVER
+    weights = np.divide(apart, chances, out=np.zeros_like(chances), where=is_drawn)
+    reach, rows = REACHES[:, None, None], np.arange(len(shown))
     taken = np.minimum(weights * baseline, reach + np.minimum(weights, 0.0))
-    rows = np.arange(len(shown))
-    outcomes: Floats = weights[rows, shown] * rewards - taken[:, rows, shown] + (chances * taken).sum(-1)
+    feared = np.where(is_drawn, 0.0, np.minimum(apart, 0.0)).sum(axis=-1)
+    outcomes: Floats = (
+        weights[rows, shown] * rewards - taken[:, rows, shown] + (chances * taken).sum(-1) + feared
+    )
     return outcomes

@@ -7,7 +7,7 @@ decision's official model did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from policy_learner.archive.rows import is_learnt
 from policy_learner.promotion.evidence import Floats
+from policy_learner.promotion.gains import NEVER
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.errors import PolicyError
 from sidecar.contracts.events import DecisionEvent
@@ -24,6 +25,8 @@ from sidecar.policy.exploration import pmf_of
 
 _SCORE_BYTES = 4
 _PARITY = 1e-9
+_CELLS = 1 << 18
+"""Numbers of one kind that are in hand at once: 2 MB, however many arms and models there are."""
 
 
 class Matured(NamedTuple):
@@ -75,6 +78,9 @@ class _Said(NamedTuple):
     scores: bytes
 
 
+_Heard = tuple[Matured, list[_Said]]
+
+
 def heard(decisions: Iterable[Matured], known: Mapping[str, Model]) -> list[Heard]:
     """The decisions in which a known model was heard beside another one, in groups.
 
@@ -83,14 +89,29 @@ def heard(decisions: Iterable[Matured], known: Mapping[str, Model]) -> list[Hear
             from these: neither says anything of policies.
         known: the models there are, by name.
     """
-    groups: dict[tuple[int, tuple[Voice, ...]], list[tuple[Matured, list[_Said]]]] = {}
+    groups: dict[tuple[int, tuple[Voice, ...]], list[_Heard]] = {}
     for one in decisions:
-        if one.event.source == "model" and is_learnt(one.event):
+        if one.event.source == "model" and is_learnt(one.event) and _is_scored(one.event):
             said = _said(one.event, known)
             key = len(one.event.scores), tuple([each.voice for each in said])
             groups.setdefault(key, []).append((one, said))
-    found = (_together(voices, group) for (_, voices), group in groups.items())
+    parts = ((voices, part) for (size, voices), group in groups.items() for part in _parts(group, size))
+    found = (_together(voices, part) for voices, part in parts)
     return [one for one in found if one is not None]
+
+
+def _is_scored(event: DecisionEvent) -> bool:
+    """Whether it has a number for each of some arms, the shown one among them, and probabilities that are."""
+    n_arms, rest = divmod(len(event.scores), _SCORE_BYTES)
+    chances = (event.official_probability, *[one.probability for one in event.candidates])
+    return rest == 0 and 0 <= event.arm_index < n_arms and all(0.0 <= p <= 1.0 for p in chances)
+
+
+def _parts(group: Sequence[_Heard], score_bytes: int) -> Iterator[Sequence[_Heard]]:
+    """As many of a group as fit in hand, again and again."""
+    cells = len(group[0][1]) * score_bytes // _SCORE_BYTES
+    most = max(1, _CELLS // max(1, cells))
+    return (group[start : start + most] for start in range(0, len(group), most))
 
 
 def _said(event: DecisionEvent, known: Mapping[str, Model]) -> list[_Said]:
@@ -117,14 +138,11 @@ def _would_explore(model: Model | None, own: Exploration) -> Exploration:
     return msgspec.structs.replace(model.exploration, control_share=own.control_share)
 
 
-def _together(voices: tuple[Voice, ...], group: Sequence[tuple[Matured, list[_Said]]]) -> Heard | None:
+def _together(voices: tuple[Voice, ...], group: Sequence[_Heard]) -> Heard | None:
     """All of a group as arrays; what is not finite, or was drawn otherwise, is left out."""
     decisions = [one for one, _ in group]
     joined = b"".join([said[n].scores for n in range(len(voices)) for _, said in group])
-    n_arms = len(decisions[0].event.scores) // _SCORE_BYTES
-    if n_arms == 0:
-        return None
-    scores = np.frombuffer(joined, "<f4").reshape(len(voices), len(group), n_arms)
+    scores = np.frombuffer(joined, "<f4").reshape(len(voices), len(group), -1)
     finite = np.isfinite(scores).all(axis=(0, 2))
     try:
         pmfs = np.stack([pmf_of(s[finite], v.exploration) for s, v in zip(scores, voices, strict=True)])
@@ -146,9 +164,9 @@ def _together(voices: tuple[Voice, ...], group: Sequence[tuple[Matured, list[_Sa
 
 def _as_drawn(one: Heard) -> Heard | None:
     """Those whose propensity is what these scores make it."""
-    rows = np.flatnonzero(one.shown < one.chances.shape[1])
-    apart = np.abs(one.chances[rows, one.shown[rows]] - one.propensities[rows])
-    rows = rows[apart <= _PARITY]
+    chances = one.chances[np.arange(len(one.shown)), one.shown]
+    is_drawn = (chances > NEVER) & (np.abs(chances - one.propensities) <= _PARITY)
+    rows = np.flatnonzero(is_drawn & (one.inclusion > NEVER) & (one.inclusion <= 1.0))
     if not len(rows):
         return None
     return Heard(

@@ -42,6 +42,11 @@ class Ledger:
         """Who is compared with the champion."""
         return [one for one in self.roster.models if one.role in CONTENDERS]
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether more than one model scores; of one alone the learner's own figures say all."""
+        return sum(one.role != "decoy" for one in self.roster.models) > 1
+
     def go_on(self, roster: Roster, book: Book | None = None) -> None:
         """With these models from now on. What is known of others is forgotten.
 
@@ -50,6 +55,9 @@ class Ledger:
             book: what is known; None: what was known before.
         """
         self.roster, old = roster, book or self.book
+        if not self.is_needed:
+            self.book = Book()
+            return
         pairs = {self._pair(roster.champion, one) for one in self.contenders}
         models = set(map(identity, roster.models))
         self.book = Book(

@@ -98,7 +98,7 @@ class Promoter:
         saved = _state_of(self._stored(), len(wanted))
         self._listen(saved.book if saved else None)
         self._promotions = self._told()
-        if saved is None or not self._ledger.contenders:
+        if saved is None or not self._ledger.is_needed:
             return
         self._positions = saved.positions
         while any(map(_is_before, self._positions, wanted)):
@@ -114,7 +114,7 @@ class Promoter:
         if not _is_before(before, chunk.last):
             return
         self._reach(chunk.partition, chunk.last)
-        if self._ledger.contenders:
+        if self._ledger.is_needed:
             fresh = [one for one in chunk.lessons if _is_before(before, one.entry[0])]
             closing = [one for one in fresh if one.joined.kind == _CLOSING]
             self._ledger.count([Matured(one.joined.decision, one.taught.reward) for one in closing])
@@ -166,7 +166,8 @@ class Promoter:
 
     def _act(self, contests: Sequence[Contest]) -> None:
         """Let a challenger that has won take the champion's place."""
-        won = successor(contests, self._ledger.roster)
+        held = self._ledger.roster
+        won = successor(contests, held)
         if won is None:
             return
         promotion = promotion_of(won, next(iter(self._promotions), None))
@@ -175,7 +176,7 @@ class Promoter:
             change_roster(
                 self._scripts,
                 app,
-                lambda roster: in_place(roster, won),
+                lambda roster: in_place(roster, won, held),
                 said(promotion),
                 epoch=self._epoch,
                 evidence=evidence,
@@ -223,7 +224,9 @@ def _state_of(stored: bytes | None, partitions: int) -> State | None:
     """What was written down; nothing is known where that was something else."""
     try:
         state = msgspec.msgpack.decode(stored or b"", type=State)
-    except msgspec.MsgspecError:
+        for position in state.positions:
+            order(position)
+    except ValueError:  # msgspec's errors are ValueErrors
         return None
     return state if len(state.positions) == partitions else None
 

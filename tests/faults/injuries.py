@@ -45,7 +45,8 @@ def kill_store(stage: Stage, rng: random.Random) -> str:
 
 def kill_learner_at_a_moment(stage: Stage, rng: random.Random) -> str:
     """The next learner dies by its own hand, just after a named step."""
-    never = ("leased", "buried", "orphans given up", *(ARCHIVING if stage.apart else ()))
+    one_model = ("contests written", "promoted")
+    never = ("leased", "buried", "orphans given up", *one_model, *(ARCHIVING if stage.apart else ()))
     moment = rng.choice([m for m in MOMENTS if m not in never])
     stage.kill("learner")
     process = stage.start("learner", failpoint=f"{moment}:{rng.randint(1, 3)}")

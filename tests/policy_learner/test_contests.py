@@ -5,14 +5,20 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from examples.shop.simulator import FOLDER, expected_reward, swapped
+from policy_learner.promotion import heard
 from policy_learner.promotion.change import in_place, promotion_of, successor
+from policy_learner.promotion.heard import Matured
 from policy_learner.promotion.ledger import Ledger, span_of
-from sidecar.contracts.application import load_application
+from sidecar.contracts.application import Exploration, load_application
 from sidecar.contracts.errors import BadModel
+from sidecar.contracts.events import Candidate, Shadow
 from sidecar.contracts.promotion import PromotionConfig
 from sidecar.contracts.roster import Model, Roster
+from sidecar.policy.exploration import pmf_of
 from tests.policy_learner.contests_shop import ARMS, EXPLORATION, TYPES, Shop, knowing, value
 
 APPLICATION = load_application(FOLDER)
@@ -116,7 +122,7 @@ def changes_of(seed, former, turn, minutes=260):
         ledger.go_on(roster)
         ledger.count(shop.minute(roster))
         if won := successor(ledger.contests(), roster):
-            roster, last = in_place(roster, won), promotion_of(won, last)
+            roster, last = in_place(roster, won, roster), promotion_of(won, last)
             changes.append((minute, last.kind, last.champion))
             if len(changes) == 2:
                 break
@@ -156,13 +162,15 @@ def _as(who):
 def test_places_are_changed_with_the_share():
     """The former champion goes on with the share that its challenger had, so that it is compared as well."""
     _, won = held(1, PLAIN, RICH)
-    after = in_place(roster_of(), won)
+    after = in_place(roster_of(), won, roster_of())
     assert {(one.name, one.role, one.share) for one in after.models} == {
         ("other", "champion", 0.0),
         ("champion", "challenger", 0.1),
     }
     with pytest.raises(BadModel, match="does not challenge"):
-        in_place(after, won)
+        in_place(after, won, roster_of())
+    with pytest.raises(BadModel, match="another model"):
+        in_place(roster_of(version=7), won, roster_of())
 
 
 def test_another_version_under_the_same_name_begins_anew():
@@ -209,6 +217,7 @@ def test_what_was_not_drawn_from_the_scores_is_left_out():
         {"scores": np.full(20, np.nan, "<f4").tobytes()},
         {"scores": b""},
         {"arm_index": 99},
+        {"propensity": 0.0},
         {"exploration": msgspec.structs.replace(EXPLORATION, scheme="logged")},
     )
     ledger.go_on(roster)
@@ -217,6 +226,74 @@ def test_what_was_not_drawn_from_the_scores_is_left_out():
     assert ledger.contests() == ()
     ledger.count([one])
     assert ledger.contests()[0].decisions == 1
+
+
+def test_a_probability_too_small_for_a_number_poisons_nothing():
+    """A softmax that never draws what the challenger wants: sums stay finite, and nothing is claimed."""
+    cold = Exploration("softmax", temperature=1e-3, control_share=0.0)
+    scores = np.float32([[1.0, 0.0, 0.5]]), np.float32([[0.0, 1.0, 0.5]])
+    pmf = pmf_of(scores[0][0], cold)
+    event = msgspec.structs.replace(
+        Shop(1, {"champion": PLAIN}).minute(Roster(roster_of().models[:1]), 1)[0].event,
+        scores=scores[0].tobytes(),
+        exploration=cold,
+        arm_index=0,
+        propensity=float(pmf[0]),
+        shadows=(Shadow("other", 1, scores[1].tobytes()),),
+    )
+    ledger = Ledger(APPLICATION)
+    ledger.go_on(roster_of("shadow", 0.0))
+    ledger.count([Matured(event, 0.0), Matured(event, 1.0)])
+    (contest,) = ledger.contests()
+    assert contest.decisions == 2
+    assert contest.verdict == "undecided"
+    assert all(np.isfinite(getattr(contest, name)) for name in ("difference", "lower", "upper", "effective"))
+
+
+def test_decisions_of_thousands_of_arms_are_counted_in_parts(monkeypatch):
+    """As many at once as fit into a bounded memory; what comes out is the same."""
+    roster, decisions = roster_of(), Shop(9, {"champion": PLAIN, "other": RICH}).minute(roster_of(), 50)
+    ledgers = []
+    for cells in (1 << 18, 1, 200):
+        monkeypatch.setattr(heard, "_CELLS", cells)
+        ledgers.append(Ledger(APPLICATION))
+        ledgers[-1].go_on(roster)
+        ledgers[-1].count(decisions)
+    whole, *others = (ledger.contests()[0] for ledger in ledgers)
+    assert whole.decisions == 50
+    assert {one.decisions for one in others} == {50}
+
+
+Bytes = st.binary(max_size=20).map(lambda some: some * 4) | st.just(np.zeros(20, "<f4").tobytes())
+Odd = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, 1.0, 0.5])
+Explored = st.builds(Exploration, st.sampled_from(["softmax", "squarecb", "?", "logged"]), Odd, Odd)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_decision_stops_the_count(data):
+    """Whatever lies in the log, what is counted is finite, and what comes after it is counted."""
+    roster = roster_of()
+    (sound,) = Shop(3, {"champion": PLAIN, "other": RICH}).minute(roster, 1)
+    fields = {
+        "scores": Bytes,
+        "arm_index": st.integers(-30, 30),
+        "propensity": Odd,
+        "official_probability": Odd,
+        "inclusion_probability": Odd,
+        "exploration": Explored,
+        "candidates": st.tuples(st.builds(Candidate, st.just("other"), st.just(1), Odd, Explored, Bytes)),
+        "shadows": st.tuples(st.builds(Shadow, st.just("other"), st.just(1), Bytes)),
+    }
+    names = data.draw(st.sets(st.sampled_from(sorted(fields)), min_size=1))
+    spoilt = msgspec.structs.replace(sound.event, **{name: data.draw(fields[name]) for name in sorted(names)})
+    ledger = Ledger(APPLICATION)
+    ledger.go_on(roster)
+    ledger.count([Matured(spoilt, 1.0), sound, Matured(spoilt, 0.0)])
+    (contest,) = ledger.contests()
+    ledger.figures()
+    assert 1 <= contest.decisions <= 3
+    assert np.isfinite([contest.difference, contest.lower, contest.upper, contest.effective]).all()
 
 
 def test_rewards_are_counted_between_their_bounds():

@@ -20,7 +20,7 @@ from sidecar.contracts import keys as app_keys
 from sidecar.contracts.contests import decode_promotion, decode_shown
 from sidecar.contracts.events import Candidate
 from sidecar.contracts.promotion import PromotionConfig
-from sidecar.contracts.roster import Model, Roster, with_model
+from sidecar.contracts.roster import Model, Roster, with_model, without_model
 from sidecar.contracts.rostering import change_roster, read_roster
 from sidecar.policy.exploration import pmf_of
 from sidecar.policy.sampling import draw
@@ -276,6 +276,18 @@ def test_the_command_shows_models_contests_and_promotions(world, monkeypatch, tm
     told = contests()
     for word in ("promoted", "against the champion", "undecided", "AUC", "automatic"):
         assert word in told
+
+
+def test_a_model_that_is_alone_again_has_the_learners_own_figures(world):
+    """What is shown is emptied, so that nobody takes figures of the past for those of now."""
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 20)
+    rest(world, learner)
+    assert len(shown(world).models) == 2
+    change_roster(world.scripts, "world", lambda roster: without_model(roster, "other"), "undeployed")
+    rest(world, learner)
+    assert shown(world).models == ()
 
 
 def test_without_another_model_nothing_is_kept(world):
