@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from decision_service.event_log import patiently
 from sidecar.contracts import keys
 from sidecar.contracts.application import Catalogue, decode_arms, encode_arms
@@ -31,7 +33,7 @@ class Catalogues:
         await patiently(lambda: self._scripts.client.hsetnx(self._key, self.current.version, arms))
 
     async def of(self, version: str) -> Catalogue | None:
-        """The catalogue of that version; None if nobody published it.
+        """The catalogue of that version; None if nobody published it, or foreign bytes lie there.
 
         Raises:
             StoreAway: the store did not answer.
@@ -42,7 +44,10 @@ class Catalogues:
                 return None
             while len(self._known) >= _KEPT:
                 self._known.pop(next(v for v in self._known if v != self.current.version))
-            self._known[version] = Catalogue(version, decode_arms(stored))
+            try:
+                self._known[version] = Catalogue(version, decode_arms(stored))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                return None
         return self._known[version]
 
     async def eligible_ids(self, event: DecisionEvent) -> tuple[str, ...]:

@@ -55,7 +55,10 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
     event = event_of(decider, request, plan, found, official, choice)
     event = with_slots(event, plan.eligible.ids, slots_asked(request))
     decided = await decider.log.append(
-        event, plan.logged, plan.budget.log_time_left(decider.loop_time()), kept_as(request)
+        event,
+        plan.logged,
+        plan.budget.log_time_left(decider.loop_time()),
+        kept_as(decider.application.sessions, request),
     )
     return await answer(decider, event, decided, plan.eligible.ids, pmf)
 

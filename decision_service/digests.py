@@ -7,6 +7,7 @@ import hashlib
 import msgspec
 
 from decision_service.api import RecommendationRequest
+from sidecar.contracts.application import SessionConfig
 
 _FIRST_FORM = ("session_id", "unit_id", "decision_id", "context", "arms", "exclude", "limit", "deadline_ms")
 """Fields that the digest holds whatever they are; later ones only where they say something, so that a request
@@ -28,9 +29,9 @@ def digest_of(request: RecommendationRequest) -> str:
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-def kept_as(request: RecommendationRequest) -> str:
-    """What a session asks for, whatever the context is meanwhile; empty where the client repeats by a key."""
-    if request.decision_id is not None:
+def kept_as(sessions: SessionConfig, request: RecommendationRequest) -> str:
+    """What a session asks for, whatever the context is meanwhile; empty where it keeps nothing by that."""
+    if not sessions.sticky_s or request.decision_id is not None:
         return ""
     arms = request.arms and [arm if isinstance(arm, str) else arm.id for arm in request.arms]
     asked = (request.unit_id, arms, request.exclude, request.limit, request.horizon_s, request.deferred)

@@ -21,7 +21,7 @@ from decision_service.prepolicy import Shelf, Shelves
 from sidecar.contracts import keys
 from sidecar.contracts.application import Catalogue
 from sidecar.contracts.live_arms import ArmsChange, changed
-from sidecar.contracts.scripts.call import Call, text
+from sidecar.contracts.scripts.call import Call
 from sidecar.contracts.scripts.catalogue import (
     ArmsNow,
     CatalogueStatus,
@@ -39,6 +39,8 @@ _SAY_EVERY = 120
 """Looks between two words of what is served, if it is the same."""
 _TRIES = 20
 """Somebody else would have to be faster each time."""
+_MS_DIGITS = 14
+"""Of a time that a calendar knows."""
 _GONE = "its arms are not in the store"
 
 log = logging.getLogger("sidearm.decision_service")
@@ -135,7 +137,8 @@ class LiveArms:
             if expected not in (None, current.version):
                 raise Outdated(f"version {current.version} is current, not {expected}")
             wanted = changed(current, change)
-            status, _ = await self._run(change_call(self._app, wanted, current.version, reason))
+            call = change_call(self._app, wanted, current.version, reason, self._file.version)
+            status, _ = await self._run(call)
             if status is not CatalogueStatus.MOVED:
                 self._swap(wanted)
                 return current.version, wanted
@@ -147,7 +150,7 @@ class LiveArms:
         if current is self._file or current.version == self._file.version:
             await self._run(file_call(self._app, self._file))
         else:
-            await self._run(change_call(self._app, current, "", "the store had none"))
+            await self._run(change_call(self._app, current, "", "the store had none", self._file.version))
         self.published = True
 
     async def _look(self) -> None:
@@ -205,6 +208,6 @@ class LiveArms:
 
 def replica_of(stored: bytes) -> tuple[int, str, str] | None:
     """When a service said what it serves, which version, and why not the current one; None: foreign bytes."""
-    at_ms, _, rest = text(stored).partition("|")
+    at_ms, _, rest = stored.decode(errors="replace").partition("|")
     version, _, word = rest.partition("|0|")
-    return (int(at_ms), version, word) if at_ms.isdigit() else None
+    return (int(at_ms), version, word) if at_ms.isdecimal() and len(at_ms) <= _MS_DIGITS else None

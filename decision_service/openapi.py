@@ -321,7 +321,8 @@ def _parameters(endpoint: Endpoint, said: Operation) -> list[Json]:
     found: list[Json] = []
     if "{" in endpoint.path:
         name = endpoint.path.partition("{")[2].partition("}")[0]
-        found.append({"name": name, "in": "path", "required": True, "schema": part, "example": _DECISION_ID})
+        example = "sku-2" if name == "arm_id" else _DECISION_ID
+        found.append({"name": name, "in": "path", "required": True, "schema": part, "example": example})
     if said.idempotency_key:
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})
     return found

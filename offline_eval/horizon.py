@@ -172,7 +172,7 @@ _LEFT_OUT = ("imported", "not_activated", "reward_missing", "late_of_unknown", "
 _REWARDS = """
     CREATE OR REPLACE TABLE rewards AS
     WITH found AS (
-        SELECT decided_at, reward_at AS came_at, reward AS value, inclusion_probability FROM decided
+        SELECT decided_at, reward_at AS came_at, reward AS value, inclusion_probability FROM earned
         WHERE reward_source_n > 0 AND isfinite(reward) AND reward_at IS NOT NULL
         UNION ALL
         SELECT decided_at, came_at, value, inclusion_probability FROM late JOIN decided USING (decision_id)
@@ -204,15 +204,17 @@ _NO_LATE = "(SELECT '' AS decision_id, '' AS kind, NULL::TIMESTAMPTZ AS \"at\", 
 
 
 def _open(log: Path, connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
-    """The views ``decided`` and ``late``, the table ``rewards``, and what there is to count."""
+    """The views ``decided``, ``earned`` (slot by slot) and ``late``, the table ``rewards``, and the counts."""
     decisions = _source(log, "decisions")
     if not decisions:
         raise BadLog(f"{log} holds no decisions/**/*.parquet: name a log folder, such as data/log/shop")
     late = _source(log, "late") or _NO_LATE
     try:
         views = {
-            "logged": f"SELECT *, {_active(connection, decisions)} AS active FROM {decisions} WHERE slot = 0",
-            "decided": "SELECT * FROM logged WHERE source <> 'import' AND active",
+            "log_rows": f"SELECT *, {_active(connection, decisions)} AS active FROM {decisions}",
+            "earned": "SELECT * FROM log_rows WHERE source <> 'import' AND active",
+            "logged": "SELECT * FROM log_rows WHERE slot = 0",
+            "decided": "SELECT * FROM earned WHERE slot = 0",
             "late": f'SELECT decision_id, kind, "at" AS came_at, value FROM {late}',
         }
         for name, query in views.items():

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+import msgspec
 import numpy as np
 import pytest
 import redis
 
+from offline_eval.evaluate import evaluate
+from offline_eval.target_policy import Logged, Uniform, greedy
+from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.compaction import Shape, compact_day
+from policy_learner.archive.cutting import cut, ends, lanes
 from policy_learner.archive.show import find
 from policy_learner.loop import drain, step
 from policy_learner.models.replay import replay
@@ -104,3 +112,77 @@ def test_a_decision_is_shown_with_its_slots(world):
     logged = find(world.log, world.application, event.decision_id)
     assert (logged.row["arm"], logged.event) == (event.arm, event)
     assert [slot["arm"] for slot in logged.slots] == [slot.arm for slot in event.slots]
+
+
+def test_slots_stay_together_however_the_log_is_cut(world):
+    """Compacted into row groups of two, and cut into stretches of two: each decision is learnt once, whole."""
+    learner = world.learner()
+    live(world, learner, rounds=2)
+    drain(learner, lambda: True)
+    folder = dataset_folder(world.log, "decisions", "world")
+    for day in sorted(path.name.removeprefix("dt=") for path in folder.glob("dt=*")):
+        compact_day(folder, "decisions", day, _ms_after(day), shape=Shape(group_rows=2))
+
+    assert replay(world.application, world.data).told == []
+    found = lanes(world.log, "world", ("0-0", "0-0"), ends(world.log, "world", 2))
+    stretches = [stretch.batch for stretch in cut(found, 2)]
+    positions = [(batch.partition, end) for batch in stretches for end in {batch.first, batch.last}]
+    assert len(set(positions)) == len(positions)
+
+
+def _ms_after(day: str) -> int:
+    return (date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal() + 3) * 86_400_000
+
+
+def test_estimates_take_every_slot_for_a_decision(world):
+    """As many rows as slots, none a repeat; what the logger earned is the mean over them."""
+    learner = world.learner()
+    live(world, learner)
+    drain(learner, lambda: True)
+    weights = world.weights()
+    result = evaluate(world.log, [Logged(), Uniform(), greedy(weights)])
+    found = rows(world, "decisions")
+
+    logged, uniform, best = result.candidates
+    assert logged.rows == uniform.rows == best.rows == len(found)
+    assert np.isclose(logged.on_policy.value, np.mean([row["reward"] for row in found]))
+    assert logged.rejected == {}
+
+
+def test_one_slot_that_is_poison_takes_no_other_along(store, data_folder):
+    """It alone is not learnt; so says its row, and whoever starts again learns the same."""
+    settings = LearnerSettings(publish_every_examples=1, archive_rows=1000)
+    world = World(store, data_folder, settings=settings)
+    learner = world.learner()
+    (event,) = shown(world, 1)
+    reward(world, event, event.slots[1].arm, 1e12, "beyond")
+    world.decide(1)
+    world.move(HORIZON_MS + 1)
+    while step(learner):
+        pass
+    drain(learner, lambda: True)
+
+    learnt = {
+        row["slot"]: row["learn"] for row in rows(world, "decisions") if row["decision_id"] == event.decision_id
+    }
+    assert learnt == {0: True, 1: True, 2: False}
+    assert learner.training.examples == 3
+    for path in world.data.checkpoints("world").glob("*"):
+        path.unlink()
+    again = world.learner()
+    assert again.training.trainer.weights_values().tobytes() == world.weights().values.tobytes()
+    assert replay(world.application, world.data).clean
+
+
+def test_slots_that_are_no_arms_stop_nobody(store, data_folder):
+    """Foreign bytes lie with the dead letters; the decisions beside them are learnt."""
+    world = World(store, data_folder, settings=LearnerSettings(publish_every_examples=1, archive_rows=1000))
+    learner = world.learner()
+    (event,) = [with_slots(world.event(), tuple(arm.id for arm in ARMS), 2)]
+    world.log_decision(msgspec.structs.replace(event, arms=event.arms[:1]))
+    world.decide(2)
+    world.move(HORIZON_MS + 1)
+    while step(learner):
+        pass
+    assert learner.training.examples == 2
+    assert sum(store.xlen(keys.dead) for keys in world.partitions) == 1

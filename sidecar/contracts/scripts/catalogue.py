@@ -10,6 +10,7 @@ from sidecar.contracts import keys
 from sidecar.contracts.application import Catalogue, encode_arms
 from sidecar.contracts.scripts.call import Call, text
 
+_END_OF_TIME_MS = 253_402_300_800_000  # the year 10,000
 FROM_FILE = "the application's file"
 
 
@@ -38,12 +39,20 @@ class ArmsNow(NamedTuple):
 
 def file_call(app: str, file: Catalogue) -> Call:
     """Put the arms of the application's file in place, unless they were before."""
-    return _call(app, "file", file, "", FROM_FILE)
+    return _call(app, "file", file, "", FROM_FILE, file.version)
 
 
-def change_call(app: str, wanted: Catalogue, expected: str, reason: str) -> Call:
-    """Put ``wanted`` in place of the version ``expected``; empty: there is none yet."""
-    return _call(app, "change", wanted, expected, reason)
+def change_call(app: str, wanted: Catalogue, expected: str, reason: str, file: str) -> Call:
+    """Put ``wanted`` in place of the version ``expected``; empty: there is none yet.
+
+    Args:
+        app: the application.
+        wanted: the catalogue.
+        expected: what must be current.
+        reason: for people.
+        file: version of the arms in the sender's file, which is not put in place after that.
+    """
+    return _call(app, "change", wanted, expected, reason, file)
 
 
 def parse_catalogue(reply: Sequence[bytes]) -> tuple[CatalogueStatus, str]:
@@ -56,6 +65,8 @@ def decode_arms_now(fields: Mapping[bytes, bytes]) -> ArmsNow | None:
     """From the hash ``keys.arms_now``; None when no catalogue is current, or foreign bytes say which."""
     try:
         revision, at_ms = int(fields[b"revision"]), int(fields[b"at_ms"])
+        if not 0 <= at_ms < _END_OF_TIME_MS:
+            return None
         return ArmsNow(text(fields[b"version"]), revision, at_ms, text(fields.get(b"reason", b"")))
     except (KeyError, ValueError):
         return None
@@ -67,6 +78,7 @@ def serving_arms_call(app: str, replica: str, version: str, word: str) -> Call:
     return Call("serving", where, (replica, version, "0", word))
 
 
-def _call(app: str, kind: str, wanted: Catalogue, expected: str, reason: str) -> Call:
+def _call(app: str, kind: str, wanted: Catalogue, expected: str, reason: str, file: str) -> Call:
     where = (keys.arms_now(app), keys.catalogues(app), keys.arms_notices(app), keys.app_skew(app))
-    return Call("catalogue", where, (kind, wanted.version, encode_arms(wanted.arms), expected, reason))
+    what = (kind, wanted.version, encode_arms(wanted.arms), expected, reason, file)
+    return Call("catalogue", where, what)
