@@ -204,7 +204,7 @@ _NO_LATE = "(SELECT '' AS decision_id, '' AS kind, NULL::TIMESTAMPTZ AS \"at\", 
 
 
 def _open(log: Path, connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
-    """The views ``decided``, ``earned`` (slot by slot) and ``late``, the table ``rewards``, and the counts."""
+    """The views ``decided``, ``earned`` (slot by slot) and ``late``, the table ``rewards``, what to count."""
     decisions = _source(log, "decisions")
     if not decisions:
         raise BadLog(f"{log} holds no decisions/**/*.parquet: name a log folder, such as data/log/shop")

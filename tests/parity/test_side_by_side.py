@@ -97,7 +97,9 @@ def test_service_and_sidecar_of_two_releases_understand_each_other():
     told = msgspec.msgpack.decode(encode(RESPONSE), type=old_response)
     assert (told.rows, told.model_version, told.cold) == (RESPONSE.rows, 7, False)
     assert decode_request(msgspec.msgpack.encode(asked)) == msgspec.structs.replace(REQUEST, calibrated=False)
-    assert decode_response(msgspec.msgpack.encode(told)) == msgspec.structs.replace(RESPONSE, trained_until_ms=0)
+    assert decode_response(msgspec.msgpack.encode(told)) == msgspec.structs.replace(
+        RESPONSE, trained_until_ms=0
+    )
 
 
 def _same(one: object, other: object) -> bool:

@@ -115,7 +115,7 @@ def test_a_decision_is_shown_with_its_slots(world):
 
 
 def test_slots_stay_together_however_the_log_is_cut(world):
-    """Compacted into row groups of two, and cut into stretches of two: each decision is learnt once, whole."""
+    """Compacted into row groups of two, cut into stretches of two: each decision is learnt once, whole."""
     learner = world.learner()
     live(world, learner, rounds=2)
     drain(learner, lambda: True)
@@ -145,8 +145,11 @@ def test_estimates_take_every_slot_for_a_decision(world):
 
     logged, uniform, best = result.candidates
     assert logged.rows == uniform.rows == best.rows == len(found)
-    assert np.isclose(logged.on_policy.value, np.mean([row["reward"] for row in found]))
+    assert np.isclose(logged.on_policy.value.value, np.mean([row["reward"] for row in found]))
     assert logged.rejected == {}
+    weights_by_hand = np.array([1 / len(row["arms"]) / row["propensity"] for row in found])
+    assert np.isclose(uniform.max_weight, weights_by_hand.max())
+    assert np.isclose(uniform.effective_rows, weights_by_hand.sum() ** 2 / (weights_by_hand**2).sum())
 
 
 def test_one_slot_that_is_poison_takes_no_other_along(store, data_folder):
@@ -163,7 +166,9 @@ def test_one_slot_that_is_poison_takes_no_other_along(store, data_folder):
     drain(learner, lambda: True)
 
     learnt = {
-        row["slot"]: row["learn"] for row in rows(world, "decisions") if row["decision_id"] == event.decision_id
+        row["slot"]: row["learn"]
+        for row in rows(world, "decisions")
+        if row["decision_id"] == event.decision_id
     }
     assert learnt == {0: True, 1: True, 2: False}
     assert learner.training.examples == 3
