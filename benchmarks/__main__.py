@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import failures, half_load, hostile, learning, models, rolling, scoring, serving
+from benchmarks import failures, half_load, hostile, learning, models, offline_eval, rolling, scoring, serving
 from benchmarks.feature_graph import suite as feature_graph
 from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
@@ -38,6 +38,7 @@ SUITES: dict[str, Suite] = {
     "learner_isolated": lambda gates, tell: isolation.figures(),
     "learner_lagging": lambda gates, tell: lagging.figures(),
     "learner_fresh": lambda gates, tell: freshness.figures(),
+    "offline_eval": lambda gates, tell: offline_eval.figures(Path("build/bench-data/offline_eval")),
     "quality": lambda gates, tell: _quality(),
     "feature_graph": feature_graph.rows,
     "feature_graph_http": lambda gates, tell: http_figures(),

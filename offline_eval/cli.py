@@ -37,7 +37,9 @@ def evaluate_command(
         str,
         typer.Option(help="For those that score: a weights file, or a store's URL (redis://, unix://)."),
     ] = "",
-    against: Annotated[str, typer.Option(help="What differences are taken to: logged.")] = "logged",
+    against: Annotated[
+        str, typer.Option(help="What candidates are held against: logged, or one of them by name.")
+    ] = "logged",
     since: Annotated[str, typer.Option(help="Only decisions made at or after, ISO 8601, UTC.")] = "",
     until: Annotated[str, typer.Option(help="Only decisions made before.")] = "",
     as_of: Annotated[str, typer.Option(help="Only decisions whose horizon had ended by then.")] = "",
@@ -60,10 +62,8 @@ def evaluate_command(
 
     console = Console()
     try:
-        if against != "logged":
-            raise BadCandidate(f"--against {against!r} is not known; legal: logged")
         window = _window(since, until, as_of, policy)
-        options = _options(tuple(key or ()), tuple(by or ()), tuple(clip or ()))
+        options = _options(tuple(key or ()), tuple(by or ()), tuple(clip or ()), against)
         candidates = _candidates(candidate or ["uniform", "logged"], weights, log.name)
         with _progress(console) as advance:
             evaluation = _evaluate(log, candidates, window, options, advance)
@@ -99,7 +99,7 @@ def _moment(option: str, text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _options(keys: tuple[str, ...], by: tuple[str, ...], clips: tuple[float, ...]) -> Options:
+def _options(keys: tuple[str, ...], by: tuple[str, ...], clips: tuple[float, ...], against: str) -> Options:
     from offline_eval.estimators import Limits
     from offline_eval.evaluate import Options
     from offline_eval.reward_model import ModelSettings
@@ -107,7 +107,8 @@ def _options(keys: tuple[str, ...], by: tuple[str, ...], clips: tuple[float, ...
     if any(not 0 < limit < float("inf") for limit in clips):
         raise BadCandidate("--clip: legal are finite numbers above 0")
     limits = Limits(clip=tuple(dict.fromkeys(clips))) if clips else Limits()
-    return Options(limits=limits, model=ModelSettings(keys), by=by)
+    other = "" if against == "logged" else against
+    return Options(limits=limits, model=ModelSettings(keys), by=by, against=other)
 
 
 def _candidates(names: list[str], weights: str, app: str) -> list[TargetPolicy]:

@@ -16,12 +16,15 @@ import duckdb
 import numpy as np
 
 from offline_eval.errors import BadSums
+from offline_eval.estimators.base import Fit, standard_error
 from offline_eval.sums import Sums, recentring
 from offline_eval.term_sql import identifier, rows_sql, shape_of
 from offline_eval.terms import ONE, Floats, Plan
 
 BUCKETS = 1024
 """Of ``unit_bucket``."""
+LEAST_CLUSTERS = 100
+"""Fewer say too little about an error to be held against the plain one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,14 @@ def clustered_by(
     for (i, j), value in zip(pairs, values, strict=True):
         second[i, j] = second[j, i] = value or 0.0
     return _with_clusters(sums, second, int(clusters))
+
+
+def widening(sums: Sums, buckets: Buckets, fit: Fit) -> float | None:
+    """How many times as large the error by unit is as the plain one; None where there is none to compare."""
+    plain = standard_error(sums, fit)
+    if buckets.filled < LEAST_CLUSTERS or not plain > 0.0:
+        return None
+    return standard_error(clustered(sums, buckets), fit) / plain
 
 
 def _by_cluster(

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from offline_eval.dataset import VIEW, Log
 from offline_eval.estimators.base import mean_fit, standard_error
+from offline_eval.pareto import pareto_k
 from offline_eval.rejections import DEFECTS
 from offline_eval.sums import Sums
 from offline_eval.terms import WEIGHT
@@ -31,7 +32,15 @@ class Gates(Struct, frozen=True):
     least_support: float = 0.99
     """Caution below: mass of the target on arms that the logger could take."""
     most_defects: float = 0.001
-    """Caution above this share of defective rows."""
+    """Stop above this share of defective rows: the log is not what it says it is."""
+    least_matured: float = 0.99
+    """Caution below this share of decisions with their reward."""
+    least_chance: float = 1e-4
+    """Caution where the log's own propensities would be so rarely so far off."""
+    most_widening: float = 1.2
+    """Caution above: intervals by unit are that many times as wide, for the rows of a user are alike."""
+    most_pareto_k: float = 0.7
+    """Caution above: the tail of the weights is so heavy that estimates do not settle."""
 
 
 class Check(Struct, frozen=True):
@@ -95,8 +104,11 @@ def summarise(log: Log) -> LogSummary:
 
 def log_checks(summary: LogSummary, gates: Gates) -> tuple[Check, ...]:
     """What is wrong with the log, before any policy is looked at."""
-    defects = sum(count for reason, count in summary.left_out.items() if reason in DEFECTS)
+    repeated = summary.left_out.get("repeated", 0)
+    bad = {reason: count for reason, count in summary.left_out.items() if reason in DEFECTS}
+    defects = sum(bad.values()) - repeated
     share = defects / summary.rows if summary.rows else 0.0
+    listed = "".join(f", {count:,} {reason}" for reason, count in bad.items() if reason != "repeated")
     versions = len({(one.policy, one.model_version) for one in summary.loggers})
     return (
         Check(
@@ -107,9 +119,15 @@ def log_checks(summary: LogSummary, gates: Gates) -> tuple[Check, ...]:
         ),
         Check(
             "defects",
-            "caution" if share > gates.most_defects else "ok",
+            "stop" if share > gates.most_defects else "ok",
             share,
-            f"{defects:,} rows are defective ({share:.2%})",
+            f"{defects:,} rows are defective ({share:.2%}{listed})",
+        ),
+        Check(
+            "repeated",
+            _caution(repeated > gates.most_defects * summary.rows),
+            float(repeated),
+            f"{repeated:,} rows stand twice; the first of each counts",
         ),
         Check(
             "loggers",
@@ -173,10 +191,20 @@ def weight_checks(sums: Sums, gates: Gates) -> tuple[Check, ...]:
         Check("support", _caution(support is not None and support < gates.least_support), support,
               "the logger's probabilities of other arms are not known" if support is None
               else f"{support:.1%} of the candidate's mass is on arms that the logger could show"),
+        *_tail_check(sums, gates),
         Check("scored", _caution(rejected > gates.most_defects * max(sums.rows, 1)), float(rejected),
               f"{rejected:,} rows could not be scored"),
     ]  # fmt: skip
     return tuple(checks)
+
+
+def _tail_check(sums: Sums, gates: Gates) -> list[Check]:
+    """Where the tail of the weights has a shape to speak of."""
+    k = pareto_k(sums.heaviest, sums.rows)
+    if k is None:
+        return []
+    text = f"the tail of the weights has Pareto k {k:.2f}"
+    return [Check("pareto_k", _caution(k > gates.most_pareto_k), k, text)]
 
 
 def _mean(total: float | None, count: float | None) -> float:

@@ -2,31 +2,35 @@
 
 ::
 
-    Parquet log -> judged rows -> reward model -> scored batches -> sums -> estimates -> verdict
-    dataset.py     rejections.py  reward_model.py  scoring.py       scan.py estimators/  verdict.py
+    Parquet log -> judged rows -> health -> reward model -> scored batches -> sums -> estimates -> verdict
+    dataset.py     rejections.py  doctor.py reward_model.py scoring.py        scan.py estimators/  verdict.py
 """
 
 # ruff: noqa: S608 - SQL is made of our own names, and values go through engine.literal
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
+from offline_eval.clusters import Buckets
 from offline_eval.dataset import VIEW, Log, Window, open_log
-from offline_eval.diagnostics import Gates, LogSummary, log_checks, summarise
+from offline_eval.diagnostics import Check, Gates, LogSummary, log_checks, summarise
+from offline_eval.doctor import examine
 from offline_eval.engine import connect
 from offline_eval.errors import BadCandidate
 from offline_eval.estimators import Limits, estimators, plan_of
-from offline_eval.groups import GroupSums, add, all_together
+from offline_eval.groups import GroupSums, add, add_buckets, all_together
 from offline_eval.results import CandidateResult, Evaluation, GroupResult
 from offline_eval.reward_model import ModelSettings, RewardModel, fit_reward_model
 from offline_eval.scan import scan_sql
-from offline_eval.scoring import BATCH_ROWS, score_log
-from offline_eval.sums import Sums
+from offline_eval.scoring import BATCH_ROWS, gathered, score_log
+from offline_eval.sums import MOST_HEAVIEST, Sums
 from offline_eval.target_policy import TargetPolicy
 from offline_eval.verdict import judge
+from offline_eval.versus import PairSums, add_pairs, check_against, versus_all
 
 Advance = Callable[[int], None]
 
@@ -43,6 +47,17 @@ class Options(Struct, frozen=True):
     memory_limit: str = ""
     by: tuple[str, ...] = ()
     """What estimates are made apart by too (``offline_eval.row_keys``), such as ``("segment",)``."""
+    against: str = ""
+    """Candidate that the others are held against, beside the logger."""
+
+
+class Summed(NamedTuple):
+    """What reading the log once yields."""
+
+    groups: GroupSums
+    pairs: PairSums
+    buckets: dict[str, Buckets]
+    """Candidate to sums by bucket of units."""
 
 
 def evaluate(
@@ -68,8 +83,9 @@ def evaluate(
     options = options or Options()
     log = load(folder, window or Window(), options)
     summary = summarise(log)
-    groups = estimate(log, summary, candidates, options, advance)
-    return compare(summary, [one.name for one in candidates], groups, options)
+    checks = (*log_checks(summary, options.gates), *examine(log, options.gates))
+    sums = estimate(log, summary, candidates, options, advance)
+    return compare(summary, checks, [one.name for one in candidates], sums, options)
 
 
 def load(folder: Path, window: Window, options: Options) -> Log:
@@ -93,42 +109,64 @@ def fit_model(log: Log, status: str, options: Options) -> RewardModel:
 
 def estimate(
     log: Log, summary: LogSummary, candidates: Sequence[TargetPolicy], options: Options, advance: Advance
-) -> GroupSums:
-    """Group to candidate to sums: the log is read once, in batches, whose sums add up."""
+) -> Summed:
+    """Sums by group and candidate, by pair and by unit: the log is read once, and sums of batches add up."""
     if not candidates:
         raise BadCandidate("no candidate: name at least one target policy")
+    check_against(options.against, [one.name for one in candidates])
     status = population(summary)
     model = fit_model(log, status, options)
     groups: GroupSums = {}
-    plan = plan_of(estimators(options.limits))
+    pairs: PairSums = {}
+    buckets: dict[str, Buckets] = {}
+    plan = plan_of(estimators(options.limits), heaviest=MOST_HEAVIEST)
     scored = score_log(log, candidates, model, options.model.keys, status, options.by, options.batch_rows)
-    for name, table in scored:
-        add(groups, log.connection, name, table, summary.mean_reward, plan)
-        advance(len(table))
-    return groups
+    for tables in gathered(scored):
+        for name, table in tables.items():
+            add(groups, log.connection, name, table, summary.mean_reward, plan)
+            add_buckets(buckets, log.connection, name, table, summary.mean_reward, plan)
+            advance(len(table))
+        add_pairs(pairs, log.connection, tables, options.against, summary.mean_reward, plan)
+    return Summed(groups, pairs, buckets)
 
 
 def compare(
-    summary: LogSummary, candidates: Sequence[str], groups: GroupSums, options: Options
+    summary: LogSummary,
+    checks: tuple[Check, ...],
+    candidates: Sequence[str],
+    sums: Summed,
+    options: Options,
 ) -> Evaluation:
     """Estimates, checks and a verdict for every candidate: on all rows, and group by group if asked for."""
-    plan = plan_of(estimators(options.limits))
-    whole = all_together(groups, candidates, summary.mean_reward, plan)
-    apart = sorted(groups.items()) if options.by else []
+    plan = plan_of(estimators(options.limits), heaviest=MOST_HEAVIEST)
+    whole = all_together(sums.groups, candidates, summary.mean_reward, plan)
+    apart = sorted(sums.groups.items()) if options.by else []
+    results = judged(whole, summary, checks, options, sums.buckets)
     return Evaluation(
         log=summary,
-        checks=log_checks(summary, options.gates),
+        checks=checks,
         level=options.level,
-        candidates=judged(whole, summary, options),
+        candidates=results,
         scan=scan_sql("scored", summary.mean_reward, plan),
         by=options.by,
-        groups=tuple([GroupResult(group, judged(sums, summary, options)) for group, sums in apart]),
+        groups=tuple([GroupResult(group, judged(each, summary, checks, options)) for group, each in apart]),
+        versus=versus_all(sums.pairs, options.against, results, options.level, options.limits),
     )
 
 
-def judged(sums: dict[str, Sums], summary: LogSummary, options: Options) -> tuple[CandidateResult, ...]:
+def judged(
+    sums: dict[str, Sums],
+    summary: LogSummary,
+    checks: tuple[Check, ...],
+    options: Options,
+    buckets: Mapping[str, Buckets] | None = None,
+) -> tuple[CandidateResult, ...]:
     """What there is to say about each candidate on some rows."""
-    status = population(summary)
+    status, gates, limits = population(summary), options.gates, options.limits
+    known = buckets or {}
     return tuple(
-        [judge(name, one, status, options.level, options.gates, options.limits) for name, one in sums.items()]
+        [
+            judge(name, one, status, options.level, gates, limits, checks, known.get(name))
+            for name, one in sums.items()
+        ]
     )

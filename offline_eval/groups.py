@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 
+from offline_eval.clusters import Buckets, bucket_sums, combine_buckets
 from offline_eval.errors import BadCandidate
 from offline_eval.scan import partials
 from offline_eval.sums import Sums, combine, empty
@@ -43,6 +44,21 @@ def add(
         known[candidate] = combine([known[candidate], sums]) if candidate in known else sums
     if len(groups) > MOST_GROUPS:
         raise BadCandidate(f"--by makes more than {MOST_GROUPS} groups: group by something coarser")
+
+
+def add_buckets(
+    buckets: dict[str, Buckets],
+    connection: duckdb.DuckDBPyConnection,
+    candidate: str,
+    table: pa.Table,
+    centre: float,
+    plan: Plan,
+) -> None:
+    """Put a candidate's scored rows into the buckets of their units."""
+    connection.register(_BATCH, table)
+    found = bucket_sums(connection, _BATCH, centre, plan)
+    connection.unregister(_BATCH)
+    buckets[candidate] = combine_buckets([buckets[candidate], found]) if candidate in buckets else found
 
 
 def all_together(groups: GroupSums, candidates: Sequence[str], centre: float, plan: Plan) -> dict[str, Sums]:

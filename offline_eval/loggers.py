@@ -22,6 +22,8 @@ from offline_eval.estimators.base import Estimator, standard_error
 from offline_eval.sums import Sums
 from offline_eval.term_sql import identifier
 
+_NOTHING = 1e-9  # a variance beside another that is rounding only
+
 
 class Weighted(NamedTuple):
     """The estimates of several loggers in one."""
@@ -35,8 +37,8 @@ class Weighted(NamedTuple):
 def weighted(by_logger: Mapping[str, Sums], estimator: Estimator) -> Weighted:
     """Each logger's estimate by its inverse variance.
 
-    A logger whose rows all say the same has no variance, and would take all the weight; it is weighed as if
-    it had that of the others' rows. Loggers without an error (one row, no overlap) say nothing.
+    A logger whose rows all say the same has no variance, and would take all the weight; its rows are weighed
+    as the noisiest logger's. Loggers without an error (one row, no overlap) say nothing.
 
     Args:
         by_logger: logger to sums, such as of ``scan.partials`` by the column ``policy``.
@@ -46,11 +48,12 @@ def weighted(by_logger: Mapping[str, Sums], estimator: Estimator) -> Weighted:
         name: estimator.fit(sums) for name, sums in by_logger.items() if sums.rows > 1 and sums.weight > 0
     }
     errors = {name: standard_error(by_logger[name], fit) for name, fit in fits.items()}
-    by_row = [errors[name] ** 2 * by_logger[name].total for name in fits if 0 < errors[name] < math.inf]
-    if not by_row:
+    by_row = {name: errors[name] ** 2 * by_logger[name].total for name in fits}
+    most = max(by_row.values(), default=0.0)
+    if not most > 0.0:
         return _alike(by_logger, {name: fit.value for name, fit in fits.items()})
-    spread = sum(by_row) / len(by_row)
-    variances = {name: errors[name] ** 2 or spread / by_logger[name].total for name in fits}
+    sure = {name: most if one < _NOTHING * most else one for name, one in by_row.items()}
+    variances = {name: one / by_logger[name].total for name, one in sure.items()}
     whole = sum(1 / one for one in variances.values())
     shares = {name: 1 / one / whole for name, one in variances.items()}
     value = sum(share * fits[name].value for name, share in shares.items())

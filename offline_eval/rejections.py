@@ -1,7 +1,8 @@
 """Why a row is left out of an estimate. Every such row has exactly one reason, and every reason a count.
 
 The rules are SQL conditions, tried in order. In DuckDB, NaN sorts above every number: ``NaN > 0`` is true and
-``NaN <= 1`` is false, so that every range here is closed from above.
+``NaN <= 1`` is false, so that every range here is closed from above. ``isfinite`` looks at every value, while
+comparisons and ``isnan`` may be answered by the statistics of a Parquet file, which leave NaN out.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ class Rule(NamedTuple):
     """True: the row is wrong, and many such rows put the log in doubt. False: left out by design."""
 
 
+_INCLUDED = (
+    "isfinite(inclusion_probability) AND inclusion_probability > 0"
+    f" AND inclusion_probability <= {1 + ROUNDING}"
+)
+
 _REWARD = (
     Rule("reward_missing", "reward IS NULL", False),
     Rule("reward_not_finite", "NOT isfinite(reward)", True),
 )
 _PROPENSITY = (
     Rule("propensity_missing", "propensity IS NULL", True),
-    Rule("propensity_not_a_number", "isnan(propensity)", True),
+    Rule("propensity_not_a_number", "NOT isfinite(propensity) AND NOT isinf(propensity)", True),
     Rule("propensity_zero", "propensity <= 0", True),
     Rule("propensity_above_one", f"propensity > {1 + ROUNDING}", True),
     Rule("propensity_below_floor", f"propensity < {PROPENSITY_FLOOR}", True),
-    Rule(
-        "inclusion_probability_invalid",
-        f"NOT coalesce(inclusion_probability > 0 AND inclusion_probability <= {1 + ROUNDING}, false)",
-        True,
-    ),
+    Rule("inclusion_probability_invalid", f"NOT coalesce({_INCLUDED}, false)", True),
 )
 
 LOG_RULES: tuple[Rule, ...] = (
@@ -69,7 +71,7 @@ def scored_rules(policies: tuple[str, ...] = ("",), is_thinned: bool = True) -> 
         rule
         for e in (f"e{policy}" for policy in policies)
         for rule in (
-            Rule("target_unknown", f"{e} IS NULL OR isnan({e})", True),
+            Rule("target_unknown", f"{e} IS NULL OR NOT isfinite({e})", True),
             Rule("target_invalid", f"NOT ({e} >= 0 AND {e} <= {1 + ROUNDING})", True),
         )
     ]

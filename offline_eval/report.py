@@ -15,7 +15,7 @@ from rich.console import Console, Group
 from rich.markup import escape as plain
 from rich.table import Table
 
-from offline_eval.results import CandidateResult, Estimate, Evaluation, Value
+from offline_eval.results import CandidateResult, Estimate, Evaluation, Value, Versus
 
 _COLOURS = {"ok": "green", "caution": "yellow", "stop": "red"}
 _MOST_LOGGERS = 8
@@ -60,6 +60,9 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
     for result in evaluation.candidates:
         console.print(_table(result, evaluation.level))
         console.print(f"  verdict for [bold]{plain(result.candidate)}[/]: {plain(result.verdict)}\n")
+    for one in evaluation.versus:
+        console.print(_versus_table(one, evaluation.level))
+        console.print(f"  verdict for [bold]{plain(one.candidate)}[/]: {plain(one.verdict)}\n")
     if evaluation.groups:
         console.print(_groups_table(evaluation))
 
@@ -71,6 +74,7 @@ def to_html(evaluation: Evaluation) -> str:
     drawn = any(one.value for result in evaluation.candidates for one in result.estimates)
     log = evaluation.log
     sections = "".join(_html_candidate(result, evaluation.level) for result in evaluation.candidates)
+    sections += "".join(_html_versus(one, evaluation.level) for one in evaluation.versus)
     return f"""<!doctype html><html lang="en"><meta charset="utf-8">
 <title>Evaluation of {escape(log.folder)}</title>
 <style>{_STYLE}</style>
@@ -198,6 +202,38 @@ def _html_groups(evaluation: Evaluation) -> str:
     return f"""<h2>By {by}</h2><table><tr><th>{by}</th><th>candidate</th><th>rows</th><th>logger</th>
 <th>estimate</th><th>interval</th><th>less the logger</th><th>effective rows</th></tr>{rows}</table>
 <p>{_GROUPS_NOTE}</p>"""
+
+
+def _versus_table(one: Versus, level: float) -> Table:
+    """Differences only: what each is worth stands in the candidates' own tables."""
+    table = Table(
+        title=f"{plain(one.candidate)} against {plain(one.against)}: {one.rows:,} rows",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("estimator")
+    for header in ("difference", f"{level:.0%} interval"):
+        table.add_column(header, justify="right", overflow="fold")
+    for estimate in one.estimates:
+        shown = estimate.difference
+        cells = ("withheld", "") if shown is None else (f"{shown.value:+.3g}", plain(span(shown, 3)))
+        table.add_row(estimate.estimator, *cells, style="dim" if shown is None else None)
+    return table
+
+
+def _html_versus(one: Versus, level: float) -> str:
+    lines = "".join(
+        f"<tr><td>{escape(each.estimator)}</td><td>{each.difference.value:+.3g}</td>"
+        f"<td>{span(each.difference, 3)}</td></tr>"
+        for each in one.estimates
+        if each.difference is not None
+    )
+    return f"""<h2>{escape(one.candidate)} against {escape(one.against)}</h2>
+<p><b>{escape(one.verdict)}</b></p><table><tr><th>estimator</th><th>difference</th>
+<th>{level:.0%} interval</th></tr>{lines}</table>"""
 
 
 def _html_candidate(result: CandidateResult, level: float) -> str:

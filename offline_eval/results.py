@@ -58,6 +58,18 @@ class GroupResult(Struct, frozen=True):
     candidates: tuple[CandidateResult, ...]
 
 
+class Versus(Struct, frozen=True):
+    """One candidate against another, on the rows that both can use."""
+
+    candidate: str
+    against: str
+    rows: int
+    estimates: tuple[Estimate, ...]
+    """Each with the difference of the two, paired, in ``difference``."""
+    verdict: str
+    """One sentence."""
+
+
 class Evaluation(Struct, frozen=True):
     """Everything."""
 
@@ -74,3 +86,5 @@ class Evaluation(Struct, frozen=True):
     groups: tuple[GroupResult, ...] = ()
     """The same estimates group by group, if that was asked for. Each interval is for itself: among twenty of
     them one is wrong, at 95 %."""
+    versus: tuple[Versus, ...] = ()
+    """Candidates against the one that was named, if one was."""

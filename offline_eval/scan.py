@@ -203,13 +203,14 @@ def _products(shape: Shape, left: str, right: str, pairs: list[tuple[int, int]])
 
 def _extras(shape: Shape, policy: str) -> list[str]:
     s = "" if shape.is_plain else "s * "
+    heaviest = f"max(w{policy}, {shape.plan.heaviest})" if shape.plan.heaviest else "NULL"
     ranged = ["min(p)", "max(p)"] if shape.plan.propensity_range else ["NULL", "NULL"]
     known = "count(support)" if shape.is_plain else "sum(CASE WHEN support IS NOT NULL THEN s END)"
     return [
         f"max(w{policy})", f"max({s}w{policy})",
         f"count_if(w{policy} > 0)", f"count_if(NOT has_model{policy})",
         *([f"sum({s}support)", known] if shape.has_support(policy) else ["NULL", "NULL"]),
-        *ranged,
+        *ranged, heaviest,
         *(f"sum({s}g{place}{policy})" for place in range(len(shape.plan.shrunk))),
     ]  # fmt: skip
 
@@ -241,7 +242,7 @@ def _read_sums(values: Iterator[object], shape: Shape, rows: int) -> Sums:
     max_weight, max_mass = _number(next(values)), _number(next(values))
     overlapping, without = _count(next(values)), _count(next(values))
     support, known = _number(next(values)), _number(next(values))
-    low, high = next(values), next(values)
+    low, high, heaviest = next(values), next(values), next(values)
     ranged = (_number(low), _number(high)) if rows else (np.inf, -np.inf)
     shrunk_weight = tuple(_number(next(values)) for _ in shape.plan.shrunk)
     return Sums(
@@ -249,6 +250,7 @@ def _read_sums(values: Iterator[object], shape: Shape, rows: int) -> Sums:
         without if shape.has_model else rows, support, known,
         ranged if shape.plan.propensity_range or not rows else (-np.inf, np.inf),
         shape.plan.shrunk, shrunk_weight,
+        heaviest=np.array(heaviest if isinstance(heaviest, list) else [], dtype=np.float64),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,10 @@ from offline_eval.target_policy import TargetPolicy
 from offline_eval.terms import Floats
 
 BATCH_ROWS = 20_000
+SUMMED_ROWS = 400_000
+"""Scored rows that are summed at a time, those of all candidates together: some 40 MB."""
 _MODEL_KEY = "model_key"
+_MASS_TOLERANCE = 1e-6  # whose probabilities sum to something else is no policy: its rows do not count
 
 
 def score_log(
@@ -27,7 +30,7 @@ def score_log(
     status: str = "",
     by: tuple[str, ...] = (),
     batch_rows: int = BATCH_ROWS,
-) -> Iterator[tuple[str, pa.Table]]:
+) -> Iterator[dict[str, pa.Table]]:
     """Read the log once and score every batch for every candidate.
 
     Args:
@@ -40,8 +43,8 @@ def score_log(
         batch_rows: rows in memory at a time.
 
     Yields:
-        A candidate's name and a scored table: the columns of ``sums.SCORED_COLUMNS``, decision_id, slot,
-        unit_bucket and ``groups.GROUP``.
+        For every batch, a candidate's name to a scored table: the columns of ``scan.SCORED_COLUMNS``,
+        decision_id, slot, unit_bucket and ``groups.GROUP``.
 
     Raises:
         BadCandidate: two candidates of one name.
@@ -54,8 +57,27 @@ def score_log(
     with_events = any(candidate.needs_events for candidate in candidates)
     for batch in read_batches(log, status, keys, with_events, batch_rows):
         expected = _expected_rewards(batch, model)
-        for candidate in candidates:
-            yield candidate.name, _scored(batch, candidate, expected)
+        yield {candidate.name: _scored(batch, candidate, expected) for candidate in candidates}
+
+
+def gathered(
+    batches: Iterable[dict[str, pa.Table]], most_rows: int = SUMMED_ROWS
+) -> Iterator[dict[str, pa.Table]]:
+    """Batches put together until they have so many rows: a scan has its price, however few its rows."""
+    waiting: list[dict[str, pa.Table]] = []
+    rows = 0
+    for tables in batches:
+        waiting.append(tables)
+        rows += sum(map(len, tables.values()))
+        if rows >= most_rows:
+            yield _put_together(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield _put_together(waiting)
+
+
+def _put_together(waiting: list[dict[str, pa.Table]]) -> dict[str, pa.Table]:
+    return {name: pa.concat_tables([tables[name] for tables in waiting]) for name in waiting[0]}
 
 
 def _expected_rewards(batch: Batch, model: RewardModel) -> Floats:
@@ -69,15 +91,16 @@ def _expected_rewards(batch: Batch, model: RewardModel) -> Floats:
 
 def _scored(batch: Batch, candidate: TargetPolicy, expected: Floats) -> pa.Table:
     pmf = candidate.pmf(batch)
+    mass = batch.sum_by_row(pmf)
     # Divided by its own mass, so that a table that sums to 0.9999999 biases nothing.
-    mean = batch.sum_by_row(pmf * expected) / batch.sum_by_row(pmf)
+    mean = np.divide(batch.sum_by_row(pmf * expected), mass, out=np.full(len(mass), np.nan), where=mass != 0)
     reachable = np.where(np.isnan(batch.logged_pmf), np.nan, pmf * (batch.logged_pmf > 0))
     support = batch.sum_by_row(reachable)
     kept = batch.table.select(
         ["decision_id", "slot", "reward", "propensity", "inclusion_probability", "unit_bucket", GROUP]
     )
     added = {
-        "e": candidate.chosen(batch, pmf),
+        "e": np.where(abs(mass - 1) > _MASS_TOLERANCE, np.nan, candidate.chosen(batch, pmf)),
         "q": expected[batch.chosen],
         "v": mean,
         "support": support,

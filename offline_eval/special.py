@@ -1,7 +1,7 @@
-"""The quantile of the beta distribution, which the standard library lacks.
+"""Tails of the beta and the chi-square distribution, which the standard library lacks.
 
-By the continued fraction of the regularised incomplete beta function (William Press et al.: Numerical
-Recipes, 1992, section 6.4, after Lentz) and halving.
+By the continued fractions of the regularised incomplete functions (William Press et al.: Numerical
+Recipes, 1992, sections 6.2 and 6.4, after Lentz) and halving.
 """
 
 from __future__ import annotations
@@ -43,6 +43,43 @@ def beta_quantile(chance: float, a: float, b: float) -> float:
         else:
             high = middle
     return (low + high) / 2
+
+
+def chi_square_tail(x: float, freedom: float) -> float:
+    """The chance that a chi-square number of so many degrees of freedom exceeds x.
+
+    >>> chi_square_tail(240.08316, 237)
+    0.4319
+    """
+    if x <= 0.0 or freedom <= 0.0:
+        return 1.0
+    a, half = freedom / 2, x / 2
+    scale = math.exp(a * math.log(half) - half - math.lgamma(a))
+    return 1.0 - scale * _gamma_series(half, a) if half < a + 1 else scale * _gamma_fraction(half, a)
+
+
+def _gamma_series(x: float, a: float) -> float:
+    term = total = 1.0 / a
+    for n in range(1, _MOST_STEPS):
+        term *= x / (a + n)
+        total += term
+        if term < total * 1e-16:
+            break
+    return total
+
+
+def _gamma_fraction(x: float, a: float) -> float:
+    b = x + 1 - a
+    c, d = 1 / _TINY, 1 / _away_from_zero(b)
+    value = d
+    for n in range(1, _MOST_STEPS):
+        b += 2
+        step = -n * (n - a)
+        d, c = 1 / _away_from_zero(step * d + b), _away_from_zero(b + step / c)
+        value *= d * c
+        if abs(d * c - 1.0) < 1e-16:
+            break
+    return value
 
 
 def _fraction(x: float, a: float, b: float) -> float:

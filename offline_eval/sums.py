@@ -30,6 +30,8 @@ from offline_eval.terms import (
 )
 
 _NONE = (float("inf"), float("-inf"))
+MOST_HEAVIEST = 1_000
+"""Weights that are kept of the whole, however many parts it has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,8 @@ class Sums:
     """Sum of s·g for every shrunk weight g."""
     rejected: dict[str, int] = field(default_factory=dict)
     """Reason to rows left out."""
+    heaviest: Floats = field(default_factory=lambda: np.zeros(0))
+    """Largest weights, falling, as many as the scan was asked for."""
 
     @property
     def total(self) -> float:
@@ -200,4 +204,11 @@ def _added(left: Sums, right: Sums) -> Sums:
         left.shrunk,
         tuple(a + b for a, b in zip(left.shrunk_weight, right.shrunk_weight, strict=True)),
         {reason: left.rejected.get(reason, 0) + right.rejected.get(reason, 0) for reason in reasons},
+        _heaviest(left.heaviest, right.heaviest),
     )
+
+
+def _heaviest(left: Floats, right: Floats) -> Floats:
+    """The largest of both, as many as the longer one has: a shorter one had no more rows."""
+    together: Floats = np.sort(np.concatenate([left, right]))[::-1]
+    return together[: max(len(left), len(right), MOST_HEAVIEST)]

@@ -88,7 +88,12 @@ def rows_sql(relation: str, shape: Shape) -> str:
 
 
 def guard_sql(shape: Shape) -> str:
-    """What lets a row count, in comparisons only: NaN is above every number, null is never let through."""
+    """What lets a row count.
+
+    In the plain scan these are comparisons, for NaN is above every number and null is never let through. But
+    statistics of a Parquet file leave NaN out, and a comparison that they answer lets it pass: then the sums
+    are no numbers, and the next scan looks at every row.
+    """
     top = 1 + ROUNDING
     conditions = [
         _FINITE.format("reward"), f"propensity >= {PROPENSITY_FLOOR} AND propensity <= {top}",
@@ -96,8 +101,12 @@ def guard_sql(shape: Shape) -> str:
     ]  # fmt: skip
     if "inclusion_probability" in shape.columns:
         one = "inclusion_probability"
-        conditions.append(f"{one} = 1" if shape.is_plain else f"{one} > 0 AND {one} <= {top}")
-    if shape.is_plain and shape.has_model:
+        once = "= 1" if shape.is_plain else f"> 0 AND {one} <= {top}"
+        conditions.append(f"isfinite({one}) AND {one} {once}")
+    if not shape.is_plain:
+        targets = (f"e{policy}" for policy in shape.policies)
+        conditions += [f"isfinite({name})" for name in ("reward", "propensity", *targets)]
+    elif shape.has_model:
         conditions += [_FINITE.format(name) for name in ("q", *(f"v{policy}" for policy in shape.policies))]
     return " AND ".join(conditions)
 

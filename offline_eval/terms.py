@@ -69,6 +69,8 @@ class Plan(NamedTuple):
     """Products with the reward, for the paired difference to what the logger earned."""
     propensity_range: bool = True
     """Smallest and largest p, which say whether replay applies."""
+    heaviest: int = 0
+    """How many of the largest weights are kept, for the tail's shape; 0 is none."""
 
     @property
     def names(self) -> tuple[str, ...]:

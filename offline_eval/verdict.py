@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from offline_eval.clusters import Buckets, widening
 from offline_eval.diagnostics import Check, Gates, effective_rows, weight_checks
 from offline_eval.estimators import ON_POLICY, Estimator, Limits, estimators
 from offline_eval.estimators.base import Fit, difference, interval, standard_error
@@ -15,8 +16,11 @@ from offline_eval.results import CandidateResult, Estimate, Value
 from offline_eval.sums import Sums
 from offline_eval.terms import WEIGHT
 
-_HEADLINES = ("dr", "snips", "dm")
+HEADLINES = ("dr", "snips", "dm")
 """What a verdict reads, the first that is not withheld. Fixed beforehand: choosing the best would flatter."""
+
+_OF_WEIGHTS = frozenset({"overlap", "ess", "exploration", "chance"})
+"""What stops only estimates that divide by propensities: a reward model can still answer."""
 
 SAME = "green: this is the logger itself: it gives every shown arm the logged probability"
 _SAME_TOLERANCE = 1e-18  # of a mean square: weights within 1e-9 of 1, which is rounding
@@ -28,15 +32,34 @@ def is_logger(sums: Sums) -> bool:
 
 
 def judge(
-    candidate: str, sums: Sums, population: str, level: float, gates: Gates, limits: Limits | None = None
+    candidate: str,
+    sums: Sums,
+    population: str,
+    level: float,
+    gates: Gates,
+    limits: Limits | None = None,
+    of_log: tuple[Check, ...] = (),
+    buckets: Buckets | None = None,
 ) -> CandidateResult:
-    """Everything there is to say about one candidate."""
+    """Everything there is to say about one candidate.
+
+    Args:
+        candidate: its name.
+        sums: of its rows.
+        population: status of these rows.
+        level: coverage of intervals.
+        gates: from where on a number is doubted.
+        limits: of shrunk estimators.
+        of_log: what was found of the log.
+        buckets: the same rows by unit, for the error that knows of users.
+    """
     limits = limits or Limits()
-    checks = _checks(sums, population, gates)
+    checks = (*_checks(sums, population, gates), *_doubts(of_log))
     summed = [one for one in estimators(limits) if one.shrunk is None or one.shrunk in sums.shrunk]
     estimates = tuple(estimate_one(one, sums, checks, level) for one in summed)
     said = {one.estimator: one for one in estimates if one.value is not None}
-    headline = next((name for name in _HEADLINES if name in said), "")
+    headline = next((name for name in HEADLINES if name in said), "")
+    checks += _of_units(sums, buckets, [one for one in summed if one.name == headline], gates)
     return CandidateResult(
         candidate=candidate,
         rows=sums.rows,
@@ -52,7 +75,9 @@ def judge(
         estimates=estimates,
         checks=checks,
         headline=headline,
-        verdict=SAME if is_logger(sums) else _verdict(said.get(headline), checks, level),
+        verdict=SAME
+        if said and is_logger(sums)
+        else found_better(said.get(headline), "the logger", _texts(checks), level),
     )
 
 
@@ -76,15 +101,34 @@ def _checks(sums: Sums, population: str, gates: Gates) -> tuple[Check, ...]:
     return weight_checks(sums, gates)
 
 
+def _of_units(
+    sums: Sums, buckets: Buckets | None, headline: list[Estimator], gates: Gates
+) -> tuple[Check, ...]:
+    """Whether rows of one unit depend on each other, so that intervals are too narrow."""
+    ratio = widening(sums, buckets, headline[0].fit(sums)) if buckets and headline else None
+    if ratio is None or not math.isfinite(ratio):
+        return ()
+    text = f"by unit, the interval of {headline[0].name} is {ratio:.2f} times as wide"
+    return (Check("units", "caution" if ratio > gates.most_widening else "ok", ratio, text),)
+
+
+def _doubts(of_log: tuple[Check, ...]) -> tuple[Check, ...]:
+    """What was found wrong with the log. That no row counts is said by the estimates themselves."""
+    return tuple(check for check in of_log if check.level != "ok" and check.name != "rows")
+
+
 def _reason_to_withhold(estimator: Estimator, sums: Sums, checks: tuple[Check, ...]) -> str:
     if not sums.rows:
         return "no row counts"
+    stops = [check for check in checks if check.level == "stop"]
+    if unsound := [check.text for check in stops if check.name not in _OF_WEIGHTS]:
+        return "; ".join(unsound)
     if estimator.needs_model and sums.without_model:
         return f"the candidate's probabilities of other arms are not known in {sums.without_model:,} rows"
     if estimator.needs_one_propensity and not has_one_propensity(sums):
         return "replay needs a logger that drew every arm alike"
     if estimator.needs_weights:
-        return "; ".join(check.text for check in checks if check.level == "stop")
+        return "; ".join(check.text for check in stops)
     return ""
 
 
@@ -94,15 +138,19 @@ def _value(fit: Fit, sums: Sums, level: float) -> Value:
     return Value(fit.value, low, high, error)
 
 
-def _verdict(headline: Estimate | None, checks: tuple[Check, ...], level: float) -> str:
-    doubts = [check.text for check in checks if check.level != "ok"]
+def _texts(checks: tuple[Check, ...]) -> list[str]:
+    return [check.text for check in checks if check.level != "ok"]
+
+
+def found_better(headline: Estimate | None, than: str, doubts: list[str], level: float) -> str:
+    """Red without a number, amber with doubts, green without; and what the difference shows."""
     if headline is None or headline.difference is None:
         return "red: no number; " + ("; ".join(doubts) or "no row counts")
     shown = headline.difference
     finding = (
-        "better than the logger" if shown.low > 0
-        else "worse than the logger" if shown.high < 0
-        else "not shown to differ from the logger"
+        f"better than {than}" if shown.low > 0
+        else f"worse than {than}" if shown.high < 0
+        else f"not shown to differ from {than}"
     )  # fmt: skip
     bounds = f"{level:.0%} [{shown.low:+.4g}, {shown.high:+.4g}]"
     sentence = f"{finding} ({headline.estimator} {shown.value:+.4g}, {bounds})"

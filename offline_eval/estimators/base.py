@@ -103,7 +103,10 @@ def standard_error(sums: Sums, fit: Fit) -> float:
     if sums.rows < 2:
         return math.inf
     used = np.flatnonzero(fit.influence)
-    squares = float(fit.influence[used] @ sums.second[np.ix_(used, used)] @ fit.influence[used])
+    products = sums.second[np.ix_(used, used)]
+    if np.isposinf(products).any():  # of a single cluster, which says nothing of others
+        return math.inf
+    squares = float(fit.influence[used] @ products @ fit.influence[used])
     # Rounding can leave the variance of equal rows a hair below zero.
     correction = sums.rows / (sums.rows - 1) if fit.is_mean else 1.0
     return math.sqrt(max(squares, 0.0) * correction) / sums.total if squares == squares else math.nan
@@ -131,7 +134,7 @@ def interval(value: float, error: float, level: float = 0.95) -> tuple[float, fl
     return value - half, value + half
 
 
-def plan_of(estimators: tuple[Estimator, ...], against_logger: bool = True) -> Plan:
+def plan_of(estimators: tuple[Estimator, ...], against_logger: bool = True, heaviest: int = 0) -> Plan:
     """What a scan must sum for these estimators."""
     shrunk = dict.fromkeys(one.shrunk for one in estimators if one.shrunk is not None)
-    return Plan(tuple(shrunk), against_logger, any(one.needs_one_propensity for one in estimators))
+    return Plan(tuple(shrunk), against_logger, any(one.needs_one_propensity for one in estimators), heaviest)

@@ -88,7 +88,7 @@ def test_no_weights_in_the_store_is_said(log, store_url):
         (["--candidate", "table:/nowhere"], "cannot be read"),
         (["--candidate", f"table:{__file__}"], "Expected `object`"),
         (["--candidate", "uniform", "--candidate", "uniform"], "named twice"),
-        (["--against", "uniform"], "legal: logged"),
+        (["--against", "nobody"], "legal: logged, uniform"),
         (["--since", "yesterday"], "ISO 8601"),
         (["--clip", "0"], "above 0"),
         (["--clip", "nan"], "above 0"),

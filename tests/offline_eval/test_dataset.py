@@ -113,7 +113,7 @@ def test_many_defects_put_the_log_in_doubt(tmp_path):
     broken = log_checks(summary_of(tmp_path / "a", [row(0), row(1), row(2, propensity=0.0)]), Gates())
     sound = log_checks(summary_of(tmp_path / "b", [row(0), row(1), row(2, reward=None)]), Gates())
 
-    assert {check.name: check.level for check in broken}["defects"] == "caution"
+    assert {check.name: check.level for check in broken}["defects"] == "stop"
     assert {check.name: check.level for check in sound}["defects"] == "ok"
 
 

@@ -11,14 +11,19 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from examples.fashion import dataset
+from offline_eval.diagnostics import Gates
+from offline_eval.doctor import Cell, sample_ratio
 from offline_eval.estimators import Limits
 from offline_eval.evaluate import Options, evaluate
+from offline_eval.intervals.clopper_pearson import clopper_pearson
 from offline_eval.results import CandidateResult
 from offline_eval.reward_model import ModelSettings
+from offline_eval.sums import sums_of_rows
 from offline_eval.target_policy import Table
 from tests.offline_eval.logs import row, write_log
 
@@ -91,6 +96,42 @@ def test_the_difference_to_the_logger_is_paired(case):
     assert [ips.value, ips.standard_error] == pytest.approx(
         expected["difference_of_ips"], abs=TOLERANCE, rel=0
     )
+
+
+def test_replay_of_a_uniform_log_is_its_self_normalised_estimate(case):
+    """Random showed every item with one probability."""
+    result, expected = case
+
+    (replay,) = (one for one in result.estimates if one.estimator == "replay")
+
+    assert replay.value.value == pytest.approx(expected["values"]["snips"], abs=TOLERANCE, rel=0)
+
+
+def test_clopper_pearson_equals_the_reference(impressions):
+    """The interval on w r / wmax, from sums."""
+    for campaign, frame in impressions.items():
+        expected, item, slot = REFERENCE[campaign], frame["item_id"].to_numpy(), frame["position"].to_numpy()
+        e = np.array(expected["probabilities"])[item, slot]
+        sums = sums_of_rows(frame["click"].to_numpy(), frame["propensity"].to_numpy(), e)
+
+        assert clopper_pearson(sums) == pytest.approx(expected["clopper_pearson"], abs=TOLERANCE, rel=0)
+
+
+def test_arms_come_as_often_as_random_promised(impressions):
+    """Chi-square over items and positions, with its chance: both as others have computed them."""
+    for campaign, frame in impressions.items():
+        counts = frame.group_by("position", "item_id").len()
+        arms, shown = frame["item_id"].max() + 1, dict(frame.group_by("position").len().iter_rows())
+        cells = [
+            Cell(slot, str(item), n, shown[slot], 0.0, 0.0, shown[slot] / arms)
+            for slot, item, n in counts.iter_rows()
+        ]
+
+        check = sample_ratio(cells, Gates())
+
+        statistic, freedom, chance = REFERENCE[campaign]["action_chi2"]
+        assert check.value == pytest.approx(chance, abs=TOLERANCE)
+        assert f"chi-square {statistic:.1f} of {freedom}" in check.text
 
 
 def test_diagnostics_equal_the_reference(case):
