@@ -18,16 +18,16 @@ from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
 from decision_service.batcher import Batcher
+from decision_service.beside import Beside
 from decision_service.breaker import Guard
-from decision_service.errors import SpoolFailed, StoreAway
-from decision_service.spool import Held, Spool
+from decision_service.errors import StoreAway
+from decision_service.spool import Spool
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application, RewardMode
-from sidecar.contracts.events import DecisionEvent, encode_decision
+from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus, entry_of
-from sidecar.contracts.spooled import Spooled
 from sidecar.contracts.store import AsyncScripts, StoreError
 
 T = TypeVar("T")
@@ -57,6 +57,7 @@ class EventLog:
         self._mode = application.reward.mode
         self._by_arm = application.reward.attribution == "arm"
         self._sticky_ms = round(application.sessions.sticky_s * 1000)
+        self._beside = Beside(spool, self._mode, self._sticky_ms)
         self._app = application.name
         self._batcher = Batcher(self._log_all, max_batch=max_batch)
 
@@ -70,33 +71,41 @@ class EventLog:
             logged: False: only look whether its key was used before.
             left_s: how long the store is waited for, in seconds, before the spool takes it; None: as long as
                 its connection does.
-            kept_as: what the session asked for, if it keeps what it was given.
+            kept_as: what the session asked for, if sessions keep what they were given.
         """
-        if len(self._spool) and (standing := self._standing(event, kept_as)) is not None:
+        if (standing := self._beside.standing(event, kept_as)) is not None:
             return standing
         if self._guard.closed:
-            partition = partition_of_session(event.session_id, self._partitions)
+            entry = self._entry(event, logged, kept_as)
             try:
-                asked = partition, self._entry(event, logged, kept_as)
-                decided = await self._batcher.ask(asked, left_s)
+                decided = await self._stored(entry, left_s)
             except (StoreAway, TimeoutError):
                 self._guard.bad()
             else:
                 self._guard.good()
+                self._beside.remembered.note(event, kept_as, decided, entry.payload)
                 return decided
-        return (
-            await self._spooled(event, kept_as) if logged else Decided(DecideStatus.SHED, event.decision_id)
-        )
+        return await self._beside.append(event, logged, kept_as)
 
-    def entry(self, event: DecisionEvent, mode: RewardMode) -> DecideEntry:
-        """A decision of that mode as the store is to be told of it."""
-        return entry_of(event, mode, by_arm=self._by_arm)
+    def entries(
+        self, event: DecisionEvent, mode: RewardMode, kept_as: str
+    ) -> tuple[DecideEntry, DecideEntry]:
+        """A spooled decision as the store is to be told of it: under its names, and by its id alone."""
+        alone = msgspec.structs.replace(entry_of(event, mode, by_arm=self._by_arm), client_key="", digest="")
+        named = msgspec.structs.replace(alone, client_key=event.client_key, digest=event.digest)
+        return self._sticky(named, kept_as), alone
 
     def _entry(self, event: DecisionEvent, logged: bool, kept_as: str) -> DecideEntry:
-        entry = entry_of(event, self._mode, logged, self._by_arm)
+        return self._sticky(entry_of(event, self._mode, logged, self._by_arm), kept_as)
+
+    def _sticky(self, entry: DecideEntry, kept_as: str) -> DecideEntry:
         if not (self._sticky_ms and kept_as):
             return entry
         return msgspec.structs.replace(entry, sticky=kept_as, sticky_ms=self._sticky_ms)
+
+    async def _stored(self, entry: DecideEntry, left_s: float | None) -> Decided:
+        partition = partition_of_session(entry.session_id, self._partitions)
+        return await self._batcher.ask((partition, entry), left_s)
 
     async def send(self, partition: int, entries: Sequence[DecideEntry]) -> list[Decided]:
         """Tell the store of spooled decisions of one partition.
@@ -105,33 +114,6 @@ class EventLog:
             StoreAway: nothing is certain; they may be sent again.
         """
         return await self._log_all([(partition, entry) for entry in entries])
-
-    def _standing(self, event: DecisionEvent, kept_as: str) -> Decided | None:
-        """The decision that waits in the spool under the same client's key, or that the session keeps."""
-        held = self._spool.decision_of_key(event.session_id, event.client_key) or self._kept(event, kept_as)
-        if held is None or held.event is None:
-            return None
-        if held.event.digest != event.digest:
-            return Decided(DecideStatus.CONFLICT, held.event.decision_id)
-        deadline_ms = held.record.at_ms + held.event.horizon_ms
-        return Decided(DecideStatus.DUP, held.event.decision_id, deadline_ms, held.record.body)
-
-    def _kept(self, event: DecisionEvent, kept_as: str) -> Held | None:
-        held = self._spool.decision_kept(event.session_id, kept_as)
-        if held is None or self._spool.now_ms() - held.record.at_ms >= self._sticky_ms:
-            return None
-        return held
-
-    async def _spooled(self, event: DecisionEvent, kept_as: str) -> Decided:
-        """By the service's clock it ends when it would; in truth later, since the store hears of it later."""
-        now_ms = self._spool.now_ms()
-        try:
-            kept = kept_as if self._sticky_ms else ""
-            record = Spooled("decision", now_ms, encode_decision(event), self._mode, kept_as=kept)
-            await self._spool.add(record, event)
-        except SpoolFailed:
-            return Decided(DecideStatus.FULL, event.decision_id)
-        return Decided(DecideStatus.OK, event.decision_id, now_ms + event.horizon_ms)
 
     async def _log_all(self, asked: Sequence[tuple[int, DecideEntry]]) -> list[Decided]:
         """One script call for each partition, all of them in one round trip."""

@@ -22,6 +22,7 @@ from sidecar.contracts.spooled import SpooledKind
 
 _AGAIN = Sent("")
 _REFUSED = Sent("refused", refused=True)
+_SUPERSEDED = Sent("superseded")
 _rewards = msgspec.json.Decoder(RewardRequest)
 _activations = msgspec.json.Decoder(ActivationRequest)
 
@@ -50,17 +51,30 @@ class _Decisions:
             if held.event is not None:
                 places[partition_of_session(held.event.session_id, self._partitions)].append(place)
         for partition, some in places.items():
-            entries = [
-                self._events.entry(event, held.record.mode)
-                for held in (batch[p] for p in some)
-                if (event := held.event)
-            ]
-            for place, entry, outcome in zip(some, entries, await self._of(partition, entries), strict=True):
-                outcomes[place] = outcome if isinstance(outcome, Sent) else _sent(entry, outcome)
+            for place, sent in zip(some, await self._some(partition, [batch[p] for p in some]), strict=True):
+                outcomes[place] = sent
         return outcomes
+
+    async def _some(self, partition: int, batch: Sequence[Held]) -> list[Sent]:
+        """What was answered stands in the log, also where its name leads to what was answered before it."""
+        both = [
+            self._events.entries(held.event, held.record.mode, held.record.kept_as)
+            for held in batch
+            if held.event is not None
+        ]
+        told = await self._of(partition, [named for named, _ in both])
+        sent = [_sent(named, outcome) for (named, _), outcome in zip(both, told, strict=True)]
+        again = [place for place, one in enumerate(sent) if one == _SUPERSEDED]
+        alone = [both[place][1] for place in again]
+        for place, entry, outcome in zip(again, alone, await self._of(partition, alone), strict=True):
+            stands = _sent(entry, outcome)
+            sent[place] = _SUPERSEDED if stands.status and not stands.refused else stands
+        return sent
 
     async def _of(self, partition: int, entries: Sequence[DecideEntry]) -> Sequence[Decided | Sent]:
         """A batch that the script refuses is sent in halves, until the one that it refuses stands alone."""
+        if not entries:
+            return []
         try:
             return await self._events.send(partition, entries)
         except StoreAway as error:
@@ -78,13 +92,15 @@ def _is_refusal(error: StoreAway) -> bool:
     return isinstance(cause, redis.ResponseError) and "BADBATCH" in str(cause)
 
 
-def _sent(entry: DecideEntry, decided: Decided) -> Sent:
+def _sent(entry: DecideEntry, outcome: Decided | Sent) -> Sent:
     """A key that the client had used before the store went away leads to the decision that stands."""
-    if decided.status in (DecideStatus.FULL, DecideStatus.SHED):
+    if isinstance(outcome, Sent):
+        return outcome
+    if outcome.status in (DecideStatus.FULL, DecideStatus.SHED):
         return _AGAIN
-    if decided.decision_id != entry.decision_id or decided.status is DecideStatus.CONFLICT:
-        return Sent("superseded")
-    return Sent(decided.status.value.lower())
+    if outcome.decision_id != entry.decision_id or outcome.status is DecideStatus.CONFLICT:
+        return _SUPERSEDED
+    return Sent(outcome.status.value.lower())
 
 
 def _one_by_one(send: Callable[[Held], Awaitable[Sent]]) -> Send:

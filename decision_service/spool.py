@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from decision_service.batcher import Batcher
 from decision_service.errors import SpoolFailed
+from decision_service.remembered import KEPT, KEY, Name, names_of
 from decision_service.spool_files import Orphan, SpoolFolder, keep_refused, next_orphan
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import DecisionEvent, decode_decision
@@ -31,8 +32,6 @@ _BATCH = 1024
 _DECISIONS_MAY_FILL = 0.9
 _FRAME_BYTES = 64
 """What a record takes beside its body, at most."""
-
-_KEY, _KEPT = "k:", "t:"
 
 T = TypeVar("T")
 
@@ -77,8 +76,7 @@ class Spool:
         self._held: dict[int, Held] = {}
         self._in_segment: Counter[int] = Counter()
         self._by_id: dict[str, int] = {}
-        self._by_name: dict[tuple[str, str], int] = {}
-        """By session, and the client's key or what is kept."""
+        self._by_name: dict[Name, int] = {}
         self._next = self._segment = 1
         self._segment_bytes = 0
         self._coming_bytes = 0
@@ -128,7 +126,7 @@ class Spool:
                 self._drop(held)
                 if held.event is not None:
                     self._by_id.pop(held.event.decision_id, None)
-                    for name in _names(held.record, held.event):
+                    for name in names_of(held.event, held.record.kept_as):
                         if self._by_name.get(name) == ticket:
                             del self._by_name[name]
         if not self._held:
@@ -146,12 +144,12 @@ class Spool:
 
     def decision_of_key(self, session_id: str, client_key: str) -> Held | None:
         """A decision that waits, by the client's own key in its session."""
-        ticket = self._by_name.get((session_id, _KEY + client_key)) if client_key else None
+        ticket = self._by_name.get((session_id, KEY + client_key)) if client_key else None
         return None if ticket is None else self._held[ticket]
 
     def decision_kept(self, session_id: str, kept_as: str) -> Held | None:
-        """A decision that waits, by what its session asked for."""
-        ticket = self._by_name.get((session_id, _KEPT + kept_as)) if kept_as else None
+        """A decision that waits, by what its session asked for; the last of several."""
+        ticket = self._by_name.get((session_id, KEPT + kept_as)) if kept_as else None
         return None if ticket is None else self._held[ticket]
 
     async def refuse(self, tickets: Sequence[int]) -> None:
@@ -229,7 +227,7 @@ class Spool:
         self._held[ticket] = held
         if held.event is not None:
             self._by_id[held.event.decision_id] = ticket
-            self._by_name.update(dict.fromkeys(_names(held.record, held.event), ticket))
+            self._by_name.update(dict.fromkeys(names_of(held.event, held.record.kept_as), ticket))
         self.filled.set()
 
     def _drop(self, held: Held) -> None:
@@ -267,12 +265,6 @@ def _event_of(record: Spooled) -> DecisionEvent | None:
         return decode_decision(record.body) if record.kind == "decision" else None
     except BadEvent:
         return None
-
-
-def _names(record: Spooled, event: DecisionEvent) -> list[tuple[str, str]]:
-    """By what else than its id a decision may be asked for."""
-    named = ((_KEY, event.client_key), (_KEPT, record.kept_as))
-    return [(event.session_id, kind + name) for kind, name in named if name]
 
 
 class _Named(Struct, frozen=True):

@@ -86,7 +86,7 @@ class Telemetry:
         self._spool_bytes = Gauge("sidearm_spool_bytes", "Its size.", registry=registry)
         self._drained = Counter(
             "sidearm_spool_drained",
-            "Spooled records by what became of them; superseded, refused, too_old: not in the log.",
+            "Spooled records by what became of them; refused, too_old: not in the log.",
             ["kind", "status"],
             registry=registry,
         )

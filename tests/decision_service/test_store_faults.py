@@ -148,20 +148,46 @@ def test_a_reward_by_session_means_the_decision_before_it():
 
 
 @pytest.mark.slow
-def test_a_key_that_was_used_before_the_store_went_away_keeps_its_first_decision():
-    """Nobody can know it meanwhile: the second answer stands aside when the store is back, and is counted."""
+def test_a_key_that_was_used_before_the_store_went_away_keeps_its_decision():
+    """This process has answered it, and knows; another cannot. Both decisions were shown: both stand."""
     with platform(environ=SHORT) as shop:
         asked = {"session_id": "s", "decision_id": "k"}
         before = shop.recommend(**asked).json()
         shop.store_server.kill()
         during = shop.recommend(**asked).json()
+        assert shop.service is not None
+        shop.service.kill()
+        shop.client.close()
+        shop.start_service()
+        unknowing = shop.recommend(**asked).json()
+        told = shop.reward(decision_id=unknowing["decision_id"], event="purchase", reward_id="r").json()
         with start_store(shop.data):
-            until(lambda: drained(shop))
+            logged_once(shop, [before, unknowing])
             after = shop.recommend(**asked).json()
             superseded = metric(shop, 'sidearm_spool_drained_total{kind="decision",status="superseded"}')
+            rewards = [shop.decision(one["decision_id"])["rewards"] for one in (before, unknowing)]
 
-    assert during["decision_id"] != before["decision_id"] == after["decision_id"]
-    assert superseded == 1
+    assert during["decision_id"] == before["decision_id"] == after["decision_id"]
+    assert during["source"] == "repeat"
+    assert unknowing["decision_id"] != before["decision_id"]
+    assert (told["spooled"], superseded) == (True, 1)
+    assert [len(found) for found in rewards] == [0, 1]
+
+
+@pytest.mark.slow
+def test_a_session_keeps_in_an_outage_what_it_was_given_and_keeps_it_after():
+    """Given before it, or in it."""
+    with platform(environ=SHORT, sections="[sessions]\nsticky_s = 3600.0") as shop:
+        old = [shop.recommend(session_id="old").json()["decision_id"]]
+        shop.store_server.kill()
+        old.append(shop.recommend(session_id="old", context={"hour": 7}).json()["decision_id"])
+        new = [shop.recommend(session_id="new").json()["decision_id"] for _ in range(2)]
+        with start_store(shop.data):
+            until(lambda: drained(shop))
+            old.append(shop.recommend(session_id="old").json()["decision_id"])
+            new.append(shop.recommend(session_id="new").json()["decision_id"])
+
+    assert len(set(old)) == len(set(new)) == 1
 
 
 @pytest.mark.slow
