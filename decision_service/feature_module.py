@@ -25,6 +25,8 @@ FIRST_LOOK_SHARE = 0.2
 """Share of the deadline that the first look may use of that."""
 ARMS = "arms"
 """The input that is not known before the first look is over."""
+OF_A_REQUEST = ("session_id", "unit_id", "context", "candidates", "arm_features")
+"""The inputs that every request has, before the first look."""
 
 
 class Surroundings(Struct, frozen=True):

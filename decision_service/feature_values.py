@@ -26,6 +26,8 @@ _WORDS = {status: status.value for status in Status}
 """Reading a member's value through its class costs more than this look-up."""
 UNUSABLE = "unusable"
 """Outcome of a node whose value cannot be a feature."""
+NOT_ELIGIBLE = "not_eligible"
+"""Outcome of a rule that answers with arms none of which may be chosen."""
 
 _MAX_TEXT = 1024
 _MAX_NAME = 256

@@ -53,6 +53,7 @@ from decision_service.feature_module import (
 from decision_service.feature_values import (
     GIVEN,
     NO_ARM_FEATURES,
+    NOT_ELIGIBLE,
     Answers,
     answers,
     arm_features,
@@ -61,10 +62,11 @@ from decision_service.feature_values import (
     reasons,
     together,
 )
+from decision_service.mishaps import Count, Mishaps
 from decision_service.prepolicy import Eligible
 from decision_service.rules import Rules, with_rules
 from decision_service.shared_look import SharedLook, Wave, carried_over, divide, is_for_all
-from feature_graph import Resolution
+from feature_graph import Outcome, Resolution
 from sidecar.contracts.application import Features
 from sidecar.contracts.arm_features import Columns, Levels
 
@@ -111,6 +113,7 @@ class FeatureSource:
         clients: values of the graph's inputs.
         loop_time: the clock of the deadlines, in seconds.
         deadline_s: of a request that names none.
+        mishaps: hears what goes wrong.
     """
 
     def __init__(
@@ -119,14 +122,18 @@ class FeatureSource:
         clients: Mapping[str, object],
         loop_time: Callable[[], float],
         deadline_s: float,
+        mishaps: Mishaps | None = None,
     ) -> None:
         self._declared = declared
         self._clients = clients
         self._loop_time = loop_time
+        self._mishaps = mishaps or Mishaps()
         self._carried = carried_over(declared) if declared else ()
         division = divide(declared, frozenset(clients)) if declared else None
         self._shared = (
-            SharedLook(division, declared.graph, clients, deadline_s) if declared and division else None
+            SharedLook(division, declared.graph, clients, deadline_s, self._mishaps.look)
+            if declared and division
+            else None
         )
 
     async def first_look(
@@ -143,15 +150,19 @@ class FeatureSource:
         fetch_until = now + left_s * FETCH_SHARE
         given = self._given(declared, request, candidates)
         shared = self._shared
+        known: dict[str, Outcome[object]] = {}
         if shared is not None and is_for_all(candidates):
             with suppress(TimeoutError):
                 return await self._with_others(
-                    shared, candidates, given, left_s * FIRST_LOOK_SHARE, fetch_until
+                    shared, candidates, given, left_s * FIRST_LOOK_SHARE, fetch_until, known
                 )
             left_s = max(deadline_at - self._loop_time(), 0.0)
-        found = await declared.graph.resolve(declared.rules, given=given, deadline=left_s * FIRST_LOOK_SHARE)
+        found = await declared.graph.resolve(
+            declared.rules, given={**given, **known}, deadline=left_s * FIRST_LOOK_SHARE
+        )
+        self._mishaps.look(found)
         excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in declared.first_look})
-        answered, more = answers(found, declared.answers)
+        answered, more = self._heard(found, declared, candidates, excluded)
         carried = found.carried(self._carried, declared.everything)
         return FirstLook(excluded, answered, outcomes | more, given, carried, fetch_until)
 
@@ -162,8 +173,11 @@ class FeatureSource:
         given: dict[str, object],
         left_s: float,
         fetch_until: float,
+        known: dict[str, Outcome[object]],
     ) -> FirstLook:
         """The first look, the part of it that is the same for everybody together with everybody.
+
+        What the other part comes to is put into ``known``, so that nothing is asked twice.
 
         Raises:
             TimeoutError: that part did not come in time.
@@ -177,16 +191,39 @@ class FeatureSource:
         said: dict[str, tuple[str, dict[str, str]]] = {}
         answered: Answers = ()
         more: dict[str, str] = {}
+        found: Resolution | None = None
         if division.own:
             found = await declared.graph.resolve(division.own, given=given, deadline=left_s)
+            self._mishaps.look(found)
             said = {rule: reasons(found, rule) for rule in division.own_rules}
-            answered, more = answers(found, declared.answers)
             carried = found.carried(self._carried, declared.everything)
-        wave = await within(coming, left_s - (self._loop_time() - began))
+        try:
+            wave = await within(coming, left_s - (self._loop_time() - began))
+        except TimeoutError:
+            known.update(found.settled if found else {})
+            raise
         said |= wave.said
         excluded, outcomes = exclusions({rule: said[rule] for rule in declared.first_look})
+        if found:
+            answered, more = self._heard(found, declared, candidates, excluded)
         lent = wave.lent | carried
         return FirstLook(excluded, answered, outcomes | more, given, lent, fetch_until, wave)
+
+    def _heard(
+        self, found: Resolution, declared: Declared, candidates: Eligible, excluded: Mapping[str, str]
+    ) -> tuple[Answers, dict[str, str]]:
+        """What answering rules say, and how that was had; who answers with nothing eligible is not heard."""
+        said, outcomes = answers(found, declared.answers)
+        if not said:
+            return said, outcomes
+        allowed = set(candidates.ids) - excluded.keys()
+        heard = tuple([(rule, arms) for rule, arms in said if not allowed.isdisjoint(arms)])
+        for rule, arms in said:
+            if allowed.isdisjoint(arms):
+                outcomes[rule] = NOT_ELIGIBLE
+                if candidates.shelf.place.keys().isdisjoint(arms) and set(candidates.ids).isdisjoint(arms):
+                    self._mishaps.unheard(rule, arms)
+        return heard, outcomes
 
     async def resolve(
         self,
@@ -223,6 +260,7 @@ class FeatureSource:
                 context[goal] = value
         fetched = together(shared, arm_features(found, arm_goals, arms))
         outcomes.update(fetched.outcomes)
+        self._mishaps.unusable(outcomes)
         return Resolved(context, outcomes, fetched.columns, fetched.by_arm)
 
     async def _look(
@@ -244,7 +282,9 @@ class FeatureSource:
             left_s = first.fetch_until - now
         if ARMS in declared.graph.inputs:
             given[ARMS] = arms.ids
-        return await declared.graph.resolve(goals, given=given, deadline=max(left_s, 0.0))
+        found = await declared.graph.resolve(goals, given=given, deadline=max(left_s, 0.0))
+        self._mishaps.look(found)
+        return found
 
     def _given(
         self, declared: Declared, request: RecommendationRequest, candidates: Eligible
@@ -275,6 +315,7 @@ async def open_features(
     deadline_s: float,
     loop_time: Callable[[], float],
     rules: Rules,
+    count: Count,
 ) -> AsyncIterator[FeatureSource]:
     """The features of an application, with its clients open.
 
@@ -284,14 +325,17 @@ async def open_features(
         deadline_s: of a request that names none: the graph is checked against it.
         loop_time: the clock of the deadlines, in seconds.
         rules: the application's own, which join the graph.
+        count: is told what goes wrong in nodes and rules.
 
     Raises:
         BadApplication: the file is not there, cannot be imported, or defines no such graph; a rule asks for
             what is not there.
     """
     if file is None:
-        yield FeatureSource(with_rules(None, rules, deadline_s), {}, loop_time, deadline_s)
+        yield FeatureSource(with_rules(None, rules, deadline_s), {}, loop_time, deadline_s, Mishaps(count))
         return
     module, declared = load_features(around.folder / file, deadline_s)
     async with clients_of(module, around) as clients:
-        yield FeatureSource(with_rules(declared, rules, deadline_s), clients, loop_time, deadline_s)
+        yield FeatureSource(
+            with_rules(declared, rules, deadline_s), clients, loop_time, deadline_s, Mishaps(count)
+        )

@@ -12,12 +12,12 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, new_class
 from typing import Any, TypedDict
 
 import msgspec
 
-from decision_service.feature_module import Declared, check_first_look, load_module
+from decision_service.feature_module import OF_A_REQUEST, Declared, check_first_look, load_module
 from feature_graph import BadGraph, Graph
 from sidecar.contracts.application import Features, RulesConfig
 from sidecar.contracts.errors import BadApplication
@@ -116,9 +116,20 @@ def with_rules(declared: Declared | None, rules: Rules, deadline_s: float) -> De
 
 
 def _more(graph: Graph, functions: Mapping[str, Rule]) -> Graph:
-    """The application's graph with nodes more."""
+    """The application's graph with nodes more, which may also read what is known of every request."""
     build, (given, nodes, named) = graph.recipe
-    return build(given, nodes, {**named, **functions})  # type: ignore[dict-item]
+    assert isinstance(given, type)
+    asked = {name for rule in functions.values() for name in _parameters(rule)}
+    unsaid = asked.intersection(OF_A_REQUEST) - graph.inputs - set(graph.nodes)
+    return build(_wider(given, unsaid), nodes, {**named, **functions})  # type: ignore[dict-item]
+
+
+def _wider(given: type, unsaid: set[str]) -> type:
+    """The TypedDict with fields more; under its own name, which messages tell."""
+    if not unsaid:
+        return given
+    body = {"__module__": given.__module__, "__annotations__": dict.fromkeys(unsaid, Any)}
+    return new_class(given.__name__, (given,), exec_body=lambda namespace: namespace.update(body))
 
 
 def _graph_of(functions: Mapping[str, Rule]) -> Graph:

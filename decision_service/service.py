@@ -181,8 +181,9 @@ async def open_service(
             Surroundings(application.name, folder, store_url),
             load_rules(folder, application.rules),
         )
+        telemetry = Telemetry(CollectorRegistry())
         features = await stack.enter_async_context(
-            open_features(around, application.features, deadline_s, loop.time, rules)
+            open_features(around, application.features, deadline_s, loop.time, rules, telemetry.mishap)
         )
         client = connect_async(
             store_url,
@@ -199,7 +200,7 @@ async def open_service(
             scripts,
             Catalogues(scripts, application.name, catalogue),
             Keyring(load_keys(data.keys)),
-            Telemetry(CollectorRegistry()),
+            telemetry,
             Spool(
                 data.spool(application.name), settings.spool_bytes, settings.spool_timeout_ms / 1000, _now_ms
             ),

@@ -10,7 +10,7 @@ are worked out once for each set of arms that is left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -157,6 +157,7 @@ class SharedLook:
         graph: it.
         clients: values of the graph's inputs.
         deadline_s: of a request that names none.
+        look: is shown every run.
     """
 
     def __init__(
@@ -165,11 +166,13 @@ class SharedLook:
         graph: Graph,
         clients: Mapping[str, object],
         deadline_s: float,
+        look: Callable[[Resolution], None] = lambda found: None,
     ) -> None:
         self.division = division
         self._graph = graph
         self._clients = clients
         self._deadline_s = deadline_s * FIRST_LOOK_SHARE
+        self._look = look
         self._batcher: Batcher[Eligible, Wave] = Batcher(self._waves, max_batch=MAX_SHARED, in_flight=_RUNS)
 
     def join(self, candidates: Eligible) -> asyncio.Future[Wave]:
@@ -186,4 +189,5 @@ class SharedLook:
         own = {"candidates": candidates.ids, "arm_features": candidates.known}
         given = {name: own[name] if name in own else self._clients[name] for name in self.division.inputs}
         found = await self._graph.resolve(self.division.rules, given=given, deadline=self._deadline_s)
+        self._look(found)
         return Wave(self.division, self._graph, given, found)

@@ -55,6 +55,13 @@ class Telemetry:
             "Arms that rules of the application took out before scoring.",
             registry=registry,
         )
+        self._mishaps = Counter(
+            "sidearm_node_mishaps",
+            "Nodes of the feature graph and rules that failed, timed_out, fell back (fallback), gave what can"
+            " be used for nothing (unusable), or held up everybody else (blocked).",
+            ["node", "kind"],
+            registry=registry,
+        )
         self._backstop = Counter(
             "sidearm_backstop", "Why the backstop answered.", ["reason"], registry=registry
         )
@@ -198,6 +205,10 @@ class Telemetry:
         if arms:
             self._excluded.inc(arms)
             self.tally.excluded(arms)
+
+    def mishap(self, node: str, kind: str) -> None:
+        """Something went wrong in the application's own code."""
+        self._mishaps.labels(node, kind).inc()
 
     def unlogged(self, event: DecisionEvent, reason: str) -> None:
         """A decision was answered without being logged."""

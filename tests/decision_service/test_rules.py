@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import TypedDict
 
@@ -12,6 +13,7 @@ import pytest
 from decision_service.api import RecommendationRequest
 from decision_service.feature_module import Declared
 from decision_service.features import FeatureSource
+from decision_service.mishaps import Mishaps
 from decision_service.prepolicy import Shelf, eligible, only, without
 from decision_service.rules import Rules, load_rules, with_rules
 from feature_graph import Graph, fetch
@@ -56,8 +58,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-async def first_look(declared: Declared | None, clients=None, **asked):
-    source = FeatureSource(declared, clients or {}, asyncio.get_running_loop().time, 10.0)
+async def first_look(declared: Declared | None, clients=None, mishaps=None, **asked):
+    source = FeatureSource(declared, clients or {}, asyncio.get_running_loop().time, 10.0, mishaps)
     request = RecommendationRequest(session_id=asked.pop("session_id", "s"), **asked)
     look = await source.first_look(request, eligible(request, SHELF), asyncio.get_running_loop().time() + 10)
     return request, look
@@ -68,9 +70,10 @@ async def test_rules_need_no_graph(folder):
     rules = load_rules(folder, RulesConfig(answer=("gift", "order"), exclude=("dear",)))
     declared = with_rules(None, rules, 0.05)
     request, look = await first_look(declared, context={"device": "kiosk"}, session_id="ordered")
-    assert look.answers == (("gift", ("b",)), ("order", ("c", "a")))
+    assert look.answers == (("order", ("c", "a")),)
     assert look.excluded == {"b": "too dear"}
-    assert look.alone(request).outcomes == {"device": "given", "gift": "ok", "order": "ok", "dear": "ok"}
+    outcomes = {"device": "given", "gift": "not_eligible", "order": "ok", "dear": "ok"}
+    assert look.alone(request).outcomes == outcomes
 
 
 async def test_a_rule_asks_for_cheap_nodes_by_their_names_and_nothing_else_is_fetched():
@@ -81,6 +84,23 @@ async def test_a_rule_asks_for_cheap_nodes_by_their_names_and_nothing_else_is_fe
     _, look = await first_look(declared, {"calls": calls}, unit_id="m")
     assert look.answers == (("members_choice", ("a",)),)
     assert calls == ["member"]
+
+
+async def test_beside_a_graph_a_rule_knows_the_request_too():
+    """Whether or not the graph itself reads it."""
+    own = Declared(Graph(Given, member), goals=("member",))
+
+    def by_page(context, session_id, member):
+        return context["page"] if session_id == "s" and member else None
+
+    def dear(candidates, arm_features):
+        return [arm for arm in candidates if arm_features[arm].get("price", 0) > 1.5]
+
+    rules = Rules(Path("rules.py"), answer={"by_page": by_page}, exclude={"dear": dear})
+    _, look = await first_look(
+        with_rules(own, rules, 0.05), {"calls": []}, unit_id="m", context={"page": "c"}
+    )
+    assert (look.answers, look.excluded) == ((("by_page", ("c",)),), {"b": "dear"})
 
 
 @pytest.mark.parametrize(
@@ -103,11 +123,69 @@ async def test_what_a_rule_says_is_an_arm_or_an_order_or_nothing(value, answers,
     assert look.outcomes == {"rule": outcome}
 
 
-async def test_a_rule_that_fails_answers_nothing_and_says_so(folder):
-    """The decision goes on without it."""
+async def test_a_rule_that_fails_answers_nothing_and_says_so(folder, caplog):
+    """The decision goes on without it; each time is counted, and the first is told with its reason."""
     declared = with_rules(None, Rules(folder, answer={"broken": lambda context: context["no"]}), 0.05)
-    _, look = await first_look(declared)
+    counted = []
+    mishaps = Mishaps(lambda *what: counted.append(what))
+    for _ in range(3):
+        _, look = await first_look(declared, mishaps=mishaps)
     assert (look.answers, look.outcomes) == ((), {"broken": "failed"})
+    assert counted == [("broken", "failed")] * 3
+    assert [line for line in caplog.messages if "broken" in line and "'no'" in line] == caplog.messages
+
+
+async def test_a_rule_that_sleeps_is_named_since_it_holds_up_everybody(caplog):
+    """Plain functions run on the event loop; nobody can interrupt them."""
+    rule = Rules(Path("rules.py"), answer={"sleepy": lambda: time.sleep(0.02)})
+    await first_look(with_rules(None, rule, 0.05), mishaps=Mishaps())
+    assert [line[:31] for line in caplog.messages] == ["sleepy: held the event loop for"]
+
+
+@pytest.mark.parametrize(
+    ("arms", "outcome", "told"), [("unheard-of", "not_eligible", 1), (["b", "unheard-of"], "not_eligible", 0)]
+)
+async def test_a_rule_that_answers_with_nothing_eligible_is_not_heard(folder, caplog, arms, outcome, told):
+    """The next one is; and a name that is no arm of the catalogue is told, for it is a slip of the pen."""
+    rules = Rules(
+        folder,
+        answer={"slip": lambda: arms, "gift": lambda: "c"},
+        exclude={"dear": lambda: {"b": "too dear"}},
+    )
+    _, look = await first_look(with_rules(None, rules, 0.05), mishaps=Mishaps())
+    assert look.answers == (("gift", ("c",)),)
+    assert look.outcomes == {"slip": outcome, "gift": "ok", "dear": "ok"}
+    assert sum("slip: answers with 'unheard-of', which is no arm" in line for line in caplog.messages) == told
+
+
+async def test_nothing_is_asked_twice_when_the_shared_part_is_late():
+    """What the other part came to is known already."""
+    asked = []
+
+    @fetch(timeout=0.5, fallback=None)
+    async def stock(shelf: asyncio.Event) -> dict[str, str] | None:
+        await shelf.wait()
+        return {}
+
+    def sold_out(stock: dict[str, str] | None) -> dict[str, str]:
+        return {"a": "nobody knows"} if stock is None else stock
+
+    def gift(unit_id: str) -> str | None:
+        asked.append(unit_id)
+        return "b"
+
+    class Shop(TypedDict):
+        unit_id: str
+        shelf: asyncio.Event
+
+    own = Declared(Graph(Shop, stock, sold_out), goals=("stock",), first_look=("sold_out",))
+    declared = with_rules(own, Rules(Path("rules.py"), answer={"gift": gift}), 10.0)
+    clock = asyncio.get_running_loop().time
+    source = FeatureSource(declared, {"shelf": asyncio.Event()}, clock, 10.0)
+    request = RecommendationRequest(session_id="s")
+    look = await source.first_look(request, eligible(request, SHELF), clock() + 0.05)
+    assert (look.answers, look.excluded) == ((("gift", ("b",)),), {"a": "nobody knows"})
+    assert asked == ["s"]
 
 
 def test_an_answer_is_cut_to_what_may_be_chosen():

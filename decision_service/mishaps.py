@@ -1,0 +1,58 @@
+"""What goes wrong in an application's own nodes and rules: counted, and told once of each kind.
+
+No decision fails for it, so nobody would hear of it otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from decision_service.feature_values import UNUSABLE
+from feature_graph import Resolution, Status
+
+log = logging.getLogger("sidearm.decision_service")
+
+Count = Callable[[str, str], None]
+"""Counts a mishap: the node, and its kind."""
+BLOCKED = "blocked"
+_OWN = (Status.FAILED, Status.TIMED_OUT, Status.FALLBACK)
+"""Of the node itself; what failed behind it has mishaps of its own."""
+
+
+class Mishaps:
+    """Of one process.
+
+    Args:
+        count: is told each of them.
+    """
+
+    def __init__(self, count: Count = lambda node, kind: None) -> None:
+        self._count = count
+        self._told: set[tuple[str, str, str]] = set()
+
+    def look(self, found: Resolution) -> None:
+        """Note what failed in a run of the graph, and what held up everybody else."""
+        if not found.whole:
+            for node, outcome in found.outcomes.items():
+                if outcome.status in _OWN and node not in found.given:
+                    self._note(node, outcome.status.value, outcome.describe(), type(outcome.error).__name__)
+        for node, seconds in found.blocked.items():
+            told = f"held the event loop for {1000 * seconds:.0f} ms, in which nobody else was served"
+            self._note(node, BLOCKED, told)
+
+    def unusable(self, outcomes: Mapping[str, str]) -> None:
+        """Note the nodes whose values can be used for nothing."""
+        if UNUSABLE in outcomes.values():
+            for node in [name for name, how in outcomes.items() if how == UNUSABLE]:
+                self._note(node, UNUSABLE, "gives what can be used for nothing: see docs/features.md")
+
+    def unheard(self, rule: str, arms: tuple[str, ...]) -> None:
+        """Note a rule that answers with what is no arm of anybody's."""
+        self._note(rule, UNUSABLE, f"answers with {arms[0]!r}, which is no arm of the catalogue")
+
+    def _note(self, node: str, kind: str, told: str, error: str = "") -> None:
+        self._count(node, kind)
+        if (node, kind, error) not in self._told:
+            self._told.add((node, kind, error))
+            log.warning("%s: %s; others of this kind are counted, not told", node, told)
