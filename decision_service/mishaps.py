@@ -49,7 +49,7 @@ class Mishaps:
 
     def unheard(self, rule: str, arms: tuple[str, ...]) -> None:
         """Note a rule that answers with what is no arm of anybody's."""
-        self._note(rule, UNUSABLE, f"answers with {arms[0]!r}, which is no arm of the catalogue")
+        self._note(rule, UNUSABLE, f"answers with {arms[0]!r}, which is no arm of the catalogue", "unheard")
 
     def _note(self, node: str, kind: str, told: str, error: str = "") -> None:
         self._count(node, kind)
