@@ -178,3 +178,19 @@ def platform(
         made.start_service()
         stack.callback(lambda: made.client.close())
         yield made
+
+
+@contextmanager
+def another(shop: Platform) -> Iterator[httpx.Client]:
+    """A second service of the same application, on the same store."""
+    service = shop._start("decision_service")
+
+    def url() -> str:
+        return next((word for word in service.output().split() if word.startswith("http://")), "")
+
+    service.wait_until(url)
+    headers = {"authorization": f"Bearer {shop.key}"}
+    with httpx.Client(base_url=url(), headers=headers, timeout=30.0) as client:
+        service.wait_until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+    service.stop()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
 from sidecar.contracts import keys
 from sidecar.contracts.application import decode_arms
-from tests.decision_service.platform import ARMS, Platform, platform
+from tests.decision_service.platform import ARMS, Platform, another, platform
 from tests.decision_service.test_service import stored_event
 from tests.waiting import until
 
@@ -41,22 +40,6 @@ def arms_of(client: httpx.Client) -> dict[str, dict]:
 
 def eligible(shop: Platform) -> set[str]:
     return {one["arm"] for one in shop.recommend(limit="all").json()["ranking"]}
-
-
-@contextmanager
-def another(shop: Platform) -> Iterator[httpx.Client]:
-    """A second service of the same application, on the same store."""
-    service = shop._start("decision_service")
-
-    def url() -> str:
-        return next((word for word in service.output().split() if word.startswith("http://")), "")
-
-    service.wait_until(url)
-    headers = {"authorization": f"Bearer {shop.key}"}
-    with httpx.Client(base_url=url(), headers=headers, timeout=30.0) as client:
-        service.wait_until(lambda: client.get("/readyz").status_code == 200)
-        yield client
-    service.stop()
 
 
 def test_arms_are_added_repriced_and_retired(shop):

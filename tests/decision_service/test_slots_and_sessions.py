@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sidecar.contracts.slots import slot_event
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw
-from tests.decision_service.platform import ARMS, Platform, platform
+from tests.decision_service.platform import ARMS, Platform, another, platform
 from tests.decision_service.test_service import stored_event
 
 EVERY_ARM = {arm["id"] for arm in ARMS}
@@ -77,6 +79,21 @@ def test_a_session_keeps_its_decision(shop):
     assert again == {**first, "source": "repeat"}
     assert "repeat" not in {other["source"] for other in others}
     assert len({other["decision_id"] for other in [first, *others]}) == 5
+
+
+@pytest.mark.slow
+def test_whichever_service_is_asked_a_session_keeps_its_decision(shop):
+    """By a key or without one, asked twenty times at once of two services: one decision."""
+    with another(shop) as other, ThreadPoolExecutor(20) as callers:
+        for asked in ({"session_id": "both"}, {"session_id": "both", "decision_id": "k"}):
+
+            def ask(n: int, asked: dict = asked) -> dict:
+                body = asked | ({} if "decision_id" in asked else {"context": {"hour": n}})
+                return (shop.client, other)[n % 2].post("/v1/recommendations", json=body).json()
+
+            found = list(callers.map(ask, range(20)))
+            assert len({one["decision_id"] for one in found}) == 1
+            assert Counter(one["source"] for one in found)["repeat"] == 19
 
 
 def test_a_reward_by_session_finds_the_decision_that_showed_the_arm(shop):
