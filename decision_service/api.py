@@ -234,6 +234,8 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     """No weights had been published yet."""
     catalogue: str
     exploration: dict[str, str | float]
+    segment: str | None
+    """Of the traffic, that it was in."""
     context: Features
     outcomes: dict[str, str]
     """How each context feature was had; and, under the name of their node, those of arms and exclusions."""
@@ -269,11 +271,13 @@ class ArmExplanation(Struct, frozen=True, kw_only=True):
     """An arm's score, taken apart: ``parts`` and ``others`` add up to it, but for rounding, if ``exact``."""
 
     arm: str
-    role: Literal["chosen", "runner_up"]
-    """``runner_up``: the arm with the highest score but the chosen one."""
+    role: Literal["chosen", "runner_up", "slot"]
+    """``runner_up``: the arm with the highest score but the chosen one. ``slot``: the arm or the runner-up of
+    a further slot."""
     score: float
     """As served, by the official model."""
     probability: float
+    """For the first slot."""
     parts: list[ScorePart]
     """The largest first; what adds nothing is left out."""
     others: float
@@ -295,6 +299,18 @@ class ExplainedModel(Struct, frozen=True, kw_only=True):
 
 
 Why = Literal["best", "exploration", "alike", "only", "rule", "backstop"]
+
+
+class ExplainedSlot(Struct, frozen=True, kw_only=True):
+    """Why an arm was chosen for a further slot: among those that stood in none before it."""
+
+    arm: str
+    probability: float
+    """Given the arms of the slots before it."""
+    why: Why
+    told: str
+    runner_up: str | None
+    """The arm with the highest score that was left beside it."""
 
 
 class ExplanationView(Struct, frozen=True, kw_only=True):
@@ -322,7 +338,9 @@ class ExplanationView(Struct, frozen=True, kw_only=True):
     exact: bool | None
     """Whether the parts are those of the very scores that were served."""
     arms: list[ArmExplanation]
-    """The chosen one, then the runner-up, if there was another."""
+    """The chosen one, then the runner-up, if there was another; then those of further slots."""
+    slots: list[ExplainedSlot]
+    """Further arms that were shown, in their order."""
 
 
 class ArmFeatures(Struct, frozen=True, forbid_unknown_fields=True):

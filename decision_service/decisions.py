@@ -113,6 +113,7 @@ def _view(
         cold=event.cold,
         catalogue=event.catalogue,
         exploration=exploration_view(event.exploration),
+        segment=event.segment or None,
         context=event.context,
         outcomes=event.outcomes,
         arms=_arms(event, ids),

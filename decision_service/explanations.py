@@ -8,37 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from msgspec import Struct
 
-from decision_service.api import ArmExplanation, ExplainedModel, ExplanationView, ScorePart, Why
+from decision_service.api import ArmExplanation, ExplainedSlot, ExplanationView, ScorePart
 from decision_service.catalogues import Catalogues
 from decision_service.decisions import Decisions, exploration_view
 from decision_service.errors import NotFound
 from decision_service.explain_client import ask
+from decision_service.why import Chosen, chosen_of, models_of, told, why_of
 from sidecar.contracts.application import Arm
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.events import Candidate, DecisionEvent, arms_of
+from sidecar.contracts.events import DecisionEvent, arms_of
 from sidecar.contracts.explaining import Explained, ExplainRequest, ExplainResponse
-from sidecar.policy.exploration import Pmf, pmf_of
-from sidecar.policy.propensity import pmf_of_event
+from sidecar.contracts.slots import slot_event
 
-Scores = npt.NDArray[np.float32]
-
-
-class Asked(Struct, frozen=True):
-    """A decision and what is to be told of it."""
-
-    event: DecisionEvent
-    ids: tuple[str, ...]
-    """Of the eligible arms."""
-    scores: Scores
-    pmf: Pmf
-    runner_up: int | None
-    """Place of the best arm but the chosen one; None where that was alone."""
+_NOT_TAKEN_APART = Explained(0.0, ())
 
 
 class Explanations:
@@ -72,133 +57,85 @@ class Explanations:
             ids = await self._catalogues.eligible_ids(event)
         except BadEvent as error:
             raise NotFound(str(error)) from error
-        asked = asked_of(event, ids)
+        slots = slot_by_slot(event, ids)
         if event.source != "model" or event.cold:
-            return view(asked, None)
-        request = ExplainRequest(event.context, await self._arms(asked), event.model_version)
-        return view(asked, await ask(self._socket, request, self._timeout_s))
+            return view(slots, None)
+        arms = await self._arms(event, named_of(slots))
+        response = await ask(
+            self._socket, ExplainRequest(event.context, arms, event.model_version), self._timeout_s
+        )
+        return view(slots, response)
 
-    async def _arms(self, asked: Asked) -> tuple[Arm, ...]:
-        """The chosen one and the runner-up, with the features that they were scored with."""
-        catalogue = await self._catalogues.of(asked.event.catalogue)
+    async def _arms(self, event: DecisionEvent, named: Sequence[str]) -> tuple[Arm, ...]:
+        """Those of these names, with the features that they were scored with."""
+        catalogue = await self._catalogues.of(event.catalogue)
         if catalogue is None:
-            raise NotFound(f"the arms of decision {asked.event.decision_id} are not kept any more")
-        arms = await asyncio.to_thread(arms_of, asked.event, catalogue)  # there may be thousands
-        return tuple([arms[place] for place in _places(asked)])
+            raise NotFound(f"the arms of decision {event.decision_id} are not kept any more")
+        arms = await asyncio.to_thread(arms_of, event, catalogue)  # there may be thousands
+        by_id = {arm.id: arm for arm in arms}
+        return tuple([by_id[arm_id] for arm_id in named])
 
 
-def asked_of(event: DecisionEvent, ids: tuple[str, ...]) -> Asked:
-    """What is known without asking anybody."""
-    scores = np.frombuffer(event.scores, "<f4")
-    others = np.delete(np.arange(len(scores)), event.arm_index)
-    runner_up = int(others[scores[others].argmax()]) if len(others) else None
-    return Asked(event, ids, scores, pmf_of_event(event), runner_up)
+def slot_by_slot(event: DecisionEvent, ids: tuple[str, ...]) -> list[Chosen]:
+    """The choices of a decision, the first slot's first."""
+    further = [slot_event(event, number) for number in range(1, len(event.slots) + 1)]
+    return [chosen_of(event, ids), *(chosen_of(one, one.arms) for one in further)]
 
 
-def view(asked: Asked, response: ExplainResponse | None) -> ExplanationView:
+def named_of(slots: Sequence[Chosen]) -> tuple[str, ...]:
+    """The arms that are taken apart, each once: every slot's, and its runner-up."""
+    return tuple(dict.fromkeys([arm_id for slot in slots for arm_id in slot.named]))
+
+
+def view(slots: Sequence[Chosen], response: ExplainResponse | None) -> ExplanationView:
     """The public form. Without a response nothing was scored by a model."""
-    event = asked.event
-    why = why_of(asked)
-    explained = response.arms if response else (None,) * len(_places(asked))
+    first, named = slots[0], named_of(slots)
+    event, why = first.event, why_of(first)
+    parts = response.arms if response else (_NOT_TAKEN_APART,) * len(named)
     return ExplanationView(
         decision_id=event.decision_id,
         arm=event.arm,
         probability=event.propensity,
         why=why,
-        told=told(why, asked),
-        least_probability=float(asked.pmf.min()),
+        told=told(why, first),
+        least_probability=float(first.pmf.min()),
         exploration=exploration_view(event.exploration),
         segment=event.segment or None,
-        models=models_of(asked),
+        models=models_of(first),
         model_version=event.model_version,
         explained_by=response.version if response else None,
-        exact=_is_exact(asked, response),
-        arms=[_arm(asked, place, one) for place, one in zip(_places(asked), explained, strict=True)],
+        exact=None if response is None else _is_exact(first, named, response),
+        arms=[_arm(first, arm_id, one) for arm_id, one in zip(named, parts, strict=True)],
+        slots=[_slot(slot) for slot in slots[1:]],
     )
 
 
-def why_of(asked: Asked) -> Why:
-    """What made this arm the chosen one."""
-    event, best = asked.event, asked.scores.max()
-    if event.source == "pre_policy":
-        return "rule"
-    if event.source == "fallback":
-        return "backstop"
-    if len(asked.ids) == 1:
-        return "only"
-    if event.cold or asked.scores.min() == best:
-        return "alike"
-    return "best" if asked.scores[event.arm_index] == best else "exploration"
-
-
-def told(why: Why, asked: Asked) -> str:
-    """The same in a sentence, with the figures that it stands on."""
-    event, drawn = asked.event, f"with probability {asked.event.propensity:.3g}"
-    least = f"{float(asked.pmf.min()):.3g}"
-    match why:
-        case "rule":
-            return f"The rule {event.rule!r} answered; no model was asked."
-        case "backstop":
-            return f"No model answered in time; {event.arm!r} was drawn evenly from all eligible arms."
-        case "only":
-            return f"{event.arm!r} was the only eligible arm."
-        case "alike":
-            return f"No arm was scored above another; {event.arm!r} was drawn {drawn}."
-        case "best":
-            return f"No arm was scored above it. It was drawn {drawn}, of which {least} is any arm's."
-        case "exploration":
-            better = int((asked.scores > asked.scores[event.arm_index]).sum())
-            best = asked.ids[int(asked.scores.argmax())]
-            return (
-                f"Exploration drew it {drawn}: its score does not explain the choice. {better} arms were "
-                f"scored above it, {best!r} highest."
-            )
-
-
-def models_of(asked: Asked) -> list[ExplainedModel]:
-    """Every model that could have been official, and how probable it made the arm; the official one first."""
-    event = asked.event
-    if event.source != "model":
-        return []
-    own = Candidate(
-        event.policy, event.model_version, event.official_probability, event.exploration, event.scores
-    )
-    return [_model(asked, one) for one in (own, *event.candidates)]
-
-
-def _model(asked: Asked, one: Candidate) -> ExplainedModel:
-    scores = np.frombuffer(one.scores, "<f4")
-    place = asked.event.arm_index
-    return ExplainedModel(
-        policy=one.policy,
-        model_version=one.model_version,
-        probability=one.probability,
-        arm_probability=float(pmf_of(scores, one.exploration)[place]),
-        arm_score=float(scores[place]),
-        best_arm=asked.ids[int(scores.argmax())],
-    )
-
-
-def _places(asked: Asked) -> Sequence[int]:
-    first = asked.event.arm_index
-    return (first,) if asked.runner_up is None else (first, asked.runner_up)
-
-
-def _is_exact(asked: Asked, response: ExplainResponse | None) -> bool | None:
+def _is_exact(first: Chosen, named: Sequence[str], response: ExplainResponse) -> bool:
     """Whether the parts are those of the very scores that were served, to the last bit."""
-    if response is None:
-        return None
     said = np.array([one.score for one in response.arms], np.float32)
-    return bool(np.array_equal(said, asked.scores[list(_places(asked))]))
+    places = [first.ids.index(arm_id) for arm_id in named]
+    return bool(np.array_equal(said, first.scores[places]))
 
 
-def _arm(asked: Asked, place: int, explained: Explained | None) -> ArmExplanation:
-    role: Literal["chosen", "runner_up"] = "chosen" if place == asked.event.arm_index else "runner_up"
+def _slot(slot: Chosen) -> ExplainedSlot:
+    why, beside = why_of(slot), slot.named[1:]
+    return ExplainedSlot(
+        arm=slot.event.arm,
+        probability=slot.event.propensity,
+        why=why,
+        told=told(why, slot),
+        runner_up=beside[0] if beside else None,
+    )
+
+
+def _arm(first: Chosen, arm_id: str, explained: Explained) -> ArmExplanation:
+    place = first.ids.index(arm_id)
+    roles = dict(zip(first.places, ("chosen", "runner_up"), strict=False))
     return ArmExplanation(
-        arm=asked.ids[place],
-        role=role,
-        score=float(asked.scores[place]),
-        probability=float(asked.pmf[place]),
+        arm=arm_id,
+        role=roles.get(place, "slot"),  # type: ignore[arg-type]  # it is one of three
+        score=float(first.scores[place]),
+        probability=float(first.pmf[place]),
         parts=[
             ScorePart(
                 features=list(part.features),
@@ -206,8 +143,8 @@ def _arm(asked: Asked, place: int, explained: Explained | None) -> ArmExplanatio
                 weight=part.weight,
                 contribution=part.contribution,
             )
-            for part in (explained.parts if explained else ())
+            for part in explained.parts
         ],
-        others=explained.others if explained else 0.0,
-        n_others=explained.n_others if explained else 0,
+        others=explained.others,
+        n_others=explained.n_others,
     )

@@ -98,6 +98,23 @@ def test_what_exploration_drew_is_called_exploration(shop):
     }
 
 
+def test_every_slot_has_its_reason_among_the_arms_that_were_left(shop):
+    """The whole of three arms: in the third slot there is no other any more."""
+    found = explained(shop, session_id="slots", context={"n": 1}, limit=3, arms=["sku-1", "sku-2", "777"])
+    scores = {one["arm"]: one["score"] for one in found["ranking"]}
+    left = set(scores) - {found["arm"]}
+    for slot, shown in zip(found["slots"], found["ranking"][1:], strict=True):
+        left.discard(slot["arm"])
+        best = max(left, key=scores.get) if left else None
+        better = best is not None and scores[best] > scores[slot["arm"]]
+        assert (slot["arm"], slot["probability"]) == (shown["arm"], shown["probability"])
+        assert slot["runner_up"] == best
+        assert slot["why"] == ("only" if best is None else "exploration" if better else "best")
+    assert {arm["arm"]: arm["score"] for arm in found["arms"]} == scores
+    assert [arm["role"] for arm in found["arms"]] == ["chosen", "runner_up", "slot"]
+    assert found["exact"]
+
+
 def test_an_earlier_version_that_is_kept_explains_what_it_scored(shop):
     """One that is not says what the newest would, and that this is not what was served."""
     first = publish(shop, 2)

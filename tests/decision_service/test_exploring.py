@@ -110,6 +110,8 @@ def test_segments_explore_as_they_say_and_are_logged(shop, change):
     asked = ({"hour": 22}, {"device": "ios"}, {"hour": 3, "device": "android"})
     found = [stored_event(shop, shop.recommend(session_id="s", context=context).json()) for context in asked]
     assert [event.segment for event in found] == ["late", "ios", ""]
+    shown = [shop.client.get(f"/v1/decisions/{event.decision_id}").json()["segment"] for event in found]
+    assert shown == ["late", "ios", None]
     assert found[0].exploration == bold.as_logged()
     assert found[1].exploration == found[2].exploration == ExplorationConfig().as_logged()
     for event in found:
