@@ -77,6 +77,8 @@ class Spool:
         self._in_segment: Counter[int] = Counter()
         self._by_id: dict[str, int] = {}
         self._by_name: dict[Name, int] = {}
+        self._of_session: Counter[str] = Counter()
+        """Decisions that wait."""
         self._next = self._segment = 1
         self._segment_bytes = 0
         self._coming_bytes = 0
@@ -126,11 +128,17 @@ class Spool:
                 self._drop(held)
                 if held.event is not None:
                     self._by_id.pop(held.event.decision_id, None)
+                    self._leaves(held.event.session_id)
                     for name in names_of(held.event, held.record.kept_as):
                         if self._by_name.get(name) == ticket:
                             del self._by_name[name]
         if not self._held:
             self.filled.clear()
+
+    def _leaves(self, session_id: str) -> None:
+        self._of_session[session_id] -= 1
+        if not self._of_session[session_id]:
+            del self._of_session[session_id]
 
     def settle_decisions(self, decision_ids: Iterable[str]) -> None:
         """The store has heard of these decisions after all."""
@@ -141,6 +149,10 @@ class Spool:
         """A decision that waits, by our id."""
         ticket = self._by_id.get(decision_id)
         return None if ticket is None else self._held[ticket]
+
+    def decides(self, decision_id: str, session_id: str) -> bool:
+        """Whether that decision waits, or one of that session: what names it must come after it."""
+        return decision_id in self._by_id or session_id in self._of_session
 
     def decision_of_key(self, session_id: str, client_key: str) -> Held | None:
         """A decision that waits, by the client's own key in its session."""
@@ -227,6 +239,7 @@ class Spool:
         self._held[ticket] = held
         if held.event is not None:
             self._by_id[held.event.decision_id] = ticket
+            self._of_session[held.event.session_id] += 1
             self._by_name.update(dict.fromkeys(names_of(held.event, held.record.kept_as), ticket))
         self.filled.set()
 

@@ -33,6 +33,8 @@ class Caller(threading.Thread):
         self.memory, self.statuses = Memory(), Counter()
         self.failure: BaseException | None = None
         self.answered = 0
+        self.by_service: dict[str, int] = {}
+        """Decision to how many services had been started when it was asked for."""
 
     def run(self) -> None:
         try:
@@ -64,32 +66,51 @@ class Caller(threading.Thread):
         context = {"n": self.number, "who": f"w{self.number}"}
         body = {"session_id": asked.session, "decision_id": asked.client_key, "context": context}
         body["deferred"] = asked.deferred
-        decision_id = str(self._insist(client, "/v1/recommendations", body, 201)["decision_id"])
-        assert asked.accepted in ("", decision_id), f"I1 {asked} is answered with {decision_id}"
-        if not asked.accepted:
-            asked.accepted, asked.accepted_ms, asked.ids = decision_id, self.stage.now_ms(), [decision_id]
+
+        def unanswered() -> None:
+            asked.unheard += 1
+
+        services = self.stage.services
+        reply = self._insist(client, "/v1/recommendations", body, 201, unanswered)
+        self._given(asked, str(reply["decision_id"]), services)
         self.answered += 1
+
+    def _given(self, asked: Asked, decision_id: str, services: int) -> None:
+        """A session keeps its decision, as long as the store or the service that gave it can be asked."""
+        if not asked.accepted:
+            asked.accepted, asked.accepted_ms = decision_id, self.stage.now_ms()
+            self.by_service[decision_id] = services
+        elif decision_id not in asked.ids:
+            another = self.stage.services > self.by_service[asked.accepted]
+            assert another, f"I1 {asked} is answered with {decision_id}"
+            self.statuses["given anew"] += 1
+        if decision_id not in asked.ids:
+            asked.ids.append(decision_id)
 
     def _activate(self, client: httpx.Client, asked: Asked) -> None:
         def unanswered() -> None:
             asked.activated = asked.activated or None
 
         reply = self._insist(client, f"/v1/decisions/{asked.accepted}/activate", {}, 200, unanswered)
-        if reply["status"] in ("activated", "duplicate"):  # the service repeats what had no reply: so be it
+        if reply.get("spooled"):  # whether in time is found out later
+            unanswered()
+        elif reply["status"] in ("activated", "duplicate"):  # the service repeats what had no reply: so be it
             asked.activated = True
         self.answered += 1
 
     def _reward(self, client: httpx.Client, asked: Asked) -> None:
         number, other = self.rng.randrange(REWARD_KEYS), self.rng.random() < 0.15
         key, value = f"k{number}", value_of(number, other)
-        attempts = self.memory.told[asked.accepted, key]
-        body = {"decision_id": asked.accepted, "event": "purchase", "reward": value, "reward_id": key}
+        decision_id = self.rng.choice(asked.ids)
+        attempts = self.memory.told[decision_id, key]
+        body = {"decision_id": decision_id, "event": "purchase", "reward": value, "reward_id": key}
 
         def unanswered() -> None:
             attempts.append(Told(value, self.stage.now_ms(), ""))
 
         reply = self._insist(client, "/v1/rewards", body, 202, unanswered)
-        attempts.append(Told(value, self.stage.now_ms(), STATUS[str(reply["status"])]))
+        status = "SPOOLED" if reply.get("spooled") else STATUS[str(reply["status"])]
+        attempts.append(Told(value, self.stage.now_ms(), status))
         self.answered += 1
 
     def _insist(self, client, path, body, wanted, unanswered=lambda: None) -> dict[str, object]:

@@ -21,7 +21,8 @@ from tests.faults.logged import read_log
 
 LASTING = (
     *("c", "late", "ex", "dead", "skew", "w", "w:log", "epoch", "catalogues", "learner", "learnt", "workers"),
-    *("w:infos", "w:models", "w:deltas", "w:serving", "w:pin", "w:notices", "answers"),
+    *("w:infos", "w:models", "w:deltas", "w:serving", "w:pin", "w:notices", "w:canaries"),
+    *("answers", "arms", "arms:notices", "arms:serving"),
 )
 """Keys without an expiry that may be left when nothing is going on."""
 

@@ -49,6 +49,8 @@ class Asked:
     """The id that an answer named."""
     accepted_ms: int = -1
     """When it was answered."""
+    unheard: int = 0
+    """Attempts without an answer, where nobody knows their ids."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Told:
     value: float
     at_ms: int
     status: str
-    """Empty: not answered."""
+    """Empty: not answered. SPOOLED: what becomes of it is found out later."""
 
 
 @dataclass

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from policy_learner.__main__ import FENCED
@@ -41,6 +42,39 @@ def kill_learner(stage: Stage, rng: random.Random) -> str:
 
 def kill_store(stage: Stage, rng: random.Random) -> str:
     return _kill(stage, "store")
+
+
+def pause_store(stage: Stage, rng: random.Random) -> str:
+    """It is there and says nothing; who waits for it too long writes down what it is to be told."""
+    with _sleeping_store(stage):
+        time.sleep(rng.uniform(0.2, 2.0))
+    return "store paused"
+
+
+def kill_service_in_an_outage(stage: Stage, rng: random.Random) -> str:
+    """What it has written down is sent by the next one, which may begin before the store is back."""
+    stage.change_mode()
+    with _sleeping_store(stage):
+        with contextlib.suppress(AssertionError):
+            until(stage.spooled, 5.0)
+        time.sleep(rng.uniform(0.0, 0.5))
+        told = "service killed with a spool" if stage.spooled() else "service killed in an outage"
+        stage.kill("service")
+        if rng.random() < 0.5:
+            stage.start("service")
+            time.sleep(rng.uniform(0.0, 2.0))
+            return told
+    stage.start("service")
+    return told
+
+
+def kill_store_while_it_is_told(stage: Stage, rng: random.Random) -> str:
+    """The spool is on its way to the store when that dies."""
+    with _sleeping_store(stage), contextlib.suppress(AssertionError):
+        until(stage.spooled, 5.0)
+    time.sleep(rng.uniform(0.0, 0.3))
+    _kill(stage, "store")
+    return "store killed while the spool is sent"
 
 
 def kill_learner_at_a_moment(stage: Stage, rng: random.Random) -> str:
@@ -159,6 +193,15 @@ def fill_disk(stage: Stage, rng: random.Random) -> str:
     return "disk full"
 
 
+@contextlib.contextmanager
+def _sleeping_store(stage: Stage) -> Iterator[None]:
+    os.kill(stage.store.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(stage.store.pid, signal.SIGCONT)
+
+
 def _wait_until_it_learns(stage: Stage, learner: Process) -> None:
     """It has taken its epoch: of two learners the one that did so last is the right one."""
     with connect(stage.store.url) as client:
@@ -192,6 +235,10 @@ INJURIES = (
     kill_sidecar,
     kill_learner,
     kill_store,
+    pause_store,
+    kill_service_in_an_outage,
+    kill_service_in_an_outage,
+    kill_store_while_it_is_told,
     kill_learner_at_a_moment,
     kill_learner_at_a_moment,
     pause_learner,

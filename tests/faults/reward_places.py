@@ -79,8 +79,9 @@ def _kept(sim, asked, digits, late, name, key, told) -> None:
             kept = late["O", name, key, value] > 0
         case "UNKNOWN":
             kept = orphan
-        case "DUP":
+        case "DUP" | "SPOOLED":
             kept = in_row or orphan or is_late or late["X", name, key, value] > 0
+            kept = kept or (told.status == "SPOOLED" and late["O", name, key, value] > 0)
     if not kept:
         places = {place: n for place, n in late.items() if place[1] == name}
         raise Violation(

@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from types import SimpleNamespace
 
+import httpx
+
 from policy_learner.join.positions import ms_of
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import connect
@@ -20,6 +22,7 @@ from tests.waiting import until
 
 def come_to_rest(stage: Stage) -> None:
     """All that waits has been closed, and the learner has stopped in order."""
+    until(lambda: not stage.spooled(), 30.0, "I8 the spool empty")
     with connect(stage.store.url) as client:
         keys = _keys(stage)
         until(
@@ -51,6 +54,7 @@ def check(stage: Stage, memory: Memory) -> Log:
             bystander={},
         )
         check_rows(memory, log)
+        check_found(stage, memory)
         effects.check(scene, log)
         reward_places.check(scene, log)
         checker.check_versions(log)
@@ -60,14 +64,18 @@ def check(stage: Stage, memory: Memory) -> Log:
 
 
 def check_rows(memory: Memory, log: Log) -> None:
-    """I1, where the ids of attempts that nobody heard of are not known: one row a session."""
+    """I1, where attempts that nobody heard of have no ids: a session has no more rows than attempts."""
+    rows = {row["decision_id"]: row for row in log.rows}
+    if len(rows) < len(log.rows):
+        raise Violation("I1 rows that stand twice")
     of_session = Counter(row["session_id"] for row in log.rows)
     asked = {one.session: one for one in memory.asked}
-    doubled = [session for session, n in of_session.items() if n > 1]
-    if doubled or not of_session.keys() <= asked.keys():
-        raise Violation(f"I1 sessions with several rows {doubled}, or rows of nobody")
-    rows = {row["decision_id"]: row for row in log.rows}
-    missing = [one for one in memory.asked if one.accepted and one.accepted not in rows]
+    if not of_session.keys() <= asked.keys():
+        raise Violation("I1 rows of nobody")
+    many = [one for one in memory.asked if of_session[one.session] > len(one.ids) + one.unheard]
+    if many:
+        raise Violation(f"I1 {len(many)} sessions with too many rows, among them {many[:3]}")
+    missing = [(i, one) for one in memory.asked for i in one.ids if i not in rows]
     if missing:
         raise Violation(f"I1 {len(missing)} decisions without a row, among them {missing[:3]}")
     for one in memory.asked:
@@ -76,6 +84,15 @@ def check_rows(memory: Memory, log: Log) -> None:
             raise Violation(f"I1 closed before its horizon: {one}")
         if row and not checker.as_activated(one, row["activated"]):
             raise Violation(f"I1 activated={row['activated']}: {one}")
+
+
+def check_found(stage: Stage, memory: Memory) -> None:
+    """I1 for who looks them up: whatever was answered, from the store or from the spool."""
+    with httpx.Client(base_url=stage.url, headers={"Authorization": f"Bearer {stage.key}"}) as client:
+        for decision_id in (i for one in memory.asked for i in one.ids):
+            found = client.get(f"/v1/decisions/{decision_id}")
+            if found.status_code != 200:
+                raise Violation(f"I1 {decision_id} is looked up: {found.status_code} {found.text}")
 
 
 def check_replay(stage: Stage) -> str:

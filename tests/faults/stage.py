@@ -71,6 +71,8 @@ class Stage:
         self.proxy = Proxy(socket_path(self.data.run / "proxy.sock"), self.data.store_socket(), seed)
         self._processes = processes
         self._running: dict[str, Process] = {}
+        self.services = 0
+        """Started so far."""
         self._store: EmbeddedStore | None = None
 
     def change_mode(self) -> None:
@@ -105,6 +107,7 @@ class Stage:
         environ = {"REDIS_URL": self.proxy.url, "SIDEARM_DECISION_SERVICE_PORT": str(self.port)}
         if failpoint:
             environ[VARIABLE] = failpoint
+        self.services += name == "service"
         arguments = ("--app", self.folder, "--data", self.data.root)
         module = (MODULES | HELPERS)[name]
         self._running[name] = self._processes.start(module, *arguments, environ=environ, name=name)
@@ -151,6 +154,10 @@ class Stage:
         if self._store is not None:
             self._store.stop()
         self.proxy.close()
+
+    def spooled(self) -> list[Path]:
+        """Files of what the store has not heard of, and of what it will never take."""
+        return [*self.data.spool(NAME).glob("*/*.spool"), *self.data.spool(NAME).glob("*.spool")]
 
     def ready(self) -> bool:
         try:
