@@ -106,6 +106,7 @@ async def _roll(platform: Platform, requests: int) -> tuple[Counter[str], int]:
         restarts += 1
     await asyncio.gather(*callers)
     looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
     for replica in fleet.replicas:
         await asyncio.to_thread(stop_child, replica.child, _PATIENCE_S)
     return outcomes, restarts
@@ -137,14 +138,15 @@ async def _caller(key: str, fleet: Fleet, numbers: Iterator[int], outcomes: Coun
     """One connection at a time, one request at a time."""
     line: _Line | None = None
     for number in numbers:
-        if line is None or not line.replica.ready:
-            if line is not None:
-                line.close()
-            line = await _Line.to(fleet.next())
+        if line is not None and not line.replica.ready:
+            line = await line.closed()
+        line = line or await _Line.to(fleet.next())
         outcome = "no service is ready"
         if line is not None:
             outcome, line = await _asked(line, key, number)
         outcomes[outcome] += 1
+    if line is not None:
+        await line.closed()
 
 
 async def _asked(line: _Line, key: str, number: int) -> tuple[str, _Line | None]:
@@ -153,11 +155,8 @@ async def _asked(line: _Line, key: str, number: int) -> tuple[str, _Line | None]
     try:
         status, source, closing = await line.post(key, body)
     except (OSError, EOFError, TimeoutError) as error:
-        line.close()
-        return f"{type(error).__name__}: {error}", None
-    if closing:
-        line.close()
-    return f"{status} {source}", None if closing else line
+        return f"{type(error).__name__}: {error}", await line.closed()
+    return f"{status} {source}", await line.closed() if closing else line
 
 
 class _Line:
@@ -188,8 +187,9 @@ class _Line:
         async with asyncio.timeout(_PATIENCE_S):
             return await _answer(self._reader)
 
-    def close(self) -> None:
-        self._writer.close()
+    async def closed(self) -> None:
+        """Close it: None is what is left of it."""
+        await _closed(self._writer)
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bool]:
@@ -208,5 +208,12 @@ async def _is_ready(port: int) -> bool:
             writer.write(b"GET /readyz HTTP/1.1\r\nhost: sidearm\r\nconnection: close\r\n\r\n")
             return (await reader.readline()).startswith(b"HTTP/1.1 200")
         finally:
-            writer.close()
+            await _closed(writer)
     return False
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Close it, and let the loop forget it."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
