@@ -51,14 +51,14 @@ class Explainer:
         return encode(await asyncio.to_thread(explain, request, weights))
 
     async def _of(self, version: int) -> Weights | None:
-        """That version, from memory or from the store; None where nobody keeps it."""
+        """That version, from memory or from the store; None where nobody keeps it any more."""
         current = self._weights.current
         if current is not None and current.header.version == version:
             return current
         if version in self._past:
             self._past.move_to_end(version)
             return self._past[version]
-        found = await self._read(version)
+        found = await asyncio.to_thread(self._weights.past.find, version) or await self._read(version)
         if found is not None:
             self._past[version] = found
             while len(self._past) > _KEPT:

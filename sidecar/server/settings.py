@@ -24,6 +24,8 @@ class SidecarSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Pause after the store failed, in seconds. Shorter finds a restarted store sooner."""
     tables: Annotated[int, Meta(ge=1, le=1024)] = 8
     """Catalogues kept in memory; one more throws out the one that was used longest ago."""
+    past_bytes: Annotated[int, Meta(ge=0)] = 32 * 1024 * 1024
+    """What the versions that were served lately may take in memory: what they scored can be explained."""
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
     """Largest score request; a longer one is refused with 413 as its bytes arrive."""
     drain_s: Annotated[int, Meta(ge=0, le=600)] = 10

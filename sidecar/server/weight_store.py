@@ -27,6 +27,7 @@ from sidecar.contracts.store import AsyncScripts, StoreError
 from sidecar.contracts.weights import Weights, decode_weights
 from sidecar.policy.base import BaseModel
 from sidecar.server.deployed import Deployed
+from sidecar.server.past import Past
 from sidecar.server.settings import SidecarSettings
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class WeightStore:
         """None until the first publication: a cold start."""
         self.base: BaseModel | None = None
         """The base model, if there is one."""
+        self.past = Past(settings.past_bytes)
+        """What was served before it."""
         self.deployed = Deployed(store, app)
         """Fixed versions that score too."""
         self.pinned = False
@@ -203,13 +206,16 @@ class WeightStore:
         if not entries:
             return None
         self._delta_at = entries[-1][0]
+        deltas = [_delta_of(entry) for entry in entries]
         try:
-            fresh = await asyncio.to_thread(caught_up, self._newest, [_delta_of(entry) for entry in entries])
+            fresh = await asyncio.to_thread(caught_up, self._newest, deltas)
         except BadWeights as error:
             log.warning("deltas refused: %s; asking for the whole record", error)
             return None
         header = fresh.weights.header
         reached = fresh.checksum.encode() == wanted.checksum or header.version > int(wanted.version or 0)
+        if reached:
+            self.past.go_on(fresh, deltas)
         return fresh if reached else None
 
     async def _whole(self) -> Summed:
@@ -220,7 +226,14 @@ class WeightStore:
         record, entries = await pipe.execute()
         if entries:
             self._delta_at = entries[-1][0]
-        return await asyncio.to_thread(_together, record or b"", [_delta_of(entry) for entry in entries])
+        base = await asyncio.to_thread(summed, record or b"")
+        self.past.begin(record, base.weights.header.version)
+        if not entries:
+            return base
+        deltas = [_delta_of(entry) for entry in entries]
+        fresh = await asyncio.to_thread(caught_up, base, deltas)
+        self.past.go_on(fresh, deltas)
+        return fresh
 
     async def _load_pinned(self, version: bytes) -> None:
         """The version somebody pinned, however old it is.
@@ -305,10 +318,6 @@ async def _decoded(record: object) -> Weights:
         BadWeights: no whole record.
     """
     return await asyncio.to_thread(decode_weights, record if isinstance(record, bytes) else b"")
-
-
-def _together(record: bytes, stored: Sequence[bytes]) -> Summed:
-    return caught_up(summed(record), stored)
 
 
 def _delta_of(entry: _Entry) -> bytes:

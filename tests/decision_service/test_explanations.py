@@ -17,7 +17,8 @@ from tests.waiting import until
 
 BITS = 12
 RULES = {"rules.py": 'def kiosk(device): return "777" if device == "kiosk" else None\n'}
-TOP = '[rules]\nanswer = ["kiosk"]\n[exploration]\nepsilon = 0.5\n'
+TOP = '[rules]\nanswer = ["kiosk"]\n[exploration]\nepsilon = 0.5\n[sidecar]\npast_bytes = 40_000\n'
+"""Room for two versions, of 16 KiB each."""
 
 
 def publish(shop: Platform, version: int) -> bytes:
@@ -115,17 +116,27 @@ def test_every_slot_has_its_reason_among_the_arms_that_were_left(shop):
     assert found["exact"]
 
 
-def test_an_earlier_version_that_is_kept_explains_what_it_scored(shop):
-    """One that is not says what the newest would, and that this is not what was served."""
-    first = publish(shop, 2)
-    old = shop.recommend(session_id="old", context={"hour": 3}).json()["decision_id"]
+def test_an_earlier_version_explains_what_it_scored(shop):
+    """As long as it was served lately or is kept; else the newest explains, and it says that it is another."""
+    older = publish(shop, 2)
+    decided = shop.recommend(session_id="older", context={"hour": 3}).json()["decision_id"]
     publish(shop, 3)
-    path = f"/v1/decisions/{old}/explanation"
+    lately = explained_after(shop, 4)
+    publish(shop, 5)
+    path = f"/v1/decisions/{decided}/explanation"
     lost = shop.client.get(path).json()
-    shop.store.hset(keys.model_records("bench"), "2", first)
+    shop.store.hset(keys.model_records("bench"), "2", older)
     kept = shop.client.get(path).json()
-    assert (lost["explained_by"], lost["exact"]) == (3, False)
+    assert (lately["explained_by"], lately["exact"], lately["model_version"]) == (3, True, 3)
+    assert (lost["explained_by"], lost["exact"], lost["model_version"]) == (5, False, 2)
     assert (kept["explained_by"], kept["exact"], kept["model_version"]) == (2, True, 2)
+
+
+def explained_after(shop: Platform, version: int) -> dict:
+    """Why a decision was made, asked when ``version`` is served already."""
+    decided = shop.recommend(session_id="lately", context={"hour": 3}).json()["decision_id"]
+    publish(shop, version)
+    return shop.client.get(f"/v1/decisions/{decided}/explanation").json()
 
 
 def test_a_rule_and_a_lonely_arm_are_their_own_explanation(shop):
