@@ -117,7 +117,7 @@ def test_every_slot_has_its_reason_among_the_arms_that_were_left(shop):
 
 
 def test_an_earlier_version_explains_what_it_scored(shop):
-    """As long as it was served lately or is kept; else the newest explains, and it says that it is another."""
+    """As long as it was served lately or is kept; else the newest explains, and says that it is another."""
     older = publish(shop, 2)
     decided = shop.recommend(session_id="older", context={"hour": 3}).json()["decision_id"]
     publish(shop, 3)
