@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, Row
 from sidecar.contracts.application import Arm, Exploration, catalogue_of
 from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.panel import panels_of
 from sidecar.policy.pipeline import score
 

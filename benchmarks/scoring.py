@@ -13,8 +13,11 @@ from sidecar.contracts.arm_features import column_of
 from sidecar.contracts.hashing import CONSTANT_HASH
 from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_request, encode
-from sidecar.policy.adapters import ArmTables, RowInput, compile_arms, compile_context
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import compile_arms
 from sidecar.policy.exploration import pmf_of
+from sidecar.policy.features import compile_context
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.model import PRIME, scores_of
 from sidecar.policy.pipeline import score
 from sidecar.policy.stacked import scores_of_stack, stack

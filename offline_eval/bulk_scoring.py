@@ -22,8 +22,9 @@ from sidecar.contracts.application import Arm, Catalogue, Exploration, Features
 from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables, read_pmf, read_scores
+from sidecar.policy.adapters import read_pmf, read_scores
 from sidecar.policy.base import BaseModel
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
 
 BATCH_ROWS = 1_024

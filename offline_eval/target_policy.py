@@ -19,8 +19,8 @@ from offline_eval.errors import BadCandidate
 from offline_eval.terms import Floats
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.weights import Weights
-from sidecar.policy.adapters import ArmTables
 from sidecar.policy.exploration import pmf_of
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import scores_of_event
 
 _SUM_TOLERANCE = 1e-6  # how far a given distribution may be from one

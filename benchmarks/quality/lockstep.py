@@ -35,7 +35,7 @@ from sidecar.contracts.scripts.reward import (
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoredRow, ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
 from sidecar.policy.sampling import draw, seed_of
 

@@ -26,7 +26,7 @@ from sidecar.contracts.application import Catalogue, Exploration, Features
 from sidecar.contracts.arm_features import Columns, column_of
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
 
 _GREEDY = Exploration("epsilon_greedy", 0.0, 0.0)

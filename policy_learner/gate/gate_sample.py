@@ -19,8 +19,10 @@ from policy_learner.learning.trainer import Example
 from sidecar.contracts.application import Arm, ModelConfig
 from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.events import DecisionEvent
-from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import ArmTable, compile_arms
 from sidecar.policy.exploration import SCHEMES
+from sidecar.policy.features import compile_context
 from sidecar.policy.model import Terms, count_terms, terms_of
 from sidecar.policy.propensity import pmf_with
 

@@ -10,8 +10,10 @@ from policy_learner.learning.trainer import Example
 from policy_learner.learning.trainers import AnyTrainer
 from sidecar.contracts.learner_report import Verdict
 from sidecar.contracts.weights import Weights, WeightValues
-from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import ArmTable, compile_arms
 from sidecar.policy.exploration import Scores
+from sidecar.policy.features import compile_context
 from sidecar.policy.model import scores_of
 
 

@@ -30,7 +30,8 @@ from sidecar.contracts.hashing import (
     category_hash,
     name_hash,
 )
-from sidecar.policy.adapters import MAGNITUDE_LIMIT, arm_pairs, feature_pairs
+from sidecar.policy.arm_table import arm_pairs
+from sidecar.policy.features import MAGNITUDE_LIMIT, feature_pairs
 
 REWARD_LIMIT = 1e9
 """Largest reward: its square, and that of a product of features, still fit a float32."""

@@ -11,7 +11,9 @@ from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadEvent, BadTable
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
-from sidecar.policy.adapters import RowInput, compile_arms, compile_context
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import compile_arms
+from sidecar.policy.features import compile_context
 from sidecar.policy.learning import FitLog, Fitted, Table, columns_of, numbers_of, with_column
 from sidecar.policy.model import scores_of
 

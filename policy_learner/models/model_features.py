@@ -23,7 +23,7 @@ from sidecar.contracts.hashing import (
     mask_of,
 )
 from sidecar.contracts.weights import Weights
-from sidecar.policy.adapters import ARM_ID_FEATURE
+from sidecar.policy.arm_table import ARM_ID_FEATURE
 
 _PAIRS_A_TIME = 1 << 20
 

@@ -40,9 +40,9 @@ from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.log_files import read_manifest
 from sidecar.contracts.models import name_of
 from sidecar.contracts.weights import Weights
-from sidecar.policy.adapters import ArmTables
 from sidecar.policy.calibration import expected_of, ranks_of
 from sidecar.policy.exploration import Scores
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score_event
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw

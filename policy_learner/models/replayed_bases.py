@@ -10,8 +10,8 @@ from sidecar.contracts.base_model import models_in
 from sidecar.contracts.errors import BadWeights, SidearmError
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import Weights
-from sidecar.policy.adapters import ArmTables
 from sidecar.policy.base import BaseModel, base_column_of_event
+from sidecar.policy.held_arms import ArmTables
 
 
 class ReplayedBases:

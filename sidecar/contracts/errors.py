@@ -17,6 +17,7 @@
         ├── NothingToScore    no eligible arm
         ├── UnknownCatalogue  scoring named a catalogue that was never sent
         ├── BadExploration    a scheme or its parameter is outside its range
+        ├── BadAnswer         the model's own answer breaks the out-schema
         └── BadTable          a learner's table lacks a column, or holds what cannot be learnt from
 
 A message says what was wrong, which value, and what is legal.
@@ -83,6 +84,10 @@ class UnknownCatalogue(PolicyError):
 
 class BadExploration(PolicyError):
     """An exploration scheme or parameter outside its range."""
+
+
+class BadAnswer(PolicyError):
+    """What a model answers breaks the out-schema: the model is at fault, not who asked."""
 
 
 class BadTable(PolicyError):

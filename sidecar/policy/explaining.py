@@ -16,7 +16,9 @@ import numpy.typing as npt
 from sidecar.contracts.application import Arm, Features, FeatureValue
 from sidecar.contracts.explaining import Explained, ExplainRequest, ExplainResponse, Part
 from sidecar.contracts.weights import Weights
-from sidecar.policy.adapters import ARM_ID_FEATURE, RowInput, compile_arms, compile_context
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import ARM_ID_FEATURE, compile_arms
+from sidecar.policy.features import compile_context
 from sidecar.policy.model import scores_of, terms_of
 
 Names = Sequence[str]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.contracts.application import Exploration
-from sidecar.contracts.errors import BadExploration, NothingToScore
+from sidecar.contracts.errors import BadAnswer, BadExploration, NothingToScore
 
 Scores = npt.NDArray[np.float32]
 Pmf = npt.NDArray[np.float64]
@@ -118,7 +118,8 @@ def pmf_of(scores: Scores, exploration: Exploration) -> Pmf:
 
     Raises:
         NothingToScore: ``scores`` is empty.
-        BadExploration: a scheme without a pmf, a parameter outside its range, or scores that are not finite.
+        BadExploration: a scheme without a pmf, or a parameter outside its range.
+        BadAnswer: scores that are not finite.
 
     >>> pmf_of(np.float32([0.5, 0.1]), Exploration(epsilon=0.1, control_share=0.02)).round(3).tolist()
     [0.941, 0.059]
@@ -176,4 +177,4 @@ def _check(scores: Scores, exploration: Exploration) -> None:
             raise BadExploration(f"{name} is {value}: legal is {least:g} to {most:g}")
     if not np.isfinite(scores).all():
         where = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise BadExploration(f"score {where} is {scores.flat[where]}: only finite scores can be ranked")
+        raise BadAnswer(f"score {where} is {scores.flat[where]}: only finite scores can be ranked")

@@ -7,7 +7,7 @@ BLAS by the machine too.) The result is rounded once, to float32: that is the sc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from sidecar.contracts.hashing import CONSTANT_HASH
 from sidecar.contracts.weights import Weights
-from sidecar.policy.adapters import ArmTable, ContextInput, HashArray, Magnitudes, RowInput
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import ArmTable
+from sidecar.policy.features import ContextInput, HashArray, Magnitudes
 
 PRIME = 16_777_619
 """With which the hash of a product is made of the hashes of two features."""
@@ -36,7 +38,7 @@ def scores_of(row: RowInput, weights: Weights | None) -> npt.NDArray[np.float32]
     the products of features that the weights' interactions name. Without weights all scores are zero.
     """
     if weights is None:
-        return np.zeros(len(row.arms.ids), np.float32)
+        return np.zeros(len(row.arms.hashes), np.float32)
     return scores_by(Scorer(weights), row)
 
 
@@ -44,7 +46,7 @@ def scores_by(scorer: Scorer, row: RowInput) -> npt.NDArray[np.float32]:
     """The scores that ``scorer`` gives: ``(n_arms,)``, or of many models ``(n_arms, n_models)``."""
     shared = scorer.shared(row.context)
     width = row.arms.hashes.shape[1]
-    if len(row.arms.ids) * scorer.terms(row.context, width) <= _BLOCK_TERMS:
+    if len(row.arms.hashes) * scorer.terms(row.context, width) <= _BLOCK_TERMS:
         scores = shared + scorer.own(row.arms) + scorer.between(row)
     else:
         scores = _in_blocks(row, scorer, shared)
@@ -111,9 +113,7 @@ def _in_blocks(row: RowInput, scorer: Scorer, shared: Float64s) -> Float64s:
         width = int(widths[order[start]])
         places = order[start : start + max(1, _BLOCK_TERMS // scorer.terms(row.context, width))]
         hashes, values = arms.hashes[places, :width], arms.values[places, :width]
-        block = RowInput(
-            row.context, ArmTable(tuple([arms.ids[place] for place in places]), hashes, values, ())
-        )
+        block = RowInput(row.context, ArmTable((), hashes, values))
         scores[places] = shared + scorer.own(block.arms) + scorer.between(block)
         start += len(places)
     return scores
@@ -121,6 +121,9 @@ def _in_blocks(row: RowInput, scorer: Scorer, shared: Float64s) -> Float64s:
 
 class Scorer:
     """The three parts of a score for one set of weights."""
+
+    shape: tuple[int, ...] = ()
+    """Of the scores of one arm."""
 
     def __init__(self, weights: Weights) -> None:
         self._values = weights.values
@@ -173,7 +176,7 @@ class Scorer:
         return running[..., -1]
 
 
-def terms_of_an_arm(interactions: Sequence[str], n_features: int, width: int) -> int:
+def terms_of_an_arm(interactions: Collection[str], n_features: int, width: int) -> int:
     """How many terms depend on the arm, where the context has ``n_features`` and the arm ``width``."""
     crossed = n_features * width if "ca" in interactions else 0
     squared = width * (width + 1) // 2 if "aa" in interactions else 0

@@ -2,46 +2,41 @@
 
 ::
 
-    in-schema -> in-adapter -> model -> exploration -> out-adapter -> calibration -> out-schema
-    wire.py      adapters.py   model.py  exploration.py  adapters.py   calibration.py   wire.py
+    in-schema -> in-adapter -> the model's steps -> out-adapter -> out-schema
+    wire.py      adapters.py   steps.py             adapters.py    out_schema.py
 
-Where there is a base model (base.py), its score of each arm is first made a feature of the arm.
+A request becomes a table with a line for each eligible arm of each row (table.py). A step takes the table and
+gives it back with a column more: the base model's score, the raw score, what it means, its rank, the
+probability. Which steps there are, the application's config says; without a word of its own it has them all
+but the base model (docs/model.md).
 
 N rows in, N rows out. A row's answer does not depend on the rows beside it, to the last bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-import msgspec
-import numpy as np
-
-from sidecar.contracts.application import Catalogue, Exploration
-from sidecar.contracts.errors import BadEvent, UnknownCatalogue
+from sidecar.contracts.application import Catalogue
+from sidecar.contracts.calibration import Calibration
+from sidecar.contracts.errors import UnknownCatalogue
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import Weights
-from sidecar.contracts.wire import ScoredRow, ScoreRequest, ScoreResponse, ScoreRow, VersionScores
-from sidecar.policy.adapters import (
-    ArmTable,
-    ArmTables,
-    RowInput,
-    adapt_in,
-    adapt_out,
-    compile_context,
-    own_arms,
-    own_arms_of_event,
-    read_scores,
-    with_columns,
-)
-from sidecar.policy.base import BaseModel, base_scores, with_base
-from sidecar.policy.calibration import expected_of, ranks_of
-from sidecar.policy.exploration import Pmf, Scores, pmf_of
+from sidecar.contracts.wire import BaseScores, ScoreRequest, ScoreResponse
+from sidecar.policy.adapters import RowInput, adapt_out, adapt_out_version, own_arms_of_event
+from sidecar.policy.arm_columns import with_columns
+from sidecar.policy.arm_table import ArmTable
+from sidecar.policy.base import BaseModel
+from sidecar.policy.exploration import Pmf, Scores
+from sidecar.policy.features import compile_context
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.model import scores_of
-from sidecar.policy.panel import Panel, panel_scores
+from sidecar.policy.out_schema import checked
+from sidecar.policy.panel import Panel
 from sidecar.policy.propensity import pmf_with
-from sidecar.policy.stacked import alike, in_stacks, scores_of_stack, stack
+from sidecar.policy.steps import Step, add_base, add_expected, add_pmf, add_ranks, add_scores
+from sidecar.policy.table import BASE, SERVED, Table, table_of
 
 
 def score(
@@ -65,92 +60,58 @@ def score(
         NothingToScore: a row without an eligible arm.
         BadEvent: a place or a number outside its range.
         BadExploration: a scheme that has no pmf.
+        BadAnswer: what came of it breaks the out-schema.
     """
-    table = table_for(request, tables)
-    asked = request.rows if base is None else tuple([with_base(row, table, base) for row in request.rows])
-    rows = score_rows(asked, request, table, weights)
+    table = table_of(request.rows, arms_for(request, tables))
+    for step in assembled(request, weights, base, asked_for(request, panels)):
+        table = step(table)
+    return checked(answer(table, request, weights, base, panels), table)
+
+
+def assembled(
+    request: ScoreRequest, weights: Weights | None, base: BaseModel | None, panels: Sequence[Panel]
+) -> Iterator[Step]:
+    """The model's steps, in their order."""
+    if base is not None:
+        yield partial(add_base, base=base)
+    yield partial(add_scores, weights=weights, panels=panels)
     if request.calibrated:
-        rows = with_meaning(rows, weights)
-    response = response_of(rows, weights)
-    if request.versions:
-        response = msgspec.structs.replace(response, models=said_by_panels(request, asked, table, panels))
-    return response if base is None else msgspec.structs.replace(response, base=base_scores(asked, base))
+        known = calibrations_of(weights, panels)
+        yield partial(add_expected, calibrations=known)
+        yield partial(add_ranks, calibrations=known)
+    yield partial(add_pmf, explorations=request.explorations)
 
 
-def score_rows(
-    rows: Sequence[ScoreRow], request: ScoreRequest, table: ArmTable | None, weights: Weights | None
-) -> tuple[ScoredRow, ...]:
-    """All decisions; those that are alike go through every stage together."""
-    scored: list[ScoredRow | None] = [None] * len(rows)
-    for places in alike(rows):
-        if weights is None:
-            break
-        arms = own_arms(rows[places[0]], table)
-        exploration = exploration_for(rows[places[0]], request)
-        for some in in_stacks(places, rows, arms, weights.header.interactions):
-            scores = scores_of_stack(stack([rows[place] for place in some], arms), weights)
-            for place, *of_row in zip(some, scores, pmf_of(scores, exploration), strict=True):
-                scored[place] = adapt_out(*of_row)
-    return tuple(
-        [
-            done or score_row(row, table, exploration_for(row, request), weights)
-            for row, done in zip(rows, scored, strict=True)
-        ]
+def answer(
+    table: Table,
+    request: ScoreRequest,
+    weights: Weights | None,
+    base: BaseModel | None,
+    panels: Sequence[Panel],
+) -> ScoreResponse:
+    """The out-schema: what decides is in its rows; the rest is what only the log needs."""
+    held = [version for panel in asked_for(request, panels) for version in panel.versions]
+    return ScoreResponse(
+        adapt_out(table),
+        model_version=weights.header.version if weights else 0,
+        cold=weights is None,
+        trained_until_ms=weights.header.trained_until_ms if weights else 0,
+        base=base and BaseScores(base.name, base.feature, tuple(table.cut(BASE))),
+        models=tuple([adapt_out_version(table, one) for one in held if one in request.versions]),
     )
 
 
-def score_row(
-    row: ScoreRow, table: ArmTable | None, exploration: Exploration, weights: Weights | None
-) -> ScoredRow:
-    """One decision, through every stage."""
-    adapted = adapt_in(row, table)
-    scores = scores_of(adapted, weights)
-    pmf = pmf_of(scores, exploration)
-    return adapt_out(scores, pmf)
+def asked_for(request: ScoreRequest, panels: Sequence[Panel]) -> list[Panel]:
+    """Those with a version that the request names."""
+    return [panel for panel in panels if not set(request.versions).isdisjoint(panel.versions)]
 
 
-def with_meaning(rows: tuple[ScoredRow, ...], weights: Weights | None) -> tuple[ScoredRow, ...]:
-    """The columns that only the log needs: what each score means. All rows in one step.
-
-    As they are where the weights do not know.
-    """
-    calibration = weights.header.calibration if weights is not None else None
-    if not calibration or not rows:
-        return rows
-    scores = read_scores(b"".join([row.scores for row in rows]))
-    expected, ranks = expected_of(scores, calibration).tobytes(), ranks_of(scores, calibration).tobytes()
-    ends = list(accumulate([len(row.scores) for row in rows], initial=0))
-    return tuple(
-        [
-            ScoredRow(row.scores, row.pmf, expected[start:end], ranks[start:end])
-            for row, start, end in zip(rows, ends, ends[1:], strict=False)
-        ]
-    )
-
-
-def said_by_panels(
-    request: ScoreRequest, rows: Sequence[ScoreRow], table: ArmTable | None, panels: Sequence[Panel]
-) -> tuple[VersionScores, ...]:
-    """What those deployed versions say that the request names and that are held here."""
-    wanted = set(request.versions)
-    found = []
+def calibrations_of(weights: Weights | None, panels: Sequence[Panel]) -> dict[int, Calibration]:
+    """What the scores of each model mean, of those that know."""
+    known = {SERVED: weights.header.calibration if weights is not None else None}
     for panel in panels:
-        if wanted.isdisjoint(panel.versions):
-            continue
-        scores = panel_scores(rows, table, panel)
-        for place, version in enumerate(panel.versions):
-            if version in wanted:
-                found.append(_version_scores(version, scores[:, place], panel, request.calibrated))
-    return tuple(found)
-
-
-def _version_scores(version: int, scores: Scores, panel: Panel, calibrated: bool) -> VersionScores:
-    calibration = panel.calibrations[panel.versions.index(version)] if calibrated else None
-    own = np.ascontiguousarray(scores)
-    if not calibration:
-        return VersionScores(version, own.tobytes())
-    expected, ranks = expected_of(own, calibration), ranks_of(own, calibration)
-    return VersionScores(version, own.tobytes(), expected.tobytes(), ranks.tobytes())
+        known |= dict(zip(panel.versions, panel.calibrations, strict=True))
+    return {version: calibration for version, calibration in known.items() if calibration}
 
 
 def score_event(
@@ -177,25 +138,6 @@ def scores_of_event(
     return scores_of(RowInput(compile_context(event.context), arms), weights)
 
 
-def table_for(request: ScoreRequest, tables: ArmTables) -> ArmTable | None:
-    """The catalogue that a request's rows point into; one that it brings is held for the next request."""
-    if request.arms and request.arms_key not in tables:
-        return tables.put(request.arms_key, request.arms)
-    try:
-        return tables.get(request.arms_key)
-    except UnknownCatalogue:
-        if all(row.given_arms for row in request.rows):
-            return None
-        raise
-
-
-def exploration_for(row: ScoreRow, request: ScoreRequest) -> Exploration:
-    """How a row explores."""
-    if not 0 <= row.exploration < len(request.explorations):
-        raise BadEvent(f"exploration {row.exploration}: the request brings {len(request.explorations)}")
-    return request.explorations[row.exploration]
-
-
 def eligible_table(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables) -> ArmTable:
     """The eligible arms of a logged decision, with what was fetched for them.
 
@@ -205,9 +147,13 @@ def eligible_table(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables
     return with_columns(own_arms_of_event(event, catalogue, tables), event.arm_features)
 
 
-def response_of(rows: tuple[ScoredRow, ...], weights: Weights | None) -> ScoreResponse:
-    """The out-schema: rows, and which weights they come from."""
-    if weights is None:
-        return ScoreResponse(rows, model_version=0, cold=True)
-    header = weights.header
-    return ScoreResponse(rows, header.version, cold=False, trained_until_ms=header.trained_until_ms)
+def arms_for(request: ScoreRequest, tables: ArmTables) -> ArmTable | None:
+    """The catalogue that a request's rows point into; one that it brings is held for the next request."""
+    if request.arms and request.arms_key not in tables:
+        return tables.put(request.arms_key, request.arms)
+    try:
+        return tables.get(request.arms_key)
+    except UnknownCatalogue:
+        if all(row.given_arms for row in request.rows):
+            return None
+        raise

@@ -1,4 +1,4 @@
-"""Rows of one request that are alike, stacked: one step of numpy for all of them instead of one for each.
+"""The in-adapter for many rows: those that are alike are stacked, one step of numpy for all of them.
 
 Alike are rows with the same arms of the catalogue and the same names of fetched features, which most rows of
 an application are. Contexts are padded to the widest with value 0, which changes no bit of a sum; so a row's
@@ -7,26 +7,20 @@ scores are, to the last bit, what :func:`sidecar.policy.model.scores_of` gives i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sidecar.contracts.arm_features import Column, Levels, codes_of
 from sidecar.contracts.hashing import CONTEXT_SEED
-from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoreRow
-from sidecar.policy.adapters import (
-    ArmTable,
-    HashArray,
-    Magnitudes,
-    compile_column,
-    feature_pairs,
-    level_cells,
-)
-from sidecar.policy.model import PRIME, Scorer, terms_of_an_arm
+from sidecar.policy.adapters import RowInput, adapt_in, own_arms
+from sidecar.policy.arm_columns import compile_column, level_cells
+from sidecar.policy.arm_table import ArmTable
+from sidecar.policy.features import ContextInput, HashArray, Magnitudes, feature_pairs
+from sidecar.policy.model import terms_of_an_arm
 
 TERMS_AT_ONCE = 1 << 16
 """Of one stack: half a megabyte an array, which stays in the processor's cache."""
@@ -42,22 +36,65 @@ class Stack(NamedTuple):
     """``(n_rows, n_arms, width)``, like its values; or ``(1, n_arms, width)`` where they are the same."""
     arm_values: Magnitudes
 
+    def part(self, start: int, stop: int) -> Stack:
+        """Some of the rows."""
+        arms = slice(start, stop) if len(self.arm_hashes) > 1 else slice(None)
+        return Stack(
+            self.context_hashes[start:stop],
+            self.context_values[start:stop],
+            self.arm_hashes[arms],
+            self.arm_values[arms],
+        )
+
+    def row(self, place: int) -> RowInput:
+        """One of them, as if it had come alone."""
+        hashes, values, arm_hashes, arm_values = self.part(place, place + 1)
+        return RowInput(ContextInput(hashes[0], values[0]), ArmTable((), arm_hashes[0], arm_values[0]))
+
 
 def alike(rows: Sequence[ScoreRow]) -> list[list[int]]:
     """Places of rows that are alike, two at least; rows that bring their arms are left out."""
     found: dict[object, list[int]] = {}
     for place, row in enumerate(rows):
         if not row.given_arms:
-            found.setdefault((row.arms, row.exploration, tuple(row.arm_features)), []).append(place)
+            found.setdefault((row.arms, tuple(row.arm_features)), []).append(place)
     return [places for places in found.values() if len(places) > 1]
 
 
-def in_stacks(
-    places: Sequence[int],
-    rows: Sequence[ScoreRow],
-    arms: ArmTable,
-    interactions: Sequence[str],
-    n_models: int = 1,
+class Block(NamedTuple):
+    """Rows that go through the model in one step."""
+
+    places: Sequence[int]
+    inputs: Stack | RowInput
+    """A row alone is a :class:`RowInput`."""
+
+
+def blocks(
+    rows: Sequence[ScoreRow], table: ArmTable | None, interactions: Collection[str]
+) -> Iterator[Block]:
+    """The in-adapter for all rows of a request: each is in one block.
+
+    Args:
+        rows: as they came.
+        table: the catalogue that they point into; not needed where they bring their arms.
+        interactions: of the models that will score them: how much one row takes.
+
+    Raises:
+        NothingToScore, UnknownCatalogue, BadEvent: as :func:`sidecar.policy.adapters.adapt_in`.
+    """
+    alone = dict.fromkeys(range(len(rows)))
+    for places in alike(rows):
+        arms = own_arms(rows[places[0]], table)
+        for some in _at_once(places, rows, arms, interactions):
+            yield Block(some, stack([rows[place] for place in some], arms))
+            for place in some:
+                del alone[place]
+    for place in alone:
+        yield Block((place,), adapt_in(rows[place], table))
+
+
+def _at_once(
+    places: Sequence[int], rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[str]
 ) -> Iterator[Sequence[int]]:
     """``places`` of rows that are alike, as many at a time as fit.
 
@@ -65,8 +102,7 @@ def in_stacks(
     """
     n_features = max([len(rows[place].context) for place in places])
     width = int(arms.hashes.shape[1]) + len(rows[places[0]].arm_features)
-    terms = len(arms.ids) * n_models * terms_of_an_arm(interactions, n_features, width)
-    step = TERMS_AT_ONCE // terms
+    step = TERMS_AT_ONCE // (len(arms.ids) * terms_of_an_arm(interactions, n_features, width))
     for start in range(0, len(places), step) if step > 1 else ():
         yield places[start : start + step]
 
@@ -83,25 +119,6 @@ def stack(rows: Sequence[ScoreRow], arms: ArmTable) -> Stack:
     """
     hashes, values = _contexts(rows)
     return Stack(hashes, values, *_arms(rows, arms))
-
-
-def scores_of_stack(rows: Stack, weights: Weights) -> npt.NDArray[np.float32]:
-    """Scores of all arms of all rows, ``(n_rows, n_arms)``, added up as ``scores_of`` does."""
-    return stack_scores_by(Scorer(weights), rows)
-
-
-def stack_scores_by(scorer: Scorer, rows: Stack) -> npt.NDArray[np.float32]:
-    """Likewise; of many models ``(n_rows, n_arms, n_models)``."""
-    total = scorer.shared_sum(rows.context_hashes, rows.context_values)[:, None]
-    total = total + scorer.own_sum(rows.arm_hashes, rows.arm_values)
-    if "ca" in scorer.interactions:
-        n_rows, n_features = rows.context_hashes.shape
-        _, n_arms, width = rows.arm_hashes.shape
-        shape = (n_rows, n_arms, n_features * width)
-        crossed = (rows.context_hashes * PRIME)[:, None, :, None] ^ rows.arm_hashes[:, :, None, :]
-        values = rows.context_values[:, None, :, None] * rows.arm_values[:, :, None, :]
-        total = total + scorer.sum(crossed.reshape(shape), values.reshape(shape))
-    return (total + 0.0).astype(np.float32)
 
 
 def _contexts(rows: Sequence[ScoreRow]) -> tuple[HashArray, Magnitudes]:

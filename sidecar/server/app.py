@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, nullcontext
@@ -12,11 +13,11 @@ from msgspec import Struct
 
 from sidecar.contracts.application import Application
 from sidecar.contracts.crew_figures import Crew
-from sidecar.contracts.errors import BadEvent, PolicyError, UnknownCatalogue
+from sidecar.contracts.errors import BadAnswer, BadEvent, PolicyError, UnknownCatalogue
 from sidecar.contracts.explaining import EXPLAIN_PATH
 from sidecar.contracts.store import connect_reader_async
 from sidecar.contracts.wire import SCORE_PATH, decode_request, encode
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
 from sidecar.server.explainer import Explainer
 from sidecar.server.metrics import Metrics, render
@@ -27,6 +28,8 @@ Message = MutableMapping[str, Any]  # as the ASGI specification has it
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("sidearm.sidecar")
 
 _MSGPACK = b"application/msgpack"
 _TEXT = b"text/plain; charset=utf-8"
@@ -102,6 +105,10 @@ class ScoreServer:
         except UnknownCatalogue as error:
             self._metrics.unknown_catalogue += 1
             return Answer(409, str(error).encode())
+        except BadAnswer as error:
+            self._metrics.violations += 1
+            log.error("the model's answer breaks the out-schema: %s", error)
+            return Answer(500, str(error).encode())
         except (BadEvent, PolicyError, UnicodeDecodeError) as error:
             self._metrics.refused += 1
             return Answer(422, str(error).encode())

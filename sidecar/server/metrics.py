@@ -19,6 +19,7 @@ class Metrics:
     rows: int = 0
     refused: int = 0
     unknown_catalogue: int = 0
+    violations: int = 0
     seconds: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * len(BUCKETS_S))
 
@@ -42,6 +43,12 @@ def _lines(metrics: Metrics, weights: WeightStore, now_s: float) -> Iterator[str
     header = weights.current.header if weights.current else None
     yield from _one("sidearm_sidecar_rows_total", "counter", "Decisions scored.", metrics.rows)
     yield from _one("sidearm_sidecar_refused_total", "counter", "Score requests refused.", metrics.refused)
+    yield from _one(
+        "sidearm_sidecar_violations_total",
+        "counter",
+        "Answers of the model that broke the out-schema and did not leave.",
+        metrics.violations,
+    )
     yield from _one(
         "sidearm_sidecar_unknown_catalogue_total",
         "counter",

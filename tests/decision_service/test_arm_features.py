@@ -8,7 +8,7 @@ from sidecar.contracts.application import Arm, catalogue_of
 from sidecar.contracts.arm_features import values_of
 from sidecar.contracts.keys import weights
 from sidecar.contracts.weights import decode_weights
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score_event
 from tests.decision_service.platform import ARMS, platform
 from tests.decision_service.test_failures import publish

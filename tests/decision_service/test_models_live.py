@@ -19,7 +19,7 @@ from sidecar.contracts.scripts.decide import split_stored
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
 from sidecar.contracts.wire import ScoreRequest
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score, scores_of_event
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw

@@ -17,7 +17,7 @@ from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.application import Exploration, encode_arms, load_application, load_catalogue
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import WeightsHeader, weights_of
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score_event
 from sidecar.policy.sampling import draw
 

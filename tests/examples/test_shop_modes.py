@@ -11,7 +11,7 @@ from examples.shop.simulator import HORIZON_S, buys, sessions
 from examples.shop.truth import worth_of
 from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.weights import Weights, weights_of
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score_event
 from sidecar.policy.sampling import draw
 from tests.examples.test_shop_learns_in_process import (

@@ -18,7 +18,7 @@ from sidecar.contracts import keys
 from sidecar.contracts.application import Arm, Exploration, catalogue_of, encode_arms
 from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
 
 ARMS = (Arm("hat", {"price": 2.0}), Arm("shoe", {"price": 5.0, "new": True}), Arm("sock"))

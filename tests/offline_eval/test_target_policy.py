@@ -12,8 +12,8 @@ from offline_eval.errors import BadCandidate
 from offline_eval.target_policy import Logged, Table, Uniform, epsilon_greedy, greedy
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.events import decode_decision
-from sidecar.policy.adapters import ArmTables
 from sidecar.policy.exploration import pmf_of
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import scores_of_event
 from tests.offline_eval.logs import ARMS, catalogue, row, simulated_rows, weights, write_log
 

@@ -25,7 +25,7 @@ from sidecar.contracts.events import (
     encode_decision,
 )
 from sidecar.contracts.weights import WeightsHeader, decode_weights, encode_weights, weights_of
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score_event
 from sidecar.policy.propensity import pmf_of_event
 

@@ -14,7 +14,9 @@ from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.application import Arm, Features, ModelConfig
 from sidecar.contracts.model_options import refused_option
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
-from sidecar.policy.adapters import ArmTable, RowInput, compile_arms, compile_context
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import ArmTable, compile_arms
+from sidecar.policy.features import compile_context
 from sidecar.policy.model import scores_of
 from tests.parity.generated import (
     ARM_IDS,

@@ -22,8 +22,8 @@ from sidecar.contracts.hashing import ARM_SEED, name_hash
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
-from sidecar.policy.adapters import ArmTables
 from sidecar.policy.base import BaseModel, base_column_of_event
+from sidecar.policy.held_arms import ArmTables
 from tests.decision_service.platform import platform, sidecar_get
 from tests.decision_service.test_failures import publish
 from tests.decision_service.test_service import stored_event

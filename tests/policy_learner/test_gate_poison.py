@@ -11,7 +11,7 @@ from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import Exploration, ModelConfig
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
 from tests.policy_learner.test_loop import stop
 from tests.policy_learner.world import ARMS, CATALOGUE, HORIZON_MS, World

@@ -13,8 +13,10 @@ from policy_learner.learning.trainer import Example
 from sidecar.contracts.application import Arm, Exploration, ModelConfig
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import WeightsHeader, weights_of
-from sidecar.policy.adapters import RowInput, compile_arms, compile_context
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import compile_arms
 from sidecar.policy.exploration import pmf_of
+from sidecar.policy.features import compile_context
 from sidecar.policy.model import scores_of
 
 MODEL = ModelConfig(bits=10, interactions=("ca", "aa"))

@@ -11,7 +11,7 @@ from sidecar.contracts import keys
 from sidecar.contracts.application import Arm, Catalogue, encode_arms
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.live_arms import ArmsChange, changed
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import scores_of_event
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw

@@ -11,7 +11,7 @@ from policy_learner.models.model_shelf import read_model
 from policy_learner.models.replay import replay
 from sidecar.contracts.events import Candidate
 from sidecar.contracts.models import foreign
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import scores_of_event
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from policy_learner.learning.vw_format import context_line
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.hashing import CONTEXT_SEED
-from sidecar.policy.adapters import MAGNITUDE_LIMIT, feature_pairs
+from sidecar.policy.features import MAGNITUDE_LIMIT, feature_pairs
 
 NUMBERS = st.floats(-MAGNITUDE_LIMIT, MAGNITUDE_LIMIT) | st.sampled_from([0.0, -0.0, 1.0, -1.0, 1, 0])
 VALUES = st.text(max_size=8) | st.booleans() | NUMBERS | st.integers(-(10**9), 10**9)

@@ -33,8 +33,8 @@ from sidecar.contracts.scripts.decide import decide_call, entry_of, parse_decide
 from sidecar.contracts.scripts.reward import RewardEntry, limits_of, parse_reward, reward_call
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.wire import ScoreRequest, ScoreResponse, ScoreRow
-from sidecar.policy.adapters import ArmTables
 from sidecar.policy.base import BaseModel
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
 from sidecar.policy.sampling import draw, seed_of
 

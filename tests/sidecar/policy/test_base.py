@@ -14,8 +14,11 @@ from sidecar.contracts.base_model import columns_of, models_in, name_of
 from sidecar.contracts.events import arms_of
 from sidecar.contracts.weights import Weights, WeightsHeader, encode_weights, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_response, encode
-from sidecar.policy.adapters import ArmTables, RowInput, compile_arms, compile_context, read_scores
+from sidecar.policy.adapters import RowInput, read_scores
+from sidecar.policy.arm_table import compile_arms
 from sidecar.policy.base import BaseModel, base_column_of_event
+from sidecar.policy.features import compile_context
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.model import scores_of
 from sidecar.policy.pipeline import score, score_event
 from tests.parity.generated import AWKWARD_NAMES, decision, features

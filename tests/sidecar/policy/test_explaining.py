@@ -13,8 +13,10 @@ from sidecar.contracts.application import Arm
 from sidecar.contracts.explaining import ExplainRequest, decode_request, decode_response, encode
 from sidecar.contracts.hashing import ARM_SEED, CONTEXT_SEED, crossed, feature_hash
 from sidecar.contracts.weights import WeightsHeader, weights_of
-from sidecar.policy.adapters import RowInput, compile_arms, compile_context
+from sidecar.policy.adapters import RowInput
+from sidecar.policy.arm_table import compile_arms
 from sidecar.policy.explaining import explain
+from sidecar.policy.features import compile_context
 from sidecar.policy.model import scores_of
 from tests.parity.generated import ARM_IDS, AWKWARD_NAMES, arms, features
 

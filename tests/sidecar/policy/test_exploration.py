@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.contracts.application import Exploration
-from sidecar.contracts.errors import BadExploration, NothingToScore
+from sidecar.contracts.errors import BadAnswer, BadExploration, NothingToScore
 from sidecar.contracts.ids import new_decision_id
 from sidecar.policy.exploration import SCHEMES, pmf_of
 from sidecar.policy.sampling import draw, seed_of
@@ -95,8 +95,8 @@ def test_the_control_share_is_part_of_the_propensity():
         ),
         ([1.0], Exploration("squarecb", gamma=-1.0), BadExploration, "gamma is -1.0: legal is 0 to 1e"),
         ([1.0], Exploration(floor=float("nan")), BadExploration, "floor is nan"),
-        ([1.0, float("nan")], Exploration(), BadExploration, "score 1 is nan"),
-        ([float("inf")], Exploration(), BadExploration, "score 0 is inf"),
+        ([1.0, float("nan")], Exploration(), BadAnswer, "score 1 is nan"),
+        ([float("inf")], Exploration(), BadAnswer, "score 0 is inf"),
     ],
 )
 def test_what_has_no_pmf_is_refused(scores, exploration, error, complaint):

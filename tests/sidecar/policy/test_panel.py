@@ -11,7 +11,7 @@ from sidecar.contracts.calibration import Calibration, curve_of
 from sidecar.contracts.errors import PolicyError
 from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.panel import panels_of
 from sidecar.policy.pipeline import score
 from tests.sidecar.policy.test_stacked import CATALOGUE, EXPLORATIONS, row

@@ -17,8 +17,11 @@ from sidecar.contracts.events import arms_of
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy import model
-from sidecar.policy.adapters import ArmTables, RowInput, compile_arms, compile_context, read_pmf, read_scores
+from sidecar.policy.adapters import RowInput, read_pmf, read_scores
+from sidecar.policy.arm_table import compile_arms
 from sidecar.policy.calibration import expected_of, ranks_of
+from sidecar.policy.features import compile_context
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score, score_event, scores_of_event
 from tests.parity.generated import AWKWARD_NAMES, decision, features
 

@@ -14,7 +14,10 @@ from sidecar.contracts.arm_features import column_of
 from sidecar.contracts.calibration import Calibration, curve_of
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_request, decode_response, encode
-from sidecar.policy.adapters import ArmTables, RowInput, compile_arms, compile_context, read_pmf, read_scores
+from sidecar.policy.adapters import RowInput, read_pmf, read_scores
+from sidecar.policy.arm_table import compile_arms
+from sidecar.policy.features import compile_context
+from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.model import terms_of
 from sidecar.policy.panel import panels_of
 from sidecar.policy.pipeline import score

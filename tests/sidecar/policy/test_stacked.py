@@ -12,8 +12,8 @@ from sidecar.contracts.arm_features import Columns, column_of
 from sidecar.contracts.errors import BadEvent, PolicyError
 from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
-from sidecar.policy.adapters import ArmTables
-from sidecar.policy.pipeline import score, score_row
+from sidecar.policy.held_arms import ArmTables
+from sidecar.policy.pipeline import score
 
 N_ARMS = 7
 EXPLORATIONS = (Exploration("epsilon_greedy", 0.2, 0.01), Exploration("softmax", 0.0, 0.05, temperature=0.7))
@@ -60,9 +60,11 @@ def test_a_row_has_the_same_bits_alone_and_among_others(interactions: tuple[str,
     """Scores and pmf, whatever the others are: as many rows out as in, in their order."""
     rng = random.Random(f"{interactions} {n_rows}")
     rows, weights, tables = tuple(row(rng) for _ in range(n_rows)), weights_of(interactions), ArmTables()
-    table = tables.of(CATALOGUE)
+    tables.of(CATALOGUE)
     together = score(ScoreRequest(rows, EXPLORATIONS, CATALOGUE.version), weights, tables).rows
-    alone = tuple(score_row(one, table, EXPLORATIONS[one.exploration], weights) for one in rows)
+    alone = tuple(
+        score(ScoreRequest((one,), EXPLORATIONS, CATALOGUE.version), weights, tables).rows[0] for one in rows
+    )
     assert together == alone
 
 

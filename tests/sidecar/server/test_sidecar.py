@@ -27,7 +27,7 @@ from sidecar.contracts.store import Scripts, connect
 from sidecar.contracts.weights import Weights, WeightsHeader, encode_weights, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreResponse, ScoreRow, decode_response, encode
 from sidecar.policy import pipeline
-from sidecar.policy.adapters import ArmTables
+from sidecar.policy.held_arms import ArmTables
 from tests.decision_service.platform import ask_sidecar
 from tests.processes import Process, Processes
 from tests.waiting import until
@@ -366,6 +366,18 @@ def test_rows_that_cannot_be_scored_are_refused(steady):
     rows = (ScoreRow({}, (3,)), ScoreRow({}, ()), ScoreRow({}, None, (), 1), ScoreRow({"x": float("nan")}))
     for row in rows:
         assert steady.post(encode(ScoreRequest((row,), (Exploration(),), version)))[0] == 422
+
+
+def test_an_answer_that_breaks_the_out_schema_is_a_loud_500(container):
+    """The model's fault, not the caller's: finite weights and features whose sum is beyond a float32."""
+    container.start()
+    huge = weights_of(weights_at(1, 1, 0).header, np.full(2**BITS, 3e38, np.float32))
+    container.publish(1, record=encode_weights(huge))
+    until(lambda: container.serves(1))
+    asked = ScoreRequest((ScoreRow({"x": 1e9}),), (Exploration(),), CATALOGUE.version, CATALOGUE.arms)
+    assert container.post(encode(asked))[0] == 500
+    assert container.metric("sidearm_sidecar_violations_total") == 1
+    assert "breaks the out-schema" in container.process.output()
 
 
 def test_a_long_body_is_refused_as_it_comes(steady):

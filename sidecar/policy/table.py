@@ -1,0 +1,73 @@
+"""What a request becomes: a table, a line for every eligible arm of every row; steps add columns to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sidecar.contracts.errors import BadAnswer
+from sidecar.contracts.wire import ScoreRow
+from sidecar.policy.arm_table import ArmTable
+
+SCORE, EXPECTED, RANK, PMF, BASE = "score", "expected", "rank", "pmf", "base"
+"""Columns."""
+SERVED = 0
+"""Stands for the version of the model that is served, whichever it is."""
+Column = npt.NDArray[np.floating[Any]]
+
+
+class Table(NamedTuple):
+    """Rows are never taken out, added or moved: only columns are added."""
+
+    rows: tuple[ScoreRow, ...]
+    arms: ArmTable | None
+    """The catalogue that the rows point into."""
+    ends: list[int]
+    """The lines of row ``i`` are those from ``ends[i]`` on, before ``ends[i + 1]``."""
+    columns: dict[str, Column]
+    """Each ``(n_lines,)``."""
+
+    def with_columns(self, added: Mapping[str, Column]) -> Table:
+        """With some columns more.
+
+        Raises:
+            BadAnswer: one has another number of lines.
+        """
+        for name, values in added.items():
+            if values.shape != (self.ends[-1],):
+                raise BadAnswer(f"column {name!r} has shape {values.shape}, the table {self.ends[-1]} lines")
+        return Table(self.rows, self.arms, self.ends, {**self.columns, **added})
+
+    def cut(self, name: str) -> list[bytes]:
+        """A column's bytes, row by row; of one that there is not, none."""
+        values = self.columns.get(name)
+        if values is None:
+            return [b""] * len(self.rows)
+        data, size = values.tobytes(), values.itemsize
+        return [data[start * size : end * size] for start, end in pairwise(self.ends)]
+
+
+def table_of(rows: tuple[ScoreRow, ...], arms: ArmTable | None) -> Table:
+    """The rows, with no column yet."""
+    return Table(rows, arms, list(accumulate([_n_arms(row, arms) for row in rows], initial=0)), {})
+
+
+def of(version: int, name: str) -> str:
+    """A column of one model: of the one that is served (``SERVED``) or of a deployed version.
+
+    >>> of(SERVED, SCORE), of(7, SCORE)
+    ('score', 'score@7')
+    """
+    return name if version == SERVED else f"{name}@{version}"
+
+
+def _n_arms(row: ScoreRow, arms: ArmTable | None) -> int:
+    if row.given_arms:
+        return len(row.given_arms)
+    if row.arms is not None:
+        return len(row.arms)
+    return len(arms.ids) if arms is not None else 0
