@@ -67,12 +67,12 @@ class Platform:
         self.client: httpx.Client
 
     def start_sidecar(self) -> Process:
-        self.sidecar = self._start("sidecar.server")
+        self.sidecar = self.start_of("sidecar.server")
         self.sidecar.wait_until(lambda: sidecar_get(self, "/readyz")[0] == 200)
         return self.sidecar
 
     def start_service(self) -> Process:
-        self.service = self._start("decision_service")
+        self.service = self.start_of("decision_service")
         self.service.wait_until(self._listens)
         self.client = httpx.Client(
             base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=30.0
@@ -92,9 +92,11 @@ class Platform:
     def alive(self) -> bool:
         return self.client.get("/livez").status_code == 200
 
-    def _start(self, module: str) -> Process:
-        arguments = ("--app", self.folder, "--data", self.data.root)
-        return self._processes.start(module, *arguments, environ=self.environ)
+    def start_of(self, module: str, *through: str) -> Process:
+        """One more process of the application; ``through``: a module that starts it, with its name."""
+        first, *names = (*through, module)
+        arguments = (*names, "--app", self.folder, "--data", self.data.root)
+        return self._processes.start(first, *arguments, environ=self.environ)
 
     def _listens(self) -> str:
         """Port 0 was asked for: the log tells which it became."""
@@ -181,9 +183,9 @@ def platform(
 
 
 @contextmanager
-def another(shop: Platform) -> Iterator[httpx.Client]:
+def another(shop: Platform, *through: str) -> Iterator[httpx.Client]:
     """A second service of the same application, on the same store."""
-    service = shop._start("decision_service")
+    service = shop.start_of("decision_service", *through)
 
     def url() -> str:
         return next((word for word in service.output().split() if word.startswith("http://")), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -24,11 +25,12 @@ from sidecar.contracts.events import (
     decode_decision,
     encode_decision,
 )
-from sidecar.contracts.slots import seed_of_slot, slot_event, slots_of
+from sidecar.contracts.slots import scored_at, seed_of_slot, slot_event, slots_of
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw, seed_of
 from sidecar.policy.slots import with_slots
 
+MILLION = 1_000_000
 EPSILON = Exploration("epsilon_greedy", 0.2, 0.01)
 
 
@@ -85,32 +87,47 @@ def test_every_slot_is_drawn_again_from_what_is_stored(scores, count, n):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("models", [0, 2])
-def test_pairs_come_as_often_as_their_propensities_say(models):
-    """100,000 decisions of two slots: every pair of arms within 6 standard errors of the product.
+def test_a_million_orders_come_as_often_as_the_product_of_their_propensities():
+    """Three slots of four arms, three models: each of 24 orders within Bernstein's bound of the product.
 
-    A right platform fails with a probability below 12 x 2e-9 (normal tail, a pair at a time).
+    A right platform fails with a probability below 24 x 1e-9: seeds are no coins, but fixed. What is drawn
+    here is what decisions hold, as every thousandth of them shows.
     """
-    scores, n_draws = [0.5, 0.1, 0.4, 0.2], 100_000
-    changes = {}
-    if models:
-        other = np.array([0.0, 2.0, 1.0, 0.5], "<f4").tobytes()
-        changes = {
-            "official_probability": 0.5,
-            "candidates": (
-                Candidate("one", 1, 0.3, EPSILON, other),
-                Candidate("two", 2, 0.2, Exploration("uniform"), other),
-            ),
-        }
+    scores, changes = [0.5, 0.1, 0.4, 0.2], two_others()
+    pmf_left = cache(lambda left: pmf_of_event(scored_at(made(scores, 2, **changes), left)))
     seen, expected = Counter(), {}
-    for n in range(n_draws):
-        event = made(scores, 2, n, **changes)
-        pair = (event.arm_index, event.slots[0].arm_index)
-        seen[pair] += 1
-        expected[pair] = event.propensity * event.slots[0].propensity
-    assert math.isclose(sum(expected.values()), 1.0)
-    for pair, chance in expected.items():
-        assert abs(seen[pair] / n_draws - chance) < 6 * math.sqrt(chance * (1 - chance) / n_draws), pair
+    for n in range(MILLION):
+        seed, left, order, chance = seed_of(f"{n:x}", b"secret"), (0, 1, 2, 3), (), 1.0
+        for slot in range(3):
+            pmf = pmf_left(left)
+            place = draw(pmf, seed_of_slot(seed, slot))
+            order, chance = (*order, left[place]), chance * float(pmf[place])
+            left = left[:place] + left[place + 1 :]
+        seen[order] += 1
+        expected[order] = chance
+        if n % 1000 == 0:
+            event = made(scores, 3, n, **changes)
+            assert order == (event.arm_index, *(slot.arm_index for slot in event.slots))
+            assert chance == math.prod([event.propensity, *(slot.propensity for slot in event.slots)])
+    assert (len(expected), round(sum(expected.values()), 12)) == (24, 1.0)
+    for order, chance in expected.items():
+        assert abs(seen[order] - MILLION * chance) < bernstein(MILLION * chance * (1 - chance)), order
+
+
+def bernstein(variance: float, failure: float = 1e-9) -> float:
+    """How far a sum of 0s and 1s strays from its mean but with that probability (S. Bernstein, 1924)."""
+    third = math.log(2 / failure) / 3
+    return third + math.sqrt(third**2 + 6 * third * variance)
+
+
+def two_others() -> dict[str, object]:
+    """The official model stands for half of it, two others for the rest."""
+    other = np.array([0.0, 2.0, 1.0, 0.5], "<f4").tobytes()
+    candidates = (
+        Candidate("one", 1, 0.3, EPSILON, other),
+        Candidate("two", 2, 0.2, Exploration("uniform"), other),
+    )
+    return {"official_probability": 0.5, "candidates": candidates}
 
 
 def test_the_second_slot_shows_the_best_of_the_others():
