@@ -22,17 +22,22 @@ def score_command(
     out: Annotated[
         Path | None, typer.Option(help="Where to; by default beside the file, as <name>.scored.parquet.")
     ] = None,
+    model: Annotated[
+        str, typer.Option(help="A deployed model, by its name; without one the champion scores.")
+    ] = "",
     weights: Annotated[
         str, typer.Option(help="A weights file, to score with instead of the store's; then none is needed.")
     ] = "",
     data: Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DATA")] = Path("data"),
 ) -> None:
     """Score a Parquet file with the model, catalogue and exploration that serve: best arm, scores, pmf."""
+    if model and weights:
+        raise typer.BadParameter("a model's weights are in the store: legal is one of --model and --weights")
     from offline_eval.bulk_scoring import score_file
     from sidecar.contracts.application import load_application
 
     application = load_application(app)
-    scoring = _of_file(app, application, weights) if weights else _of_store(app, application, data)
+    scoring = _of_file(app, application, weights) if weights else _of_store(app, application, data, model)
     target = out or file.with_name(f"{file.stem}.scored.parquet")
     rows = score_file(file, target, scoring)
     version = scoring.weights.header.version if scoring.weights else 0
@@ -48,7 +53,7 @@ def _of_file(folder: Path, application: Application, weights: str) -> Scoring:
     return Scoring(load_catalogue(folder, application), application.exploration.as_logged(), read)
 
 
-def _of_store(folder: Path, application: Application, data: Path) -> Scoring:
+def _of_store(folder: Path, application: Application, data: Path, model: str) -> Scoring:
     import redis
 
     from offline_eval.errors import BadInput
@@ -59,7 +64,7 @@ def _of_store(folder: Path, application: Application, data: Path) -> Scoring:
     url = os.environ.get("REDIS_URL") or f"unix://{DataFolder(data).store_socket()}"
     try:
         with connect(url) as client:
-            return scoring_now(client, folder, application)
+            return scoring_now(client, folder, application, model)
     except (redis.RedisError, OSError) as error:
         raise BadInput(
             f"no store answers at {url} ({error}): start it, or name a file by --weights"

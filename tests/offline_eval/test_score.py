@@ -16,6 +16,7 @@ from offline_eval.errors import BadInput
 from offline_eval.score_cli import score_command
 from sidecar.contracts import keys
 from sidecar.contracts.application import Arm, Exploration, catalogue_of, encode_arms
+from sidecar.contracts.roster import Model, Roster, encode_models
 from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.held_arms import ArmTables
@@ -164,6 +165,36 @@ def test_the_command_scores_with_what_serves(tmp_path, folder, store, store_url,
     found = pq.read_table(tmp_path / "some.scored.parquet").to_pylist()
     assert (found[0]["scored_version"], found[0]["scored_arms"]) == (7, ["hat", "shoe", "sock", "belt"])
     assert pq.read_table(tmp_path / "pinned.parquet")["scored_version"].to_pylist() == [3, 3]
+
+
+def test_the_champion_scores_or_the_model_that_is_named(tmp_path, folder, store, store_url, monkeypatch):
+    """With the version and the exploration that it was deployed with, and the control share of decisions."""
+    monkeypatch.setenv("REDIS_URL", store_url)
+    file = tmp_path / "some.parquet"
+    pl.DataFrame({"hour": [1.0]}).write_parquet(file)
+    models = (
+        Model(name="fixed", role="champion", version=3),
+        Model(name="bold", role="challenger", exploration=Exploration("uniform", control_share=0.5)),
+        Model(name="gone", role="shadow", version=4),
+        Model(name="ears", role="decoy"),
+        Model(name="far", role="shadow", container="other"),
+    )
+    store.hset(keys.roster("hats"), mapping={"models": encode_models(Roster(models)), "revision": 1})
+    store.hset(keys.weights("hats"), mapping={"record": encode_weights(some_weights()), "version": 7})
+    store.hset(keys.deployed("hats"), "3", encode_weights(some_weights(3)))
+
+    assert run(file, folder).exit_code == 0
+    bold = run(file, folder, "--model", "bold", "--out", tmp_path / "bold.parquet")
+    assert bold.exit_code == 0, bold.output
+
+    assert pl.read_parquet(tmp_path / "some.scored.parquet")["scored_version"].to_list() == [3]
+    found = pl.read_parquet(tmp_path / "bold.parquet")
+    assert (found["scored_version"].to_list(), found["scored_pmf"].to_list()) == ([7], [[1 / 3] * 3])
+    for name, told in [("nobody", "no model"), ("gone", "version 4"), ("ears", "decoy"), ("far", "'other'")]:
+        refused = run(file, folder, "--model", name)
+        assert refused.exit_code != 0
+        assert told in str(refused.exception)
+    assert run(file, folder, "--model", "bold", "--weights", "x").exit_code == 2
 
 
 def test_the_command_scores_with_a_file_of_weights(tmp_path, folder):
