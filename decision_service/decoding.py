@@ -15,7 +15,7 @@ import msgspec
 
 from decision_service.api import GivenFeatures
 from decision_service.errors import BadRequest, FieldError
-from decision_service.legal import known_fields, legal_at
+from sidecar.contracts.legal import is_of_a_type, known_fields, legal_at
 
 T = TypeVar("T")
 
@@ -50,6 +50,8 @@ def _explain(message: str, body: bytes, wanted: type) -> FieldError:
             known = ", ".join(known_fields(wanted, steps))
             return FieldError(_pointer([*steps, field["field"]]), f"unknown field; known here: {known}")
         steps, what = [*steps, field["field"]], "required, but missing"
+    elif not is_of_a_type(what):
+        return FieldError(_pointer(steps), what)
     return FieldError(_pointer(steps), f"{what}; legal: {legal_at(wanted, steps)}")
 
 

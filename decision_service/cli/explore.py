@@ -27,6 +27,7 @@ Temperature = Annotated[Number, typer.Option(help="What makes an arm e times as 
 Gamma = Annotated[Number, typer.Option(help="How rarely worse arms are drawn (squarecb).")]
 Floor = Annotated[Number, typer.Option(help="No arm is less likely.")]
 Name = Annotated[str, typer.Argument(help="Of the segment.")]
+_PARAMETERS = ("scheme", "epsilon", "control_share", "temperature", "gamma", "floor")
 _SHOP, _DATA = Path("examples/shop"), Path("data")
 
 app = typer.Typer(help="Exploration and segments, changed while everything runs.", no_args_is_help=True)
@@ -42,8 +43,8 @@ def show_command(app: App = _SHOP, data: Data = _DATA) -> None:
     """Show how decisions explore: everywhere, and in segments in the order in which they are asked."""
     from sidecar.contracts.exploring_store import read_exploring
 
-    with _opened(app, data) as (application, scripts):
-        _show(application, read_exploring(scripts.client, application.name))
+    with _opened(app, data) as (application, scripts, arms):
+        _show(application, read_exploring(scripts.client, application.name), arms)
 
 
 @app.command("set")
@@ -58,21 +59,26 @@ def set_command(
     data: Data = _DATA,
 ) -> None:
     """Change how decisions explore everywhere but in segments that say otherwise. What is left out stays."""
+    from sidecar.contracts.errors import BadSegment
+
     given = _given(scheme, epsilon, control_share, temperature, gamma, floor)
-    with _opened(app, data) as (application, scripts):
+    if not given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in _PARAMETERS)
+        raise BadSegment(f"nothing to set: name {options}")
+    with _opened(app, data) as (application, scripts, arms):
 
         def change(now: Exploring) -> Exploring:
             fresh = _changed(now.everywhere or application.exploration, given)
             return type(now)(fresh, now.segments, now.revision)
 
-        _change(application, scripts, change, f"everywhere: {given}")
+        _change(application, scripts, arms, change, f"everywhere: {given}")
 
 
 @app.command("reset")
 def reset_command(app: App = _SHOP, data: Data = _DATA) -> None:
     """Explore everywhere as app.toml says again. Segments stay."""
-    with _opened(app, data) as (application, scripts):
-        _change(application, scripts, lambda now: type(now)(None, now.segments, now.revision), "reset")
+    with _opened(app, data) as (application, scripts, arms):
+        _change(application, scripts, arms, lambda now: type(now)(None, now.segments, now.revision), "reset")
 
 
 @app.command("segment")
@@ -99,7 +105,7 @@ def segment_command(
 
     given = _given(scheme, epsilon, control_share, temperature, gamma, floor)
     low, high = _share_of(units)
-    with _opened(app, data) as (application, scripts):
+    with _opened(app, data) as (application, scripts, arms):
         _check_rule(application, rule)
         what = {
             "name": name,
@@ -114,7 +120,7 @@ def segment_command(
             own = _changed(now.everywhere or application.exploration, given) if given else None
             return with_segment(now, _segment({**what, "exploration": own}), before)
 
-        _change(application, scripts, change, f"segment {name}")
+        _change(application, scripts, arms, change, f"segment {name}")
 
 
 @app.command("remove")
@@ -122,14 +128,15 @@ def remove_command(name: Name, app: App = _SHOP, data: Data = _DATA) -> None:
     """Take a segment out. Its decisions go on as everywhere, or in the next segment that they are in."""
     from sidecar.contracts.exploring import without_segment
 
-    with _opened(app, data) as (application, scripts):
-        _change(application, scripts, lambda now: without_segment(now, name), f"remove {name}")
+    with _opened(app, data) as (application, scripts, arms):
+        _change(application, scripts, arms, lambda now: without_segment(now, name), f"remove {name}")
 
 
 @contextmanager
-def _opened(app: Path, data: Path) -> Iterator[tuple[Application, Scripts]]:
+def _opened(app: Path, data: Path) -> Iterator[tuple[Application, Scripts, int]]:
+    """The application, its store, and how many arms it begins with."""
     from decision_service.cli.store import store_url
-    from sidecar.contracts.application import load_application
+    from sidecar.contracts.application import load_application, load_catalogue
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import Scripts, StoreError, connect
@@ -138,14 +145,13 @@ def _opened(app: Path, data: Path) -> Iterator[tuple[Application, Scripts]]:
     url = store_url(DataFolder(data), os.environ)
     try:
         with connect(url) as client:
-            yield application, Scripts.on(client)
+            yield application, Scripts.on(client), len(load_catalogue(app, application).arms)
     except StoreError as error:
         raise BadSettings(f"no store answers at {url} ({error}): is `sidearm up` running?") from error
 
 
 def _given(*values: str | float | None) -> dict[str, str | float]:
-    names = ("scheme", "epsilon", "control_share", "temperature", "gamma", "floor")
-    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    return {name: value for name, value in zip(_PARAMETERS, values, strict=True) if value is not None}
 
 
 def _changed(now: ExplorationConfig, given: dict[str, str | float]) -> ExplorationConfig:
@@ -208,18 +214,20 @@ def _check_rule(application: Application, rule: str) -> None:
         raise BadSegment(f"{rule!r} is no rule of segments; legal: {legal}")
 
 
-def _change(application: Application, scripts: Scripts, change: Change, what: str) -> None:
+def _change(application: Application, scripts: Scripts, arms: int, change: Change, what: str) -> None:
     from sidecar.contracts.exploring_store import change_exploring
 
-    _show(application, change_exploring(scripts, application.name, change, what))
+    _show(application, change_exploring(scripts, application.name, change, what), arms)
 
 
-def _show(application: Application, exploring: Exploring) -> None:
+def _show(application: Application, exploring: Exploring, arms: int) -> None:
     everywhere = exploring.everywhere or application.exploration
     source = f"revision {exploring.revision}" if exploring.everywhere else "as app.toml says"
-    typer.echo(f"everywhere ({source}): {_told(everywhere)}")
+    typer.echo(f"everywhere ({source}): {_told(everywhere)}{_drowned(everywhere, arms)}")
     for segment in exploring.segments:
-        own = _told(segment.exploration) if segment.exploration else "as everywhere"
+        own = "as everywhere"
+        if segment.exploration:
+            own = f"{_told(segment.exploration)}{_drowned(segment.exploration, arms)}"
         typer.echo(f"{segment.name}: {_conditions(segment)}: {own}")
 
 
@@ -229,6 +237,13 @@ def _told(exploration: ExplorationConfig) -> str:
     parts = [] if own is None else [f"{own} {getattr(exploration, own):g}"]
     parts += [f"floor {exploration.floor:g}"] * bool(exploration.floor)
     return ", ".join([exploration.scheme, *parts, f"control share {exploration.control_share:g}"])
+
+
+def _drowned(exploration: ExplorationConfig, arms: int) -> str:
+    """A word of warning where the floor leaves nothing to the scores."""
+    if exploration.scheme == "uniform" or exploration.floor * arms < 1.0:
+        return ""
+    return f" (the floor is no less than 1/{arms}: all {arms} arms are alike)"
 
 
 def _conditions(segment: Segment) -> str:

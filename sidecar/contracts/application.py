@@ -10,12 +10,13 @@ import hashlib
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from sidecar.contracts.errors import BadApplication
+from sidecar.contracts.legal import told
 from sidecar.contracts.model_options import refused_option
 from sidecar.contracts.promotion import PromotionConfig
 
@@ -396,17 +397,4 @@ def checked(
     try:
         return msgspec.convert(raw, wanted, strict=strict)
     except msgspec.ValidationError as problem:
-        message = str(problem)
-        if "unknown field" in message:
-            message += f"; known here: {', '.join(_fields_at(wanted, message))}"
-        raise error(f"{where}: {message}") from problem
-
-
-def _fields_at(wanted: Any, message: str) -> list[str]:  # noqa: ANN401 - a type, walked by msgspec's description
-    """The legal field names of the object that a message of msgspec points at."""
-    path = message.rpartition("at `$")[2].rstrip("`") if "at `$" in message else ""
-    for part in (p for p in path.strip(".").split(".") if p):
-        wanted = next(f.type for f in msgspec.structs.fields(wanted) if f.encode_name == part)
-        optional = [kind for kind in get_args(wanted) if kind is not type(None)]
-        wanted = optional[0] if optional else wanted
-    return [f.encode_name for f in msgspec.structs.fields(wanted)]
+        raise error(f"{where}: {told(str(problem), wanted)}") from problem

@@ -48,11 +48,20 @@ def test_what_is_changed_is_shown_and_what_is_left_out_stays(explore, store):
     assert read_exploring(store, "shop").everywhere is None
 
 
+def test_a_floor_that_leaves_nothing_to_the_scores_is_legal_and_told(explore):
+    told = explore("set", "--floor", 0.05)
+    assert told.stdout.endswith(
+        "floor 0.05, control share 0.01 (the floor is no less than 1/20: all 20 arms are alike)\n"
+    )
+    assert "alike" not in explore("set", "--floor", 0.049).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("set", "--scheme", "thompson"), "Invalid enum value 'thompson' - at `$.scheme`"),
-        (("set", "--epsilon", 2), "`float` <= 1.0 - at `$.epsilon`"),
+        (("set", "--scheme", "thompson"), "legal: 'epsilon_greedy' or 'softmax' or"),
+        (("set", "--epsilon", 2), "`float` <= 1.0 - at `$.epsilon`; legal: a number from 0 to 1"),
+        (("set",), "nothing to set: name --scheme, --epsilon,"),
         (("segment", "a", "--rule", "unheard"), "'unheard' is no rule of segments; legal: evening"),
         (("segment", "a", "--units", "lots"), "legal are two shares"),
         (("segment", "a", "--units", "0.5-0.2"), "from below to"),

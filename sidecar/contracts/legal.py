@@ -1,22 +1,44 @@
-"""What would have been legal at a place of a request, in words, from the request's own type."""
+"""What would have been legal at a place of a request or a file, in words, from its own type."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec import inspect
+
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 def legal_at(wanted: type, steps: list[str]) -> str:
     """The legal values at ``steps`` inside a ``wanted``.
 
-    >>> from decision_service.api import RecommendationRequest
-    >>> legal_at(RecommendationRequest, ["deadline_ms"])
-    'an integer from 1 to 10000, or null'
-    >>> legal_at(RecommendationRequest, ["context", "device"])
-    'text of at most 1024 characters, or a number from -1e+09 to 1e+09, or true or false'
+    >>> from sidecar.contracts.exploring import Segment
+    >>> legal_at(Segment, ["exploration", "floor"])
+    'a number from 0 to 1'
+    >>> legal_at(Segment, ["where", "device"])
+    'a list'
     """
     return ", or ".join(_in_words(kind) for kind in _at(wanted, steps))
+
+
+def told(message: str, wanted: type) -> str:
+    """A message of msgspec, with what is legal at the place that it points at.
+
+    >>> from sidecar.contracts.exploring import Segment
+    >>> told("Expected `float` <= 1.0 - at `$.exploration.floor`", Segment)
+    'Expected `float` <= 1.0 - at `$.exploration.floor`; legal: a number from 0 to 1'
+    """
+    steps = [name or index for name, index in _STEP.findall(message.rpartition("`$")[2].rstrip("`"))]
+    if "unknown field" in message:
+        return f"{message}; known here: {', '.join(known_fields(wanted, steps))}"
+    legal = legal_at(wanted, steps) if is_of_a_type(message) else ""
+    return f"{message}; legal: {legal}" if legal else message
+
+
+def is_of_a_type(message: str) -> bool:
+    """Whether a message of msgspec tells of a wrong type; else the type's own code has spoken."""
+    return message.startswith(("Expected", "Invalid"))
 
 
 def known_fields(wanted: type, steps: list[str]) -> list[str]:
@@ -54,12 +76,11 @@ def _flat(kind: inspect.Type) -> Iterator[inspect.Type]:
 def _in_words(kind: inspect.Type) -> str:
     match kind:
         case inspect.StrType():
-            plain = " without control characters" if kind.pattern else ""
-            return f"text{_size(kind.min_length, kind.max_length, 'characters')}{plain}"
+            return f"text{_size(kind.min_length, kind.max_length, 'characters')}{_pattern(kind.pattern)}"
         case inspect.IntType():
-            return f"an integer{_range(kind.ge, kind.le)}"
+            return f"an integer{_range(kind)}"
         case inspect.FloatType():
-            return f"a number{_range(kind.ge, kind.le)}"
+            return f"a number{_range(kind)}"
         case inspect.ListType():
             return f"a list{_size(kind.min_length, kind.max_length, 'entries')}"
         case inspect.DictType():
@@ -74,13 +95,21 @@ def _in_words(kind: inspect.Type) -> str:
             return "null"
 
 
+def _pattern(pattern: str | None) -> str:
+    if pattern is None:
+        return ""
+    return " without control characters" if r"\x00" in pattern else f" that matches {pattern}"
+
+
 def _size(least: int | None, most: int | None, of: str) -> str:
     if most is None:
         return ""
     return f" of {least} to {most} {of}" if least else f" of at most {most} {of}"
 
 
-def _range(least: float | None, most: float | None) -> str:
-    if least is None or most is None:
-        return ""
-    return f" from {least:g} to {most:g}"
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    if kind.ge is not None and kind.le is not None:
+        return f" from {kind.ge:g} to {kind.le:g}"
+    bounds = {"above": kind.gt, "of at least": kind.ge, "below": kind.lt, "of at most": kind.le}
+    told = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
+    return "".join(f" {one}" for one in told)
