@@ -168,9 +168,17 @@ _GROUPS_NOTE = "each interval is for itself: of many, some miss"
 def _groups_table(evaluation: Evaluation) -> Table:
     """One line a group and candidate: the logger, and the estimate that the verdict reads."""
     by = ", ".join(evaluation.by)
-    table = Table(title=f"by {plain(by)}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"by {plain(by)}",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for header in (by, "candidate", "rows", "logger", "estimate", "interval", "- logger", "ESS"):
-        table.add_column(plain(header), justify="left" if header in (by, "candidate") else "right")
+        left = header in (by, "candidate")
+        table.add_column(plain(header), justify="left" if left else "right", overflow="fold")
     for group in evaluation.groups:
         for one in group.candidates:
             table.add_row(*(plain(cell) for cell in (group_name(group.group), *_group_cells(one))))
@@ -181,10 +189,10 @@ def _groups_table(evaluation: Evaluation) -> Table:
 def _group_cells(result: CandidateResult) -> tuple[str, ...]:
     logger = result.on_policy.value
     said = next((one for one in result.estimates if one.estimator == result.headline), None)
-    first = (result.candidate, f"{result.rows:,}", "" if logger is None else number(logger.value))
+    first = (result.candidate, f"{result.rows:,}", "" if logger is None else number(logger.value, 3))
     if said is None or said.value is None or said.difference is None:
         return (*first, "withheld", "", "", "")
-    shown = (f"{number(said.value.value)} {said.estimator}", span(said.value))
+    shown = (f"{number(said.value.value, 3)} {said.estimator}", span(said.value, 3))
     return (*first, *shown, f"{said.difference.value:+.3g}", f"{result.effective_rows:,.0f}")
 
 
