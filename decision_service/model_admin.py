@@ -14,16 +14,8 @@ from decision_service.roster_watch import RosterWatch
 from sidecar.contracts.application import ExplorationConfig, Share
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.models import version_of
-from sidecar.contracts.roster import (
-    LIVE,
-    ContainerName,
-    Model,
-    Role,
-    Roster,
-    promoted,
-    with_model,
-    without_model,
-)
+from sidecar.contracts.roster import LIVE, ContainerName, Model, Role, Roster
+from sidecar.contracts.roster_changes import promoted, with_model, without_model
 from sidecar.contracts.rostering import Change, change_roster_async
 from sidecar.contracts.store import AsyncScripts
 
@@ -99,6 +91,8 @@ class ModelAdmin:
             BadRequest, NotFound, StoreAway: as it says.
         """
         changed = {field: value for field, value in _given(asked).items() if value is not UNSET}
+        if not changed:
+            raise BadRequest(FieldError("", f"nothing to change: legal are {', '.join(_given(asked))}"))
 
         def change(roster: Roster) -> Roster:
             return with_model(roster, msgspec.structs.replace(_known(roster, name), **changed))

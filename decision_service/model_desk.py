@@ -15,7 +15,8 @@ from sidecar.contracts.application import Exploration, ExplorationConfig
 from sidecar.contracts.contests import Contest, Promotion, Shown, decode_shown
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.learner_report import Progressive, WindowFigures, decode
-from sidecar.contracts.roster import LIVE, Model, Role, Roster, decode_roster
+from sidecar.contracts.roster import LIVE, Model, Role, Roster, answered_share
+from sidecar.contracts.roster_check import decode_roster
 from sidecar.contracts.store import AsyncScripts
 
 
@@ -30,6 +31,8 @@ class ModelView(Struct, frozen=True, kw_only=True):
     """Whether its weights are whatever the learner published last."""
     share: float
     """Of the traffic that a challenger answers; of a decoy, that whose inputs are archived."""
+    answers: float | None
+    """Share of the decisions that it answers while every model does; null: it never answers."""
     priority: int
     wait_ms: int | None
     exploration: ExplorationConfig | None
@@ -106,7 +109,7 @@ def _view(roster: Roster, shown: Shown, learner: list[bytes | None]) -> ModelsVi
     alone = _live(learner)
     return ModelsView(
         revision=roster.revision,
-        models=[_model(one, *figures.get(one.name, _unknown(one, alone))) for one in roster.models],
+        models=[_model(roster, one, *figures.get(one.name, _unknown(one, alone))) for one in roster.models],
         automatic=shown.automatic,
         contests=list(shown.contests),
         promotions=[_promotion(one) for one in shown.promotions],
@@ -125,13 +128,14 @@ def _live(learner: list[bytes | None]) -> tuple[int, WindowFigures]:
     return int(version) if version.isdecimal() else 0, known.by_count
 
 
-def _model(model: Model, version: int, figures: WindowFigures) -> ModelView:
+def _model(roster: Roster, model: Model, version: int, figures: WindowFigures) -> ModelView:
     return ModelView(
         name=model.name,
         role=model.role,
         version=version,
         live=model.version == LIVE,
         share=model.share,
+        answers=answered_share(roster, model),
         priority=model.priority,
         wait_ms=model.wait_ms,
         exploration=_as_written(model.exploration),

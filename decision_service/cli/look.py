@@ -13,7 +13,10 @@ from decision_service.settings import ServiceSettings
 from decision_service.tally import EXCLUDED, saved_share
 from sidecar.contracts.application import Application
 from sidecar.contracts.books import Books
-from sidecar.contracts.keys import Keys, answers, learner_status, workers
+from sidecar.contracts.errors import BadModel
+from sidecar.contracts.keys import Keys, answers, learner_status, roster, workers
+from sidecar.contracts.roster import FIRST_ROSTER, Roster, answered_share
+from sidecar.contracts.roster_check import decode_roster
 from sidecar.contracts.scripts.working import Seen, decode_workers
 from sidecar.contracts.settings import load_settings
 from sidecar.contracts.store import Scripts
@@ -42,6 +45,8 @@ class Look(NamedTuple):
     """The smallest share of decisions that a partition logs: 1 but for overload."""
     answers: Counter[str] = NONE
     """Source of decisions, or ``excluded`` arms, to how many there were since the store was made."""
+    roster: Roster | None = FIRST_ROSTER
+    """The models that score; None: what lies there is no roster."""
 
     def silent_ms(self) -> int | None:
         """How long ago the learner last wrote its status, where that is too long; None while it works."""
@@ -59,15 +64,25 @@ def look(client: redis.Redis, application: Application) -> Look:
     pipe.hgetall(learner_status(application.name))
     pipe.hgetall(workers(application.name))
     pipe.hgetall(answers(application.name))
+    pipe.hgetall(roster(application.name))
     for keys in partitions:
         pipe.zcard(keys.due)
-    (seconds, micros), stored, helpers, told, *pending = pipe.execute()
+    (seconds, micros), stored, helpers, told, models, *pending = pipe.execute()
     status = {name.decode(): value.decode() for name, value in cast("dict[bytes, bytes]", stored).items()}
     books = Books(sum(b.decisions for b in balances), sum(b.rewards for b in balances))
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     share = _least_share(client, application)
     answered = Counter({source.decode(): int(count) for source, count in told.items()})
-    return Look(now_ms, status, books, sum(pending), tuple(decode_workers(helpers)), share, answered)
+    return Look(
+        now_ms,
+        status,
+        books,
+        sum(pending),
+        tuple(decode_workers(helpers)),
+        share,
+        answered,
+        _roster(models),
+    )
 
 
 def _least_share(client: redis.Redis, application: Application) -> Share:
@@ -112,6 +127,10 @@ def in_one_line(seen: Look) -> str:
     if seen.answers["pre_policy"]:
         answered = seen.answers.total() - seen.answers[EXCLUDED]
         parts.append(f"rules answered {saved_share(seen.answers):.1%} of {answered:,} decisions")
+    if seen.roster is None:
+        parts.append("MODELS: the roster cannot be read")
+    elif len(seen.roster.models) > 1:
+        parts.append(models_in_short(seen.roster))
     if seen.share.reason:
         parts.append(f"OVERLOAD ({seen.share.reason}): {seen.share.value:.0%} of decisions logged")
     decisions, rewards = seen.books
@@ -119,6 +138,25 @@ def in_one_line(seen: Look) -> str:
         "books balance" if seen.books.balanced else f"BOOKS: decisions {decisions}, rewards {rewards}"
     )
     return " · ".join(parts)
+
+
+def models_in_short(roster: Roster) -> str:
+    """Who answers which share, and how many models score beside them.
+
+    >>> models_in_short(FIRST_ROSTER)
+    'models: champion 100%'
+    """
+    shares = {one.name: answered_share(roster, one) for one in roster.models}
+    said = [f"{name} {share:.0%}" for name, share in shares.items() if share is not None]
+    others = Counter(one.role for one in roster.models if not one.can_answer)
+    return "models: " + ", ".join([*said, *[f"{n} {role}" for role, n in sorted(others.items())]])
+
+
+def _roster(stored: dict[bytes, bytes]) -> Roster | None:
+    try:
+        return decode_roster(stored)
+    except BadModel:
+        return None
 
 
 def _at_work(seen: Look) -> list[Seen]:

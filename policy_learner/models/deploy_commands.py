@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +13,10 @@ from policy_learner.models.opened import DATA, SHOP, AppFolder, DataOption, Open
 # Numbers and redis take a while to import: `sidearm --help` must not.
 if TYPE_CHECKING:
     from sidecar.contracts.application import Exploration
-    from sidecar.contracts.roster import Role, Roster
+    from sidecar.contracts.roster import Model, Role, Roster
     from sidecar.contracts.rostering import Change
 
+_SCHEME = "Its own exploration: epsilon_greedy, softmax, squarecb or uniform; left out: the decision's."
 Name = Annotated[str, typer.Argument(help="Of the model, as it is logged with its decisions.")]
 
 
@@ -29,13 +30,18 @@ def deploy_command(
     share: Annotated[float, typer.Option(help="Of the traffic (challenger); of the inputs (decoy).")] = 0.0,
     priority: Annotated[int, typer.Option(help="The highest stands in for a silent champion.")] = 0,
     wait_ms: Annotated[int | None, typer.Option(help="How long a decision waits for it.")] = None,
-    scheme: Annotated[str | None, typer.Option(help="Its own exploration; left out: the decision's.")] = None,
+    scheme: Annotated[str | None, typer.Option(help=_SCHEME)] = None,
     epsilon: Annotated[float | None, typer.Option(help="Of its own exploration.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Likewise (softmax).")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Likewise (squarecb).")] = None,
+    floor: Annotated[float | None, typer.Option(help="Likewise: no arm is less likely.")] = None,
     container: Annotated[str, typer.Option(help="A model container of its own; empty: the sidecar.")] = "",
 ) -> None:
     """Let NAME score from now on, in every replica within a second. Another under that name is replaced."""
-    from sidecar.contracts.roster import Model, with_model
+    from sidecar.contracts.roster import Model
+    from sidecar.contracts.roster_changes import with_model
 
+    own = {"scheme": scheme, "epsilon": epsilon, "temperature": temperature, "gamma": gamma, "floor": floor}
     with open_place(app, data) as opened:
         number = _imported(opened, file) if file is not None else _kept(opened, version)
         model = Model(
@@ -45,15 +51,16 @@ def deploy_command(
             share=share,
             priority=priority,
             wait_ms=wait_ms,
-            exploration=_exploration(opened, scheme, epsilon),
+            exploration=_exploration(opened, own),
             container=container,
         )
         _change(opened, lambda roster: with_model(roster, model), f"deploy {name} as {role}")
+        _look_for_container(opened, model)
 
 
 def undeploy_command(name: Name, app: AppFolder = SHOP, data: DataOption = DATA) -> None:
     """Let NAME score no more. What it decided stays, and can be replayed."""
-    from sidecar.contracts.roster import without_model
+    from sidecar.contracts.roster_changes import without_model
 
     with open_place(app, data) as opened:
         _change(opened, lambda roster: without_model(roster, name), f"undeploy {name}")
@@ -61,7 +68,7 @@ def undeploy_command(name: Name, app: AppFolder = SHOP, data: DataOption = DATA)
 
 def promote_command(name: Name, app: AppFolder = SHOP, data: DataOption = DATA) -> None:
     """Make NAME the champion; the one before stays as a challenger without a share."""
-    from sidecar.contracts.roster import promoted
+    from sidecar.contracts.roster_changes import promoted
 
     with open_place(app, data) as opened:
         _change(opened, lambda roster: promoted(roster, name), f"promote {name} by hand")
@@ -76,7 +83,7 @@ def share_command(
     """Change the share of the traffic that challenger NAME answers."""
     import msgspec
 
-    from sidecar.contracts.roster import with_model
+    from sidecar.contracts.roster_changes import with_model
 
     def change(roster: Roster) -> Roster:
         return with_model(roster, msgspec.structs.replace(roster.named(name), share=share))
@@ -149,7 +156,14 @@ def _role(role: str) -> Role:
         raise BadModel(f"{role!r} is no role of a model: legal are {legal}") from error
 
 
-def _exploration(opened: Opened, scheme: str | None, epsilon: float | None) -> Exploration | None:
+def _look_for_container(opened: Opened, model: Model) -> None:
+    """Say so if nothing is there yet: it may come later, and may listen on other machines only."""
+    socket = opened.data.sidecar_socket(opened.name, model.container)
+    if model.container and not socket.exists():
+        typer.echo(f"nothing listens at {socket} yet: until a container does, {model.name} does not answer")
+
+
+def _exploration(opened: Opened, own: Mapping[str, object]) -> Exploration | None:
     """None: as the decision's.
 
     Raises:
@@ -159,9 +173,12 @@ def _exploration(opened: Opened, scheme: str | None, epsilon: float | None) -> E
 
     from sidecar.contracts.application import ExplorationConfig, checked
     from sidecar.contracts.errors import BadModel
+    from sidecar.policy.exploration import SCHEMES
 
-    given = {name: value for name, value in (("scheme", scheme), ("epsilon", epsilon)) if value is not None}
+    given = {name: value for name, value in own.items() if value is not None}
     if not given:
         return None
     whole = msgspec.structs.asdict(opened.application.exploration) | given
+    if given.get("scheme", "uniform") not in SCHEMES:
+        raise BadModel(f"{given['scheme']!r} is no scheme of exploration: legal are {', '.join(SCHEMES)}")
     return checked(whole, ExplorationConfig, "its own exploration", BadModel).as_logged()

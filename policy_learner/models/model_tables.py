@@ -16,7 +16,7 @@ from policy_learner.models.model_features import NamedWeight
 from policy_learner.models.model_shelf import Shelf
 from sidecar.contracts.calibration import Calibration
 from sidecar.contracts.models import Kept, ModelInfo, name_of
-from sidecar.contracts.roster import LIVE, Model, Roster
+from sidecar.contracts.roster import LIVE, Model, Roster, answered_share
 from sidecar.policy.calibration import expected_of, ranks_of, scores_at
 
 _SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -65,14 +65,13 @@ def print_roster(roster: Roster) -> None:
 
 
 def _roster_row(roster: Roster, one: Model) -> tuple[str, ...]:
-    taken = sum(other.share for other in roster.models if other.role == "challenger")
-    share = 1.0 - taken if one.role == "champion" else one.share
+    share = one.share if one.role == "decoy" else answered_share(roster, one)
     return (
         one.name,
         one.role,
         "live" if one.version == LIVE else name_of(one.version),
-        f"{share:.1%}",
-        str(one.priority),
+        "" if share is None else f"{share:.1%}",
+        str(one.priority) if one.can_answer else "",
         "" if one.wait_ms is None else f"{one.wait_ms} ms",
         "" if one.exploration is None else one.exploration.scheme,
         one.container,

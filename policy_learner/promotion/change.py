@@ -9,7 +9,8 @@ import msgspec
 from policy_learner.promotion.ledger import identity
 from sidecar.contracts.contests import Contest, Promotion
 from sidecar.contracts.errors import BadModel
-from sidecar.contracts.roster import Roster, promoted, with_model
+from sidecar.contracts.roster import Roster
+from sidecar.contracts.roster_changes import promoted, with_model
 
 
 def successor(contests: Sequence[Contest], roster: Roster) -> Contest | None:

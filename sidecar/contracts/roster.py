@@ -8,8 +8,6 @@ What a role means is said in ``decision_service/rendezvous.py``, which names the
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -30,7 +28,6 @@ LIVE = 0
 FIRST = "champion"
 """Name of the one model of an application that nobody deployed anything to."""
 MOST_MODELS = 256
-_SUM_TOLERANCE = 1e-9
 
 ModelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")]
 ContainerName = Annotated[str, Meta(pattern=r"^([a-z][a-z0-9_-]{0,30})?$")]
@@ -90,120 +87,19 @@ class Roster(Struct, frozen=True):
 FIRST_ROSTER = Roster((Model(name=FIRST, role="champion"),))
 
 
-def with_model(roster: Roster, model: Model) -> Roster:
-    """With a model more, or with another under a name that there was.
-
-    A new champion's predecessor, if it has another name, stays as a challenger without a share.
-
-    Raises:
-        BadModel: the roster would be none.
-    """
-    others = [one for one in roster.models if one.name != model.name]
-    if model.role == "champion":
-        others = [_demoted(one) if one.role == "champion" else one for one in others]
-    return checked_roster(Roster((*others, model), roster.revision))
-
-
-def without_model(roster: Roster, name: str) -> Roster:
-    """With a model less.
-
-    Raises:
-        BadModel: there is none of that name, or it is the champion.
-    """
-    if roster.named(name).role == "champion":
-        raise BadModel(f"{name!r} is the champion: promote another model before it is undeployed")
-    return Roster(tuple([one for one in roster.models if one.name != name]), roster.revision)
-
-
-def promoted(roster: Roster, name: str) -> Roster:
-    """With this model as champion; the one before stays as a challenger without a share.
-
-    Raises:
-        BadModel: there is none of that name, or it scores nothing.
-    """
-    model = roster.named(name)
-    if model.role == "decoy":
-        raise BadModel(f"{name!r} is a decoy: it scores nothing, so it cannot answer")
-    return with_model(roster, msgspec.structs.replace(model, role="champion", share=0.0))
-
-
-def checked_roster(roster: Roster) -> Roster:
-    """The roster, if it can be served.
-
-    Raises:
-        BadModel: a field outside its range, not one champion, a name twice, shares beyond the whole, too many
-            models, or a share of a model whose role has none.
-    """
-    _typed(roster)
-    names, roles = Counter(one.name for one in roster.models), Counter(one.role for one in roster.models)
-    twice = [name for name, count in names.items() if count > 1]
-    shares = sum(one.share for one in roster.models if one.role == "challenger")
-    if twice:
-        raise BadModel(f"{twice[0]!r} stands twice among the models: names must differ")
-    if roles["champion"] != 1:
-        raise BadModel(f"{roles['champion']} champions: there is one")
-    if shares > 1.0 + _SUM_TOLERANCE:
-        raise BadModel(f"the challengers' shares add up to {shares:g}: at most 1 is legal")
-    if len(roster.models) > MOST_MODELS:
-        raise BadModel(f"{len(roster.models)} models: at most {MOST_MODELS} are legal")
-    for one in roster.models:
-        _check(one)
-    return roster
-
-
-def _typed(roster: Roster) -> None:
-    """What a struct's constructor lets pass.
-
-    Raises:
-        BadModel: a name, a share or another field outside its range.
-    """
-    try:
-        _models.decode(encode_models(roster))
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BadModel(f"no such model: {error}; a name is a-z, then a-z, 0-9, dots and dashes") from error
-
-
-def _check(model: Model) -> None:
-    if model.share and model.role not in ("challenger", "decoy"):
-        raise BadModel(
-            f"{model.name!r} is a {model.role}, which has no share: legal with challenger and decoy"
-        )
-    if model.name == "backstop":
-        raise BadModel("'backstop' is what answers when no model does: another name is needed")
-    if model.role == "canary" and model.version == LIVE and not model.container:
-        raise BadModel(f"{model.name!r} is a canary: it needs a version, since it must never change")
-    if model.exploration is not None and model.exploration.scheme == "logged":
-        raise BadModel(f"{model.name!r} explores as 'logged', which is for imports only")
-
-
-def _demoted(model: Model) -> Model:
-    return msgspec.structs.replace(model, role="challenger", share=0.0)
-
-
-_encode = msgspec.json.Encoder().encode
-_models = msgspec.json.Decoder(tuple[Model, ...])
-
-
-def encode_models(roster: Roster) -> bytes:
-    """The models as they are stored; the revision lies beside them."""
-    return _encode(roster.models)
-
-
-def decode_roster(stored: Mapping[bytes, bytes]) -> Roster:
-    """The roster from its hash; an empty one is that of an application with one model.
-
-    Raises:
-        BadModel: what lies there is no roster.
-    """
-    if not stored:
-        return FIRST_ROSTER
-    try:
-        models, revision = _models.decode(stored[b"models"]), int(stored[b"revision"])
-    except (KeyError, ValueError) as error:  # msgspec's errors are ValueErrors
-        raise BadModel(f"what lies in the store is no roster of models: {error!r}") from error
-    return checked_roster(Roster(models, revision))
+def answered_share(roster: Roster, model: Model) -> float | None:
+    """Of the decisions that it answers while everybody does; None: it never answers."""
+    if not model.can_answer:
+        return None
+    others = sum(one.share for one in roster.models if one.role == "challenger")
+    return model.share if model.role == "challenger" else max(0.0, 1.0 - others)
 
 
 def versions_in(roster: Roster) -> tuple[int, ...]:
     """The fixed versions that its models score with, each once, in order."""
     return tuple(sorted({one.version for one in roster.models if one.version != LIVE}))
+
+
+def encode_models(roster: Roster) -> bytes:
+    """The models as they are stored; the revision lies beside them."""
+    return msgspec.json.encode(roster.models)

@@ -8,7 +8,8 @@ from typing import cast
 from sidecar.contracts import keys
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.models import name_of
-from sidecar.contracts.roster import Roster, checked_roster, decode_roster, versions_in
+from sidecar.contracts.roster import Roster, versions_in
+from sidecar.contracts.roster_check import checked_roster, decode_roster
 from sidecar.contracts.scripts.roster import Changed, RosterStatus, parse_roster, roster_call
 from sidecar.contracts.store import AsyncClient, AsyncScripts, Client, Scripts
 

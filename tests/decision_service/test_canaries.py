@@ -10,7 +10,8 @@ from decision_service.drift import bin_of, reference_of, stability_index
 from decision_service.scored import Scored
 from sidecar.contracts import keys
 from sidecar.contracts.application import Exploration
-from sidecar.contracts.roster import FIRST_ROSTER, Model, with_model
+from sidecar.contracts.roster import FIRST_ROSTER, Model
+from sidecar.contracts.roster_changes import with_model
 from sidecar.contracts.store import connect_async
 
 ROSTER = with_model(FIRST_ROSTER, Model(name="bird", role="canary", version=3))

@@ -11,7 +11,8 @@ from decision_service import decoys as module
 from decision_service.decoys import Decoys
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.inputs import ArchivedInput, decode_inputs, encode_inputs
-from sidecar.contracts.roster import FIRST_ROSTER, Model, with_model
+from sidecar.contracts.roster import FIRST_ROSTER, Model
+from sidecar.contracts.roster_changes import with_model
 from sidecar.contracts.wire import ScoreRow
 
 ROW = ScoreRow({"device": "ios", "hour": 21.0}, (0, 2))

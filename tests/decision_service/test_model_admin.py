@@ -37,6 +37,8 @@ def test_a_model_is_deployed_changed_promoted_and_undeployed(shop):
     assert deployed.json()["models"][1]["exploration"]["epsilon"] == 0.3
     changed = shop.client.patch("/v1/models/bold", json={"share": 0.5, "wait_ms": 20}).json()["models"][1]
     assert (changed["share"], changed["wait_ms"], changed["version"]) == (0.5, 20, 5)
+    shown = shop.client.get("/v1/models").json()["models"]
+    assert {one["name"]: one["answers"] for one in shown} == {"champion": 0.5, "bold": 0.5}
     promoted = shop.client.post("/v1/models/bold/promote")
     assert roles(promoted) == {"champion": "challenger", "bold": "champion"}
     assert roles(shop.client.delete("/v1/models/champion")) == {"bold": "champion"}
@@ -46,7 +48,7 @@ def test_a_model_is_deployed_changed_promoted_and_undeployed(shop):
 @pytest.mark.parametrize(
     ("name", "fields", "said"),
     [
-        ("Bold!", {"role": "shadow"}, "no such model"),
+        ("Bold!", {"role": "shadow"}, "name is 'Bold!': legal is a letter"),
         ("bold", {"role": "shadow", "version": "99"}, "not all of these versions are kept"),
         ("bold", {"role": "shadow", "version": "latest"}, "version"),
         ("bold", {"role": "shadow", "share": 0.5}, "has no share"),
@@ -70,6 +72,7 @@ def test_a_model_that_is_not_there_is_not_found(shop):
     assert shop.client.patch("/v1/models/x", json={"share": 0.1}).status_code == 404
     assert shop.client.post("/v1/models/x/promote").status_code == 404
     assert shop.client.delete("/v1/models/champion").status_code == 422
+    assert "nothing to change" in shop.client.patch("/v1/models/champion", json={}).text
 
 
 def test_a_change_of_models_that_were_changed_since_is_refused(shop):

@@ -15,7 +15,8 @@ from sidecar.contracts.contests import (
     encode_shown,
 )
 from sidecar.contracts.learner_report import Progressive, WindowFigures, encode
-from sidecar.contracts.roster import Model, with_model
+from sidecar.contracts.roster import Model
+from sidecar.contracts.roster_changes import with_model
 from sidecar.contracts.rostering import change_roster
 from sidecar.contracts.scripts.contests import contests_call
 from sidecar.contracts.store import Scripts

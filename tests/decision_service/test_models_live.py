@@ -13,7 +13,8 @@ from sidecar.contracts.events import decode_decision
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.inputs import decode_inputs
 from sidecar.contracts.keys import Keys
-from sidecar.contracts.roster import Model, with_model, without_model
+from sidecar.contracts.roster import Model
+from sidecar.contracts.roster_changes import with_model, without_model
 from sidecar.contracts.rostering import change_roster
 from sidecar.contracts.scripts.decide import split_stored
 from sidecar.contracts.store import Scripts

@@ -13,7 +13,8 @@ from decision_service.rendezvous import awaited, candidates_of, chances, meeting
 from decision_service.scored import Scored
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.ids import new_decision_id
-from sidecar.contracts.roster import FIRST_ROSTER, Model, Roster, with_model
+from sidecar.contracts.roster import FIRST_ROSTER, Model, Roster
+from sidecar.contracts.roster_changes import with_model
 from sidecar.policy.exploration import pmf_of
 from sidecar.policy.propensity import mixture, posterior
 from sidecar.policy.sampling import coin_of, draw, seed_of

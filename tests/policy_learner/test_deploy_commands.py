@@ -54,7 +54,10 @@ def test_a_record_from_elsewhere_is_imported_first(shop, run, store, tmp_path):
     [
         (("deploy", "a", "--version", "99"), "not kept"),
         (("deploy", "a", "--role", "king"), "no role"),
-        (("deploy", "a", "--scheme", "greedy"), "its own exploration"),
+        (("deploy", "a", "--scheme", "greedy"), "legal are epsilon_greedy, softmax"),
+        (("deploy", "a", "--scheme", "softmax", "--temperature", "-1"), "its own exploration"),
+        (("deploy", "Ä b"), "name is 'Ä b': legal is a letter"),
+        (("deploy", "a", "--role", "challenger", "--share", "1.5"), "share is 1.5: legal is 0 to 1"),
         (("undeploy", "champion"), "promote another"),
         (("promote", "x"), "no model is called"),
         (("share", "champion", "0.5"), "has no share"),

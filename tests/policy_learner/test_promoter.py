@@ -20,7 +20,8 @@ from sidecar.contracts import keys as app_keys
 from sidecar.contracts.contests import decode_promotion, decode_shown
 from sidecar.contracts.events import Candidate
 from sidecar.contracts.promotion import PromotionConfig
-from sidecar.contracts.roster import Model, Roster, with_model, without_model
+from sidecar.contracts.roster import Model, Roster
+from sidecar.contracts.roster_changes import with_model, without_model
 from sidecar.contracts.rostering import change_roster, read_roster
 from sidecar.policy.exploration import pmf_of
 from sidecar.policy.sampling import draw

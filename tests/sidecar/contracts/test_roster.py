@@ -10,18 +10,9 @@ from hypothesis import strategies as st
 from sidecar.contracts import keys
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.errors import BadModel
-from sidecar.contracts.roster import (
-    FIRST_ROSTER,
-    Model,
-    Roster,
-    checked_roster,
-    decode_roster,
-    encode_models,
-    promoted,
-    versions_in,
-    with_model,
-    without_model,
-)
+from sidecar.contracts.roster import FIRST_ROSTER, Model, Roster, encode_models, versions_in
+from sidecar.contracts.roster_changes import promoted, with_model, without_model
+from sidecar.contracts.roster_check import checked_roster, decode_roster
 from sidecar.contracts.rostering import change_roster, read_roster
 from sidecar.contracts.scripts.roster import RosterStatus, parse_roster, roster_call
 from sidecar.contracts.store import Scripts
@@ -113,10 +104,10 @@ def test_the_champion_before_stays_as_a_challenger_without_a_share():
     [
         (Model(name="a", role="shadow", share=0.1), "has no share"),
         (Model(name="backstop", role="shadow"), "another name"),
-        (Model(name="A", role="shadow"), "a name is a-z"),
-        (Model(name="a", role="king"), "no such model"),
-        (Model(name="a", role="challenger", share=-0.1), "no such model"),
-        (Model(name="a", role="shadow", container="../x"), "no such model"),
+        (Model(name="A", role="shadow"), "legal is a letter from a to z"),
+        (Model(name="a", role="king"), "role is 'king': legal is"),
+        (Model(name="a", role="challenger", share=-0.1), "share is -0.1: legal is 0 to 1"),
+        (Model(name="a", role="shadow", container="../x"), "container is '../x': legal is a letter"),
         (Model(name="a", role="canary"), "needs a version"),
         (Model(name="a", role="challenger", share=0.7), "add up to 1.3"),
         (Model(name="a", role="shadow", exploration=Exploration("logged")), "imports only"),
