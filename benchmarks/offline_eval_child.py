@@ -7,15 +7,15 @@ prints seconds by job, the process's largest resident memory, and what the last 
 from __future__ import annotations
 
 import json
-import resource
+import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
+from benchmarks import offline_eval_obp
 from offline_eval.clusters import bucket_sums
 from offline_eval.diagnostics import effective_rows
 from offline_eval.engine import connect, literal
@@ -70,27 +70,6 @@ def resample(connection: duckdb.DuckDBPyConnection, relation: str) -> Found:
     return found
 
 
-def numpy_of_obp(folder: Path) -> Found:
-    """The five estimates by obp's formulas over arrays in memory, loaded from the lists that it needs."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(folder / "dense.parquet")
-    action, reward, propensity = (table[name].to_numpy() for name in ("action", "reward", "propensity"))
-    lists = (table[name].combine_chunks().flatten().to_numpy() for name in ("pi_e", "q_hat"))
-    policy, model = (flat.reshape(len(reward), -1) for flat in lists)
-    rows = np.arange(len(reward))
-    weight = policy[rows, action] / propensity
-    direct = np.average(model, weights=policy, axis=1)
-    residual = weight * (reward - model[rows, action])
-    return {
-        "ips": float((weight * reward).mean()),
-        "snips": float((weight * reward / weight.mean()).mean()),
-        "dm": float(direct.mean()),
-        "dr": float((direct + residual).mean()),
-        "sndr": float((direct + residual / weight.mean()).mean()),
-    }
-
-
 def jobs(folder: Path) -> dict[str, Callable[[], Found]]:
     """Name to what it does."""
 
@@ -108,9 +87,15 @@ def jobs(folder: Path) -> dict[str, Callable[[], Found]]:
         "split": lambda: scan(connection, split),
         "bootstrap": lambda: resample(connection, scored),
         "hundred": lambda: scan(small, ten_times),
-        "million": lambda: scan(connection, file("first")),
-        "obp": lambda: numpy_of_obp(folder),
+        "first": lambda: scan(connection, file("first")),
+        "obp": lambda: offline_eval_obp.estimate(offline_eval_obp.load(folder / "dense.parquet")),
     }
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process since it began: getrusage would count its parent's as well."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) / 1024 if found else float("nan")
 
 
 def main() -> None:
@@ -124,8 +109,7 @@ def main() -> None:
             begun = time.perf_counter()
             found = known[name]()
             seconds[name].append(time.perf_counter() - begun)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb, "found": found}))
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), "found": found}))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
     scored.parquet              a row each: reward, propensity, e, q, v and its unit (snappy, no dictionary)
     decisions.parquet           the same rows without e, q, v; scores.parquet has those, in the same order
-    first.parquet               the first million of scored.parquet
-    dense.parquet               the same with the answers of target and model as lists of ten: what obp has
+    first.parquet               the first four million of scored.parquet
+    dense.parquet               the same four million, target and model as lists of ten: what obp has
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROWS = 10_000_000
-DENSE_ROWS = 1_000_000
+DENSE_ROWS = 4_000_000
+"""Of the lists, which need 3 GB of memory where they are used."""
 ARMS, FEATURES, UNITS = 10, 5, 2_000_000
 _CHUNK = 500_000
 _ROW_GROUP = 122_880
@@ -31,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 def made(folder: Path) -> Path:
     """``folder`` with the files in it."""
-    done = folder / f"made-{ROWS}"
+    done = folder / f"made-{ROWS}-{DENSE_ROWS}"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder)
