@@ -13,7 +13,7 @@ from offline_eval.estimators.base import mean_fit, standard_error
 from offline_eval.pareto import pareto_k
 from offline_eval.rejections import DEFECTS
 from offline_eval.sums import Sums
-from offline_eval.terms import WEIGHT
+from offline_eval.terms import WEIGHT, WEIGHTED
 
 Level = Literal["ok", "caution", "stop"]
 
@@ -78,6 +78,8 @@ class LogSummary(Struct, frozen=True):
     last_decided_at: str | None
     mean_reward: float
     """Over the rows that count, each by 1/inclusion_probability; 0 without rows."""
+    rewards: tuple[float, float] | None = None
+    """Smallest and largest of the rows that count."""
 
 
 def summarise(log: Log) -> LogSummary:
@@ -86,7 +88,9 @@ def summarise(log: Log) -> LogSummary:
     totals = log.connection.execute(f"""
         SELECT min(decided_at)::VARCHAR, max(decided_at)::VARCHAR,
                fsum(CAST(reward AS DOUBLE) / inclusion_probability) FILTER (WHERE status = ''),
-               fsum(1.0 / inclusion_probability) FILTER (WHERE status = '')
+               fsum(1.0 / inclusion_probability) FILTER (WHERE status = ''),
+               min(CAST(reward AS DOUBLE)) FILTER (WHERE status = ''),
+               max(CAST(reward AS DOUBLE)) FILTER (WHERE status = '')
         FROM {VIEW}""").fetchall()[0]
     counted = counts.pop("", 0)
     return LogSummary(
@@ -99,6 +103,7 @@ def summarise(log: Log) -> LogSummary:
         first_decided_at=totals[0],
         last_decided_at=totals[1],
         mean_reward=_mean(totals[2], totals[3]),
+        rewards=None if totals[4] is None else (float(totals[4]), float(totals[5])),
     )
 
 
@@ -172,9 +177,9 @@ def support_mass(sums: Sums) -> float | None:
     return sums.support / sums.support_known if sums.support_known else None
 
 
-def weight_checks(sums: Sums, gates: Gates) -> tuple[Check, ...]:
-    """What the weights say about a candidate's estimates."""
-    ess, share, z, support = effective_rows(sums), top_share(sums), mean_weight_z(sums), support_mass(sums)
+def weight_checks(sums: Sums, gates: Gates, rewards: tuple[float, float] | None = None) -> tuple[Check, ...]:
+    """What the weights say about a candidate's estimates; with the log's smallest and largest reward."""
+    ess, share, z = effective_rows(sums), top_share(sums), mean_weight_z(sums)
     if not sums.overlapping:
         return (Check("overlap", "stop", 0.0, "no row has an arm that the candidate would have shown"),)
     ess_level: Level = "stop" if ess < gates.least_ess else _caution(ess < gates.low_ess_share * sums.rows)
@@ -188,14 +193,27 @@ def weight_checks(sums: Sums, gates: Gates) -> tuple[Check, ...]:
         Check("mean_weight", _caution(z is not None and abs(z) > gates.most_weight_z), z,
               "mean weight cannot be tested" if z is None
               else f"mean weight is {z:+.1f} standard errors from 1"),
-        Check("support", _caution(support is not None and support < gates.least_support), support,
-              "the logger's probabilities of other arms are not known" if support is None
-              else f"{support:.1%} of the candidate's mass is on arms that the logger could show"),
+        _support_check(sums, gates, rewards),
         *_tail_check(sums, gates),
         Check("scored", _caution(rejected > gates.most_defects * max(sums.rows, 1)), float(rejected),
               f"{rejected:,} rows could not be scored"),
     ]  # fmt: skip
     return tuple(checks)
+
+
+def _support_check(sums: Sums, gates: Gates, rewards: tuple[float, float] | None) -> Check:
+    """Of what the logger could not show only the bounds are known: the smallest and the largest reward."""
+    support = support_mass(sums)
+    if support is None:
+        return Check("support", "ok", None, "the logger's probabilities of other arms are not known")
+    text = f"{support:.1%} of the candidate's mass is on arms that the logger could show"
+    if support >= gates.least_support:
+        return Check("support", "ok", support, text)
+    if rewards:
+        shown = mean_fit(sums, sums.unit(WEIGHTED)).value + sums.centre * float(sums.means[WEIGHT])
+        low, high = (shown + (1 - support) * reward for reward in rewards)
+        text += f": by ips, its value lies in [{low:.4g}, {high:.4g}]"
+    return Check("support", "caution", support, text)
 
 
 def _tail_check(sums: Sums, gates: Gates) -> list[Check]:

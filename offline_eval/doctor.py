@@ -23,6 +23,7 @@ _MANY_VALUES = 100
 _ON_GRID = 1e-7
 _MASS_TOLERANCE = 1e-6
 _MOST_CERTAIN = 0.01
+_MOST_SKEW_S = 60
 
 
 class Cell(NamedTuple):
@@ -50,6 +51,7 @@ def examine(log: Log, gates: Gates) -> tuple[Check, ...]:
     cells = action_cells(log)
     found = (
         matured(log, gates),
+        clock(log, gates),
         exploration(log),
         pmf_mass(log, gates),
         action_mass(cells, gates),
@@ -72,6 +74,17 @@ def matured(log: Log, gates: Gates) -> Check | None:
     text = f"{known / rows:.1%} of decisions have their reward, on {len(days)} days"
     lacking = f"; least on {worst}: {there / count:.1%}" if known < rows else ""
     return Check("matured", _caution(known < gates.least_matured * rows), known / rows, text + lacking)
+
+
+def clock(log: Log, gates: Gates) -> Check | None:
+    """Whether decisions were closed after they were made, as two clocks that agree would have it."""
+    rows, odd = log.connection.execute(f"""
+        SELECT count(*), count_if(finalised_at < decided_at - INTERVAL {_MOST_SKEW_S} SECOND)
+        FROM {VIEW} WHERE status = ''""").fetchall()[0]
+    if not rows:
+        return None
+    text = f"{odd:,} decisions were closed before they were made: days and windows mean little"
+    return Check("clock", _caution(odd > gates.most_defects * rows), odd / rows, text)
 
 
 def exploration(log: Log) -> Check | None:

@@ -11,26 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from offline_eval.clusters import Buckets
 from offline_eval.dataset import VIEW, Log, Window, open_log
 from offline_eval.diagnostics import Check, Gates, LogSummary, log_checks, summarise
 from offline_eval.doctor import examine
 from offline_eval.engine import connect
 from offline_eval.errors import BadCandidate
-from offline_eval.estimators import Limits, estimators, plan_of
-from offline_eval.groups import GroupSums, add, add_buckets, all_together
+from offline_eval.estimators import Limits
+from offline_eval.fingerprint import fingerprint
+from offline_eval.groups import DAY, GROUP, SEGMENT
+from offline_eval.histogram import bins
 from offline_eval.results import CandidateResult, Evaluation, GroupResult
 from offline_eval.reward_model import ModelSettings, RewardModel, fit_reward_model
 from offline_eval.scan import scan_sql
 from offline_eval.scoring import BATCH_ROWS, gathered, score_log
-from offline_eval.sums import MOST_HEAVIEST, Sums
+from offline_eval.summing import CURVE, Summing
+from offline_eval.sums import Sums
 from offline_eval.target_policy import TargetPolicy
 from offline_eval.verdict import judge
-from offline_eval.versus import PairSums, add_pairs, check_against, versus_all
+from offline_eval.versus import check_against, versus_all
 
 Advance = Callable[[int], None]
 
@@ -49,15 +51,6 @@ class Options(Struct, frozen=True):
     """What estimates are made apart by too (``offline_eval.row_keys``), such as ``("segment",)``."""
     against: str = ""
     """Candidate that the others are held against, beside the logger."""
-
-
-class Summed(NamedTuple):
-    """What reading the log once yields."""
-
-    groups: GroupSums
-    pairs: PairSums
-    buckets: dict[str, Buckets]
-    """Candidate to sums by bucket of units."""
 
 
 def evaluate(
@@ -85,7 +78,7 @@ def evaluate(
     summary = summarise(log)
     checks = (*log_checks(summary, options.gates), *examine(log, options.gates))
     sums = estimate(log, summary, candidates, options, advance)
-    return compare(summary, checks, [one.name for one in candidates], sums, options)
+    return compare(log, summary, checks, sums, options)
 
 
 def load(folder: Path, window: Window, options: Options) -> Log:
@@ -109,64 +102,65 @@ def fit_model(log: Log, status: str, options: Options) -> RewardModel:
 
 def estimate(
     log: Log, summary: LogSummary, candidates: Sequence[TargetPolicy], options: Options, advance: Advance
-) -> Summed:
+) -> Summing:
     """Sums by group and candidate, by pair and by unit: the log is read once, and sums of batches add up."""
-    if not candidates:
+    names = [one.name for one in candidates]
+    if not names:
         raise BadCandidate("no candidate: name at least one target policy")
-    check_against(options.against, [one.name for one in candidates])
+    check_against(options.against, names)
     status = population(summary)
     model = fit_model(log, status, options)
-    groups: GroupSums = {}
-    pairs: PairSums = {}
-    buckets: dict[str, Buckets] = {}
-    plan = plan_of(estimators(options.limits), heaviest=MOST_HEAVIEST)
+    sums = Summing(log.connection, names, options.against, summary.mean_reward, options.limits)
     scored = score_log(log, candidates, model, options.model.keys, status, options.by, options.batch_rows)
     for tables in gathered(scored):
-        for name, table in tables.items():
-            add(groups, log.connection, name, table, summary.mean_reward, plan)
-            add_buckets(buckets, log.connection, name, table, summary.mean_reward, plan)
-            advance(len(table))
-        add_pairs(pairs, log.connection, tables, options.against, summary.mean_reward, plan)
-    return Summed(groups, pairs, buckets)
+        sums.add(tables)
+        advance(sum(map(len, tables.values())))
+    return sums
 
 
 def compare(
-    summary: LogSummary,
-    checks: tuple[Check, ...],
-    candidates: Sequence[str],
-    sums: Summed,
-    options: Options,
+    log: Log, summary: LogSummary, checks: tuple[Check, ...], sums: Summing, options: Options
 ) -> Evaluation:
-    """Estimates, checks and a verdict for every candidate: on all rows, and group by group if asked for."""
-    plan = plan_of(estimators(options.limits), heaviest=MOST_HEAVIEST)
-    whole = all_together(sums.groups, candidates, summary.mean_reward, plan)
-    apart = sorted(sums.groups.items()) if options.by else []
-    results = judged(whole, summary, checks, options, sums.buckets)
+    """Estimates, checks and a verdict for every candidate: on all rows, and group by group."""
+    results = judged(sums.whole(), summary, checks, options, sums)
+
+    def apart(column: str, least: int = 2) -> tuple[GroupResult, ...]:
+        groups = sums.groups[column] if least <= len(sums.groups[column]) else {}
+        each = sorted(groups.items())
+        return tuple([GroupResult(group, judged(one, summary, checks, options)) for group, one in each])
+
     return Evaluation(
         log=summary,
         checks=checks,
         level=options.level,
         candidates=results,
-        scan=scan_sql("scored", summary.mean_reward, plan),
+        scan=scan_sql("scored", summary.mean_reward, sums.plan),
         by=options.by,
-        groups=tuple([GroupResult(group, judged(each, summary, checks, options)) for group, each in apart]),
+        groups=apart(GROUP, least=1) if options.by else (),
         versus=versus_all(sums.pairs, options.against, results, options.level, options.limits),
+        days=apart(DAY),
+        segments=apart(SEGMENT),
+        fingerprint=fingerprint(log, [one.candidate for one in results], _said(options)),
     )
+
+
+def _said(options: Options) -> Options:
+    """Without what changes no number."""
+    return replace(options, batch_rows=BATCH_ROWS, threads=0, memory_limit="")
 
 
 def judged(
-    sums: dict[str, Sums],
+    sums: Mapping[str, Sums],
     summary: LogSummary,
     checks: tuple[Check, ...],
     options: Options,
-    buckets: Mapping[str, Buckets] | None = None,
+    whole: Summing | None = None,
 ) -> tuple[CandidateResult, ...]:
-    """What there is to say about each candidate on some rows."""
-    status, gates, limits = population(summary), options.gates, options.limits
-    known = buckets or {}
-    return tuple(
-        [
-            judge(name, one, status, options.level, gates, limits, checks, known.get(name))
-            for name, one in sums.items()
-        ]
-    )
+    """What there is to say about each candidate on some rows; on all of them, with curve and histogram."""
+    status, gates, limits, range_ = population(summary), options.gates, options.limits, summary.rewards
+    buckets, curve, weights = (whole.buckets, CURVE, whole.weights) if whole else ({}, None, {})
+    results = {
+        name: judge(name, one, status, options.level, gates, limits, checks, buckets.get(name), curve, range_)
+        for name, one in sums.items()
+    }
+    return tuple([replace(one, weights=bins(weights.get(name, {}))) for name, one in results.items()])

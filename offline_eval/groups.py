@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -19,30 +19,34 @@ MOST_GROUPS = 200
 """More are no groups to read, but rows under another name."""
 _BATCH = "scored_batch"
 
+DAY, SEGMENT = "day_key", "segment_key"
+GROUPINGS = (GROUP, DAY, SEGMENT)
+"""Columns by which rows are summed apart, all in one scan."""
+
 GroupSums = dict[str, dict[str, Sums]]
 """Group to candidate to sums."""
 
 
 def add(
-    groups: GroupSums,
+    groups: Mapping[str, GroupSums],
     connection: duckdb.DuckDBPyConnection,
     candidate: str,
     table: pa.Table,
     centre: float,
     plan: Plan,
 ) -> None:
-    """Put a candidate's scored rows into their groups.
+    """Put a candidate's scored rows into their groups, once for every one of ``GROUPINGS``.
 
     Raises:
         BadCandidate: there are too many groups.
     """
     connection.register(_BATCH, table)
-    found = partials(connection, _BATCH, centre, plan, ((GROUP,),))
+    found = partials(connection, _BATCH, centre, plan, tuple((one,) for one in GROUPINGS))
     connection.unregister(_BATCH)
-    for ((_, group),), sums in found.items():
-        known = groups.setdefault(group or "", {})
+    for ((column, group),), sums in found.items():
+        known = groups[column].setdefault(group or "", {})
         known[candidate] = combine([known[candidate], sums]) if candidate in known else sums
-    if len(groups) > MOST_GROUPS:
+    if len(groups[GROUP]) > MOST_GROUPS:
         raise BadCandidate(f"--by makes more than {MOST_GROUPS} groups: group by something coarser")
 
 

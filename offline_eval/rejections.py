@@ -49,6 +49,7 @@ _PROPENSITY = (
 LOG_RULES: tuple[Rule, ...] = (
     Rule("repeated", "is_repeat", True),
     Rule("pre_policy", "source = 'pre_policy'", False),
+    Rule("time_missing", "decided_at IS NULL OR finalised_at IS NULL", True),
     Rule("not_activated", "NOT coalesce(activated, true)", False),
     *_REWARD,
     Rule("unknown_arm", "NOT coalesce(arm_index >= 0 AND arms[arm_index + 1] = arm, false)", True),

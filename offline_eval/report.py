@@ -15,7 +15,9 @@ from rich.console import Console, Group
 from rich.markup import escape as plain
 from rich.table import Table
 
-from offline_eval.results import CandidateResult, Estimate, Evaluation, Value, Versus
+from offline_eval.group_tables import groups_html, groups_table
+from offline_eval.numbers import number, span
+from offline_eval.results import CandidateResult, Estimate, Evaluation, Versus
 
 _COLOURS = {"ok": "green", "caution": "yellow", "stop": "red"}
 _MOST_LOGGERS = 8
@@ -29,24 +31,6 @@ td:first-child, th:first-child { text-align: left }
 tr { border-bottom: 1px solid #ddd } td.why { color: #777 }
 .ok { color: #2a7a2a } .caution { color: #a36a00 } .stop { color: #b00020 } pre { overflow-x: auto }
 """
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A few significant digits.
-
-    >>> number(0.00477583)
-    '0.004776'
-    """
-    return f"{value:.{digits}g}"
-
-
-def span(value: Value, digits: int = 4) -> str:
-    """An interval.
-
-    >>> span(Value(0.5, 0.4, 0.6, 0.05))
-    '[0.4, 0.6]'
-    """
-    return f"[{number(value.low, digits)}, {number(value.high, digits)}]"
 
 
 def to_json(evaluation: Evaluation) -> bytes:
@@ -64,13 +48,12 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
         console.print(_versus_table(one, evaluation.level))
         console.print(f"  verdict for [bold]{plain(one.candidate)}[/]: {plain(one.verdict)}\n")
     if evaluation.groups:
-        console.print(_groups_table(evaluation))
+        console.print(groups_table(", ".join(evaluation.by), evaluation.groups))
+    console.print(f"fingerprint of log, window, candidates and options: {evaluation.fingerprint[:16]}")
 
 
 def to_html(evaluation: Evaluation) -> str:
     """One page with everything inside: no script, no font, no link."""
-    from offline_eval.forest import forest_svg
-
     drawn = any(one.value for result in evaluation.candidates for one in result.estimates)
     log = evaluation.log
     sections = "".join(_html_candidate(result, evaluation.level) for result in evaluation.candidates)
@@ -82,11 +65,23 @@ def to_html(evaluation: Evaluation) -> str:
 <p>Log <b>{escape(log.folder)}</b>: {log.counted:,} of {log.rows:,} rows count,
 decided {escape(log.first_decided_at or "never")} to {escape(log.last_decided_at or "never")}.</p>
 <p>{escape(_left_out(log.left_out))}</p>
-{forest_svg(evaluation) if drawn else "<p>No estimate can be drawn.</p>"}
+{_plots(evaluation) if drawn else "<p>No estimate can be drawn.</p>"}
 {sections}
-{_html_groups(evaluation)}
-<h2>The scan</h2><pre>{escape(evaluation.scan.strip())}</pre></html>
+{groups_html(", ".join(evaluation.by), evaluation.groups)}
+{groups_html("day", evaluation.days)}
+{groups_html("segment", evaluation.segments)}
+<h2>The scan</h2><p>Fingerprint of log, window, candidates and options: {evaluation.fingerprint}</p>
+<pre>{escape(evaluation.scan.strip())}</pre></html>
 """
+
+
+def _plots(evaluation: Evaluation) -> str:
+    from offline_eval.charts import curve_chart, svg, weights_chart
+    from offline_eval.forest import forest_svg
+
+    return f"""{forest_svg(evaluation)}
+<h2>Weights</h2>{svg(weights_chart(evaluation))}
+<h2>Estimates over their limits</h2>{svg(curve_chart(evaluation))}"""
 
 
 def write_html(evaluation: Evaluation, path: Path) -> None:
@@ -151,65 +146,6 @@ def _table(result: CandidateResult, level: float) -> Table:
     table.caption = "\n".join([*(f"withheld: {plain(reason)}" for reason in sorted(reasons)), _DM_NOTE])
     table.caption_justify = "left"
     return table
-
-
-def group_name(group: str) -> str:
-    """A group as people read it.
-
-    >>> group_name("ios"), group_name("")
-    ('ios', '(none)')
-    """
-    return ", ".join(part or "(none)" for part in group.split("\x1f"))
-
-
-_GROUPS_NOTE = "each interval is for itself: of many, some miss"
-
-
-def _groups_table(evaluation: Evaluation) -> Table:
-    """One line a group and candidate: the logger, and the estimate that the verdict reads."""
-    by = ", ".join(evaluation.by)
-    table = Table(
-        title=f"by {plain(by)}",
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for header in (by, "candidate", "rows", "logger", "estimate", "interval", "- logger", "ESS"):
-        left = header in (by, "candidate")
-        table.add_column(plain(header), justify="left" if left else "right", overflow="fold")
-    for group in evaluation.groups:
-        for one in group.candidates:
-            table.add_row(*(plain(cell) for cell in (group_name(group.group), *_group_cells(one))))
-    table.caption, table.caption_justify = _GROUPS_NOTE, "left"
-    return table
-
-
-def _group_cells(result: CandidateResult) -> tuple[str, ...]:
-    logger = result.on_policy.value
-    said = next((one for one in result.estimates if one.estimator == result.headline), None)
-    first = (result.candidate, f"{result.rows:,}", "" if logger is None else number(logger.value, 3))
-    if said is None or said.value is None or said.difference is None:
-        return (*first, "withheld", "", "", "")
-    shown = (f"{number(said.value.value, 3)} {said.estimator}", span(said.value, 3))
-    return (*first, *shown, f"{said.difference.value:+.3g}", f"{result.effective_rows:,.0f}")
-
-
-def _html_groups(evaluation: Evaluation) -> str:
-    if not evaluation.groups:
-        return ""
-    by = escape(", ".join(evaluation.by))
-    rows = "".join(
-        "<tr>"
-        + "".join(f"<td>{escape(c)}</td>" for c in (group_name(group.group), *_group_cells(one)))
-        + "</tr>"
-        for group in evaluation.groups
-        for one in group.candidates
-    )
-    return f"""<h2>By {by}</h2><table><tr><th>{by}</th><th>candidate</th><th>rows</th><th>logger</th>
-<th>estimate</th><th>interval</th><th>less the logger</th><th>effective rows</th></tr>{rows}</table>
-<p>{_GROUPS_NOTE}</p>"""
 
 
 def _versus_table(one: Versus, level: float) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from offline_eval.diagnostics import Check, LogSummary
+from offline_eval.histogram import Bin
 
 
 class Value(Struct, frozen=True):
@@ -28,6 +29,13 @@ class Estimate(Struct, frozen=True):
     """Why there is no number."""
 
 
+class Point(Struct, frozen=True):
+    """One point of a curve over limits."""
+
+    limit: float
+    estimate: Estimate
+
+
 class CandidateResult(Struct, frozen=True):
     """One target policy."""
 
@@ -48,6 +56,10 @@ class CandidateResult(Struct, frozen=True):
     """The estimator that the verdict reads: dr, else snips, else dm; empty when all are withheld."""
     verdict: str
     """One sentence."""
+    weights: tuple[Bin, ...] = ()
+    """Histogram of e/p."""
+    curve: tuple[Point, ...] = ()
+    """Clipped IPS and DRos at many limits: where a curve is steep, the limit makes the number."""
 
 
 class GroupResult(Struct, frozen=True):
@@ -88,3 +100,9 @@ class Evaluation(Struct, frozen=True):
     them one is wrong, at 95 %."""
     versus: tuple[Versus, ...] = ()
     """Candidates against the one that was named, if one was."""
+    days: tuple[GroupResult, ...] = ()
+    """Day by day, where there are several."""
+    segments: tuple[GroupResult, ...] = ()
+    """Segment by segment, where there are several."""
+    fingerprint: str = ""
+    """Hash of the log's files, the window, the candidates and the options (``offline_eval.fingerprint``)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from offline_eval.engine import literal
 from offline_eval.errors import BadCandidate
 
-COLUMNS = ("slot", "source", "policy", "model_version", "catalogue", "segment")
+COLUMNS = ("slot", "source", "policy", "model_version", "catalogue", "segment", "day")
 _CONTEXT = "context."
 _SEPARATOR = "chr(31)"  # no feature value holds a unit separator
 
@@ -29,6 +29,8 @@ def key_sql(names: tuple[str, ...]) -> str:
 
 
 def _part(name: str) -> str:
+    if name == "day":
+        return "CAST(CAST(decided_at AS DATE) AS VARCHAR)"
     if name in COLUMNS:
         return f"CAST({name} AS VARCHAR)"
     if name.startswith(_CONTEXT) and len(name) > len(_CONTEXT):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from offline_eval.batches import Batch, read_batches
 from offline_eval.dataset import Log
 from offline_eval.errors import BadCandidate
-from offline_eval.groups import GROUP
+from offline_eval.groups import DAY, GROUP, GROUPINGS, SEGMENT
 from offline_eval.reward_model import RewardModel
 from offline_eval.target_policy import TargetPolicy
 from offline_eval.terms import Floats
@@ -19,7 +20,8 @@ BATCH_ROWS = 20_000
 SUMMED_ROWS = 400_000
 """Scored rows that are summed at a time, those of all candidates together: some 40 MB."""
 _MODEL_KEY = "model_key"
-_MASS_TOLERANCE = 1e-6  # whose probabilities sum to something else is no policy: its rows do not count
+_MASS_TOLERANCE = 1e-6
+_INVALID = -1.0  # no probability, and rejected as such
 
 
 def score_log(
@@ -44,7 +46,7 @@ def score_log(
 
     Yields:
         For every batch, a candidate's name to a scored table: the columns of ``scan.SCORED_COLUMNS``,
-        decision_id, slot, unit_bucket and ``groups.GROUP``.
+        decision_id, slot, unit_bucket and ``groups.GROUPINGS``.
 
     Raises:
         BadCandidate: two candidates of one name.
@@ -53,7 +55,7 @@ def score_log(
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadCandidate(f"candidate {', '.join(sorted(twice))} is named twice")
     keys = {f"key_{candidate.name}": candidate.key for candidate in candidates}
-    keys |= {_MODEL_KEY: model_keys, GROUP: by}
+    keys |= {_MODEL_KEY: model_keys, GROUP: by, DAY: ("day",), SEGMENT: ("segment",)}
     with_events = any(candidate.needs_events for candidate in candidates)
     for batch in read_batches(log, status, keys, with_events, batch_rows):
         expected = _expected_rewards(batch, model)
@@ -97,10 +99,10 @@ def _scored(batch: Batch, candidate: TargetPolicy, expected: Floats) -> pa.Table
     reachable = np.where(np.isnan(batch.logged_pmf), np.nan, pmf * (batch.logged_pmf > 0))
     support = batch.sum_by_row(reachable)
     kept = batch.table.select(
-        ["decision_id", "slot", "reward", "propensity", "inclusion_probability", "unit_bucket", GROUP]
+        ["decision_id", "slot", "reward", "propensity", "inclusion_probability", "unit_bucket", *GROUPINGS]
     )
     added = {
-        "e": np.where(abs(mass - 1) > _MASS_TOLERANCE, np.nan, candidate.chosen(batch, pmf)),
+        "e": np.where(_is_no_pmf(batch, pmf, mass), _INVALID, candidate.chosen(batch, pmf)),
         "q": expected[batch.chosen],
         "v": mean,
         "support": support,
@@ -108,3 +110,10 @@ def _scored(batch: Batch, candidate: TargetPolicy, expected: Floats) -> pa.Table
     for name, values in added.items():
         kept = kept.append_column(name, pa.array(values, pa.float64(), mask=np.isnan(values)))
     return kept
+
+
+def _is_no_pmf(batch: Batch, pmf: Floats, mass: Floats) -> npt.NDArray[np.bool_]:
+    """(n,) whose probabilities sum to something else than one, or lie outside [0, 1], is no policy there."""
+    outside = batch.sum_by_row(((pmf < 0) | (pmf > 1 + _MASS_TOLERANCE)).astype(np.float64)) > 0
+    wrong: npt.NDArray[np.bool_] = outside | (abs(mass - 1) > _MASS_TOLERANCE)
+    return wrong

@@ -12,7 +12,7 @@ from offline_eval.estimators import ON_POLICY, Estimator, Limits, estimators
 from offline_eval.estimators.base import Fit, difference, interval, standard_error
 from offline_eval.estimators.clipped_ips import clipped_mass
 from offline_eval.estimators.replay import has_one_propensity
-from offline_eval.results import CandidateResult, Estimate, Value
+from offline_eval.results import CandidateResult, Estimate, Point, Value
 from offline_eval.sums import Sums
 from offline_eval.terms import WEIGHT
 
@@ -40,6 +40,8 @@ def judge(
     limits: Limits | None = None,
     of_log: tuple[Check, ...] = (),
     buckets: Buckets | None = None,
+    curve: Limits | None = None,
+    rewards: tuple[float, float] | None = None,
 ) -> CandidateResult:
     """Everything there is to say about one candidate.
 
@@ -52,9 +54,11 @@ def judge(
         limits: of shrunk estimators.
         of_log: what was found of the log.
         buckets: the same rows by unit, for the error that knows of users.
+        curve: limits of the curve; None: none.
+        rewards: smallest and largest of the log, if known.
     """
     limits = limits or Limits()
-    checks = (*_checks(sums, population, gates), *_doubts(of_log))
+    checks = (*_checks(sums, population, gates, rewards), *_doubts(of_log))
     summed = [one for one in estimators(limits) if one.shrunk is None or one.shrunk in sums.shrunk]
     estimates = tuple(estimate_one(one, sums, checks, level) for one in summed)
     said = {one.estimator: one for one in estimates if one.value is not None}
@@ -78,6 +82,14 @@ def judge(
         verdict=SAME
         if said and is_logger(sums)
         else found_better(said.get(headline), "the logger", _texts(checks), level),
+        curve=_curve(sums, checks, level, curve) if curve else (),
+    )
+
+
+def _curve(sums: Sums, checks: tuple[Check, ...], level: float, limits: Limits) -> tuple[Point, ...]:
+    bent = [one for one in estimators(limits) if one.shrunk in sums.shrunk]
+    return tuple(
+        [Point(one.shrunk.limit, estimate_one(one, sums, checks, level)) for one in bent if one.shrunk]
     )
 
 
@@ -94,11 +106,13 @@ def estimate_one(estimator: Estimator, sums: Sums, checks: tuple[Check, ...], le
     return Estimate(estimator.name, value, paired)
 
 
-def _checks(sums: Sums, population: str, gates: Gates) -> tuple[Check, ...]:
+def _checks(
+    sums: Sums, population: str, gates: Gates, rewards: tuple[float, float] | None
+) -> tuple[Check, ...]:
     if population == "deterministic":
         text = "every propensity is 1 by construction: nothing to weight by; only a model can answer"
         return (Check("exploration", "stop", 0.0, text),)
-    return weight_checks(sums, gates)
+    return weight_checks(sums, gates, rewards)
 
 
 def _of_units(

@@ -30,7 +30,15 @@ def test_a_sound_log_raises_no_alarm(rows, tmp_path):
     """Every check is made, and none doubts."""
     found = checks(tmp_path, rows)
 
-    assert set(found) == {"matured", "chance", "pmf_mass", "action_mass", "sample_ratio", "quantised"}
+    assert set(found) == {
+        "matured",
+        "clock",
+        "chance",
+        "pmf_mass",
+        "action_mass",
+        "sample_ratio",
+        "quantised",
+    }
     assert {check.level for check in found.values()} == {"ok"}
 
 

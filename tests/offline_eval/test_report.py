@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import re
@@ -9,11 +10,11 @@ import re
 import pytest
 from rich.console import Console
 
-from offline_eval.evaluate import evaluate
+from offline_eval.evaluate import Options, evaluate
 from offline_eval.forest import forest_frame, write_png
 from offline_eval.report import print_report, to_html, to_json
 from offline_eval.target_policy import Logged, Table, Uniform
-from tests.offline_eval.logs import simulated_rows, write_log
+from tests.offline_eval.logs import START, row, simulated_rows, write_log
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +81,44 @@ def test_the_plot_has_a_line_for_every_number(evaluation, tmp_path):
 
     assert forest_frame(evaluation).height == 20
     assert (tmp_path / "forest.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_weights_and_limits_are_seen(evaluation):
+    """A histogram of every row, a curve over limits, and a fingerprint, in JSON and on the page."""
+    uniform = evaluation.candidates[0]
+
+    assert sum(one.rows for one in uniform.weights) == uniform.rows == 500
+    assert [one.low for one in uniform.weights] == sorted(one.low for one in uniform.weights)
+    points = {one.estimate.estimator: one.estimate.value.value for one in uniform.curve}
+    found = {one.estimator: one.value.value for one in uniform.estimates if one.value}
+    assert points["cips_10"] == found["cips_10"]
+    assert points["cips_100"] == pytest.approx(found["ips"])
+    page = to_html(evaluation)
+    assert page.count("<svg") == 3
+    assert evaluation.fingerprint in page
+
+
+def test_days_and_segments_have_their_tables(tmp_path):
+    """Without being asked for, where there is more than one."""
+    rows = [
+        {**one, "segment": "ab"[i % 2], "decided_at": START + dt.timedelta(days=i % 3)}
+        for i, one in enumerate(simulated_rows(300, seed=2))
+    ]
+    evaluation = evaluate(write_log(tmp_path, rows), [Uniform()])
+
+    assert [one.group for one in evaluation.days] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert [one.candidates[0].rows for one in evaluation.segments] == [150, 150]
+    assert "<h2>By day</h2>" in to_html(evaluation)
+    assert "<h2>By segment</h2>" in to_html(evaluation)
+
+
+def test_the_fingerprint_is_of_what_was_read(tmp_path):
+    """Threads do not change it; another reward, another window and another candidate do."""
+    rows = simulated_rows(50, seed=3)
+    log, other = write_log(tmp_path / "a", rows), write_log(tmp_path / "b", [*rows[:-1], row(99)])
+
+    def of(folder, candidate=None, **options):
+        return evaluate(folder, [candidate or Uniform()], options=Options(**options)).fingerprint
+
+    assert of(log) == of(log, threads=1, batch_rows=3)
+    assert len({of(log), of(other), of(log, Logged()), of(log, level=0.9)}) == 4
