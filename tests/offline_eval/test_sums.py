@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offline_eval.errors import BadSums
@@ -41,6 +41,7 @@ def test_the_scan_equals_the_same_sums_in_numpy(limits):
     assert by_sql.propensities == by_numpy.propensities
 
 
+@settings(deadline=None)  # the first example pays for the imports of DuckDB
 @given(cuts=st.lists(st.integers(0, 400), max_size=6), seed=st.integers(0, 2**16))
 def test_parts_in_any_order_and_centre_sum_to_the_whole(cuts, seed):
     """However a log is cut, ordered and centred, combining the parts gives what one scan gives."""
