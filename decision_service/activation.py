@@ -7,8 +7,8 @@ from functools import partial
 
 import msgspec
 
-from decision_service.api import ActivationReceipt, ActivationRequest
-from decision_service.api import ActivationStatus as PublicStatus
+from decision_service.api.recommendations import ActivationReceipt, ActivationRequest
+from decision_service.api.recommendations import ActivationStatus as PublicStatus
 from decision_service.batcher import Batcher
 from decision_service.breaker import Guard
 from decision_service.errors import StoreAway

@@ -12,22 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as FrameworkRequest
 from starlette.responses import Response
 
-from decision_service import openapi
-from decision_service.api import (
-    ActivationRequest,
-    ArmFeatures,
-    ArmPatch,
-    ArmsRequest,
-    Health,
-    RecommendationRequest,
-    RewardBatch,
-    RewardReceipts,
-    RewardRequest,
-)
+from decision_service.api.arms import ArmFeatures, ArmPatch, ArmsRequest
+from decision_service.api.problems import Health
+from decision_service.api.recommendations import ActivationRequest, RecommendationRequest
+from decision_service.api.rewards import RewardBatch, RewardReceipts, RewardRequest
 from decision_service.batch import RecommendationBatch, decide_all
 from decision_service.batcher import Batcher
 from decision_service.decide import decide
 from decision_service.decoding import decode
+from decision_service.documentation.openapi import document_of
 from decision_service.door import Door, Endpoint, Request
 from decision_service.errors import BadRequest, FieldError, NotReady
 from decision_service.exploration_desk import ExplorationRequest
@@ -226,7 +219,7 @@ def _framework(service: Service, table: tuple[Endpoint, ...]) -> FastAPI:
         docs_url="/docs" if docs else None,
         redoc_url=None,
     )
-    document = openapi.document(table)
+    document = document_of(table)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
 
     @app.exception_handler(HTTPException)

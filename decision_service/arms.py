@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from decision_service.api import (
+from decision_service.api.arms import (
     ArmFeatures,
     ArmPatch,
     ArmsChanged,
     ArmsRequest,
     ArmsView,
-    GivenArm,
     PatchedArm,
     ReplicaView,
 )
+from decision_service.api.values import GivenArm
 from decision_service.errors import BadRequest, FieldError, NotFound
 from decision_service.live_arms import LiveArms, replica_of
 from decision_service.prepolicy import Shelves

@@ -14,7 +14,8 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from decision_service.api import Problem, ProblemDetail, Recommendation, RecommendationRequest
+from decision_service.api.problems import Problem, ProblemDetail
+from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.errors import ServiceError
 from decision_service.problem import HttpAnswer, http_problem, problem_of
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from decision_service.api import Recommendation, RecommendationRequest
+from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.choice import choose
 from decision_service.decided_event import event_of, slots_asked
 from decision_service.decider import Decider

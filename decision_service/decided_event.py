@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decision_service.api import RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
 from decision_service.choice import Choice
 from decision_service.decider import Decider
 from decision_service.digests import digest_of

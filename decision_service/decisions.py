@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from decision_service.api import ArmView, DecisionView, RewardView, SlotView
+from decision_service.api.decisions import ArmView, DecisionView, RewardView, SlotView
 from decision_service.batcher import Batcher
 from decision_service.catalogues import Catalogues
 from decision_service.errors import NotFound

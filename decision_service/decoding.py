@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from decision_service.api import GivenFeatures
+from decision_service.api.values import GivenFeatures
 from decision_service.errors import BadRequest, FieldError
 from sidecar.contracts.legal import is_of_a_type, known_fields, legal_at
 

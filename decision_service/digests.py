@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from decision_service.api import RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
 from sidecar.contracts.application import SessionConfig
 
 _FIRST_FORM = ("session_id", "unit_id", "decision_id", "context", "arms", "exclude", "limit", "deadline_ms")

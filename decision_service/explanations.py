@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from decision_service.api import ArmExplanation, ExplainedSlot, ExplanationView, ScorePart
+from decision_service.api.explanations import ArmExplanation, ExplainedSlot, ExplanationView, ScorePart
 from decision_service.catalogues import Catalogues
 from decision_service.decisions import Decisions, exploration_view
 from decision_service.errors import NotFound

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 from msgspec import Struct
 
-from decision_service.api import MAX_FEATURES, MAX_MAGNITUDE
+from decision_service.api.values import MAX_FEATURES, MAX_MAGNITUDE
 from decision_service.prepolicy import Eligible
 from feature_graph import Resolution, Status
 from feature_graph.node import MISSING

@@ -39,7 +39,7 @@ from contextlib import asynccontextmanager, suppress
 
 from msgspec import Struct
 
-from decision_service.api import RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
 from decision_service.batcher import within
 from decision_service.feature_module import (
     ARMS,

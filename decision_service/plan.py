@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from decision_service.api import RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
 from decision_service.budget import Budget, budget_of
 from decision_service.decider import Decider
 from decision_service.errors import BadRequest, FieldError

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from decision_service.api import GivenArm, RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
+from decision_service.api.values import GivenArm
 from decision_service.errors import BadRequest, FieldError, NothingEligible
 from sidecar.contracts.application import Arm, Catalogue, Features
 

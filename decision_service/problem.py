@@ -8,7 +8,7 @@ from http import HTTPStatus
 import msgspec
 from msgspec import Struct
 
-from decision_service.api import Problem, ProblemDetail
+from decision_service.api.problems import Problem, ProblemDetail
 from decision_service.errors import (
     BadRequest,
     BodyTooLarge,

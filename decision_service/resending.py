@@ -10,7 +10,8 @@ import msgspec
 import redis
 
 from decision_service.activation import Activator
-from decision_service.api import ActivationRequest, RewardRequest
+from decision_service.api.recommendations import ActivationRequest
+from decision_service.api.rewards import RewardRequest
 from decision_service.draining import Send, Sent
 from decision_service.errors import BadRequest, StoreAway
 from decision_service.event_log import EventLog

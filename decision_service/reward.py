@@ -10,8 +10,8 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
-from decision_service.api import RewardReceipt, RewardRequest
-from decision_service.api import RewardStatus as PublicStatus
+from decision_service.api.rewards import RewardReceipt, RewardRequest
+from decision_service.api.rewards import RewardStatus as PublicStatus
 from decision_service.batcher import Batcher
 from decision_service.breaker import Guard
 from decision_service.errors import BadRequest, FieldError, StoreAway

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from redis.exceptions import ResponseError
 
-from decision_service.api import RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
 from decision_service.decide import decide
 from decision_service.decoding import decode
 from decision_service.errors import BodyTooLarge, ServiceError, TooSlow

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
-from decision_service.api import AnswerSource, RankedArm, Recommendation
+from decision_service.api.recommendations import AnswerSource, RankedArm, Recommendation
 from decision_service.times import utc
 from sidecar.contracts.events import DecisionEvent
 

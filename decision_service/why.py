@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from decision_service.api import ExplainedModel, Why
+from decision_service.api.explanations import ExplainedModel, Why
 from sidecar.contracts.events import Candidate, DecisionEvent
 from sidecar.policy.exploration import Pmf, pmf_of
 from sidecar.policy.propensity import pmf_of_event

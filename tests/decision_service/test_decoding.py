@@ -7,7 +7,9 @@ import json
 import msgspec
 import pytest
 
-from decision_service.api import MAX_ARMS, RecommendationRequest, RewardBatch, RewardRequest
+from decision_service.api.recommendations import RecommendationRequest
+from decision_service.api.rewards import RewardBatch, RewardRequest
+from decision_service.api.values import MAX_ARMS
 from decision_service.decoding import decode
 from decision_service.errors import BadRequest
 

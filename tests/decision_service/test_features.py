@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from decision_service.api import RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
 from decision_service.feature_module import Declared, Surroundings, clients_of, load_features
 from decision_service.features import FeatureSource
 from decision_service.prepolicy import Shelf, eligible, without

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decision_service.api import RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
 from decision_service.canaries import Canaries
 from decision_service.decoys import Decoys
 from decision_service.errors import SidecarFailed

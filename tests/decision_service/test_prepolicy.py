@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.api import GivenArm, RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
+from decision_service.api.values import GivenArm
 from decision_service.errors import BadRequest, NothingEligible
 from decision_service.prepolicy import EXCLUDED_BY_REQUEST, Shelf, eligible, without
 from sidecar.contracts.application import Arm, catalogue_of

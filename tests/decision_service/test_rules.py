@@ -10,7 +10,7 @@ from typing import TypedDict
 import msgspec
 import pytest
 
-from decision_service.api import RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
 from decision_service.feature_module import Declared
 from decision_service.features import FeatureSource
 from decision_service.mishaps import Mishaps

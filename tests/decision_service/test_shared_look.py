@@ -8,7 +8,8 @@ from typing import TypedDict
 
 import pytest
 
-from decision_service.api import GivenArm, RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
+from decision_service.api.values import GivenArm
 from decision_service.feature_module import Declared
 from decision_service.features import FeatureSource, Resolved
 from decision_service.prepolicy import Shelf, eligible, without
