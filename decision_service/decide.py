@@ -17,7 +17,7 @@ from decision_service.decided_event import event_of, slots_asked
 from decision_service.decider import Decider
 from decision_service.digests import kept_as
 from decision_service.errors import KeyReused, SidecarFailed
-from decision_service.features import FirstLook, Resolved
+from decision_service.looks import FirstLook, Resolved
 from decision_service.plan import Plan, is_logged, prepare
 from decision_service.prepolicy import only, without
 from decision_service.rendezvous import named

@@ -6,7 +6,7 @@ from decision_service.api.recommendations import RecommendationRequest
 from decision_service.choice import Choice
 from decision_service.decider import Decider
 from decision_service.digests import digest_of
-from decision_service.features import Resolved
+from decision_service.looks import Resolved
 from decision_service.plan import Plan
 from decision_service.rendezvous import candidates_of
 from decision_service.scored import Scored

@@ -35,74 +35,25 @@ logged with the decision, since a default must never pass for an observation.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-
-from msgspec import Struct
+from contextlib import asynccontextmanager
 
 from decision_service.api.recommendations import RecommendationRequest
-from decision_service.batcher import within
 from decision_service.feature_module import (
     ARMS,
     FETCH_SHARE,
-    FIRST_LOOK_SHARE,
     Declared,
     Surroundings,
     clients_of,
     load_features,
 )
-from decision_service.feature_values import (
-    GIVEN,
-    NO_ARM_FEATURES,
-    NOT_ELIGIBLE,
-    Answers,
-    answers,
-    arm_features,
-    exclusions,
-    feature,
-    reasons,
-    together,
-)
+from decision_service.feature_values import GIVEN, NO_ARM_FEATURES, arm_features, feature, together
+from decision_service.first_look import look_first
+from decision_service.looks import FirstLook, Looker, Resolved, looker_of
 from decision_service.mishaps import Count, Mishaps
 from decision_service.prepolicy import Eligible
 from decision_service.rules import Rules, with_rules
-from decision_service.shared_look import SharedLook, Wave, carried_over, divide, is_for_all
-from feature_graph import Outcome, Resolution
+from feature_graph import Resolution
 from sidecar.contracts.application import Features
-from sidecar.contracts.arm_features import Columns, Levels
-
-
-class FirstLook(Struct, frozen=True):
-    """What the rules say, and what was found out on the way."""
-
-    excluded: dict[str, str]
-    """Arm to reason."""
-    answers: Answers
-    """What may be answered at once."""
-    outcomes: dict[str, str]
-    """How each rule was had."""
-    given: dict[str, object]
-    """The graph's inputs."""
-    carried: dict[str, object]
-    """What the second look goes on from."""
-    fetch_until: float
-    """On the loop's clock: what fetching has for both looks."""
-    wave: Wave | None = None
-    """Where a part of it was found out for others too."""
-
-    def alone(self, request: RecommendationRequest) -> Resolved:
-        """All that is known where a rule answers, so that nothing more is looked for."""
-        return Resolved(request.context, {**dict.fromkeys(request.context, GIVEN), **self.outcomes})
-
-
-class Resolved(Struct, frozen=True):
-    """All features as scored."""
-
-    context: Features
-    outcomes: dict[str, str]
-    """How each feature was had; those of arms under the name of their node, and rules under theirs."""
-    arm_features: Columns = {}
-    arm_outcomes: dict[str, Levels] = {}
-    """Node of per-arm features to how each arm's was had, where not all were had alike."""
 
 
 class FeatureSource:
@@ -124,106 +75,17 @@ class FeatureSource:
         deadline_s: float,
         mishaps: Mishaps | None = None,
     ) -> None:
-        self._declared = declared
-        self._clients = clients
-        self._loop_time = loop_time
-        self._mishaps = mishaps or Mishaps()
-        self._carried = carried_over(declared) if declared else ()
-        division = divide(declared, frozenset(clients)) if declared else None
-        self._shared = (
-            SharedLook(division, declared.graph, clients, deadline_s, self._mishaps.look)
-            if declared and division
-            else None
-        )
+        self._looker: Looker | None = None
+        if declared is not None:
+            self._looker = looker_of(declared, clients, loop_time, deadline_s, mishaps or Mishaps())
 
     async def first_look(
         self, request: RecommendationRequest, candidates: Eligible, deadline_at: float
     ) -> FirstLook | None:
-        """Ask the application's rules, which get a small share of the time until ``deadline_at``.
-
-        None where there are no rules: everything is found out in one look then.
-        """
-        declared, now = self._declared, self._loop_time()
-        if declared is None or not declared.rules:
+        """Ask the application's rules; None where there are none: all is found out in one look then."""
+        if self._looker is None or not self._looker.declared.rules:
             return None
-        left_s = max(deadline_at - now, 0.0)
-        fetch_until = now + left_s * FETCH_SHARE
-        given = self._given(declared, request, candidates)
-        shared = self._shared
-        known: dict[str, Outcome[object]] = {}
-        if shared is not None and is_for_all(candidates):
-            with suppress(TimeoutError):
-                return await self._with_others(
-                    shared, candidates, given, left_s * FIRST_LOOK_SHARE, fetch_until, known
-                )
-            left_s = max(deadline_at - self._loop_time(), 0.0)
-        found = await declared.graph.resolve(
-            declared.rules, given={**given, **known}, deadline=left_s * FIRST_LOOK_SHARE
-        )
-        self._mishaps.look(found)
-        excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in declared.first_look})
-        answered, more = self._heard(found, declared, candidates, excluded)
-        carried = found.carried(self._carried, declared.everything)
-        return FirstLook(excluded, answered, outcomes | more, given, carried, fetch_until)
-
-    async def _with_others(
-        self,
-        shared: SharedLook,
-        candidates: Eligible,
-        given: dict[str, object],
-        left_s: float,
-        fetch_until: float,
-        known: dict[str, Outcome[object]],
-    ) -> FirstLook:
-        """The first look, the part of it that is the same for everybody together with everybody.
-
-        What the other part comes to is put into ``known``, so that nothing is asked twice.
-
-        Raises:
-            TimeoutError: that part did not come in time.
-        """
-        declared, division, began = self._declared, shared.division, self._loop_time()
-        assert declared is not None
-        coming = shared.join(candidates)
-        if division.lent_at_once:
-            given = {**given, **(await within(coming, left_s)).lent}
-        carried: dict[str, object] = {}
-        said: dict[str, tuple[str, dict[str, str]]] = {}
-        answered: Answers = ()
-        more: dict[str, str] = {}
-        found: Resolution | None = None
-        if division.own:
-            found = await declared.graph.resolve(division.own, given=given, deadline=left_s)
-            self._mishaps.look(found)
-            said = {rule: reasons(found, rule) for rule in division.own_rules}
-            carried = found.carried(self._carried, declared.everything)
-        try:
-            wave = await within(coming, left_s - (self._loop_time() - began))
-        except TimeoutError:
-            known.update(found.settled if found else {})
-            raise
-        said |= wave.said
-        excluded, outcomes = exclusions({rule: said[rule] for rule in declared.first_look})
-        if found:
-            answered, more = self._heard(found, declared, candidates, excluded)
-        lent = wave.lent | carried
-        return FirstLook(excluded, answered, outcomes | more, given, lent, fetch_until, wave)
-
-    def _heard(
-        self, found: Resolution, declared: Declared, candidates: Eligible, excluded: Mapping[str, str]
-    ) -> tuple[Answers, dict[str, str]]:
-        """What answering rules say, and how that was had; who answers with nothing eligible is not heard."""
-        said, outcomes = answers(found, declared.answers)
-        if not said:
-            return said, outcomes
-        allowed = set(candidates.ids) - excluded.keys()
-        heard = tuple([(rule, arms) for rule, arms in said if not allowed.isdisjoint(arms)])
-        for rule, arms in said:
-            if allowed.isdisjoint(arms):
-                outcomes[rule] = NOT_ELIGIBLE
-                if candidates.shelf.place.keys().isdisjoint(arms) and set(candidates.ids).isdisjoint(arms):
-                    self._mishaps.unheard(rule, arms)
-        return heard, outcomes
+        return await look_first(self._looker, request, candidates, deadline_at)
 
     async def resolve(
         self,
@@ -240,19 +102,19 @@ class FeatureSource:
             deadline_at: on the loop's clock; fetching gets a share of what is left.
             first: the first look at the same request, if there was one.
         """
-        declared = self._declared
-        outcomes = dict.fromkeys(request.context, GIVEN)
+        looker, outcomes = self._looker, dict.fromkeys(request.context, GIVEN)
         if first is not None:
             outcomes.update(first.outcomes)
-        if declared is None:
+        if looker is None:
             return Resolved(request.context, outcomes)
+        declared = looker.declared
         goals = [goal for goal in declared.goals if goal not in request.context]
         if not goals and not declared.arm_goals:
             return Resolved(request.context, outcomes)
-        wave = first.wave if first and self._shared and not arms.given else None
+        wave = first.wave if first and looker.shared and not arms.given else None
         shared = await wave.arm_features(arms) if wave else NO_ARM_FEATURES
-        arm_goals = self._shared.division.own_arm_goals if wave and self._shared else declared.arm_goals
-        found = await self._look(declared, [*goals, *arm_goals], request, arms, deadline_at, first)
+        arm_goals = looker.shared.division.own_arm_goals if wave and looker.shared else declared.arm_goals
+        found = await _look(looker, [*goals, *arm_goals], request, arms, deadline_at, first)
         context: Features = dict(request.context)
         for goal in goals:
             outcomes[goal], value = feature(found, goal)
@@ -260,52 +122,31 @@ class FeatureSource:
                 context[goal] = value
         fetched = together(shared, arm_features(found, arm_goals, arms))
         outcomes.update(fetched.outcomes)
-        self._mishaps.unusable(outcomes)
+        looker.mishaps.unusable(outcomes)
         return Resolved(context, outcomes, fetched.columns, fetched.by_arm)
 
-    async def _look(
-        self,
-        declared: Declared,
-        goals: list[str],
-        request: RecommendationRequest,
-        arms: Eligible,
-        deadline_at: float,
-        first: FirstLook | None,
-    ) -> Resolution:
-        """The only look, or the second, which goes on from the first."""
-        now = self._loop_time()
-        if first is None:
-            given = self._given(declared, request, arms)
-            left_s = (deadline_at - now) * FETCH_SHARE
-        else:
-            given = {**first.given, **first.carried}
-            left_s = first.fetch_until - now
-        if ARMS in declared.graph.inputs:
-            given[ARMS] = arms.ids
-        found = await declared.graph.resolve(goals, given=given, deadline=max(left_s, 0.0))
-        self._mishaps.look(found)
-        return found
 
-    def _given(
-        self, declared: Declared, request: RecommendationRequest, candidates: Eligible
-    ) -> dict[str, object]:
-        """The graph's inputs but ``arms``, and the request's features in place of nodes."""
-        context = request.context
-        own: dict[str, object] = {
-            "session_id": request.session_id,
-            "unit_id": request.unit_id or request.session_id,
-            "context": context,
-            "candidates": candidates.ids,
-        }
-        given: dict[str, object] = {goal: context[goal] for goal in declared.goals if goal in context}
-        for name in declared.inputs:
-            if name == "arm_features":
-                given[name] = candidates.known
-            elif name in own:
-                given[name] = own[name]
-            else:
-                given[name] = self._clients.get(name, context.get(name))
-        return given
+async def _look(
+    looker: Looker,
+    goals: list[str],
+    request: RecommendationRequest,
+    arms: Eligible,
+    deadline_at: float,
+    first: FirstLook | None,
+) -> Resolution:
+    """The only look, or the second, which goes on from the first."""
+    now = looker.loop_time()
+    if first is None:
+        given = looker.inputs(request, arms)
+        left_s = (deadline_at - now) * FETCH_SHARE
+    else:
+        given = {**first.given, **first.carried}
+        left_s = first.fetch_until - now
+    if ARMS in looker.declared.graph.inputs:
+        given[ARMS] = arms.ids
+    found = await looker.declared.graph.resolve(goals, given=given, deadline=max(left_s, 0.0))
+    looker.mishaps.look(found)
+    return found
 
 
 @asynccontextmanager

@@ -11,7 +11,8 @@ import pytest
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.api.values import GivenArm
 from decision_service.feature_module import Declared
-from decision_service.features import FeatureSource, Resolved
+from decision_service.features import FeatureSource
+from decision_service.looks import Resolved
 from decision_service.prepolicy import Shelf, eligible, without
 from decision_service.shared_look import divide
 from feature_graph import Graph, each, fetch

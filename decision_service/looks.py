@@ -1,0 +1,99 @@
+"""What looks at a feature graph begin with, and what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from decision_service.api.recommendations import RecommendationRequest
+from decision_service.feature_module import Declared
+from decision_service.feature_values import GIVEN, Answers
+from decision_service.mishaps import Mishaps
+from decision_service.prepolicy import Eligible
+from decision_service.shared_look import SharedLook, Wave, carried_over, divide
+from sidecar.contracts.application import Features
+from sidecar.contracts.arm_features import Columns, Levels
+
+
+class Resolved(Struct, frozen=True):
+    """All features as scored."""
+
+    context: Features
+    outcomes: dict[str, str]
+    """How each feature was had; those of arms under the name of their node, and rules under theirs."""
+    arm_features: Columns = {}
+    arm_outcomes: dict[str, Levels] = {}
+    """Node of per-arm features to how each arm's was had, where not all were had alike."""
+
+
+class FirstLook(Struct, frozen=True):
+    """What the rules say, and what was found out on the way."""
+
+    excluded: dict[str, str]
+    """Arm to reason."""
+    answers: Answers
+    """What may be answered at once."""
+    outcomes: dict[str, str]
+    """How each rule was had."""
+    given: dict[str, object]
+    """The graph's inputs."""
+    carried: dict[str, object]
+    """What the second look goes on from."""
+    fetch_until: float
+    """On the loop's clock: what fetching has for both looks."""
+    wave: Wave | None = None
+    """Where a part of it was found out for others too."""
+
+    def alone(self, request: RecommendationRequest) -> Resolved:
+        """All that is known where a rule answers, so that nothing more is looked for."""
+        return Resolved(request.context, {**dict.fromkeys(request.context, GIVEN), **self.outcomes})
+
+
+class Looker(Struct, frozen=True):
+    """What every look at the graph of one application needs."""
+
+    declared: Declared
+    clients: Mapping[str, object]
+    """Values of the graph's inputs."""
+    loop_time: Callable[[], float]
+    """The clock of the deadlines, in seconds."""
+    mishaps: Mishaps
+    """Hears what goes wrong."""
+    carried: tuple[str, ...]
+    """Nodes of the first look that the second one reads."""
+    shared: SharedLook | None
+    """The part that is the same for everybody, if there is one."""
+
+    def inputs(self, request: RecommendationRequest, candidates: Eligible) -> dict[str, object]:
+        """The graph's inputs but ``arms``, and the request's features in place of nodes."""
+        context = request.context
+        own: dict[str, object] = {
+            "session_id": request.session_id,
+            "unit_id": request.unit_id or request.session_id,
+            "context": context,
+            "candidates": candidates.ids,
+        }
+        given: dict[str, object] = {goal: context[goal] for goal in self.declared.goals if goal in context}
+        for name in self.declared.inputs:
+            if name == "arm_features":
+                given[name] = candidates.known
+            elif name in own:
+                given[name] = own[name]
+            else:
+                given[name] = self.clients.get(name, context.get(name))
+        return given
+
+
+def looker_of(
+    declared: Declared,
+    clients: Mapping[str, object],
+    loop_time: Callable[[], float],
+    deadline_s: float,
+    mishaps: Mishaps,
+) -> Looker:
+    """The looker at what an application declares; ``deadline_s`` is that of a request that names none."""
+    division, shared = divide(declared, frozenset(clients)), None
+    if division is not None:
+        shared = SharedLook(division, declared.graph, clients, deadline_s, mishaps.look)
+    return Looker(declared, clients, loop_time, mishaps, carried_over(declared), shared)
