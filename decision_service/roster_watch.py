@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import redis
 
@@ -20,11 +21,13 @@ class RosterWatch:
     Args:
         client: of the store.
         app: the application's name.
+        tell: is told the revision that is followed from now on.
     """
 
-    def __init__(self, client: AsyncClient, app: str) -> None:
+    def __init__(self, client: AsyncClient, app: str, tell: Callable[[int], None]) -> None:
         self._client = client
         self._app = app
+        self._tell = tell
         self._complaint = ""
         self.current: Roster = FIRST_ROSTER
 
@@ -42,6 +45,7 @@ class RosterWatch:
         self._complaint = ""
         if fresh != self.current:
             self.current = fresh
+            self._tell(fresh.revision)
             models = ", ".join(f"{one.name} ({one.role})" for one in fresh.models)
             log.info("models, revision %s: %s", fresh.revision, models)
 

@@ -223,7 +223,7 @@ async def open_service(
         explores = application.exploration.as_logged()
         service.explorer = Explorer(scripts, application.name, explores, rules.segments)
         service.exploration = ExplorationDesk(scripts, application, service.explorer)
-        service.roster = RosterWatch(scripts.client, application.name)
+        service.roster = RosterWatch(scripts.client, application.name, service.telemetry.follows)
         service.canaries = Canaries(scripts.client, application.name, service.telemetry.drifted)
         service.decoys = _decoys(service, data, secret)
         service.models = ModelDesk(scripts, application.name)

@@ -130,6 +130,11 @@ class Telemetry:
             ["model"],
             registry=registry,
         )
+        self._revision = Gauge(
+            "sidearm_models_revision",
+            "Of the roster of models that this process follows; 0: nobody ever deployed anything.",
+            registry=registry,
+        )
         self._drift = Gauge(
             "sidearm_canary_drift",
             "How far a canary's scores have moved: 0 not at all, above 0.25 plainly.",
@@ -267,6 +272,10 @@ class Telemetry:
     def activated(self, status: str) -> None:
         """An activation was taken."""
         self._activations.labels(status).inc()
+
+    def follows(self, revision: int) -> None:
+        """The roster of models has another revision."""
+        self._revision.set(revision)
 
     def drifted(self, canary: str, drift: float) -> None:
         """How far a canary's scores have moved."""

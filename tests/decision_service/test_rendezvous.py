@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decision_service.rendezvous import awaited, candidates_of, chances, meeting, named, preferred
-from decision_service.scored import Scored
+from decision_service.scored import Scored, backstop
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.ids import new_decision_id
 from sidecar.contracts.roster import FIRST_ROSTER, Model, Roster
@@ -120,54 +120,66 @@ def test_with_one_model_nothing_changes():
     assert named(met, 2, 0.999) is met
 
 
-MIXTURES = {
-    "two answered": answers("champion", "bold"),
-    "two of three explore their own way": {
-        "champion": said("champion"),
-        "bold": said("bold", (0.9, 0.1, 0.2), Exploration("softmax", control_share=0.05, temperature=0.3)),
-        "shy": said("shy", (0.0, 0.0, 0.7), Exploration("uniform", control_share=0.05)),
-    },
-    "the champion timed out": {
-        "bold": said("bold", (0.5, 0.5, 0.1)),
-        "shy": said("shy", (-1.0, 0.0, 2.0), Exploration(epsilon=0.0, control_share=0.0)),
-    },
+TIMED_OUT = {"champion": 0.3, "bold": 0.25, "shy": 0.4}
+"""Model to the probability that it does not answer in time."""
+SAID = {
+    "champion": said("champion"),
+    "bold": said("bold", (0.9, 0.1, 0.2), Exploration("softmax", control_share=0.05, temperature=0.3)),
+    "shy": said("shy", (0.5, 0.5, 0.1), Exploration("squarecb", control_share=0.05, gamma=4.0)),
 }
-
-
-@pytest.fixture(scope="module")
-def ids():
-    return [new_decision_id(1, 1_700_000_000_000, number) for number in range(DRAWS)]
+NAMES = (*SAID, "backstop")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", MIXTURES)
-def test_a_million_draws_have_the_frequencies_of_the_mixture(case, ids):
+def test_a_million_draws_have_the_frequencies_of_the_mixture_whoever_times_out():
     """Of arms, and of arms and official models together: nobody is more often official than is logged.
 
-    Bernstein: P(|f - p| > t) <= 2 exp(-n t^2 / (2 (p (1 - p) + t / 3))); S. Boucheron, G. Lugosi and
-    P. Massart, "Concentration Inequalities", 2013, theorem 2.10. All cells together break the bound with
-    probability 1e-9 at most.
+    Timeouts are injected into every decision; each is drawn from its own mixture, given who answered, down to
+    nobody. Bernstein, for sums of independent trials that are not alike: P(|f - p| > t) <=
+    2 exp(-n t^2 / (2 (v + t / 3))), v the mean of p_i (1 - p_i), at most p (1 - p); S. Boucheron, G. Lugosi
+    and P. Massart, "Concentration Inequalities", 2013, theorem 2.10. All cells of all sets of who answered
+    and of the whole break the bound with probability 1e-9 at most.
     """
-    met = meeting(Roster(SHOP), MIXTURES[case])
-    parts, pmf = met.parts(), mixture(met.parts())
+    ids = [new_decision_id(1, 1_700_000_000_000, number) for number in range(DRAWS)]
     seeds = np.fromiter((seed_of(one, SECRET) for one in ids), np.uint64, DRAWS)
     coins = np.fromiter((coin_of(one, SECRET) for one in ids), np.float64, DRAWS)
+    heard = np.random.default_rng(1).random((DRAWS, 3)) >= list(TIMED_OUT.values())
+    drawn, logged = np.zeros((4, 3)), np.zeros((4, 3))
+    for present in np.unique(heard, axis=0):
+        places = np.flatnonzero((heard == present).all(axis=1))
+        roster_said = {name: SAID[name] for name, is_there in zip(SAID, present, strict=True) if is_there}
+        met = meeting(Roster(SHOP), roster_said) or backstop(3)
+        counts, joint = drawn_and_logged(met, seeds[places], coins[places])
+        assert within(counts / len(places), joint, len(places))
+        drawn, logged = drawn + counts, logged + joint * len(places)
+    assert within(drawn / DRAWS, logged / DRAWS, DRAWS)
+    assert within(drawn.sum(axis=0) / DRAWS, logged.sum(axis=0) / DRAWS, DRAWS)
+
+
+def drawn_and_logged(met, seeds, coins):
+    """How often each model was official with each arm, and what the log says of it; ``(4, n_arms)`` both."""
+    parts, pmf = met.parts(), mixture(met.parts())
     arms = np.searchsorted(np.cumsum(pmf), (seeds >> np.uint64(11)) * 2.0**-53, side="right")
     ends = np.array([np.cumsum(posterior(parts, place)) for place in range(len(pmf))])
     official = (coins[:, None] >= ends[arms]).sum(axis=1)
-    for number in range(2000):
+    for number in range(min(500, len(seeds))):
         arm = draw(pmf, int(seeds[number]))
         assert arm == arms[number]
         assert named(met, arm, coins[number]).policy == parts[official[number]][0]
-    counts = np.bincount(official * len(pmf) + arms, minlength=len(parts) * len(pmf)).reshape(-1, len(pmf))
-    joint = np.array([chance * pmf_of(scores, how) for _, chance, scores, how in parts])
+    counts, joint = np.zeros((4, 3)), np.zeros((4, 3))
+    for place, (name, chance, scores, how) in enumerate(parts):
+        counts[NAMES.index(name)] = np.bincount(arms[official == place], minlength=3)
+        joint[NAMES.index(name)] = chance * pmf_of(scores, how)
     assert joint.sum(axis=0) == pytest.approx(pmf, abs=1e-15)
-    assert within(counts / DRAWS, joint)
-    assert within(counts.sum(axis=0) / DRAWS, pmf)
+    return counts, joint
 
 
-def within(frequencies, expected):
-    each = math.log(4 * expected.size / FAILS) / DRAWS
+_BOUNDS = (2**3 + 1) * 12 + 3
+"""How many cells are compared."""
+
+
+def within(frequencies, expected, draws):
+    each = math.log(2 * _BOUNDS / FAILS) / draws
     bound = each / 3 + np.sqrt((each / 3) ** 2 + 2 * expected * (1 - expected) * each)
     return bool((np.abs(frequencies - expected) <= bound).all())
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from sidecar.contracts import keys
+from sidecar.contracts.weights import encode_weights
 from tests.decision_service.platform import Platform, platform, sidecar_get
 from tests.decision_service.test_failures import publish
+from tests.decision_service.test_models_live import weights
 from tests.processes import pid_exists
 from tests.waiting import until
 
@@ -76,6 +80,40 @@ def test_all_of_them_answer_with_a_version_soon_after_it_is_published(crew: Plat
     until(lambda: {answer["model_version"] for answer in ask(crew, 12)} == {7}, 10.0, "version 7 everywhere")
     versions = samples(sidecar_get(crew, "/metrics")[1], "sidearm_weights_version")
     assert versions == dict.fromkeys(range(SIDECARS), 7.0)
+
+
+def test_a_model_is_deployed_shared_promoted_and_undeployed_everywhere_within_a_second(crew: Platform):
+    """Through the API, whichever worker takes the call; nothing is restarted."""
+    crew.store.hset(keys.model_records("bench"), "5", encode_weights(weights(5)))
+    client = crew.client
+    put, patch, post, delete = client.put, client.patch, client.post, client.delete
+    changes = [
+        lambda: put("/v1/models/bold", json={"role": "challenger", "version": "5", "share": 0.2}),
+        lambda: patch("/v1/models/bold", json={"share": 0.9}),
+        lambda: post("/v1/models/bold/promote"),
+        lambda: delete("/v1/models/champion"),
+    ]
+    for change in changes:
+        before = {one.pid for one in (crew.service, crew.sidecar) if one is not None}
+        revision = change().raise_for_status().json()["revision"]
+        begun = time.monotonic()
+        until(lambda: followed(crew) == dict.fromkeys(range(WORKERS), float(revision)))  # noqa: B023
+        until(lambda: deployed(crew) == dict.fromkeys(range(SIDECARS), 1.0))
+        assert time.monotonic() - begun < 1.0
+        assert before == {one.pid for one in (crew.service, crew.sidecar) if one is not None}
+    assert {one["policy"] for one in ask(crew, 8)} == {"bold"}
+    put("/v1/models/champion", json={"role": "champion"}).raise_for_status()
+    delete("/v1/models/bold").raise_for_status()
+
+
+def followed(crew: Platform) -> dict[int, float]:
+    """Worker to the revision of the roster that it follows."""
+    return samples(crew.client.get("/metrics").text, "sidearm_models_revision")
+
+
+def deployed(crew: Platform) -> dict[int, float]:
+    """Sidecar to how many fixed versions it scores with."""
+    return samples(sidecar_get(crew, "/metrics")[1], "sidearm_sidecar_deployed")
 
 
 @pytest.mark.slow

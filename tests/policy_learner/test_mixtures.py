@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from policy_learner.join.catalogues import Catalogues, read_from_log
 from policy_learner.loop import drain
 from policy_learner.models.model_shelf import read_model
-from policy_learner.models.replay import replay
+from policy_learner.models.replay import Index, Replayed, rebuilt, replay
 from sidecar.contracts.events import Candidate
 from sidecar.contracts.models import foreign
 from sidecar.policy.held_arms import ArmTables
@@ -65,6 +66,42 @@ def test_a_log_of_mixtures_replays_bit_for_bit(store, data_folder, tmp_path, is_
     scored, skipped = result.counts["scored"], result.counts["foreign"]
     assert scored + skipped == 130
     assert (40 < skipped < 80) == is_foreign
+
+
+def test_an_archived_row_and_the_archived_weights_give_the_propensity_again(store, data_folder, tmp_path):
+    """All models of every row scored again from the rebuilt weights: the row's pmf, to the last bit."""
+    world = Mixed(store, data_folder, tmp_path / "app")
+    learner = world.learner()
+    version = world.learn(learner)
+    world.other, world.number = read_model(world.client, "world", version)[0], version
+    for _ in range(2):
+        world.learn(learner, 20)
+    drain(learner, lambda: True)
+    log = world.data.log("world")
+    catalogues = Catalogues(read_from_log(log))
+    weights = dict(rebuilt(world.application, log, catalogues, Replayed())) | {0: None}
+    index = Index(log, world.application)
+    mixed = 0
+    for row in [row for one in index.versions for rows in index.rows(one) for row in rows]:
+        event = row.event
+        again = scored_again(event, weights, catalogues.get(event.catalogue))
+        pmf = pmf_of_event(again)
+        assert pmf.tobytes() == np.array(row.pmf).tobytes() == pmf_of_event(event).tobytes()
+        assert (float(pmf[row.arm_index]), again) == (row.propensity, event)
+        mixed += bool(event.candidates)
+    assert mixed >= 40
+
+
+def scored_again(event, weights, catalogue):
+    """The event with the scores that each of its models gives it now."""
+
+    def scores(version):
+        return scores_of_event(event, catalogue, weights[version], ArmTables()).tobytes()
+
+    candidates = tuple(
+        msgspec.structs.replace(one, scores=scores(one.model_version)) for one in event.candidates
+    )
+    return msgspec.structs.replace(event, scores=scores(event.model_version), candidates=candidates)
 
 
 def test_the_propensity_is_that_of_both(store, data_folder, tmp_path):
