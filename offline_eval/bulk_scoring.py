@@ -21,7 +21,7 @@ from offline_eval.errors import BadInput
 from sidecar.contracts.application import Arm, Catalogue, Exploration, Features
 from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.weights import Weights
-from sidecar.contracts.wire import ScoreRequest, ScoreRow
+from sidecar.contracts.wire import ScoreRequest, ScoreResponse, ScoreRow
 from sidecar.policy.adapters import read_pmf, read_scores
 from sidecar.policy.base import BaseModel
 from sidecar.policy.held_arms import ArmTables
@@ -54,26 +54,47 @@ class Scoring(NamedTuple):
     base: BaseModel | None = None
 
 
-def score_file(source: Path, target: Path, scoring: Scoring) -> int:
-    """Score a Parquet file into another one, in bounded memory; how many rows.
+class Scored(NamedTuple):
+    """What came of a file."""
+
+    rows: int
+    features: tuple[str, ...]
+    """The columns that features were read from."""
+
+
+def score_file(source: Path, target: Path, scoring: Scoring) -> Scored:
+    """Score a Parquet file into another one, in bounded memory; nothing is left behind if that fails.
 
     Raises:
-        BadInput: it is no Parquet file, a column cannot be a feature, or a row cannot be scored.
+        BadInput: it is no Parquet file, a column cannot be a feature, a row cannot be scored, or there is no
+            place to write to.
     """
-    scored, beside = 0, target.with_name(f".{target.name}.part")
+    beside = _beside(source, target)
     try:
         with pq.ParquetFile(source) as file:
-            schema = _scored_schema(file.schema_arrow)
+            empty = pl.DataFrame(file.schema_arrow.empty_table())
+            schema, rows = _scored_schema(empty), 0
             with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
                 for table in _scored_tables(file, scoring):
                     writer.write_table(table.cast(schema))
-                    scored += len(table)
+                    rows += len(table)
         beside.replace(target)
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{source}: {error}") from error
     finally:
         beside.unlink(missing_ok=True)
-    return scored
+    return Scored(rows, tuple(_feature_columns(empty)))
+
+
+def _beside(source: Path, target: Path) -> Path:
+    """Where the result grows until it is whole."""
+    if not source.is_file():
+        raise BadInput(f"no file is called {source}")
+    if not target.parent.is_dir():
+        raise BadInput(f"{target} cannot be written: there is no folder {target.parent}")
+    if target.exists() and target.samefile(source):
+        raise BadInput(f"{target} is the table itself: another place is needed for its scores")
+    return target.with_name(f".{target.name}.part")
 
 
 def scored_frame(
@@ -91,8 +112,10 @@ def scored_frame(
         BadInput: a column cannot be a feature, or a row cannot be scored.
     """
     rows = [
-        _row(context, arms, scoring.catalogue, tables)
-        for context, arms in zip(_contexts(frame, first_row), _eligible(frame), strict=True)
+        _row(context, arms, scoring.catalogue, tables, number)
+        for number, (context, arms) in enumerate(
+            zip(_contexts(frame, first_row), _eligible(frame), strict=True), first_row
+        )
     ]
     return frame.hstack(pl.DataFrame(_answers(rows, scoring, tables, first_row), schema=ADDED, orient="row"))
 
@@ -105,18 +128,23 @@ def _scored_tables(file: pq.ParquetFile, scoring: Scoring) -> Iterator[pa.Table]
         first_row += len(frame)
 
 
-def _scored_schema(schema: pa.Schema) -> pa.Schema:
-    if twice := [name for name in ADDED if name in schema.names]:
+def _scored_schema(empty: pl.DataFrame) -> pa.Schema:
+    if twice := [name for name in ADDED if name in empty.columns]:
         raise BadInput(f"column {twice[0]!r} is there already: was this table scored before?")
     added = pl.DataFrame(schema=ADDED).to_arrow().schema
-    kept = pl.DataFrame(schema.empty_table()).to_arrow().schema
-    return pa.schema([*kept, *added])
+    return pa.schema([*empty.to_arrow().schema, *added])
+
+
+def _feature_columns(frame: pl.DataFrame) -> list[str]:
+    if frame.schema.get(CONTEXT) == pl.String:
+        return [CONTEXT]
+    return [name for name in frame.columns if name not in NO_FEATURES]
 
 
 def _contexts(frame: pl.DataFrame, first_row: int) -> list[Features]:
-    if CONTEXT in frame.columns and frame.schema[CONTEXT] == pl.String:
+    named = _feature_columns(frame)
+    if named == [CONTEXT]:
         return [_of_json(text, first_row + n) for n, text in enumerate(frame[CONTEXT])]
-    named = [name for name in frame.columns if name not in NO_FEATURES]
     for name in named:
         kind = frame.schema[name]
         if not (kind.is_numeric() or kind in (pl.String, pl.Boolean, pl.Categorical, pl.Null)):
@@ -150,10 +178,14 @@ def _eligible(frame: pl.DataFrame) -> Sequence[Sequence[str] | None]:
     return frame[ARMS].to_list()
 
 
-def _row(context: Features, arms: Sequence[str] | None, catalogue: Catalogue, tables: ArmTables) -> ScoreRow:
+def _row(
+    context: Features, arms: Sequence[str] | None, catalogue: Catalogue, tables: ArmTables, number: int
+) -> ScoreRow:
     """Arms that the catalogue does not have are scored by what they share with others: their id."""
     if arms is None:
         return ScoreRow(context)
+    if None in arms or len(set(arms)) < len(arms):
+        raise BadInput(f"row {number}: an arm is null or stands twice; legal: ids, each once")
     places = tables.of(catalogue).places
     if all(arm in places for arm in arms):
         return ScoreRow(context, tuple([places[arm] for arm in arms]))
@@ -166,11 +198,10 @@ def _answers(
 ) -> list[tuple[object, ...]]:
     catalogue = scoring.catalogue
     tables.of(catalogue)
-    request = ScoreRequest(tuple(rows), (scoring.exploration,), catalogue.version, calibrated=True)
     try:
-        response = score(request, scoring.weights, tables, scoring.base)
+        response = _response(rows, scoring, tables)
     except SidearmError as error:
-        raise BadInput(f"rows {first_row} to {first_row + len(rows) - 1}: {error}") from error
+        raise _first_refused(rows, scoring, tables, first_row) from error
     ids = tuple([arm.id for arm in catalogue.arms])
     found: list[tuple[object, ...]] = []
     for row, scored in zip(rows, response.rows, strict=True):
@@ -188,6 +219,21 @@ def _answers(
             )
         )
     return found
+
+
+def _response(rows: Sequence[ScoreRow], scoring: Scoring, tables: ArmTables) -> ScoreResponse:
+    request = ScoreRequest(tuple(rows), (scoring.exploration,), scoring.catalogue.version, calibrated=True)
+    return score(request, scoring.weights, tables, scoring.base)
+
+
+def _first_refused(rows: Sequence[ScoreRow], scoring: Scoring, tables: ArmTables, first_row: int) -> BadInput:
+    """Which row it is that spoils the others, and why."""
+    for number, row in enumerate(rows, first_row):
+        try:
+            _response([row], scoring, tables)
+        except SidearmError as error:
+            return BadInput(f"row {number}: {error}")
+    return BadInput(f"rows {first_row} to {first_row + len(rows) - 1} cannot be scored together")
 
 
 def _ids_of(row: ScoreRow, ids: Sequence[str]) -> list[str]:

@@ -39,9 +39,12 @@ def score_command(
     application = load_application(app)
     scoring = _of_file(app, application, weights) if weights else _of_store(app, application, data, model)
     target = out or file.with_name(f"{file.stem}.scored.parquet")
-    rows = score_file(file, target, scoring)
+    done = score_file(file, target, scoring)
     version = scoring.weights.header.version if scoring.weights else 0
-    typer.echo(f"{rows:,} rows scored with version {version} into {target}")
+    typer.echo(
+        f"{done.rows:,} {'row' if done.rows == 1 else 'rows'} scored with version {version} into {target}"
+    )
+    typer.echo(f"features: {', '.join(done.features) or 'none, so all rows score alike'}")
 
 
 def _of_file(folder: Path, application: Application, weights: str) -> Scoring:

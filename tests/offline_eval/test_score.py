@@ -43,7 +43,7 @@ SCORING = Scoring(CATALOGUE, EPSILON, some_weights())
 
 def scored(tmp_path, frame: pl.DataFrame, scoring=SCORING) -> pl.DataFrame:
     frame.write_parquet(tmp_path / "in.parquet")
-    assert score_file(tmp_path / "in.parquet", tmp_path / "out.parquet", scoring) == len(frame)
+    assert score_file(tmp_path / "in.parquet", tmp_path / "out.parquet", scoring).rows == len(frame)
     return pl.read_parquet(tmp_path / "out.parquet")
 
 
@@ -110,7 +110,11 @@ def test_without_weights_all_arms_are_alike(tmp_path):
         ({"arms": ["hat"]}, "column 'arms'"),
         ({"arms": [[]]}, "no arm is eligible"),
         ({"context": ["[1]"]}, "row 0"),
-        ({"hour": [float("nan")]}, "hour"),
+        ({"hour": [float("nan")]}, "row 0: feature 'hour'"),
+        ({"hour": [1.0, 2.0, 1e30, 1e40]}, "row 2: feature 'hour'"),
+        ({"blob": [b"x"]}, "column 'blob'"),
+        ({"arms": [["hat"], ["hat", "hat"]]}, "row 1: an arm"),
+        ({"arms": [["hat", None]]}, "row 0: an arm"),
         ({"scored_arm": ["x"]}, "scored before"),
     ],
 )
@@ -124,11 +128,35 @@ def test_what_cannot_be_scored_is_named(tmp_path, columns, told):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet"]
 
 
-def test_no_parquet_file_is_refused(tmp_path):
-    """With its name."""
-    (tmp_path / "in.parquet").write_text("hello")
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize("damage", [half, lambda content: content[:-3], lambda _: b"", lambda _: b"hello"])
+def test_no_whole_parquet_file_is_refused(tmp_path, damage):
+    """Half-written, cut, empty, of another kind: with its name, and nothing is left behind."""
+    file = tmp_path / "in.parquet"
+    pl.DataFrame({"hour": [1.0]}).write_parquet(file)
+    file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(BadInput, match=r"in\.parquet"):
-        score_file(tmp_path / "in.parquet", tmp_path / "out.parquet", SCORING)
+        score_file(file, tmp_path / "out.parquet", SCORING)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_places_that_will_not_do_are_named(tmp_path):
+    """No such file, no such folder, and the table itself, which stays as it is."""
+    file = tmp_path / "in.parquet"
+    pl.DataFrame({"hour": [1.0]}).write_parquet(file)
+    before = file.read_bytes()
+    for source, target, told in [
+        (tmp_path / "nowhere.parquet", file, "no file"),
+        (tmp_path, file, "no file"),
+        (file, tmp_path / "nowhere" / "out.parquet", "no folder"),
+        (file, tmp_path / ".." / tmp_path.name / "in.parquet", "itself"),
+    ]:
+        with pytest.raises(BadInput, match=told):
+            score_file(source, target, SCORING)
+    assert file.read_bytes() == before
 
 
 @pytest.fixture
@@ -204,4 +232,5 @@ def test_the_command_scores_with_a_file_of_weights(tmp_path, folder):
     record.write_bytes(encode_weights(some_weights()))
     result = run(file, folder, "--weights", record)
     assert result.exit_code == 0, result.output
-    assert "1 rows scored with version 7" in result.output
+    assert "1 row scored with version 7" in result.output
+    assert "features: hour" in result.output

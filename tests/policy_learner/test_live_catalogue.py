@@ -6,6 +6,7 @@ import msgspec
 import pyarrow.dataset as ds
 
 from policy_learner.loop import drain, step
+from policy_learner.models.rebuild_version import rebuild_version
 from policy_learner.models.replay import replay
 from sidecar.contracts import keys
 from sidecar.contracts.application import Arm, Catalogue, encode_arms
@@ -63,4 +64,9 @@ def test_a_decision_is_replayed_with_the_catalogue_it_was_made_with(store, data_
     result = replay(world.application, world.data)
     assert result.told == []
     assert result.counts["scored"] == 60
-    assert world.learner().training.examples == 60
+    newest = world.weights()
+    rebuilt, _ = rebuild_version(world.application, world.data, newest.header.version)
+    assert rebuilt.values.tobytes() == newest.values.tobytes()
+    for path in world.data.checkpoints("world").glob("*"):
+        path.unlink()
+    assert world.learner().training.trainer.weights_values().tobytes() == newest.values.tobytes()
