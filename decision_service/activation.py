@@ -77,7 +77,7 @@ class Activator:
             BadRequest: a horizon over the longest.
             SpoolFailed: the store is away, and it cannot be written down here either; asking again is safe.
         """
-        if self._guard.closed and not self._spool.decides(decision_id, ""):
+        if self._guard.closed and not self._spool.precedes(decision_id, ""):
             try:
                 receipt = await self.resend(decision_id, request)
             except StoreAway:

@@ -55,7 +55,9 @@ class Beside:
         if held.event.digest != event.digest:
             return Decided(DecideStatus.CONFLICT, held.event.decision_id)
         deadline_ms = held.record.at_ms + held.event.horizon_ms
-        return Decided(DecideStatus.DUP, held.event.decision_id, deadline_ms, held.record.body)
+        given = Decided(DecideStatus.DUP, held.event.decision_id, deadline_ms, held.record.body)
+        self.remembered.note(event, "", given, b"")  # when it has left the spool
+        return given
 
     def _kept(self, event: DecisionEvent, kept_as: str) -> Held | None:
         held = self._spool.decision_kept(event.session_id, kept_as)

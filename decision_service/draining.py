@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from decision_service.errors import SpoolFailed, StoreAway
+from decision_service.remembered import names_of
 from decision_service.spool import Held, Spool
 from decision_service.telemetry import Telemetry
 from sidecar.contracts.spooled import SpooledKind
@@ -70,6 +71,7 @@ class Drainer:
         while True:
             try:
                 await self._wait_for_work()
+                await self.adopt()
                 wait_s = _AGAIN_S if await self.drain() else min(2 * wait_s, _LONGEST_S)
             except (StoreAway, SpoolFailed) as error:
                 log.debug("the spool waits: %s", error)
@@ -90,11 +92,20 @@ class Drainer:
                 return False
         return True
 
+    async def adopt(self) -> int:
+        """See to what dead processes left; how many records.
+
+        Raises:
+            SpoolFailed: the disk cannot.
+        """
+        if found := await self._spool.adopt():
+            log.warning("%d records of processes that are gone are sent to the store", found)
+        return found
+
     async def _wait_for_work(self) -> None:
         """Until something waits; what dead processes left is looked for meanwhile."""
         while not len(self._spool):
-            if found := await self._spool.adopt():
-                log.warning("%d records of a process that is gone are sent to the store", found)
+            if await self.adopt():
                 return
             try:
                 async with asyncio.timeout(_LOOK_S):
@@ -135,13 +146,18 @@ class Drainer:
 
 
 def _before_a_session_moves(held: Mapping[int, Held]) -> dict[int, Held]:
-    """As many as can be sent decisions first: a reward by session means the last one *before* the reward."""
-    rewarded: set[str] = set()
+    """As many as can be sent decisions first: a reward by session means the last one *before* the reward.
+
+    A decision under a name that was used before is sent once more, by its id: nothing may overtake it.
+    """
+    done: set[str] = set()
     taken: dict[int, Held] = {}
     for ticket, one in held.items():
-        if one.event is not None and one.event.session_id in rewarded:
+        if one.event is not None and one.event.session_id in done:
             break
+        if one.event is not None and names_of(one.event, one.record.kept_as):
+            done.add(one.event.session_id)
         if one.session:
-            rewarded.add(one.session)
+            done.add(one.session)
         taken[ticket] = one
     return taken

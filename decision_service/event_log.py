@@ -75,7 +75,7 @@ class EventLog:
         """
         if (standing := self._beside.standing(event, kept_as)) is not None:
             return standing
-        if self._guard.closed and not self._spool.decides("", event.session_id):
+        if self._guard.closed and not self._spool.precedes("", event.session_id):
             entry = self._entry(event, logged, kept_as)
             try:
                 decided = await self._stored(entry, left_s)

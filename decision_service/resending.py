@@ -21,6 +21,9 @@ from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus
 from sidecar.contracts.spooled import SpooledKind
 
+PATIENCE_S = 10.0
+"""Processes that live have sent what they wrote down so long after the store is back, mostly."""
+
 _AGAIN = Sent("")
 _REFUSED = Sent("refused", refused=True)
 _SUPERSEDED = Sent("superseded")
@@ -35,7 +38,7 @@ def senders(
     return {
         "decision": _Decisions(events, partitions).send,
         "reward": _one_by_one(lambda held: _reward(rewarder, held)),
-        "activation": _one_by_one(lambda held: _activation(activator, held)),
+        "activation": _one_by_one(_Activations(activator).send),
     }
 
 
@@ -121,10 +124,26 @@ async def _reward(rewarder: Rewarder, held: Held) -> Sent:
     return Sent(status.value.lower())
 
 
-async def _activation(activator: Activator, held: Held) -> Sent:
-    try:
-        request = _activations.decode(held.record.body)
-        receipt = await activator.resend(held.record.decision_id, request)
-    except (BadRequest, msgspec.MsgspecError):
-        return _REFUSED
-    return Sent(receipt.status)
+class _Activations:
+    """One for a decision that nobody knows waits for it: it may lie in the spool of another process."""
+
+    def __init__(self, activator: Activator) -> None:
+        self._activator = activator
+        self._since: dict[str, float] = {}
+        """Decision to when it was asked for first."""
+
+    async def send(self, held: Held) -> Sent:
+        decision_id = held.record.decision_id
+        try:
+            request = _activations.decode(held.record.body)
+            receipt = await self._activator.resend(decision_id, request)
+        except (BadRequest, msgspec.MsgspecError):
+            return _REFUSED
+        if receipt.status == "unknown" and self._may_come(decision_id):
+            return _AGAIN
+        self._since.pop(decision_id, None)
+        return Sent(receipt.status)
+
+    def _may_come(self, decision_id: str) -> bool:
+        now = asyncio.get_running_loop().time()
+        return now - self._since.setdefault(decision_id, now) < PATIENCE_S

@@ -106,7 +106,7 @@ class Rewarder:
         return rewarded.status
 
     async def _take(self, request: RewardRequest, draft: Draft) -> RewardReceipt:
-        if self._guard.closed and not self._spool.decides(draft.decision_id, draft.session_id):
+        if self._guard.closed and not self._spool.precedes(draft.decision_id, draft.session_id):
             try:
                 rewarded = await self._place(draft)
             except StoreAway:

@@ -252,6 +252,8 @@ async def open_service(
         )
         service.drainer = _drainer(service)
         stack.push_async_callback(_drain_at_last, service.drainer)
+        with suppress(SpoolFailed):  # then somebody repeats, and is recognised
+            await service.drainer.adopt()
         for work in (
             service.live_arms.follow(),
             service.watch.keep_watch(),

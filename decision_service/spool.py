@@ -70,7 +70,7 @@ class Spool:
         self._root, self._limit_bytes, self._timeout_s = root, limit_bytes, timeout_s
         self.now_ms = now_ms
         self._folder = SpoolFolder(root)
-        self._orphan: Orphan | None = None
+        self._orphans: list[Orphan] = []
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._writes: Batcher[New, None] = Batcher(self._write, max_batch=_BATCH)
         self._held: dict[int, Held] = {}
@@ -78,7 +78,7 @@ class Spool:
         self._by_id: dict[str, int] = {}
         self._by_name: dict[Name, int] = {}
         self._of_session: Counter[str] = Counter()
-        """Decisions that wait."""
+        """Decisions that wait, and rewards for the last of a session's."""
         self._next = self._segment = 1
         self._segment_bytes = 0
         self._coming_bytes = 0
@@ -126,19 +126,21 @@ class Spool:
         for ticket in tickets:
             if held := self._held.pop(ticket, None):
                 self._drop(held)
+                self._count(held, -1)
                 if held.event is not None:
                     self._by_id.pop(held.event.decision_id, None)
-                    self._leaves(held.event.session_id)
                     for name in names_of(held.event, held.record.kept_as):
                         if self._by_name.get(name) == ticket:
                             del self._by_name[name]
         if not self._held:
             self.filled.clear()
 
-    def _leaves(self, session_id: str) -> None:
-        self._of_session[session_id] -= 1
-        if not self._of_session[session_id]:
-            del self._of_session[session_id]
+    def _count(self, held: Held, by: int) -> None:
+        session_id = held.event.session_id if held.event else held.session
+        if session_id:
+            self._of_session[session_id] += by
+            if not self._of_session[session_id]:
+                del self._of_session[session_id]
 
     def settle_decisions(self, decision_ids: Iterable[str]) -> None:
         """The store has heard of these decisions after all."""
@@ -150,8 +152,8 @@ class Spool:
         ticket = self._by_id.get(decision_id)
         return None if ticket is None else self._held[ticket]
 
-    def decides(self, decision_id: str, session_id: str) -> bool:
-        """Whether that decision waits, or one of that session: what names it must come after it."""
+    def precedes(self, decision_id: str, session_id: str) -> bool:
+        """Whether that decision waits, or something of that session: what comes now must come after it."""
         return decision_id in self._by_id or session_id in self._of_session
 
     def decision_of_key(self, session_id: str, client_key: str) -> Held | None:
@@ -178,25 +180,27 @@ class Spool:
         self.settle(tickets)
 
     async def adopt(self) -> int:
-        """Take over what a process left that is gone, if nothing of ours waits; how many records that were.
+        """Take over what processes left that are gone; how many records that were.
+
+        Of what was taken over before all must be settled first.
 
         Raises:
             SpoolFailed: the disk cannot.
         """
-        if self._held or self._orphan is not None:
+        if self._orphans:
             return 0
         try:
-            self._orphan = await self._on_disk(next_orphan, self._root)
-            if self._orphan is None:
-                return 0
-            found = await self._on_disk(_records_of, self._orphan)
+            while self.bytes < self._limit_bytes and (orphan := await self._on_disk(next_orphan, self._root)):
+                self._orphans.append(orphan)
+            found = [one for orphan in self._orphans for one in await self._on_disk(_records_of, orphan)]
             strange = b"".join(one for one in found if isinstance(one, bytes))
             if strange:
                 await self._on_disk(keep_refused, self._root, strange)
         except OSError as error:
+            await self._let_go()
             raise SpoolFailed(f"what a process left cannot be read: {error}") from error
         records = [record for record in found if isinstance(record, Spooled)]
-        for record in records:
+        for record in sorted(records, key=lambda one: one.at_ms):
             self._hold(self._taken(record, _event_of(record), _ORPHANS))
         if not records:
             self._forget_segment(_ORPHANS)
@@ -204,10 +208,14 @@ class Spool:
 
     async def close(self) -> None:
         """Let go of the files. What waits stays in them, for whoever starts next."""
-        if self._orphan is not None:
-            await self._on_disk(self._orphan.close)
+        await self._let_go()
         await self._on_disk(self._folder.close)
         self._disk.shutdown()
+
+    async def _let_go(self) -> None:
+        """What others left is anybody's again."""
+        while self._orphans:
+            await self._on_disk(self._orphans.pop().close)
 
     async def _write(self, batch: Sequence[New]) -> list[None]:
         """All in one write; a segment that fails is not used again."""
@@ -237,9 +245,9 @@ class Spool:
     def _hold(self, held: Held) -> None:
         ticket, self._next = self._next, self._next + 1
         self._held[ticket] = held
+        self._count(held, 1)
         if held.event is not None:
             self._by_id[held.event.decision_id] = ticket
-            self._of_session[held.event.session_id] += 1
             self._by_name.update(dict.fromkeys(names_of(held.event, held.record.kept_as), ticket))
         self.filled.set()
 
@@ -256,9 +264,9 @@ class Spool:
             self._next_segment()
         if number != _ORPHANS:
             self._disk.submit(self._folder.remove, number)
-        elif self._orphan is not None:
-            self._disk.submit(self._orphan.remove)
-            self._orphan = None
+            return
+        while self._orphans:
+            self._disk.submit(self._orphans.pop().remove)
 
     def _next_segment(self) -> None:
         self._segment += 1

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import httpx
 
 from policy_learner.join.positions import ms_of
+from policy_learner.status import read
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import connect
 from tests.faults import checker, effects, reward_places
@@ -29,6 +30,9 @@ def come_to_rest(stage: Stage) -> None:
             lambda: not any(client.zcard(k.due) + client.zcard(k.orphans) for k in keys),
             HORIZON_S + EARLY_S + 30.0,
             "every decision and every orphan closed",
+        )
+        stage.learner.wait_until(
+            lambda: (s := read(client, NAME)) and s.pid == stage.learner.pid, 20.0, "runs"
         )
     code = stage.stop_learner()
     if code:
