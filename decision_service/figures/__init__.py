@@ -1,0 +1,1 @@
+"""What the service counts about itself, for Prometheus: a file a subject, names and meanings in each."""

@@ -1,0 +1,64 @@
+"""Requests: how many, how long they take, and what became of rewards."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_LATENCY_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class RequestFigures:
+    """Of one process, in the registry that is handed in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._latency = Histogram(
+            "sidearm_request_seconds",
+            "From the first byte of a request to its answer.",
+            ["endpoint"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self._answers = Counter(
+            "sidearm_answers",
+            "Answers by endpoint and HTTP status.",
+            ["endpoint", "status"],
+            registry=registry,
+        )
+        self._of_answer: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._admitted = Gauge(
+            "sidearm_requests_limit", "Requests that may be under way at once.", registry=registry
+        )
+        self._under_way = Gauge(
+            "sidearm_requests_under_way", "Requests under way, probes not counted.", registry=registry
+        )
+        self._rewards = Counter(
+            "sidearm_rewards", "Rewards by what became of them.", ["status"], registry=registry
+        )
+        self._activations = Counter(
+            "sidearm_activations", "Activations by what became of them.", ["status"], registry=registry
+        )
+
+    def answered(self, endpoint: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        children = self._of_answer.get((endpoint, status))
+        if children is None:  # looking them up by their labels costs more than counting
+            children = self._answers.labels(endpoint, str(status)), self._latency.labels(endpoint)
+            self._of_answer[endpoint, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def admits(self, limit: float) -> None:
+        """How many requests may be under way at once."""
+        self._admitted.set(limit)
+
+    def under_way(self, requests: int) -> None:
+        """How many are."""
+        self._under_way.set(requests)
+
+    def rewarded(self, status: str) -> None:
+        """A reward was taken."""
+        self._rewards.labels(status).inc()
+
+    def activated(self, status: str) -> None:
+        """An activation was taken."""
+        self._activations.labels(status).inc()
