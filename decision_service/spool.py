@@ -190,9 +190,7 @@ class Spool:
         if self._orphans:
             return 0
         try:
-            while self.bytes < self._limit_bytes and (orphan := await self._on_disk(next_orphan, self._root)):
-                self._orphans.append(orphan)
-            found = [one for orphan in self._orphans for one in await self._on_disk(_records_of, orphan)]
+            found = await self._left()
             strange = b"".join(one for one in found if isinstance(one, bytes))
             if strange:
                 await self._on_disk(keep_refused, self._root, strange)
@@ -205,6 +203,16 @@ class Spool:
         if not records:
             self._forget_segment(_ORPHANS)
         return len(found)
+
+    async def _left(self) -> list[Spooled | bytes]:
+        """What lies in the folders of the dead, until it is as much as may wait."""
+        found: list[Spooled | bytes] = []
+        size = self.bytes
+        while size < self._limit_bytes and (orphan := await self._on_disk(next_orphan, self._root)):
+            self._orphans.append(orphan)
+            found += await self._on_disk(_records_of, orphan)
+            size = self.bytes + sum(len(one.body) for one in found if isinstance(one, Spooled))
+        return found
 
     async def close(self) -> None:
         """Let go of the files. What waits stays in them, for whoever starts next."""

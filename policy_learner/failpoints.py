@@ -26,6 +26,7 @@ Moment = Literal[
     "buried",
     "gated",
     "published",
+    "file begun",
     "file written",
     "linked",
     "archived",

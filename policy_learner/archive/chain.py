@@ -183,6 +183,7 @@ def append(folder: Path, lane: int, day: date, first: str, covers: Span, table: 
     """
     if _has_grown(folder, lane, covers.after):
         return None
+    reached("file begun")
     where = folder / f"dt={day.isoformat()}"
     _make_folder(where)
     temporary = where / f"{_TEMPORARY}{lane}-{first}.{uuid.uuid4().hex}"

@@ -134,3 +134,76 @@ def test_no_key_of_the_store_is_shared(pair: Pair):
 
     assert keys
     assert {key for key in keys if "first" not in key and "second" not in key} == set()
+
+
+NAMES = ("theirs", "key", "sku-1", "quagga-arm", "champion", "r")
+"""Of the first tenant: what the second one may guess."""
+NAMED = frozenset({"decision_id", "session_id", "unit_id", "arm", "id", "reward_id", "name"})
+SECRET = "quagga"
+"""In everything that the first tenant has written down."""
+
+
+@pytest.fixture(scope="module")
+def written(pair: Pair) -> dict[bytes, bytes]:
+    """All that the store has of the first tenant, who is not there: nobody but a stranger could change it."""
+    first = pair.first
+    made = first.recommend(session_id="theirs", unit_id=f"{SECRET}-unit", context={"pet": SECRET}).json()
+    first.reward(decision_id=made["decision_id"], event="view", reward_id=f"{SECRET}-reward")
+    segment = {"name": SECRET, "where": {"pet": [SECRET]}, "exploration": {"epsilon": 0.3}}
+    exploration = {"everywhere": {"scheme": "epsilon_greedy"}, "segments": [segment]}
+    for method, path, body in (
+        ("PUT", f"/v1/arms/{SECRET}-arm", {"features": {"kind": SECRET}}),
+        ("PUT", "/v1/exploration", exploration),
+        ("PUT", f"/v1/models/{SECRET}", {"role": "shadow", "version": "live"}),
+    ):
+        response = first.client.request(method, path, json=body)
+        assert response.status_code == 200, response.text
+    assert first.service is not None
+    first.service.stop()
+    return of_first(first)
+
+
+def of_first(first: Platform) -> dict[bytes, bytes]:
+    """Every key of the first tenant with its bytes."""
+    return {key: first.store.dump(key) for key in sorted(first.store.scan_iter("*first*"))}
+
+
+def examples(pair: Pair) -> dict[tuple[str, str], Any]:
+    """By operation, the body that its description shows; None where it has none."""
+    paths = pair.second.client.get("/openapi.json").json()["paths"]
+    bodies = {(m, p): paths[p][m.lower()].get("requestBody") for m, p in pair.operations}
+    return {of: body and body["content"]["application/json"]["example"] for of, body in bodies.items()}
+
+
+def renamed(data: st.DataObject, body: Any, names: st.SearchStrategy[str]) -> Any:
+    """``body`` with some of its names replaced."""
+    if isinstance(body, list):
+        return [renamed(data, one, names) for one in body]
+    if not isinstance(body, dict):
+        return body
+    found = {name: renamed(data, value, names) for name, value in body.items()}
+    for name in sorted(NAMED & found.keys()):
+        found[name] = data.draw(st.one_of(st.just(found[name]), names))
+    return found
+
+
+@pytest.mark.slow
+@settings(SOME, max_examples=300)
+@given(data=st.data())
+def test_no_operation_shows_or_changes_what_another_tenant_has(
+    pair: Pair, written: dict[bytes, bytes], data: st.DataObject
+):
+    """Whatever the description lists, with a key of one's own and the names of another's: not a byte."""
+    bodies, names = examples(pair), st.sampled_from((pair.decision_id, *NAMES))
+    method, path = operation = data.draw(st.sampled_from(pair.operations))
+    head, _, rest = path.partition("{")
+    target = head + data.draw(names) + rest.partition("}")[2] if rest else path
+    body = renamed(data, bodies[operation], names)
+    response = pair.second.client.request(method, target, json=body)
+
+    assert response.status_code < 500 or response.status_code == 503, response.text
+    shown = response.text
+    for name in NAMES:
+        shown = shown.replace(name, "")
+    assert SECRET not in shown
+    assert of_first(pair.first) == written

@@ -6,7 +6,8 @@
                        lost, learners die or pause between any two commands, disks fill up
 ``keepers.py``         compact the log while it is written, in a third of the seeds
 ``checker.py``         the invariants, over store, Parquet and checkpoints, when a seed is over
-``mutants.py``         wrong variants of the product; the simulation must catch each of them
+``spooling.py``        one seed of a service whose store is away: what it writes down, and how that is sent
+``mutants.py``         wrong variants of the product; the seeds must catch each of them
 ``processes_run.py``   real processes under load: kill -9, SIGSTOP, lost replies, power loss, full disk
 =====================  =====================================================================================
 

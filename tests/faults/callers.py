@@ -34,7 +34,7 @@ class Caller(threading.Thread):
         self.failure: BaseException | None = None
         self.answered = 0
         self.by_service: dict[str, int] = {}
-        """Decision to how many services had been started when it was asked for."""
+        """Session to how many services had been started when it asked last."""
 
     def run(self) -> None:
         try:
@@ -79,13 +79,13 @@ class Caller(threading.Thread):
         """A session keeps its decision, as long as the store or the service that gave it can be asked."""
         if not asked.accepted:
             asked.accepted, asked.accepted_ms = decision_id, self.stage.now_ms()
-            self.by_service[decision_id] = services
         elif decision_id not in asked.ids:
-            another = self.stage.services > self.by_service[asked.accepted]
+            another = self.stage.services > self.by_service[asked.session]
             assert another, f"I1 {asked} is answered with {decision_id}"
             self.statuses["given anew"] += 1
         if decision_id not in asked.ids:
             asked.ids.append(decision_id)
+        self.by_service[asked.session] = services
 
     def _activate(self, client: httpx.Client, asked: Asked) -> None:
         def unanswered() -> None:

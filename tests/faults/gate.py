@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults.mutants import MUTANTS, ROOT, Mutant, copy_with
+from tests.faults.mutant import ROOT, Mutant, copy_with
+from tests.faults.mutants import MUTANTS
 
 SEEDS = 2000
 """A mutant must be caught within as many."""
-TIMEOUT_S = 300.0
+TIMEOUT_S = 600.0
 _CAUGHT = re.compile(r"^seed (\d+): (I\d[^\n]*)", re.MULTILINE)
 
 
@@ -39,7 +40,7 @@ def judge(mutant: Mutant, seeds: int = SEEDS, first: int = 0) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy_with(mutant, Path(folder))
         try:
-            done = _simulated(folder, first, first + seeds)
+            done = _simulated(mutant.played, folder, first, first + seeds)
         except subprocess.TimeoutExpired:
             return Verdict(mutant, False, f"not within {TIMEOUT_S:g} s", TIMEOUT_S)
     found = _CAUGHT.search(done.stdout)
@@ -47,13 +48,13 @@ def judge(mutant: Mutant, seeds: int = SEEDS, first: int = 0) -> Verdict:
         told = (done.stdout + done.stderr)[-600:].strip()
         return Verdict(mutant, False, told, time.monotonic() - began)
     seed = int(found[1])
-    innocent = _simulated(str(ROOT), seed, seed + 1).returncode == 0
+    innocent = _simulated(mutant.played, str(ROOT), seed, seed + 1).returncode == 0
     told = f"seed {seed}: {found[2]}" if innocent else f"seed {seed} breaks the program as it is: {found[2]}"
     return Verdict(mutant, innocent, told, time.monotonic() - began)
 
 
-def _simulated(folder: str, first: int, end: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.faults.simulate", "--seeds", f"{first}:{end}"]
+def _simulated(module: str, folder: str, first: int, end: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, "--seeds", f"{first}:{end}"]
     environ = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
 

@@ -133,8 +133,8 @@ def kill_archiver(stage: Stage, rng: random.Random) -> str:
 
 
 def kill_archiver_at_a_moment(stage: Stage, rng: random.Random) -> str:
-    """The next archiver dies by its own hand, just after it has written a file, named it, or all of them."""
-    moment = rng.choice(ARCHIVING[:3])
+    """The next archiver dies by its own hand, around the writing of a file, the naming, or all of it."""
+    moment = rng.choice(ARCHIVING[:4])
     stage.kill("archiver")
     process = stage.start("archiver", failpoint=f"{moment}:{rng.randint(1, 3)}")
     try:

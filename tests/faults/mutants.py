@@ -6,29 +6,12 @@ the product has changed and the mutant with it must: that is an error, never a p
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-from typing import NamedTuple
-
-ROOT = Path(__file__).parents[2]
-COPIED = ("sidecar", "policy_learner", "decision_service", "tests")
-"""All that the simulation imports."""
-
-
-class StaleMutant(Exception):
-    """The source is not what the mutant was made for."""
-
-
-class Mutant(NamedTuple):
-    name: str
-    file: str
-    right: str
-    wrong: str
-
+from tests.faults.mutant import Mutant
+from tests.faults.spool_mutants import OF_THE_SPOOL
 
 SCRIPTS = "sidecar/contracts/scripts"
 
-MUTANTS = (
+OF_THE_LEARNER = (
     # The scripts.
     Mutant(
         "a reward's key is not looked at",
@@ -308,17 +291,4 @@ MUTANTS = (
     ),
 )
 
-
-def copy_with(mutant: Mutant, folder: Path) -> None:
-    """A copy of the tree, in which the mutant is.
-
-    Raises:
-        StaleMutant: its text is not in the source exactly once.
-    """
-    found = (ROOT / mutant.file).read_text().count(mutant.right)
-    if found != 1:
-        raise StaleMutant(f"{mutant.name!r}: its text is {found} times in {mutant.file}, not once")
-    for package in COPIED:
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    path = folder / mutant.file
-    path.write_text(path.read_text().replace(mutant.right, mutant.wrong))
+MUTANTS = (*OF_THE_LEARNER, *OF_THE_SPOOL)

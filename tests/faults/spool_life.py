@@ -167,11 +167,17 @@ class Disk:
         self._faults.maybe_die()
 
     def cut_power(self, sim: Any) -> None:
-        """Of what was not flushed any part may be gone."""
+        """Of what was not flushed any part may be gone, or something else."""
         for path in sorted(sim.root.rglob("*.spool")):
             file = path.stat()
             kept = min(self.synced.get(file.st_ino, 0), file.st_size)
-            os.truncate(path, sim.rng.randint(kept, file.st_size))
+            size = sim.rng.randint(kept, file.st_size)
+            content = bytearray(path.read_bytes()[:size])
+            if size > kept and sim.rng.random() < 0.5:
+                content[sim.rng.randrange(kept, size)] ^= 0xFF
+            with path.open("r+b") as there:  # the same file: others may hold it open
+                there.truncate(size)
+                there.write(content)
 
 
 async def quietly(work: Any) -> None:

@@ -315,7 +315,8 @@ def play(seed: int, scripts: Scripts) -> Counter[str]:
         asyncio.run(quietly(sim.play()))
     except Exception as error:
         command = f"python -m tests.faults.spooling --seeds {seed}:{seed + 1}"
-        raise AssertionError(f"seed {seed}: {error!r}\nrepeat it: {command}") from error
+        told = error if isinstance(error, AssertionError) else repr(error)
+        raise AssertionError(f"seed {seed}: {told}\nrepeat it: {command}") from error
     finally:
         logging.disable(logging.NOTSET)
         shutil.rmtree(root.parent, ignore_errors=True)

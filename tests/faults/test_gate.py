@@ -8,7 +8,8 @@ import pytest
 
 from tests.faults import gate
 from tests.faults.gate import judge
-from tests.faults.mutants import MUTANTS, ROOT, Mutant, StaleMutant, copy_with
+from tests.faults.mutant import ROOT, Mutant, StaleMutant, copy_with
+from tests.faults.mutants import MUTANTS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
