@@ -21,7 +21,8 @@ from pathlib import Path
 from unittest import mock
 
 import decision_service
-from decision_service.api import ActivationRequest, RewardRequest
+from decision_service.api.recommendations import ActivationRequest
+from decision_service.api.rewards import RewardRequest
 from decision_service.errors import SpoolFailed, StoreAway
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application, Exploration, RewardConfig
