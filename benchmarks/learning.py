@@ -9,9 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import msgspec
-
 from benchmarks.figures import Figure, median_of
+from benchmarks.learner.workload import dsjson
 from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.application import Arm, Exploration, Features, ModelConfig, catalogue_of
 from sidecar.contracts.events import DecisionEvent, arms_of, decode_decision, encode_decision
@@ -34,7 +33,9 @@ def figures() -> list[Figure]:
     stored = [stored_decision(n, random.Random(n)) for n in range(EXAMPLES)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "examples.dsjson"
-        path.write_text("".join(_dsjson(decode_decision(payload), reward) for payload, reward in stored))
+        path.write_text(
+            "".join(dsjson(decode_decision(payload), CATALOGUE, reward) for payload, reward in stored)
+        )
         pairs = [(_driver(path), _ours(stored)) for _ in range(ROUNDS)]
     driver, ours = (EXAMPLES / median_of([pair[i] for pair in pairs]) for i in (0, 1))
     return [
@@ -104,21 +105,3 @@ def stored_decision(n: int, rng: random.Random) -> tuple[bytes, float]:
         seed="1",
     )
     return encode_decision(event), float(rng.random() < 0.1)
-
-
-def _dsjson(event: DecisionEvent, reward: float) -> str:
-    """The line of the same example; its namespaces begin with the letters that are crossed."""
-    arms = [{"a": {"id": arm.id, **arm.features}} for arm in CATALOGUE.arms]
-    order = [event.arm_index + 1, *(n + 1 for n in range(ARMS) if n != event.arm_index)]
-    line = {
-        "_label_cost": -reward,
-        "_label_probability": event.propensity,
-        "_label_Action": event.arm_index + 1,
-        "_labelIndex": event.arm_index,
-        "Version": "1",
-        "EventId": event.decision_id,
-        "a": order,
-        "c": {"c": event.context, "_multi": arms},
-        "p": [event.propensity] * ARMS,
-    }
-    return msgspec.json.encode(line).decode() + "\n"

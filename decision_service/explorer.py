@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import redis
 
 from sidecar.contracts.application import Exploration, Features
+from sidecar.contracts.complaint import Complaint
 from sidecar.contracts.errors import BadSegment
 from sidecar.contracts.exploring import NOTHING_CHANGED, Exploring, Found, SegmentRule, found_for
 from sidecar.contracts.exploring_store import read_exploring_async
@@ -33,7 +34,7 @@ class Explorer:
         self._app = app
         self._otherwise = otherwise
         self._rules = rules
-        self._complaint = ""
+        self._complaint = Complaint(log)
         self.current = NOTHING_CHANGED
         self._outside = Found("", otherwise)
 
@@ -52,7 +53,7 @@ class Explorer:
         try:
             fresh = await read_exploring_async(self._scripts, self._app)
         except (BadSegment, redis.ResponseError) as error:  # something else lies there
-            self._complain(f"how to explore cannot be read: {error}; what is in memory stays")
+            self._complaint.say(f"how to explore cannot be read: {error}; what is in memory stays")
             return
         if fresh != self.current:
             self._follow(fresh)
@@ -62,13 +63,7 @@ class Explorer:
         everywhere = self._otherwise if fresh.everywhere is None else fresh.everywhere.as_logged()
         self._outside = Found("", everywhere)
         unknown = [s.rule for s in fresh.segments if s.rule and s.rule not in self._rules]
-        self._complaint = ""
+        self._complaint.over()
         log.info("exploration, revision %s: %s", fresh.revision, everywhere)
         if unknown:
-            self._complain(f"segments name rules that this application has not: {', '.join(unknown)}")
-
-    def _complain(self, line: str) -> None:
-        """Say it once, not at every look."""
-        if line != self._complaint:
-            self._complaint = line
-            log.warning(line)
+            self._complaint.say(f"segments name rules that this application has not: {', '.join(unknown)}")

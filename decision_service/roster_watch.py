@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import redis
 
+from sidecar.contracts.complaint import Complaint
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.roster import FIRST_ROSTER, Roster
 from sidecar.contracts.rostering import read_roster_async
@@ -28,7 +29,7 @@ class RosterWatch:
         self._client = client
         self._app = app
         self._tell = tell
-        self._complaint = ""
+        self._complaint = Complaint(log)
         self.current: Roster = FIRST_ROSTER
 
     async def refresh(self) -> None:
@@ -40,17 +41,11 @@ class RosterWatch:
         try:
             fresh = await read_roster_async(self._client, self._app)
         except (BadModel, redis.ResponseError) as error:  # something else lies there
-            self._complain(f"the roster of models cannot be read: {error}; the one in memory stays")
+            self._complaint.say(f"the roster of models cannot be read: {error}; the one in memory stays")
             return
-        self._complaint = ""
+        self._complaint.over()
         if fresh != self.current:
             self.current = fresh
             self._tell(fresh.revision)
             models = ", ".join(f"{one.name} ({one.role})" for one in fresh.models)
             log.info("models, revision %s: %s", fresh.revision, models)
-
-    def _complain(self, line: str) -> None:
-        """Say it once, not at every look."""
-        if line != self._complaint:
-            self._complaint = line
-            log.warning(line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from hypothesis import settings
 from decision_service.cli.store import EmbeddedStore, start_store
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import connect
-from tests.processes import Processes
+from tests.processes import Processes, short_folder
 
 # Property tests try the same examples at every run: what fails once fails again.
 settings.register_profile("seeded", derandomize=True)
@@ -32,7 +31,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def data_folder(tmp_path: Path) -> Iterator[DataFolder]:
     """An empty data folder, on a path short enough for sockets."""
-    folder = _short_folder()
+    folder = short_folder()
     yield DataFolder(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -40,7 +39,7 @@ def data_folder(tmp_path: Path) -> Iterator[DataFolder]:
 @pytest.fixture(scope="session")
 def store_server() -> Iterator[EmbeddedStore]:
     """One embedded store for all tests of this worker."""
-    folder = _short_folder()
+    folder = short_folder()
     with start_store(DataFolder(folder)) as server:
         yield server
     shutil.rmtree(folder, ignore_errors=True)
@@ -68,7 +67,3 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     yield started
     stubborn = started.stop_all()
     assert not stubborn, f"did not end at SIGTERM: {stubborn}"
-
-
-def _short_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="sidearm-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT", "/tmp")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -94,3 +95,8 @@ def pid_exists(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def short_folder() -> Path:
+    """On a path short enough for sockets; whoever asks removes it."""
+    return Path(tempfile.mkdtemp(prefix="sidearm-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT", "/tmp")))

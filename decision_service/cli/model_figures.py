@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sidecar.contracts.learner_report import Comparison, Judgement, Progressive, WindowFigures, decode
+from sidecar.contracts.learner_report import (
+    Comparison,
+    Judgement,
+    Progressive,
+    WindowFigures,
+    decode,
+    figure_text,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,11 +40,11 @@ def _windows(progressive: Progressive) -> Table:
     table = Table("before learning", "latest examples", "latest 10 minutes", box=None, pad_edge=False)
     windows = (progressive.by_count, progressive.by_time)
     table.add_row("examples", *[f"{one.examples:,}" for one in windows])
-    table.add_row("AUC", *[_figure(one.auc, one.auc_within) for one in windows])
-    table.add_row("squared error", *[_figure(one.squared_error) for one in windows])
-    table.add_row("log loss", *[_figure(one.log_loss) for one in windows])
-    table.add_row("reward as shown", *[_figure(one.reward, _z(one.reward_error)) for one in windows])
-    table.add_row("reward of the policy, IPS", *[_figure(one.ips, _z(one.ips_error)) for one in windows])
+    table.add_row("AUC", *[figure_text(one.auc, one.auc_within) for one in windows])
+    table.add_row("squared error", *[figure_text(one.squared_error) for one in windows])
+    table.add_row("log loss", *[figure_text(one.log_loss) for one in windows])
+    table.add_row("reward as shown", *[figure_text(one.reward, _z(one.reward_error)) for one in windows])
+    table.add_row("reward of the policy, IPS", *[figure_text(one.ips, _z(one.ips_error)) for one in windows])
     table.add_row("reward of the policy, SNIPS", *[_snips(one) for one in windows])
     return table
 
@@ -53,7 +60,7 @@ def _comparisons(latest: Judgement) -> Table:
 
 
 def _differences(one: Comparison) -> list[str]:
-    return [_figure(found.value, found.error) if found else "–" for found in (one.reward, one.auc)]
+    return [figure_text(found.value, found.error) if found else "–" for found in (one.reward, one.auc)]
 
 
 def _refusals(refusals: tuple[Judgement, ...]) -> Table:
@@ -66,20 +73,9 @@ def _refusals(refusals: tuple[Judgement, ...]) -> Table:
 
 
 def _snips(one: WindowFigures) -> str:
-    return _figure(one.snips, _z(one.snips_error))
+    return figure_text(one.snips, _z(one.snips_error))
 
 
 def _z(error: float | None) -> float | None:
     """Half of a 95 % interval."""
     return None if error is None else 1.959964 * error
-
-
-def _figure(value: float | None, error: float | None = None) -> str:
-    """A figure with half its interval.
-
-    >>> _figure(0.12345, 0.01), _figure(None)
-    ('0.1235 ± 0.01', '–')
-    """
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"

@@ -11,7 +11,6 @@ record of the same version, so that an evaluation can name a model as a file.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from pathlib import Path
@@ -21,9 +20,9 @@ from msgspec import Struct
 
 from policy_learner.errors import BadCheckpoint
 from policy_learner.failpoints import reached
+from policy_learner.models.sealed import body_of, sealed
 
 _MAGIC = b"SDCK1"
-_DIGEST_BYTES = 32
 KEPT = 2
 
 log = logging.getLogger("sidearm.learner")
@@ -95,8 +94,7 @@ def read(path: Path) -> Checkpoint:
 
 def encode(checkpoint: Checkpoint) -> bytes:
     """As it lies in its file."""
-    body = msgspec.msgpack.encode(checkpoint)
-    return _MAGIC + hashlib.sha256(body).digest() + body
+    return sealed(_MAGIC, msgspec.msgpack.encode(checkpoint))
 
 
 def decode(data: bytes, path: str) -> Checkpoint:
@@ -105,8 +103,8 @@ def decode(data: bytes, path: str) -> Checkpoint:
     Raises:
         BadCheckpoint: short, altered, or something else.
     """
-    digest, body = data[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
-    if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
+    body = body_of(_MAGIC, data)
+    if body is None:
         raise BadCheckpoint(f"{path} is no whole checkpoint: {len(data)} bytes, cut or altered")
     try:
         return msgspec.msgpack.decode(body, type=Checkpoint)

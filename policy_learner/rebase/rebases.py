@@ -11,7 +11,6 @@ that begins with it can still be rebuilt.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from msgspec import Struct
 from policy_learner.errors import BadBase
 from policy_learner.failpoints import reached
 from policy_learner.models.checkpoint import Checkpoint, write_whole
+from policy_learner.models.sealed import body_of, checksum_of, sealed
 
 _MAGIC = b"SDBS1"
-_DIGEST_BYTES = 32
 _ID_DIGITS = 16
 _SUFFIX = ".base"
 
@@ -58,12 +57,11 @@ def save(log: Path, base: Base) -> str:
     Raises:
         OSError: the disk is full or away.
     """
-    body = msgspec.msgpack.encode(base)
-    digest = hashlib.sha256(body)
-    name = digest.hexdigest()[:_ID_DIGITS]
+    data = sealed(_MAGIC, msgspec.msgpack.encode(base))
+    name = checksum_of(_MAGIC, data)[:_ID_DIGITS]
     folder = _folder(log)
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / f"{name}{_SUFFIX}", _MAGIC + digest.digest() + body)
+    write_whole(folder / f"{name}{_SUFFIX}", data)
     reached("base written")
     return name
 
@@ -79,7 +77,7 @@ def load(log: Path, name: str) -> Base:
         data = path.read_bytes()
     except FileNotFoundError:
         raise BadBase(f"base {name} is not in {path.parent}") from None
-    if data[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES].hex()[:_ID_DIGITS] != name:
+    if checksum_of(_MAGIC, data)[:_ID_DIGITS] != name:
         raise BadBase(f"{path} is no whole base: {len(data)} bytes, cut or altered")
     return decode(data, path)
 
@@ -90,8 +88,8 @@ def decode(data: bytes, path: Path) -> Base:
     Raises:
         BadBase: cut or altered.
     """
-    digest, body = data[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
-    if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
+    body = body_of(_MAGIC, data)
+    if body is None:
         raise BadBase(f"{path} is no whole base: {len(data)} bytes, cut or altered")
     try:
         return msgspec.msgpack.decode(body, type=Base)

@@ -14,6 +14,7 @@ from policy_learner.archive.cutting import Stretch
 from policy_learner.rebase.base_training import Compared, Job, Plan
 from policy_learner.rebase.candidates import Candidate, losses_of
 from policy_learner.rebase.offline_figures import Offline
+from sidecar.contracts.learner_report import figure_text
 
 _Z = 1.959964
 """Half of a 95 % interval, in standard errors."""
@@ -58,7 +59,7 @@ def _table(compared: Compared, chosen: Candidate) -> Table:
         table.add_column(name, justify="right")
     for number, one in enumerate(compared.candidates, 1):
         cells = [*_cells(one), *_offline_cells(compared.offline[number - 1])]
-        cells.insert(_LOSS, _figure(losses[number - 1]))
+        cells.insert(_LOSS, figure_text(losses[number - 1]))
         mark, style = ("▶ ", "bold green") if one is chosen else ("", None)
         table.add_row(f"{mark}{number}", *cells[: len(table.columns) - 1], style=style)
     return table
@@ -69,8 +70,8 @@ def _cells(one: Candidate) -> list[str]:
     return [
         str(one.variant.epochs),
         f"{one.variant.learning_rate:g}",
-        _figure(tested.auc),
-        _figure(tested.snips, tested.snips_error and _Z * tested.snips_error),
+        figure_text(tested.auc),
+        figure_text(tested.snips, tested.snips_error and _Z * tested.snips_error),
     ]
 
 
@@ -78,7 +79,7 @@ def _offline_cells(offline: Offline) -> list[str]:
     if offline.difference is None or offline.low is None or offline.high is None:
         return ["–", "–"]
     paired = f"{offline.difference:+.3g} [{offline.low:+.3g}, {offline.high:+.3g}]"
-    return [f"{_figure(offline.reward)} ({offline.estimator})", paired.replace("[", "\\[")]
+    return [f"{figure_text(offline.reward)} ({offline.estimator})", paired.replace("[", "\\[")]
 
 
 def _notes(compared: Compared) -> list[str]:
@@ -109,14 +110,3 @@ def _rows(part: list[Stretch]) -> int:
 
 def _moment(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _figure(value: float | None, error: float | None = None) -> str:
-    """A figure with half its interval.
-
-    >>> _figure(0.12345, 0.01), _figure(None)
-    ('0.1235 ± 0.01', '–')
-    """
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"

@@ -110,3 +110,14 @@ def decode(text: str, kind: type[Report]) -> Report | None:
         return msgspec.json.decode(text, type=kind) if text else None
     except msgspec.MsgspecError:
         return None
+
+
+def figure_text(value: float | None, error: float | None = None) -> str:
+    """A figure with half its interval.
+
+    >>> figure_text(0.12345, 0.01), figure_text(None)
+    ('0.1235 ± 0.01', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"

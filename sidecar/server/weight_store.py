@@ -19,6 +19,7 @@ import redis
 
 from sidecar.contracts import keys
 from sidecar.contracts.base_model import name_of
+from sidecar.contracts.complaint import Complaint
 from sidecar.contracts.deltas import Summed, caught_up, summed
 from sidecar.contracts.errors import BadWeights
 from sidecar.contracts.scripts.call import text
@@ -77,7 +78,7 @@ class WeightStore:
         self._base_refused = b""
         """Name of the base model that was refused last: once is enough."""
         self._name = settings.name or f"{socket.gethostname()}:{os.getpid()}"
-        self._complaint = ""
+        self._complaint = Complaint(log)
         self._newest: Summed | None = None
         """The newest publication that was loaded: what deltas are applied onto."""
         self._delta_at: bytes | str = _FROM_THE_START
@@ -114,7 +115,7 @@ class WeightStore:
                 await self._wait_for_notice(seen)
             except (StoreError, OSError) as error:
                 self.store_errors += 1
-                self._complain(f"store: {type(error).__name__}: {error}; serving what is in memory")
+                self._complaint.say(f"store: {type(error).__name__}: {error}; serving what is in memory")
                 await asyncio.sleep(self._settings.retry_s)
 
     async def refresh(self) -> None:
@@ -132,7 +133,7 @@ class WeightStore:
         except BadWeights as error:
             self.refused += 1
             kept = self.current.header.version if self.current else "none: cold"
-            self._complain(f"weights refused: {error}; serving version {kept}")
+            self._complaint.say(f"weights refused: {error}; serving version {kept}")
         if self._base_feature:
             await self._follow_base()
         await self.deployed.follow(wanted.deployed)
@@ -151,7 +152,7 @@ class WeightStore:
         try:
             name = cast("bytes | None", await self._store.hget(keys.base_model(self._app), "name"))
         except redis.ResponseError as error:  # something else lies there
-            self._complain(f"base model: {error}; the one before stays")
+            self._complaint.say(f"base model: {error}; the one before stays")
             return
         if name is None:
             self.base = None
@@ -170,7 +171,7 @@ class WeightStore:
         except BadWeights as error:
             self._base_refused = name
             self.refused += 1
-            self._complain(f"base model {name!r} refused: {error}; the one before stays")
+            self._complaint.say(f"base model {name!r} refused: {error}; the one before stays")
             return
         self.base, self._base_refused = BaseModel(name.decode(), self._base_feature, weights), b""
         log.info("base model %s loaded", self.base.name)
@@ -252,7 +253,7 @@ class WeightStore:
     def _swap(self, weights: Weights, *, pinned: bool) -> None:
         self.current, self.pinned = weights, pinned
         self.swaps += 1
-        self._complaint = ""
+        self._complaint.over()
         level = logging.INFO if pinned or self.swaps == 1 else logging.DEBUG  # twenty a second
         log.log(level, "weights version %s loaded%s", weights.header.version, ": pinned" if pinned else "")
 
@@ -273,7 +274,7 @@ class WeightStore:
     async def _say(self) -> None:
         """Tell the store what is served: what changed, at most once a second, and else at every look."""
         version = self.current.header.version if self.current else 0
-        now, word = asyncio.get_running_loop().time(), self._complaint
+        now, word = asyncio.get_running_loop().time(), self._complaint.line
         said = (version, self.pinned, word)
         pin_changed = self._said is None or said[1:] != self._said[1:] or (self.pinned and said != self._said)
         if not pin_changed and now - self._said_at < (
@@ -303,12 +304,6 @@ class WeightStore:
         while (left_ms := int((until - loop.time()) * 1000)) > 0:
             if await self._store.xread(seen, block=min(self._settings.block_ms, left_ms)):
                 return
-
-    def _complain(self, line: str) -> None:
-        """Say it once, not at every try."""
-        if line != self._complaint:
-            self._complaint = line
-            log.warning(line)
 
 
 async def _decoded(record: object) -> Weights:

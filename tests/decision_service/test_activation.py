@@ -22,7 +22,10 @@ DAY_MS = 24 * HOUR_MS
 NEVER_MADE = "1-18bcfe5680000000000000000ff"
 
 
-@pytest.fixture(scope="module", params=["wait", "assume", "earliest"])
+OTHERS = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("assume", "earliest")]
+
+
+@pytest.fixture(scope="module", params=["wait", *OTHERS])
 def shop(request: pytest.FixtureRequest) -> Iterator[Platform]:
     with platform(sidecar=False, mode=request.param) as made:
         made.mode = request.param

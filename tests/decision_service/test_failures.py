@@ -5,54 +5,58 @@ from __future__ import annotations
 import signal
 import socket
 import stat
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from decision_service.__main__ import main
 from decision_service.cli.store import start_store
-from sidecar.contracts.application import decode_arms
-from sidecar.contracts.keys import catalogues
 from sidecar.contracts.scripts.publish import Publication, publish_call
 from sidecar.contracts.store import Scripts, connect
 from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
-from tests.decision_service.platform import ARMS, Platform, platform
+from tests.decision_service.platform import Platform, platform
 from tests.processes import Processes
 from tests.waiting import until
 
 
-def test_without_the_sidecar_the_backstop_answers_with_its_own_probability():
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Platform]:
+    """Whoever breaks something of it mends it."""
+    with platform() as made:
+        yield made
+
+
+def test_without_the_sidecar_the_backstop_answers_with_its_own_probability(shop):
     """Killed: uniform over the eligible arms, logged as what it is; started again: the model is back."""
-    with platform() as shop:
-        assert shop.recommend().json()["source"] == "model"
-        assert shop.sidecar is not None
-        shop.sidecar.kill()
+    assert shop.recommend().json()["source"] == "model"
+    assert shop.sidecar is not None
+    shop.sidecar.kill()
 
-        answer = shop.recommend(exclude=["sku-1"], limit="all").json()
-        found = shop.decision(answer["decision_id"])
+    answer = shop.recommend(exclude=["sku-1"], limit="all").json()
+    found = shop.decision(answer["decision_id"])
 
-        assert (answer["source"], answer["policy"], answer["model_version"]) == ("fallback", "backstop", 0)
-        assert answer["probability"] == pytest.approx(1 / 3)
-        assert [entry["score"] for entry in answer["ranking"]] == [0.0, 0.0, 0.0]
-        assert (found["source"], found["probability"]) == ("fallback", answer["probability"])
-        assert found["exploration"]["scheme"] == "uniform"
-        assert 'sidearm_backstop_total{reason="SidecarFailed"}' in shop.client.get("/metrics").text
-        shop.start_sidecar()
-        until(lambda: shop.recommend().json()["source"] == "model")
+    assert (answer["source"], answer["policy"], answer["model_version"]) == ("fallback", "backstop", 0)
+    assert answer["probability"] == pytest.approx(1 / 3)
+    assert [entry["score"] for entry in answer["ranking"]] == [0.0, 0.0, 0.0]
+    assert (found["source"], found["probability"]) == ("fallback", answer["probability"])
+    assert found["exploration"]["scheme"] == "uniform"
+    assert 'sidearm_backstop_total{reason="SidecarFailed"}' in shop.client.get("/metrics").text
+    shop.start_sidecar()
+    until(lambda: shop.recommend().json()["source"] == "model")
 
 
-def test_a_sidecar_that_hangs_costs_the_deadline_and_no_more():
+def test_a_sidecar_that_hangs_costs_the_deadline_and_no_more(shop):
     """Stopped, not dead: the connection stands, and nothing comes. Awake again, it is used again."""
-    with platform() as shop:
-        assert shop.sidecar is not None
-        shop.sidecar.child.send_signal(signal.SIGSTOP)
-        try:
-            sources = {shop.recommend(deadline_ms=20).json()["source"] for _ in range(10)}
-        finally:
-            shop.sidecar.child.send_signal(signal.SIGCONT)
+    assert shop.sidecar is not None
+    shop.sidecar.child.send_signal(signal.SIGSTOP)
+    try:
+        sources = {shop.recommend(deadline_ms=20).json()["source"] for _ in range(10)}
+    finally:
+        shop.sidecar.child.send_signal(signal.SIGCONT)
 
-        assert sources == {"fallback"}
-        until(lambda: shop.recommend().json()["source"] == "model")
+    assert sources == {"fallback"}
+    until(lambda: shop.recommend().json()["source"] == "model")
 
 
 def test_without_the_store_answers_go_on_and_it_hears_of_them_later():
@@ -85,38 +89,35 @@ def test_without_the_store_answers_go_on_and_it_hears_of_them_later():
             assert list(shop.data.spool("bench").glob("*/*.spool")) == []
 
 
-def test_a_service_that_was_killed_comes_back_with_the_same_draw_and_decisions():
+def test_a_service_that_was_killed_comes_back_with_the_same_draw_and_decisions(shop):
     """kill -9: what it answered is in the store, and the secret of the draw is kept, for its owner only."""
-    with platform(sidecar=False) as shop:
-        secret = shop.data.draw_secret.read_text()
-        asked = {"session_id": "kept", "decision_id": "k"}
-        before = shop.recommend(**asked).json()
-        assert shop.service is not None
-        shop.service.kill()
-        shop.client.close()
+    secret = shop.data.draw_secret.read_text()
+    asked = {"session_id": "kept", "decision_id": "k"}
+    before = shop.recommend(**asked).json()
+    assert shop.service is not None
+    shop.service.kill()
+    shop.client.close()
 
-        shop.start_service()
+    shop.start_service()
 
-        assert shop.recommend(**asked).json() == {**before, "source": "repeat"}
-        assert shop.data.draw_secret.read_text() == secret
-        assert stat.S_IMODE(shop.data.draw_secret.stat().st_mode) == 0o600
-        assert shop.service.stop() == 0
+    assert shop.recommend(**asked).json() == {**before, "source": "repeat"}
+    assert shop.data.draw_secret.read_text() == secret
+    assert stat.S_IMODE(shop.data.draw_secret.stat().st_mode) == 0o600
 
 
-def test_new_weights_are_served_without_a_restart():
+def test_new_weights_are_served_without_a_restart(shop):
     """Version and scores of the answers change, and the greedy arm is the one the weights prefer."""
-    with platform() as shop:
-        published = publish(shop, version=1)
+    published = publish(shop, version=1)
 
-        until(lambda: shop.recommend().json()["model_version"] == 1)
-        answer = shop.recommend(context={"hour": 21}, limit="all").json()
-        found = shop.decision(answer["decision_id"])
+    until(lambda: shop.recommend().json()["model_version"] == 1)
+    answer = shop.recommend(context={"hour": 21}, limit="all").json()
+    found = shop.decision(answer["decision_id"])
 
-        best = max(found["arms"], key=lambda entry: entry["score"])
-        assert answer["ranking"][0]["arm"] == best["arm"]
-        assert best["probability"] == pytest.approx(0.99 * (0.9 + 0.1 / 4) + 0.01 / 4)
-        assert found["cold"] is False
-        assert published.any()
+    best = max(found["arms"], key=lambda entry: entry["score"])
+    assert answer["ranking"][0]["arm"] == best["arm"]
+    assert best["probability"] == pytest.approx(0.99 * (0.9 + 0.1 / 4) + 0.01 / 4)
+    assert found["cold"] is False
+    assert published.any()
 
 
 def publish(shop: Platform, version: int) -> np.ndarray:
@@ -146,19 +147,6 @@ def test_overload_is_shed_from_the_log_and_said():
 
     assert [answer["logged"] for answer in answers] == [True, False, False]
     assert answers[1]["reward_until"] is None
-
-
-def test_an_emptied_store_gets_the_catalogue_again():
-    """At the next start at the latest."""
-    with platform(sidecar=False) as shop:
-        shop.store.flushall()
-        assert shop.service is not None
-        shop.service.stop()
-        shop.client.close()
-        shop.start_service()
-
-        (arms,) = shop.store.hvals(catalogues("bench"))
-        assert [arm.id for arm in decode_arms(arms)] == [arm["id"] for arm in ARMS]
 
 
 FEATURES = """

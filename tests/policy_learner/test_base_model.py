@@ -123,6 +123,7 @@ def _sidecar_has_it(shop) -> bool:
     return "\nsidearm_base_model 1\n" in sidecar_get(shop, "/metrics")[1]
 
 
+@pytest.mark.slow
 def test_from_the_command_to_the_weights_over_real_processes(tmp_path):
     """`sidearm models base`, the sidecar, the service's event, the learner, the replay."""
     record = tmp_path / "slow.bin"

@@ -29,7 +29,7 @@ def looks(run):
         yield sums
 
 
-@pytest.mark.parametrize("skew", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("skew", [0.02, pytest.param(0.5, marks=pytest.mark.slow), 0.98])
 def test_looking_again_and_again_does_not_make_certain(skew):
     """Outcomes of mean 0, rare losses or rare gains, looked at 60 times: certain no oftener than stated.
 
@@ -45,7 +45,7 @@ def test_looking_again_and_again_does_not_make_certain(skew):
 def test_the_bound_lies_below_a_mean_that_changes_all_the_time():
     """Policies learn, so their difference moves: the bound holds for its average so far, at every look."""
     rng, missed = np.random.default_rng(6), 0
-    for _ in range(300):
+    for _ in range(150):
         means = 0.3 * np.sin(np.arange(1_000) / 150.0 + rng.uniform(0, 6))
         outcomes = means + rng.choice([-1.0, 1.0], 1_000)
         sums, bad = Sums(), False
@@ -53,7 +53,7 @@ def test_the_bound_lies_below_a_mean_that_changes_all_the_time():
             sums.merge(sums_of(outcomes[start : start + 50]))
             bad |= lower_bound(sums, ERROR) > means[: start + 50].mean()
         missed += bad
-    assert missed / 300 <= ERROR
+    assert missed / 150 <= ERROR
 
 
 def test_what_is_better_is_found():

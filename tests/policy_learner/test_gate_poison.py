@@ -65,6 +65,7 @@ def world(store, data_folder) -> World:
     return world
 
 
+@pytest.mark.slow
 def test_flipped_rewards_are_refused_and_publishing_resumes(world):
     """A third of a window of lies: nothing worse is served, and with the truth publishing comes back."""
     rng, learner = np.random.default_rng(1), world.learner()

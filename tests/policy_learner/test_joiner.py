@@ -28,12 +28,15 @@ def balanced(world):
     return all(read_books(world.scripts, k, count_rewards=True).balanced for k in world.partitions)
 
 
+PARTITIONS = [1, 4, pytest.param(64, marks=pytest.mark.slow)]
+
+
 def pass_time(world, ms):
     world.move(round(ms))
     world.now_s += ms / 1000
 
 
-@pytest.mark.parametrize("partitions", [1, 4, 64])
+@pytest.mark.parametrize("partitions", PARTITIONS)
 def test_joiners_share_the_work_and_the_learner_has_none_of_it(store, data_folder, partitions):
     """Two joiners close everything between them; the learner trains on it, and closes nothing itself."""
     world = World(store, data_folder, partitions, SETTINGS)
@@ -53,7 +56,7 @@ def test_joiners_share_the_work_and_the_learner_has_none_of_it(store, data_folde
     assert balanced(world)
 
 
-@pytest.mark.parametrize("partitions", [1, 4, 64])
+@pytest.mark.parametrize("partitions", PARTITIONS)
 def test_what_a_dead_joiner_had_is_closed_by_another_and_without_one_by_the_learner(
     store, data_folder, partitions
 ):

@@ -242,7 +242,10 @@ def test_foreign_bytes_in_the_store_stop_nobody(world):
     assert [one.decisions for one in shown(world).contests] == [30]
 
 
-@pytest.mark.parametrize("key", [app_keys.contests, app_keys.roster, app_keys.model_notices])
+OTHERS = [pytest.param(key, marks=pytest.mark.slow) for key in (app_keys.contests, app_keys.model_notices)]
+
+
+@pytest.mark.parametrize("key", [app_keys.roster, *OTHERS])
 def test_a_key_of_another_kind_stops_nobody(world, key):
     """Before the learner starts, or while it runs: it learns on."""
     deploy(world)

@@ -253,6 +253,7 @@ def test_a_damaged_base_is_refused(world):
         rebases.load(world.log, base)
 
 
+@pytest.mark.slow
 def test_a_base_that_would_earn_less_stays_out(store, data_folder):
     """The gate looks at it as at any other version; what it says stands in the status and in the outcome."""
     settings = LearnerSettings(publish_every_examples=1, archive_rows=1000, gate_least_examples=50)

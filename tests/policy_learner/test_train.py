@@ -69,6 +69,7 @@ def run(world, folder, *options):
     return CliRunner().invoke(root(), arguments, env={"COLUMNS": "160"})
 
 
+@pytest.mark.slow
 def test_the_table_names_every_candidate_and_leaves_nothing_behind(world, folder):
     """Two epochs times two rates; evaluated by the other process; nothing offered, nothing written."""
     logged(world)

@@ -1,4 +1,4 @@
--- Put below the first line of every script: the time of the join, and two short words for counting.
+-- Put below the first line of every script: the time of the join, and short words for what several of them do.
 
 -- Milliseconds of the store's clock plus the tests' skew, never less than a script of these keys saw before.
 local function clock(skew_key, guard_key)
@@ -23,4 +23,13 @@ end
 
 local function count(counters, field, n)
   redis.call('HINCRBY', counters, field, n or 1)
+end
+
+-- Whoever said nothing for ten minutes is taken off a list, which holds name to "milliseconds|…".
+local function forget_silent(list, now)
+  local listed = redis.call('HGETALL', list)
+  for i = 1, #listed, 2 do
+    local at = tonumber(string.match(listed[i + 1], '^(%d+)|'))
+    if not at or now - at > 600000 then redis.call('HDEL', list, listed[i]) end
+  end
 end

@@ -8,10 +8,6 @@ local serving, w, skew = KEYS[1], KEYS[2], KEYS[3]
 local sidecar, version, pinned, word = unpack(ARGV)
 local now = clock(skew, w)
 
-local listed = redis.call('HGETALL', serving)
-for i = 1, #listed, 2 do
-  local at = tonumber(string.match(listed[i + 1], '^(%d+)|'))
-  if not at or now - at > 600000 then redis.call('HDEL', serving, listed[i]) end
-end
+forget_silent(serving, now)
 redis.call('HSET', serving, sidecar, whole(now) .. '|' .. version .. '|' .. pinned .. '|' .. word)
 return 'OK'

@@ -10,11 +10,7 @@ local workers, w, skew = KEYS[1], KEYS[2], KEYS[3]
 local worker, report = ARGV[1], ARGV[2]
 local now = clock(skew, w)
 
-local listed = redis.call('HGETALL', workers)
-for i = 1, #listed, 2 do
-  local at = tonumber(string.match(listed[i + 1], '^(%d+)|'))
-  if not at or now - at > 600000 then redis.call('HDEL', workers, listed[i]) end
-end
+forget_silent(workers, now)
 if report == '' then
   redis.call('HDEL', workers, worker)
 else

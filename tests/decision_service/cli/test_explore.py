@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from sidecar.contracts.application import ExplorationConfig
 from sidecar.contracts.exploring import Segment
 from sidecar.contracts.exploring_store import read_exploring
+from tests.commands import sidearm
 
 
 @pytest.fixture
 def explore(store_url):
-    """The command as a person runs it, for the shop."""
+    """The command, for the shop."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [Path(sys.executable).with_name("sidearm"), "explore", *map(str, arguments)]
-        environ = {"PATH": "/usr/bin:/bin", "SIDEARM_APP": "examples/shop", "REDIS_URL": store_url}
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+        return sidearm("explore", *arguments, SIDEARM_APP="examples/shop", REDIS_URL=store_url)
 
     return run
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-APP = "examples/shop"
+from tests.commands import sidearm
 
 
-def sidearm(*arguments: object, url: str = "") -> subprocess.CompletedProcess[str]:
-    """The command as a person runs it."""
-    command = [Path(sys.executable).with_name("sidearm"), "features", *map(str, arguments)]
-    environ = {"PATH": "/usr/bin:/bin", "COLUMNS": "200", "SIDEARM_APP": APP} | (
-        {"REDIS_URL": url} if url else {}
-    )
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+def features(*arguments: object, url: str) -> subprocess.CompletedProcess[str]:
+    """The command, for the shop."""
+    return sidearm("features", *arguments, SIDEARM_APP="examples/shop", REDIS_URL=url)
 
 
 @pytest.fixture
@@ -31,37 +26,37 @@ def file(tmp_path: Path) -> Path:
 
 def test_load_and_show(store_url, file):
     """Loading says what it did; showing tells the table, and rows as JSON."""
-    done = sidearm("load", file, "--table", "customers", "--key", "id", "--ttl", 60, url=store_url)
+    done = features("load", file, "--table", "customers", "--key", "id", "--ttl", 60, url=store_url)
     assert done.returncode == 0, done.stderr
     assert "2 rows by id, in 1 slot: country String, id Int64, segment String" in done.stdout
     assert "2 rows written" in done.stdout
-    again = sidearm("load", file, "--table", "customers", "--key", "id", url=store_url)
+    again = features("load", file, "--table", "customers", "--key", "id", url=store_url)
     assert "nothing to write" in again.stdout
 
-    table = sidearm("show", "--table", "customers", url=store_url)
+    table = features("show", "--table", "customers", url=store_url)
     assert table.returncode == 0, table.stderr
     assert "rows        2" in table.stdout
     assert "never" in table.stdout
-    row = sidearm("show", "--table", "customers", 2, url=store_url)
+    row = features("show", "--table", "customers", 2, url=store_url)
     assert json.loads(row.stdout) == {"country": "at", "id": 2, "segment": "old"}
-    missing = sidearm("show", "--table", "customers", 1, 3, url=store_url)
+    missing = features("show", "--table", "customers", 1, 3, url=store_url)
     assert missing.returncode == 1
     assert missing.stdout.splitlines()[1] == "null"
 
 
 def test_a_key_of_two_columns(store_url, file):
     """Its values one after another."""
-    assert not sidearm(
+    assert not features(
         "load", file, "--table", "t", "--key", "country", "--key", "id", url=store_url
     ).returncode
-    assert json.loads(sidearm("show", "--table", "t", "de", 1, url=store_url).stdout)["segment"] == "new"
-    wrong = sidearm("show", "--table", "t", "de", url=store_url)
+    assert json.loads(features("show", "--table", "t", "de", 1, url=store_url).stdout)["segment"] == "new"
+    wrong = features("show", "--table", "t", "de", url=store_url)
     assert (wrong.returncode, wrong.stderr) == (2, "sidearm: a key of 't' is 2 values: country, id\n")
 
 
 def test_a_dry_run_needs_no_store_and_writes_nothing(store, store_url, file):
     """It reads and checks."""
-    done = sidearm("load", file, "--table", "customers", "--key", "id", "--dry-run", url="unix:///nowhere")
+    done = features("load", file, "--table", "customers", "--key", "id", "--dry-run", url="unix:///nowhere")
     assert done.returncode == 0, done.stderr
     assert "nothing was written" in done.stdout
     assert not list(store.scan_iter())
@@ -80,7 +75,7 @@ def test_a_dry_run_needs_no_store_and_writes_nothing(store, store_url, file):
 )
 def test_what_is_wrong_is_one_line(store_url, file, arguments, said):
     """And exit code 2."""
-    done = sidearm(*(str(file) if each == "FILE" else each for each in arguments), url=store_url)
+    done = features(*(str(file) if each == "FILE" else each for each in arguments), url=store_url)
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
@@ -89,7 +84,7 @@ def test_what_is_wrong_is_one_line(store_url, file, arguments, said):
 def test_a_store_that_is_away_is_one_line_without_its_password(file):
     """And exit code 2."""
     url = "redis://me:secret@127.0.0.1:1/0"
-    done = sidearm("load", file, "--table", "t", "--key", "id", url=url)
+    done = features("load", file, "--table", "t", "--key", "id", url=url)
     assert done.returncode == 2
     assert "is it running?" in done.stderr
     assert "secret" not in done.stderr

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import pytest
 
 from decision_service.cli.platform import ALL, free_port
 from decision_service.cli.store import running_pid
-from tests.processes import pid_exists
+from sidecar.contracts.layout import DataFolder
+from tests.processes import Processes, pid_exists, short_folder
 from tests.waiting import until
 
 SIDEARM = Path(sys.executable).with_name("sidearm")
@@ -57,10 +60,14 @@ def assert_nothing_lives(up, pids):
     until(lambda: running_pid(up.data) is None, what="the lock of the data folder to be free")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=slow)])
-def test_a_signal_stops_everything_orderly(processes, data_folder, number):
-    """Ctrl-C or SIGTERM: exit code 0, every process gone, the store told to end and not killed."""
-    up = Up(processes, data_folder).wait_until_ready()
+@slow
+def test_sigterm_stops_everything_orderly(processes, data_folder):
+    """As Ctrl-C does."""
+    stops_orderly(Up(processes, data_folder).wait_until_ready(), signal.SIGTERM)
+
+
+def stops_orderly(up, number):
+    """Exit code 0, every process gone, the store told to end and not killed."""
     pids = up.pids()
     assert set(pids) == {"store", *ALL}
     assert re.search(r"API key +sk_[0-9a-f]{64}", up.process.output())
@@ -71,7 +78,7 @@ def test_a_signal_stops_everything_orderly(processes, data_folder, number):
     assert up.process.exit_code(60) == 0, up.process.output()
     assert up.process.output().rstrip().endswith("stopped")
     assert_nothing_lives(up, pids)
-    assert "bye bye" in (data_folder.run / "store.log").read_text(), "the store's own orderly end"
+    assert "bye bye" in (up.data.run / "store.log").read_text(), "the store's own orderly end"
 
 
 @slow
@@ -92,23 +99,6 @@ def test_joiners_and_the_archiver_are_started_listed_and_stopped(processes, data
     assert_nothing_lives(up, pids)
 
 
-def test_the_printed_calls_work_as_printed(up):
-    """The two curl lines decide, and reward what was decided."""
-    import json
-    import shutil
-    import subprocess
-
-    if shutil.which("curl") is None:
-        pytest.skip("no curl on this machine")
-    calls = re.findall(r"^curl .*\\\n.*$", up.process.output(), re.M)
-    answers = [
-        json.loads(subprocess.run(["sh", "-c", call], capture_output=True, check=True).stdout)
-        for call in calls
-    ]
-    assert answers[0]["arm"]
-    assert answers[1]["status"] == "accepted"
-
-
 def test_kill_9_of_up_leaves_no_orphan(up):
     """Every process dies with the one that started it."""
     pids = up.pids()
@@ -118,7 +108,7 @@ def test_kill_9_of_up_leaves_no_orphan(up):
 
 
 @pytest.mark.parametrize(
-    "name", ["service", "store", pytest.param("sidecar", marks=slow), pytest.param("learner", marks=slow)]
+    "name", ["service", *[pytest.param(name, marks=slow) for name in ("store", "sidecar", "learner")]]
 )
 def test_a_process_that_dies_is_reported_and_nothing_restarted(up, name):
     """The rest is stopped, and the report names it and its log."""
@@ -135,8 +125,6 @@ def test_a_process_that_dies_is_reported_and_nothing_restarted(up, name):
 )
 def test_a_mistyped_setting_is_one_line_and_exit_code_2(processes, data_folder, tmp_path, section):
     """The process that refused it is named, the legal names are listed, nothing is left."""
-    import shutil
-
     app = tmp_path / "app"
     shutil.copytree(SHOP, app)
     toml, header = app / "app.toml", f"[{section}]\n"
@@ -152,14 +140,6 @@ def test_a_mistyped_setting_is_one_line_and_exit_code_2(processes, data_folder, 
     assert running_pid(data_folder) is None
 
 
-def test_two_platforms_on_one_data_folder_are_refused(up, processes):
-    """The second says who is there; the first goes on."""
-    second = Up(processes, up.data)
-    assert second.process.exit_code(60) == 2
-    assert "is running already" in second.process.output()
-    assert up.process.alive()
-
-
 @slow
 def test_it_starts_again_on_what_it_left(processes, data_folder):
     """A second run on the same data folder finds the key and the store's data."""
@@ -169,3 +149,38 @@ def test_it_starts_again_on_what_it_left(processes, data_folder):
         keys += re.findall(r"sk_[0-9a-f]{64}", up.process.output())[:1]
         assert up.process.stop(60) == 0
     assert keys[0] == keys[1]
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory):
+    """One that nobody ends but the last test."""
+    started, folder = Processes(tmp_path_factory.mktemp("up")), short_folder()
+    yield Up(started, DataFolder(folder)).wait_until_ready()
+    started.stop_all()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_printed_calls_work_as_printed(standing):
+    """The two curl lines decide, and reward what was decided."""
+    if shutil.which("curl") is None:
+        pytest.skip("no curl on this machine")
+    calls = re.findall(r"^curl .*\\\n.*$", standing.process.output(), re.M)
+    answers = [
+        json.loads(subprocess.run(["sh", "-c", call], capture_output=True, check=True).stdout)
+        for call in calls
+    ]
+    assert answers[0]["arm"]
+    assert answers[1]["status"] == "accepted"
+
+
+def test_two_platforms_on_one_data_folder_are_refused(standing, processes):
+    """The second says who is there; the first goes on."""
+    second = Up(processes, standing.data)
+    assert second.process.exit_code(60) == 2
+    assert "is running already" in second.process.output()
+    assert standing.process.alive()
+
+
+def test_ctrl_c_stops_everything_orderly(standing):
+    """Exit code 0, every process gone, the store told to end and not killed."""
+    stops_orderly(standing, signal.SIGINT)
