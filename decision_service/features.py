@@ -38,6 +38,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from decision_service.api.recommendations import RecommendationRequest
+from decision_service.arm_values import NO_ARM_FEATURES, arm_features, together
 from decision_service.feature_module import (
     ARMS,
     FETCH_SHARE,
@@ -46,7 +47,7 @@ from decision_service.feature_module import (
     clients_of,
     load_features,
 )
-from decision_service.feature_values import GIVEN, NO_ARM_FEATURES, arm_features, feature, together
+from decision_service.feature_values import GIVEN, feature
 from decision_service.first_look import look_first
 from decision_service.looks import FirstLook, Looker, Resolved, looker_of
 from decision_service.mishaps import Count, Mishaps

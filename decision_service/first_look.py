@@ -11,9 +11,9 @@ from contextlib import suppress
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.batcher import within
 from decision_service.feature_module import FETCH_SHARE, FIRST_LOOK_SHARE
-from decision_service.feature_values import NOT_ELIGIBLE, Answers, answers, exclusions, reasons
 from decision_service.looks import FirstLook, Looker
 from decision_service.prepolicy import Eligible
+from decision_service.rule_values import NOT_ELIGIBLE, Answers, answers, exclusions, reasons
 from decision_service.shared_look import SharedLook, is_for_all
 from feature_graph import Outcome, Resolution
 

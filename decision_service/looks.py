@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.feature_module import Declared
-from decision_service.feature_values import GIVEN, Answers
+from decision_service.feature_values import GIVEN
 from decision_service.mishaps import Mishaps
 from decision_service.prepolicy import Eligible
+from decision_service.rule_values import Answers
 from decision_service.shared_look import SharedLook, Wave, carried_over, divide
 from sidecar.contracts.application import Features
 from sidecar.contracts.arm_features import Columns, Levels

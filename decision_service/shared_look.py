@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+from decision_service.arm_values import NO_ARM_FEATURES, ArmFeatures, arm_features
 from decision_service.batcher import Batcher
 from decision_service.feature_module import ARMS, FIRST_LOOK_SHARE, Declared
-from decision_service.feature_values import NO_ARM_FEATURES, ArmFeatures, arm_features, reasons
 from decision_service.prepolicy import Eligible
+from decision_service.rule_values import reasons
 from feature_graph import Graph, Resolution
 from feature_graph.node import edges_of
 

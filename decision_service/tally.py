@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 
 from decision_service.errors import StoreAway
 from decision_service.event_log import patiently
@@ -59,12 +60,19 @@ async def keep_telling(tally: Tally, scripts: AsyncScripts, app: str) -> None:
     """For ever. While the store is away the counts wait; one whose reply was lost may be told twice."""
     while True:
         await asyncio.sleep(_TELL_EVERY_S)
-        if untold := tally.untold():
-            try:
-                await patiently(lambda counts=untold: _tell(scripts, app, counts))  # type: ignore[misc]
-            except StoreAway:
-                continue
-            tally.told(untold)
+        with suppress(StoreAway):
+            await tell(tally, scripts, app)
+
+
+async def tell(tally: Tally, scripts: AsyncScripts, app: str) -> None:
+    """Tell the store what it has not been told.
+
+    Raises:
+        StoreAway: it did not answer, and will be told another time.
+    """
+    if untold := tally.untold():
+        await patiently(lambda: _tell(scripts, app, untold))
+        tally.told(untold)
 
 
 async def _tell(scripts: AsyncScripts, app: str, counts: Counter[str]) -> None:

@@ -15,15 +15,16 @@ from types import FrameType
 from examples.demo.curve import write_curve
 from examples.demo.estimates import estimates_table, write_reports
 from examples.demo.fashion_phase import NAMES, FashionRun, run_fashion
+from examples.demo.live import TOLD, models_table, segments_table, why_table
 from examples.demo.screen import Screen, make_console
 from examples.demo.shop_phase import Plan, ShopRun, run_shop
 from examples.shop.figures import Tally, mean_rate, quantile, uniform_rate
 from examples.shop.simulator import Shopper
 from examples.shop.truth import Worth, best_arm, worth_of
 from offline_eval.dataset import Window
-from offline_eval.evaluate import evaluate
+from offline_eval.evaluate import Options, evaluate
 from offline_eval.results import Evaluation
-from offline_eval.target_policy import Uniform, greedy
+from offline_eval.target_policy import TargetPolicy, Uniform, greedy
 from policy_learner.models.replay import replay
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadSettings, SidearmError
@@ -131,17 +132,28 @@ def tell_shop(screen: Screen, run: ShopRun, data: DataFolder, reports: Path) -> 
     control = uniform_rate(tally.decided, tally.n_arms)
     screen.say(f"reward a session: {recent} in the last quarter; control share (by propensities) {control}")
     window = Window(since=middle.at)
-    evaluation = evaluate(data.log(run.application.name), [greedy(middle.weights), Uniform()], window)
+    candidates: list[TargetPolicy] = [greedy(middle.weights), Uniform()]
+    evaluation = evaluate(data.log(run.application.name), candidates, window, Options(by=("segment",)))
     worth = worth_of(middle.weights, run.catalogue)
     names = {"greedy": f"greedy on version {middle.weights.header.version}", "uniform": "uniform"}
     truth = {"greedy": worth.greedy, "uniform": worth.uniform}
     title = "purchases per 1,000 sessions, from those after that version was frozen, 95 % intervals"
     screen.table(estimates_table(title, evaluation, names, truth))
     tell_verdicts(screen, evaluation, names)
+    tell_live(screen, run, evaluation)
     written = write_reports(evaluation, reports, "shop")
     curve = reports / "shop-learning-curve.png"
     write_curve(run, curve)
     return [*written, curve]
+
+
+def tell_live(screen: Screen, run: ShopRun, evaluation: Evaluation) -> None:
+    """What was changed while the sessions came, and why the last of them was shown what it was."""
+    screen.say(f"\nSince session {run.changed_at:,}, with nothing restarted, {TOLD}:")
+    screen.table(segments_table(evaluation))
+    screen.table(models_table(run.models))
+    screen.say(f"Why {run.why['arm']!r} in the last session? {run.why['told']}")
+    screen.table(why_table(run.why))
 
 
 def speed_line(tally: Tally) -> str:

@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 import vl_convert
 
+from examples.demo.live import CHALLENGER, SEGMENT
 from examples.demo.shop_phase import ShopRun
 from examples.shop.simulator import best_value, expected_reward, uniform_value
 from examples.shop.truth import worth_of
@@ -41,14 +42,25 @@ def curve_frame(run: ShopRun) -> pl.DataFrame:
 def write_curve(run: ShopRun, path: Path) -> None:
     """The plot as PNG."""
     order = [BEST, GREEDY, SERVED, HEARD, UNIFORM]
-    chart = (
-        alt.Chart(curve_frame(run), title="What the shop earns while it learns")
+    lines = (
+        alt.Chart(curve_frame(run))
         .mark_line(clip=True)
         .encode(
             x=alt.X("sessions:Q"),
             y=alt.Y("reward:Q", title="purchases a session"),
             color=alt.Color("series:N", sort=order, title=None),
         )
-        .properties(width=640, height=320)
+    )
+    chart = alt.layer(lines, *_change(run)).properties(
+        width=640, height=320, title="What the shop earns while it learns"
     )
     path.write_bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=_PNG_SCALE))
+
+
+def _change(run: ShopRun) -> tuple[alt.Chart, alt.Chart]:
+    """Where the application began to explore otherwise."""
+    at = alt.Chart(pl.DataFrame({"sessions": [run.changed_at], "told": [f"{SEGMENT}, {CHALLENGER}"]}))
+    x = alt.X("sessions:Q")
+    rule = at.mark_rule(strokeDash=[4, 4], color="grey").encode(x=x)
+    word = at.mark_text(align="left", dx=4, dy=-150, color="grey").encode(x=x, text="told:N")
+    return rule, word

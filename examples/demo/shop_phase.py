@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import redis
 
 from decision_service.cli.platform import Platform, free_port, started
+from examples.demo.live import Json, ask, change
 from examples.demo.screen import Screen, Show
 from examples.settled import published_weights, wait_until_learnt, weights_age_s
 from examples.shop.figures import Figures, Tally, figures_of
@@ -27,6 +28,8 @@ from sidecar.contracts.weights import Weights
 CONCURRENCY = 16
 LOOK_EVERY_S = 0.5
 SNAPSHOT_EVERY_S = 2.0
+CHANGE_AFTER = 0.25
+"""Share of the sessions after which the application explores otherwise, and has a challenger."""
 _DEADLINE_S = 60.0
 
 
@@ -60,6 +63,12 @@ class ShopRun:
     snapshots: list[Snapshot] = field(default_factory=list)
     books: tuple[int, int] = (0, 0)
     """Decisions and rewards missing; both must be 0."""
+    changed_at: int = 0
+    """Sessions until the change."""
+    models: Json = field(default_factory=dict)
+    """As the API shows them in the end."""
+    why: Json = field(default_factory=dict)
+    """Why the last arm was shown, as the API explains it."""
 
     @property
     def final(self) -> Weights:
@@ -92,12 +101,14 @@ def run_shop(screen: Screen, data: DataFolder, environ: Mapping[str, str], plan:
         wait_until_learnt(client, application, deadline_s=_DEADLINE_S, look=lambda _: platform.check())
         run.snapshots.append(_snapshot(client, run))
         run.books = _books(client, application)
+        run.models = ask(platform, "/v1/models")
+        run.why = ask(platform, f"/v1/decisions/{run.tally.decided[-1].decision_id}/explanation")
     return run
 
 
 async def _drive(platform: Platform, client: redis.Redis, run: ShopRun, plan: Plan, show: Show) -> None:
     service = Service("127.0.0.1", platform.port, platform.key, time.monotonic)
-    looking = asyncio.create_task(_look(platform, client, run, show))
+    looking = asyncio.create_task(_look(platform, client, run, round(plan.sessions * CHANGE_AFTER), show))
     driving = asyncio.create_task(
         run_sessions(
             service,
@@ -122,7 +133,7 @@ async def _drive(platform: Platform, client: redis.Redis, run: ShopRun, plan: Pl
     )
 
 
-async def _look(platform: Platform, client: redis.Redis, run: ShopRun, show: Show) -> None:
+async def _look(platform: Platform, client: redis.Redis, run: ShopRun, change_at: int, show: Show) -> None:
     next_snapshot_s = 0.0
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
@@ -130,6 +141,9 @@ async def _look(platform: Platform, client: redis.Redis, run: ShopRun, show: Sho
         now_s = time.monotonic()
         figures = figures_of(run.tally, now_s)
         show(figures.sessions, line_of(figures, weights_age_s(client, run.application.name)))
+        if not run.changed_at and len(run.tally.decided) >= change_at:
+            await asyncio.to_thread(change, platform)
+            run.changed_at = len(run.tally.decided)
         if now_s >= next_snapshot_s and client.exists(weights_key(run.application.name)):
             run.snapshots.append(_snapshot(client, run))
             next_snapshot_s = now_s + SNAPSHOT_EVERY_S

@@ -45,6 +45,7 @@ class Decided:
     latency_s: float
     rewarded: bool = False
     """A purchase was accepted within the horizon."""
+    decision_id: str = ""
 
 
 @dataclass(slots=True)

@@ -192,4 +192,5 @@ def _decided(session: Session, answer: Answer, now_s: float, latency_s: float) -
         model_version=answer.model_version,
         at_s=now_s,
         latency_s=latency_s,
+        decision_id=answer.decision_id,
     )
