@@ -35,7 +35,7 @@ export PYTHONUTF8 := 1
 PYTEST = folder=$$(mktemp -d /tmp/sidearm-XXXXXX) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM \
 	&& PYTEST_DEBUG_TEMPROOT=$$folder $(PY) -m pytest
 
-.PHONY: help run demo test test-all faults check bench fmt lock clean distclean
+.PHONY: help run demo test test-all faults check notebooks bench fmt lock clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ check: $(VENV)/dev.stamp ## format, lint, types, import rules, documentation: un
 	@$(PYTEST) -q -p no:cacheprovider tests/test_docs.py
 	@$(PY) -m mypy
 
+notebooks: $(VENV)/notebooks.stamp ## JupyterLab on the notebooks of offline_eval, with everything they need
+	@$(PY) -m jupyterlab offline_eval/notebooks $(ARGS)
+
 bench: $(VENV)/dev.stamp ## figures beside their yardsticks, into build/bench.json
 	@PYTHONS="$(PYTHONS)" $(PY) -m benchmarks $(ARGS)
 
@@ -79,6 +82,9 @@ lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no 
 		--no-emit-index-url --no-emit-find-links -o requirements-uv.lock requirements-uv.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -c requirements.lock -o requirements-bench.lock requirements-bench.in
+	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
+		-o requirements-notebooks.lock requirements-notebooks.in
 
 clean: ## what was built, measured and cached; not data/ nor .venv/
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
@@ -101,6 +107,11 @@ $(VENV)/run.stamp: requirements.lock pyproject.toml | $(VENV)/base.stamp
 $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp | $(VENV)/base.stamp
 	@echo "installing what checks and tests it …"
 	@$(call INSTALL,--require-hashes -r requirements-dev.lock)
+	@touch $@
+
+$(VENV)/notebooks.stamp: requirements-notebooks.lock $(VENV)/run.stamp | $(VENV)/base.stamp
+	@echo "installing JupyterLab …"
+	@$(call INSTALL,--require-hashes -r requirements-notebooks.lock)
 	@touch $@
 
 $(VENV)/base.stamp: requirements-uv.lock

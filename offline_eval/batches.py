@@ -17,12 +17,13 @@ import pyarrow as pa
 
 from offline_eval.dataset import VIEW, Log
 from offline_eval.row_keys import key_sql
+from offline_eval.term_sql import identifier
 from offline_eval.terms import Floats
 from sidecar.contracts.events import DecisionEvent, decode_decision
 
 _COLUMNS = (
     "decision_id, slot, CAST(reward AS DOUBLE) AS reward, propensity, inclusion_probability, unit_bucket,"
-    " catalogue, arm_index, arms, pmf"
+    " catalogue, arm_index, arms, pmf, reward_source_n"
 )
 
 
@@ -96,11 +97,12 @@ def read_batches(
         log: to read.
         status: '' for the rows that count, or a reason.
         keys: name of a column of the batch to what it is a key of (``offline_eval.row_keys``).
-        with_events: whether the stored events are needed: they are most of the bytes.
+        with_events: whether the stored events are needed, which are most of the bytes; each row then also has
+            the file that it is in, and its place there.
         batch_rows: rows at a time.
     """
-    named = "".join(f', {key_sql(parts)} AS "{name}"' for name, parts in keys.items())
-    event = ", event" if with_events else ""
+    named = "".join(f", {key_sql(parts)} AS {identifier(name)}" for name, parts in keys.items())
+    event = ", event, filename, file_row_number" if with_events else ""
     # A cursor of its own: an unread result blocks its connection.
     cursor = log.connection.cursor()
     reader = cursor.sql(

@@ -1,15 +1,18 @@
-"""Candidates by name, as the command line knows them, and the weights that some of them need."""
+"""Candidates by name, as the command line knows them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from offline_eval.errors import BadCandidate
+from offline_eval.other_policies import AsOf, Shadow, function_of
 from offline_eval.target_policy import (
     Logged,
+    Scored,
     Table,
     TargetPolicy,
     Uniform,
@@ -18,14 +21,14 @@ from offline_eval.target_policy import (
     softmax,
     squarecb,
 )
-from sidecar.contracts.errors import BadWeights
-from sidecar.contracts.weights import Weights, decode_weights
+from sidecar.contracts.weights import Weights
 
-LEGAL = "uniform, logged, greedy, epsilon:<0..1>, softmax:<temperature>, squarecb:<gamma>, table:<file>"
+LEGAL = (
+    "uniform, logged, greedy, epsilon:<0..1>, softmax:<temperature>, squarecb:<gamma>, table:<file>,"
+    " shadow:<model>, as-of:<time>, function:<file.py>:<name>; those that score may end in @<version or file>"
+)
 
 _EXPLORING = {"epsilon": epsilon_greedy, "softmax": softmax, "squarecb": squarecb}
-
-_STORE_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,12 +41,15 @@ class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
 
 
-def candidate_of(text: str, weights: Callable[[], Weights]) -> TargetPolicy:
+def candidate_of(
+    text: str, weights: Callable[[], Weights], other: Callable[[str], Weights] | None = None
+) -> TargetPolicy:
     """The candidate that ``text`` names.
 
     Args:
         text: one of ``LEGAL``.
         weights: asked only for candidates that score.
+        other: weights by what stands behind ``@``: a version, or a file.
 
     Raises:
         BadCandidate: no such candidate.
@@ -52,16 +58,32 @@ def candidate_of(text: str, weights: Callable[[], Weights]) -> TargetPolicy:
     'uniform'
     """
     kind, _, argument = text.partition(":")
-    if kind == "table" and argument:
-        return table_of(Path(argument))
-    if kind in _EXPLORING and argument:
-        number = _number(text, argument)  # before the weights are read: the nearer mistake first
-        return _EXPLORING[kind](weights(), number)
-    if text == "greedy":
-        return greedy(weights())
+    if kind in _NAMED and argument:
+        return _NAMED[kind](argument)
+    if kind == "as-of" and argument:
+        return AsOf(_moment(text, argument), lambda version: _other(text, other)(str(version)))
     if text in ("uniform", "logged"):
         return Uniform() if text == "uniform" else Logged()
-    raise BadCandidate(f"candidate {text!r} is not known; legal: {LEGAL}")
+    return _scored(text, weights, other)
+
+
+def _scored(
+    text: str, weights: Callable[[], Weights], other: Callable[[str], Weights] | None
+) -> TargetPolicy:
+    what, _, where = text.partition("@")
+    kind, _, argument = what.partition(":")
+    if what != "greedy" and not (kind in _EXPLORING and argument):
+        raise BadCandidate(f"candidate {text!r} is not known; legal: {LEGAL}")
+    number = _number(text, argument) if argument else 0.0  # before the weights: the nearer mistake first
+    known = _other(text, other)(where) if where else weights()
+    found = greedy(known) if what == "greedy" else _EXPLORING[kind](known, number)
+    return Scored(text, known, found.exploration) if where else found
+
+
+def _other(text: str, other: Callable[[str], Weights] | None) -> Callable[[str], Weights]:
+    if other is None:
+        raise BadCandidate(f"candidate {text!r}: other weights than those that were given cannot be had here")
+    return other
 
 
 def table_of(path: Path) -> Table:
@@ -79,48 +101,19 @@ def table_of(path: Path) -> Table:
     return Table(read.name or path.stem, read.probabilities, read.by)
 
 
-def read_weights(where: str, app: str) -> Weights:
-    """Weights from a record's file, or those that an application serves now from a store's URL.
+_NAMED: dict[str, Callable[[str], TargetPolicy]] = {
+    "table": lambda argument: table_of(Path(argument)),
+    "shadow": Shadow,
+    "function": function_of,
+}
 
-    Raises:
-        BadCandidate: nothing is named, or nothing is there.
-        BadWeights: what is there is no weights record.
-    """
-    if not where:
-        raise BadCandidate(
-            "models that score need --weights: a weights file, or a store's URL (redis://, unix://)"
-        )
+
+def _moment(text: str, argument: str) -> datetime:
     try:
-        if where.startswith(_STORE_SCHEMES):
-            return _from_store(where, app)
-        return decode_weights(_from_file(Path(where)))
-    except BadWeights as error:
-        raise BadWeights(f"--weights {where}: {error}") from error
-
-
-def _from_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadCandidate(f"--weights {path} cannot be read: {error.strerror}") from error
-
-
-def _from_store(url: str, app: str) -> Weights:
-    # Here and not above: most evaluations need no store.
-    import redis
-
-    from sidecar.contracts.deltas import read_newest
-    from sidecar.contracts.store import connect
-
-    try:
-        newest = read_newest(connect(url), app)
-    except BadWeights:
-        raise
-    except (redis.RedisError, ValueError) as error:
-        raise BadCandidate(f"--weights {url}: the store does not answer: {error}") from error
-    if newest is None:
-        raise BadCandidate(f"--weights {url}: application {app!r} has published no weights there")
-    return newest.weights
+        moment = datetime.fromisoformat(argument)
+    except ValueError:
+        raise BadCandidate(f"candidate {text!r}: a time is needed, such as as-of:2026-01-31T12:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _number(text: str, argument: str) -> float:

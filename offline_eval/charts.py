@@ -56,7 +56,29 @@ def curve_chart(evaluation: Evaluation) -> alt.FacetChart:
     return _by_candidate(band + base.mark_line(point=True).encode(y="value:Q"))
 
 
-def svg(chart: alt.FacetChart) -> str:
+def calibration_chart(evaluation: Evaluation) -> alt.LayerChart:
+    """What the reward model expected and what came; on the diagonal it is right."""
+    rows = [{"expected": one.expected, "came": one.came, "rows": one.rows} for one in evaluation.calibration]
+    frame = pl.DataFrame(rows, schema={"expected": pl.Float64, "came": pl.Float64, "rows": pl.Int64})
+    free = alt.Scale(zero=False)
+    points = (
+        alt.Chart(frame)
+        .mark_point(filled=True, color=_BLUE)
+        .encode(
+            x=alt.X("expected:Q", title="expected by the reward model", scale=free),
+            y=alt.Y("came:Q", title="mean reward", scale=free),
+            size=alt.Size("rows:Q", legend=None),
+            tooltip=["expected", "came", "rows"],
+        )
+    )
+    line = alt.Chart(frame).mark_line(strokeDash=[4, 3], color="#888888")
+    drawn: alt.LayerChart = (line.encode(x="expected:Q", y="expected:Q") + points).properties(
+        width=_WIDTH_PX, height=2 * _HEIGHT_PX
+    )
+    return drawn
+
+
+def svg(chart: alt.FacetChart | alt.LayerChart) -> str:
     """A plot as SVG, drawn here: no script, no network."""
     drawn: str = vl_convert.vegalite_to_svg(chart.to_json())
     return drawn

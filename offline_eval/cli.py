@@ -30,7 +30,8 @@ def evaluate_command(
     candidate: Annotated[
         list[str] | None,
         typer.Option(
-            help="uniform, greedy, epsilon:<0..1>, softmax:<T>, squarecb:<gamma>, table:<file>, logged."
+            help="uniform, logged, greedy, epsilon:<0..1>, softmax:<T>, squarecb:<gamma>, table:<file>,"
+            " shadow:<model>, as-of:<time>, function:<file.py>:<name>. @<version or file>: other weights."
         ),
     ] = None,
     weights: Annotated[
@@ -48,10 +49,16 @@ def evaluate_command(
         list[str] | None,
         typer.Option(help="What the reward model tells apart beside the arm: slot, context.<feature>, …"),
     ] = None,
+    reward_model: Annotated[
+        str, typer.Option(help="A trained model as the reward model: a weights file, or a store's URL.")
+    ] = "",
     by: Annotated[
         list[str] | None,
         typer.Option(help="Estimate apart by segment, source, policy, slot, context.<feature>, … too."),
     ] = None,
+    keep_scores: Annotated[
+        bool, typer.Option(help="Keep what candidates would have done in the log's folder scores/.")
+    ] = False,
     clip: Annotated[list[float] | None, typer.Option(help="Limit of clipped IPS; may be repeated.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything here as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page here.")] = None,
@@ -63,7 +70,8 @@ def evaluate_command(
     console = Console()
     try:
         window = _window(since, until, as_of, policy)
-        options = _options(tuple(key or ()), tuple(by or ()), tuple(clip or ()), against)
+        kept = str(log / "scores") if keep_scores else ""
+        options = _options(tuple(key or ()), tuple(by or ()), tuple(clip or ()), against, kept, reward_model)
         candidates = _candidates(candidate or ["uniform", "logged"], weights, log.name)
         with _progress(console) as advance:
             evaluation = _evaluate(log, candidates, window, options, advance)
@@ -99,7 +107,14 @@ def _moment(option: str, text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _options(keys: tuple[str, ...], by: tuple[str, ...], clips: tuple[float, ...], against: str) -> Options:
+def _options(
+    keys: tuple[str, ...],
+    by: tuple[str, ...],
+    clips: tuple[float, ...],
+    against: str,
+    scores: str,
+    weights: str,
+) -> Options:
     from offline_eval.estimators import Limits
     from offline_eval.evaluate import Options
     from offline_eval.reward_model import ModelSettings
@@ -108,16 +123,19 @@ def _options(keys: tuple[str, ...], by: tuple[str, ...], clips: tuple[float, ...
         raise BadCandidate("--clip: legal are finite numbers above 0")
     limits = Limits(clip=tuple(dict.fromkeys(clips))) if clips else Limits()
     other = "" if against == "logged" else against
-    return Options(limits=limits, model=ModelSettings(keys), by=by, against=other)
+    return Options(
+        limits=limits, model=ModelSettings(keys, weights=weights), by=by, against=other, scores=scores
+    )
 
 
 def _candidates(names: list[str], weights: str, app: str) -> list[TargetPolicy]:
     from functools import cache
 
-    from offline_eval.candidates import candidate_of, read_weights
+    from offline_eval.candidates import candidate_of
+    from offline_eval.weight_files import read_weights, weights_by_name
 
-    read = cache(lambda: read_weights(weights, app))
-    return [candidate_of(name, read) for name in names]
+    read, by_name = cache(lambda: read_weights(weights, app)), weights_by_name(weights, app)
+    return [candidate_of(name, read, by_name) for name in names]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from offline_eval.calibration import model_checks
 from offline_eval.dataset import VIEW, Log, Window, open_log
 from offline_eval.diagnostics import Check, Gates, LogSummary, log_checks, summarise
 from offline_eval.doctor import examine
@@ -24,8 +25,10 @@ from offline_eval.estimators import Limits
 from offline_eval.fingerprint import fingerprint
 from offline_eval.groups import DAY, GROUP, SEGMENT
 from offline_eval.histogram import bins
+from offline_eval.kept_scores import finish, kept
 from offline_eval.results import CandidateResult, Evaluation, GroupResult
-from offline_eval.reward_model import ModelSettings, RewardModel, fit_reward_model
+from offline_eval.reward_model import Expecting, ModelSettings, fit_reward_model
+from offline_eval.reward_weights import WeightsModel
 from offline_eval.scan import scan_sql
 from offline_eval.scoring import BATCH_ROWS, gathered, score_log
 from offline_eval.summing import CURVE, Summing
@@ -33,6 +36,7 @@ from offline_eval.sums import Sums
 from offline_eval.target_policy import TargetPolicy
 from offline_eval.verdict import judge
 from offline_eval.versus import check_against, versus_all
+from offline_eval.weight_files import read_weights
 
 Advance = Callable[[int], None]
 
@@ -49,6 +53,8 @@ class Options(Struct, frozen=True):
     memory_limit: str = ""
     by: tuple[str, ...] = ()
     """What estimates are made apart by too (``offline_eval.row_keys``), such as ``("segment",)``."""
+    scores: str = ""
+    """Folder where what candidates would have done is kept (``kept_scores.py``); empty: nowhere."""
     against: str = ""
     """Candidate that the others are held against, beside the logger."""
 
@@ -94,8 +100,10 @@ def population(summary: LogSummary) -> str:
     return "" if summary.counted or not summary.left_out.get("deterministic") else "deterministic"
 
 
-def fit_model(log: Log, status: str, options: Options) -> RewardModel:
-    """The reward model, fitted on the rows that are evaluated on (cross-fitted)."""
+def fit_model(log: Log, status: str, options: Options) -> Expecting:
+    """The reward model: fitted on the rows that are evaluated on (cross-fitted), or a trained one."""
+    if options.model.weights:
+        return WeightsModel(read_weights(options.model.weights, log.folder.name), log, status)
     rows = f"(SELECT * FROM {VIEW} WHERE status = '{status}')"
     return fit_reward_model(log.connection, rows, options.model)
 
@@ -110,11 +118,13 @@ def estimate(
     check_against(options.against, names)
     status = population(summary)
     model = fit_model(log, status, options)
-    sums = Summing(log.connection, names, options.against, summary.mean_reward, options.limits)
-    scored = score_log(log, candidates, model, options.model.keys, status, options.by, options.batch_rows)
+    sums = Summing(log.connection, names, options.against, summary.mean_reward, options.limits, model)
+    policies = kept(candidates, options.scores)
+    scored = score_log(log, policies, model, options.model.keys, status, options.by, options.batch_rows)
     for tables in gathered(scored):
         sums.add(tables)
         advance(sum(map(len, tables.values())))
+    finish(policies)
     return sums
 
 
@@ -122,6 +132,8 @@ def compare(
     log: Log, summary: LogSummary, checks: tuple[Check, ...], sums: Summing, options: Options
 ) -> Evaluation:
     """Estimates, checks and a verdict for every candidate: on all rows, and group by group."""
+    calibration = sums.calibration.bins()
+    checks += model_checks(calibration, sums.model)
     results = judged(sums.whole(), summary, checks, options, sums)
 
     def apart(column: str, least: int = 2) -> tuple[GroupResult, ...]:
@@ -140,13 +152,14 @@ def compare(
         versus=versus_all(sums.pairs, options.against, results, options.level, options.limits),
         days=apart(DAY),
         segments=apart(SEGMENT),
+        calibration=calibration,
         fingerprint=fingerprint(log, [one.candidate for one in results], _said(options)),
     )
 
 
 def _said(options: Options) -> Options:
     """Without what changes no number."""
-    return replace(options, batch_rows=BATCH_ROWS, threads=0, memory_limit="")
+    return replace(options, batch_rows=BATCH_ROWS, threads=0, memory_limit="", scores="")
 
 
 def judged(

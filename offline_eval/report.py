@@ -76,12 +76,13 @@ decided {escape(log.first_decided_at or "never")} to {escape(log.last_decided_at
 
 
 def _plots(evaluation: Evaluation) -> str:
-    from offline_eval.charts import curve_chart, svg, weights_chart
+    from offline_eval.charts import calibration_chart, curve_chart, svg, weights_chart
     from offline_eval.forest import forest_svg
 
     return f"""{forest_svg(evaluation)}
 <h2>Weights</h2>{svg(weights_chart(evaluation))}
-<h2>Estimates over their limits</h2>{svg(curve_chart(evaluation))}"""
+<h2>Estimates over their limits</h2>{svg(curve_chart(evaluation))}
+<h2>The reward model</h2>{svg(calibration_chart(evaluation))}"""
 
 
 def write_html(evaluation: Evaluation, path: Path) -> None:

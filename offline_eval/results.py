@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from offline_eval.calibration import CalibrationBin
 from offline_eval.diagnostics import Check, LogSummary
 from offline_eval.histogram import Bin
 
@@ -104,5 +105,7 @@ class Evaluation(Struct, frozen=True):
     """Day by day, where there are several."""
     segments: tuple[GroupResult, ...] = ()
     """Segment by segment, where there are several."""
+    calibration: tuple[CalibrationBin, ...] = ()
+    """Of the reward model, on the rows that it was not fitted on."""
     fingerprint: str = ""
     """Hash of the log's files, the window, the candidates and the options (``offline_eval.fingerprint``)."""

@@ -14,6 +14,7 @@ rows: exact closed form, for comparison with published figures only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import duckdb
 import numpy as np
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offline_eval.batches import Batch
 from offline_eval.errors import BadCandidate
 from offline_eval.row_keys import key_sql
 from offline_eval.terms import Floats
@@ -40,6 +42,31 @@ class ModelSettings:
     """m, the rows that the overall mean counts for; > 0."""
     folds: int = 5
     """Parts of the cross-fit; 1 is none."""
+    weights: str = ""
+    """A trained model instead (``reward_weights.py``): a weights file, or a store's URL."""
+
+
+class Expecting(Protocol):
+    """What an evaluation asks of a reward model."""
+
+    @property
+    def needs_events(self) -> bool:
+        """Whether it needs the stored decisions."""
+
+    @property
+    def name(self) -> str:
+        """What it is, in a few words."""
+
+    @property
+    def caution(self) -> str:
+        """What speaks against it; empty: nothing."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most that it ever expects."""
+
+    def expected(self, batch: Batch, key: str) -> Floats:
+        """(m,) what it expects of every eligible arm; ``key`` is the column with the rows' keys."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +78,32 @@ class RewardModel:
     keys: pa.Array
     arms: pa.Array
     folds: int
+    named: tuple[str, ...] = ()
+    """What the keys are of."""
+    needs_events = False
+
+    @property
+    def name(self) -> str:
+        """What it is, in a few words."""
+        return f"mean rewards by {', '.join(('arm', *self.named))}"
+
+    @property
+    def caution(self) -> str:
+        """Said where it has seen the answers."""
+        return "the reward model was fitted on the rows it is asked about" if self.folds < 2 else ""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most that it ever expects."""
+        return float(self.table.min()), float(self.table.max())
+
+    def expected(self, batch: Batch, key: str) -> Floats:
+        """(m,) what it expects of every eligible arm."""
+        folds = self.fold_of(batch.column("unit_bucket").to_numpy(zero_copy_only=False))
+        keys = self.key_codes(batch.column(key))
+        of_row = (np.repeat(folds, batch.counts), np.repeat(keys, batch.counts))
+        answers: Floats = self.table[*of_row, self.arm_codes(batch.arms)]
+        return answers
 
     def arm_codes(self, arms: pa.Array) -> Codes:
         """Places of arms in the table."""
@@ -92,7 +145,8 @@ def fit_reward_model(
     )
     rewards, totals = np.zeros(shape), np.zeros(shape)
     rewards[where], totals[where] = counted["reward"].to_numpy(), counted["total"].to_numpy()
-    return RewardModel(_smoothed(rewards, totals, settings.prior_rows), keys, arms, settings.folds)
+    table = _smoothed(rewards, totals, settings.prior_rows)
+    return RewardModel(table, keys, arms, settings.folds, settings.keys)
 
 
 def _smoothed(rewards: Floats, totals: Floats, prior_rows: float) -> Floats:

@@ -14,7 +14,7 @@ def key_sql(names: tuple[str, ...]) -> str:
     """An SQL expression: the row's key as text, empty for no names.
 
     Args:
-        names: each one of ``COLUMNS`` or ``context.<feature>``.
+        names: each one of ``COLUMNS``, ``context.<feature>``, or ``context``: the whole of it, as JSON.
 
     Raises:
         BadCandidate: another name.
@@ -29,6 +29,8 @@ def key_sql(names: tuple[str, ...]) -> str:
 
 
 def _part(name: str) -> str:
+    if name == "context":
+        return name
     if name == "day":
         return "CAST(CAST(decided_at AS DATE) AS VARCHAR)"
     if name in COLUMNS:

@@ -12,7 +12,7 @@ from offline_eval.batches import Batch, read_batches
 from offline_eval.dataset import Log
 from offline_eval.errors import BadCandidate
 from offline_eval.groups import DAY, GROUP, GROUPINGS, SEGMENT
-from offline_eval.reward_model import RewardModel
+from offline_eval.reward_model import Expecting
 from offline_eval.target_policy import TargetPolicy
 from offline_eval.terms import Floats
 
@@ -27,7 +27,7 @@ _INVALID = -1.0  # no probability, and rejected as such
 def score_log(
     log: Log,
     candidates: Sequence[TargetPolicy],
-    model: RewardModel,
+    model: Expecting,
     model_keys: tuple[str, ...] = (),
     status: str = "",
     by: tuple[str, ...] = (),
@@ -56,9 +56,9 @@ def score_log(
         raise BadCandidate(f"candidate {', '.join(sorted(twice))} is named twice")
     keys = {f"key_{candidate.name}": candidate.key for candidate in candidates}
     keys |= {_MODEL_KEY: model_keys, GROUP: by, DAY: ("day",), SEGMENT: ("segment",)}
-    with_events = any(candidate.needs_events for candidate in candidates)
+    with_events = model.needs_events or any(candidate.needs_events for candidate in candidates)
     for batch in read_batches(log, status, keys, with_events, batch_rows):
-        expected = _expected_rewards(batch, model)
+        expected = model.expected(batch, _MODEL_KEY)
         yield {candidate.name: _scored(batch, candidate, expected) for candidate in candidates}
 
 
@@ -80,15 +80,6 @@ def gathered(
 
 def _put_together(waiting: list[dict[str, pa.Table]]) -> dict[str, pa.Table]:
     return {name: pa.concat_tables([tables[name] for tables in waiting]) for name in waiting[0]}
-
-
-def _expected_rewards(batch: Batch, model: RewardModel) -> Floats:
-    """(m,) what the model expects of every eligible arm."""
-    folds = model.fold_of(batch.column("unit_bucket").to_numpy(zero_copy_only=False))
-    keys = model.key_codes(batch.column(_MODEL_KEY))
-    arms = model.arm_codes(batch.arms)
-    expected: Floats = model.table[np.repeat(folds, batch.counts), np.repeat(keys, batch.counts), arms]
-    return expected
 
 
 def _scored(batch: Batch, candidate: TargetPolicy, expected: Floats) -> pa.Table:

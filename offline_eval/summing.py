@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import duckdb
 import pyarrow as pa
 
+from offline_eval.calibration import Calibration
 from offline_eval.clusters import Buckets
 from offline_eval.estimators import Limits, estimators, plan_of
 from offline_eval.groups import GROUPINGS, GroupSums, add, add_buckets, all_together
 from offline_eval.histogram import Counts, count_weights
+from offline_eval.reward_model import Expecting
 from offline_eval.sums import MOST_HEAVIEST, Sums
 from offline_eval.terms import Plan
 from offline_eval.versus import PairSums, add_pairs
@@ -34,6 +36,7 @@ class Summing:
         against: str,
         centre: float,
         limits: Limits,
+        model: Expecting,
     ) -> None:
         self._connection = connection
         self._candidates = candidates
@@ -48,9 +51,14 @@ class Summing:
         """Candidate to sums by bucket of units."""
         self.weights: dict[str, Counts] = {name: {} for name in candidates}
         """Candidate to its weights' histogram."""
+        self.model = model
+        self.calibration = Calibration(model)
 
     def add(self, tables: Mapping[str, pa.Table]) -> None:
         """Sum the scored rows of every candidate."""
+        self.calibration.add(
+            next(iter(tables.values()))
+        )  # what the model expects of shown arms is everyone's
         for name, table in tables.items():
             add(self.groups, self._connection, name, table, self._centre, self.plan)
             add_buckets(self.buckets, self._connection, name, table, self._centre, self.plan)

@@ -90,8 +90,8 @@ class Scored(_Plain):
 
     def __init__(self, name: str, weights: Weights, exploration: Exploration) -> None:
         self.name = name
-        self._weights = weights
-        self._exploration = exploration
+        self.weights = weights
+        self.exploration = exploration
         self._tables = ArmTables()
         self._catalogues: dict[str, Catalogue] = {}
 
@@ -103,8 +103,8 @@ class Scored(_Plain):
         """
         rows = [
             pmf_of(
-                scores_of_event(event, self._catalogue(event.catalogue, batch), self._weights, self._tables),
-                self._exploration,
+                scores_of_event(event, self._catalogue(event.catalogue, batch), self.weights, self._tables),
+                self.exploration,
             )
             for event in batch.events
         ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from offline_eval.interchange_cli import add_imports
 from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.layout import DataFolder
 
@@ -27,6 +28,9 @@ app = typer.Typer(help="Bring logs of other systems in, with their propensities.
 
 class NotInDataset(SidearmError):
     """An option names what the data set does not hold."""
+
+
+add_imports(app)
 
 
 @app.callback()

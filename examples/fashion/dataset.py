@@ -94,6 +94,19 @@ def read(policy: Policy, campaign: Campaign, cache: Path = CACHE) -> pl.DataFram
     ).sort("timestamp", maintain_order=True)
 
 
+def write_csv(policy: Policy, campaign: Campaign, folder: Path, cache: Path = CACHE) -> Path:
+    """The impressions as the data set has them, a CSV file in ``folder``.
+
+    Raises:
+        DatasetError: it cannot be had.
+        ValueError: no such policy or campaign.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{policy}-{campaign}.csv"
+    path.write_bytes(_file(policy, campaign, f"{campaign}.csv", cache))
+    return path
+
+
 def item_context(policy: Policy, campaign: Campaign, cache: Path = CACHE) -> pl.DataFrame:
     """What is known of each item: ``item_id``, a number and three hashed categories.
 

@@ -129,7 +129,7 @@ def test_every_scheme_is_a_candidate(text, exploration):
     """With the probabilities that would serve."""
     made, scores = candidate_of(text, weights), np.array([0.1, 0.5, -0.2], np.float32)
     assert made.name == text
-    assert np.array_equal(pmf_of(scores, made._exploration), pmf_of(scores, exploration))
+    assert np.array_equal(pmf_of(scores, made.exploration), pmf_of(scores, exploration))
 
 
 @pytest.mark.parametrize("text", ["softmax:0", "squarecb:-1", "squarecb:x", "softmax:nan", "softmax"])

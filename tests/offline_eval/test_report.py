@@ -94,7 +94,7 @@ def test_weights_and_limits_are_seen(evaluation):
     assert points["cips_10"] == found["cips_10"]
     assert points["cips_100"] == pytest.approx(found["ips"])
     page = to_html(evaluation)
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     assert evaluation.fingerprint in page
 
 

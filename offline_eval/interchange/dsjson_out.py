@@ -1,0 +1,101 @@
+"""Our log as VW's DSJSON: a line a decision, keys in the order in which VW's own writer has them.
+
+Rows that were kept with a probability have ``pdrop``, and ``_label_probability`` is the propensity alone: a
+reader divides by 1 - pdrop, and would correct twice if the label had it too.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from offline_eval.batches import read_batches
+from offline_eval.dataset import Log, Window, open_log
+from offline_eval.engine import connect
+from offline_eval.errors import BadInput
+from sidecar.contracts.application import Catalogue
+from sidecar.contracts.events import DecisionEvent
+
+_BATCH_ROWS = 5_000
+_COLUMNS = [
+    "slot", "reward", "reward_source_n", "inclusion_probability", "propensity", "arm_index", "arms", "pmf",
+]  # fmt: skip
+
+
+def export_dsjson(folder: Path, file: Path, window: Window | None = None) -> dict[str, int]:
+    """Write the rows of a log that count.
+
+    Args:
+        folder: of the log.
+        file: to be written.
+        window: which rows.
+
+    Returns:
+        ``written``, and reason to rows that DSJSON has no line for.
+
+    Raises:
+        BadLog: the log cannot be read.
+        BadInput: the file cannot be written.
+    """
+    log, counts = open_log(connect(), folder, window), Counter[str](written=0)
+    beside = file.with_name(f".{file.name}.part")
+    try:
+        with beside.open("wb") as out:
+            for line in lines_of(log, counts):
+                out.write(line + b"\n")
+        beside.replace(file)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return dict(counts)
+
+
+def lines_of(log: Log, counts: Counter[str]) -> Iterator[bytes]:
+    """The lines; ``counts`` says what became of the rows."""
+    catalogues: dict[str, Catalogue] = {}
+    for batch in read_batches(log, "", {}, with_events=True, batch_rows=_BATCH_ROWS):
+        for row, event in zip(batch.table.select(_COLUMNS).to_pylist(), batch.events, strict=True):
+            why = "further_slot" if row["slot"] else "pmf_not_known" if row["pmf"] is None else "written"
+            counts[why] += 1
+            if why == "written":
+                if event.catalogue not in catalogues:
+                    catalogues[event.catalogue] = log.catalogue(event.catalogue)
+                yield msgspec.json.encode(_line(event, row, catalogues[event.catalogue]))
+
+
+def _line(event: DecisionEvent, row: Mapping[str, Any], catalogue: Catalogue) -> Mapping[str, object]:
+    reward, kept, p, pmf = row["reward"], row["inclusion_probability"], row["propensity"], row["pmf"]
+    chosen = row["arm_index"]
+    others = sorted((one for one in range(len(pmf)) if one != chosen), key=lambda one: -pmf[one])
+    observed = [{"v": reward, "EventId": event.decision_id, "ActionTaken": False}]
+    cost = -reward if reward else 0.0
+    return {
+        "_label_cost": cost, "_label_probability": p, "_label_Action": chosen + 1, "_labelIndex": chosen,
+        "o": observed if row["reward_source_n"] else [], "Timestamp": _stamp(event.decided_at_ms),
+        "Version": "1", "EventId": event.decision_id, "a": [chosen + 1, *(one + 1 for one in others)],
+        "c": {"FromUrl": [event.context], "_multi": _multi(event, row["arms"], catalogue)},
+        "p": [p, *(pmf[one] for one in others)],
+        "VWState": {"m": f"{event.policy}/{event.model_version}"},
+        **({"pdrop": 1.0 - kept} if kept < 1.0 else {}), "_original_label_cost": cost,
+    }  # fmt: skip
+
+
+def _multi(event: DecisionEvent, arms: Sequence[str], catalogue: Catalogue) -> list[dict[str, object]]:
+    """An object for every eligible arm: its name, and its features where it has any."""
+    known = {arm.id: arm.features for arm in catalogue.arms}
+    found: list[dict[str, object]] = []
+    for name in arms:
+        features = {**known.get(name, {}), **event.given_arms.get(name, {})}
+        listed = {"j": [features]} if features else {}
+        found.append({"_tag": name, "i": {"constant": 1, "id": name}, **listed})
+    return found
+
+
+def _stamp(ms: int) -> str:
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
