@@ -34,12 +34,13 @@ from feature_graph.reasons import (
 from feature_graph.record import Record
 from feature_graph.resolution import Outcomes, Resolution, check_required
 from feature_graph.scope import Notes, Scope, StandIn, current_scope
+from feature_graph.straight_run import Failure, StraightRun
 from feature_graph.watch import BLOCKED_S, watched
 
 # Bound once: reading a member through its enum class costs more than the comparison.
 _OK, _FALLBACK = Status.OK, Status.FALLBACK
 _FAILED, _TIMED_OUT, _CANCELLED = Status.FAILED, Status.TIMED_OUT, Status.CANCELLED
-_FETCH, _BRANCH, _LOST = int(Kind.FETCH), int(Kind.BRANCH), int(Kind.LOST)
+_GIVEN, _FETCH, _BRANCH, _LOST = int(Kind.GIVEN), int(Kind.FETCH), int(Kind.BRANCH), int(Kind.LOST)
 _UNUSED = Scope()
 """Of runs without a fetch."""
 
@@ -54,6 +55,8 @@ async def resolve(
 ) -> Resolution:
     """Run a plan; see :meth:`feature_graph.graph.Graph.resolve`. ``watching`` times each step of a fetch."""
     loop = asyncio.get_running_loop()
+    if plan.line is not None and not required:
+        return await _resolve_straight(plan, given, deadline_in(deadline_s), grace_s, loop, watching)
     run = _Run(plan, given, loop, deadline_in(deadline_s), required, watching)
     try:
         run.advance()
@@ -67,6 +70,33 @@ async def resolve(
         return check_required(resolution, required) if required else resolution
     finally:
         del run, record, resolution  # the error of a derived node knows this frame, and they know the error
+
+
+async def _resolve_straight(
+    plan: Plan,
+    given: Mapping[str, object],
+    left_s: float | None,
+    grace_s: float,
+    loop: asyncio.AbstractEventLoop,
+    watching: bool,
+) -> Resolution:
+    run = StraightRun(plan, given, loop, _clock_of(loop), left_s, watching, _go_on)
+    try:
+        await run.finished
+    finally:
+        record, stopped = run.close()
+        abandoned = await wait_for_quiet(stopped, grace_s, loop) if stopped else ()
+    try:
+        return _resolution(plan, record, abandoned, left_s)
+    finally:
+        del run, record
+
+
+def _go_on(straight: StraightRun, what: Failure | StandIn | None) -> _Run:
+    """The scheduler, from where a straight run came to."""
+    run = _Run.after(straight)
+    run.heed(straight.standing, what)
+    return run
 
 
 def resolve_at_once(plan: Plan, given: Mapping[str, object]) -> Resolution:
@@ -138,11 +168,13 @@ class _Run(Flow):
         left_s: float | None,
         required: frozenset[str],
         watching: bool = False,
+        record: Record | None = None,
+        scope: Scope | None = None,
     ) -> None:
         clock = _clock_of(loop)
         now = clock()
-        record = Record(plan, given, now)
-        self._scope = Scope(record.notes) if plan.fetches else _UNUSED
+        record = Record(plan, given, now) if record is None else record
+        self._scope = scope or (Scope(record.notes) if plan.fetches else _UNUSED)
         self._tasks = self._scope.tasks
         super().__init__(plan, record, required, self._tasks, clock)
         # What the queue's loop reads, at one go: a run of fetches comes by there for every one of them.
@@ -166,6 +198,42 @@ class _Run(Flow):
             self._context.run(current_scope.set, self._scope)
         if left_s is not None or plan.fetches:
             self._context.run(current_call.set, (clock, self._at_s, 0))
+
+    @classmethod
+    def after(cls, straight: StraightRun) -> _Run:
+        """Go on from where a straight run came to."""
+        plan, record, none = straight.plan, straight.record, frozenset[str]()
+        loop, left_s = straight.loop, straight.left_s
+        run = cls(plan, straight.given, loop, left_s, none, straight.watching, record, straight.scope)
+        run._at_s, run._finished = straight.at_s, straight.finished
+        run._starts_until_s = -inf if left_s is not None and left_s <= 0.0 else straight.at_s
+        run._context.run(current_call.set, (run.clock, run._at_s, 0))
+        if run._at_s < inf:
+            run._arm(run._at_s)
+        for step in plan.steps:
+            if run._status[step.index] is _OK and step.kind != _GIVEN:
+                run._count(step)
+        return run
+
+    def _count(self, step: Step) -> None:
+        """A node that a straight run settled."""
+        pending = self._pending
+        for consumer in step.consumers:
+            pending[consumer] = missing = pending[consumer] - 1
+            if not missing:
+                self.ready.append(consumer)
+        if step.is_goal:
+            self.left -= 1
+
+    def heed(self, index: int, what: Failure | StandIn | None) -> None:
+        """Begin with what went wrong in a straight run, if anything but time did."""
+        if isinstance(what, StandIn):
+            self._take_stand_in(self._steps[index], what)
+        elif what is not None:
+            if what[1] is _TIMED_OUT and self.clock() >= self._at_s:
+                self._starts_until_s = -inf
+            self.fail((what,))
+        self.advance()
 
     # ------------------------------------------------------------------ the outside
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 from feature_graph.batching import Answer, wanting
@@ -44,20 +45,28 @@ def _over_derived(node: Each, body: Derived) -> Call:
 
     def every(elements: object, *others: object, **by_keyword: object) -> list[object]:
         values: list[object] = []
-        direct = body.function if plain and not by_keyword else None
-        for element in sequence_of(node, elements):
-            try:
-                value = direct(element, *others) if direct else call(element, others, by_keyword)
-                if type(value) not in plain_types and can_be_awaited(value):
-                    raise not_a_value(node.name, value)
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
-                raise element_failed(node.name, len(values), error) from error
-            values.append(value)
+        wanted = sequence_of(node, elements)
+        try:
+            if plain and not by_keyword:  # what was done before one failed is kept: see where that was
+                values.extend(map(body.function, wanted, *map(repeat, others)))
+            else:
+                values.extend(call(element, others, by_keyword) for element in wanted)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            raise element_failed(node.name, len(values), error) from error
+        if not plain_types.issuperset(map(type, values)):
+            _refuse_awaitables(node, values)
         return values
 
     return every
+
+
+def _refuse_awaitables(node: Each, values: list[object]) -> None:
+    refused = [(place, value) for place, value in enumerate(values) if can_be_awaited(value)]
+    if refused:
+        errors = [not_a_value(node.name, value) for _, value in refused]  # each closes what it is about
+        raise element_failed(node.name, refused[0][0], errors[0]) from errors[0]
 
 
 def _over_fetch(node: Each, body: Fetch) -> Call:

@@ -28,6 +28,8 @@ from feature_graph.node import (
     edges_of,
 )
 from feature_graph.outcome import Status
+from feature_graph.straight import Kinds, Op, straight_line
+from feature_graph.straight import Node as Place
 
 UNDEMANDED: Final = 1 << 40
 """Missing dependencies of a node that nobody wants yet: it can be counted down and never reaches 0."""
@@ -82,6 +84,8 @@ class Step:
     """Who counts this node among its dependencies."""
     users: tuple[int, ...] = ()
     """Branches and first_ofs that have it as a side."""
+    gathers: bool = False
+    """Of a lookup, or an ``each`` of fetches: its calls wait until nothing else can move."""
     is_goal: bool = False
     waited_for: bool = False
     """By somebody besides its consumers: a goal, or a side."""
@@ -125,6 +129,8 @@ class Plan:
     """Which of the given ones are outcomes."""
     fetches: bool
     """False: no run of it can ever wait."""
+    line: tuple[Op, ...] | None = None
+    """Where its fetches wait for one another; see :mod:`feature_graph.straight`."""
 
     def check_required(self, names: Iterable[str]) -> frozenset[str]:
         """The names as a set, if all of them are goals; else :class:`BadRun`."""
@@ -174,6 +180,7 @@ def compile_plan(
     outcomes = tuple(index[name] for name, _ in as_outcomes if name in index)
     rows = tuple(_row(step) for step in steps)
     fetches = any(step.kind == Kind.FETCH for step in steps)
+    line = None if lost or not fetches else _line(steps, rows, [index[goal] for goal in goals])
     return Plan(
         goals,
         handed_in,
@@ -188,7 +195,24 @@ def compile_plan(
         absent,
         outcomes,
         fetches,
+        line,
     )
+
+
+def _line(steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]) -> tuple[Op, ...] | None:
+    """Without what stands by for an ``each``, gathers keys, or has choices: those are the scheduler's."""
+    if any(step.late is not None or step.gathers or step.kind == Kind.FIRST_OF for step in steps):
+        return None
+    calls = [(step.function, row[1], row[2], row[3], row[4]) for step, row in zip(steps, rows, strict=True)]
+    nodes = [Place(s.index, s.name, s.dependencies, s.sides, s.timeout_s) for s in steps]
+    return straight_line(nodes, calls, Kinds(*(_of(steps, one) for one in _LINED)), goals)
+
+
+_LINED = (Kind.GIVEN, Kind.FETCH, Kind.BRANCH)
+
+
+def _of(steps: tuple[Step, ...], kind: Kind) -> frozenset[int]:
+    return frozenset(step.index for step in steps if step.kind == kind)
 
 
 def _refuse_strangers(
@@ -252,6 +276,7 @@ def _step(place: int, node: Node, index: Mapping[str, int]) -> Step:
     if isinstance(node, Each) and node.derived:
         return step
     step.kind, step.timeout_s = int(Kind.FETCH), inf if node.timeout_s is None else node.timeout_s
+    step.gathers = isinstance(node, Each | Lookup)
     if isinstance(node, Each):  # the elements fall back, one by one
         step.late = node.late
     else:
