@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.serving_tables import load_tables
-from decision_service.cli.platform import Platform, free_port, started
+from decision_service.cli.platform import ALL, Platform, free_port, started
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import connect
 
@@ -34,11 +34,11 @@ class Rung(NamedTuple):
 
 @contextlib.contextmanager
 def ladder(scratch: Path) -> Iterator[list[Rung]]:
-    """Echo, bare ASGI, ours without its log, ours."""
+    """Echo, bare ASGI, ours without its log, ours: all that a decision waits for, and no learner."""
     with (
         echo_server() as echo,
         server("benchmarks.bare") as bare,
-        platform(scratch) as ours,
+        platform(scratch, DECIDES) as ours,
         unlogged(ours) as without_log,
     ):
         yield [
@@ -47,6 +47,13 @@ def ladder(scratch: Path) -> Iterator[list[Rung]]:
             Rung("unlogged", without_log, ours.key),
             Rung("ours", ours.port, ours.key, ours),
         ]
+
+
+@contextlib.contextmanager
+def whole_platform(scratch: Path) -> Iterator[list[Rung]]:
+    """Echo, and ours with the learner, which joins, trains and archives on the same cores."""
+    with echo_server() as echo, platform(scratch) as ours:
+        yield [Rung("echo", echo), Rung("ours", ours.port, ours.key, ours)]
 
 
 @contextlib.contextmanager
@@ -65,13 +72,18 @@ def server(module: str) -> Iterator[int]:
         yield port
 
 
+DECIDES = ("sidecar", "service")
+"""The processes that a decision waits for, beside the store."""
+
+
 @contextlib.contextmanager
-def platform(scratch: Path) -> Iterator[Platform]:
-    """The shop as ``sidearm up`` starts it, its tables loaded."""
+def platform(scratch: Path, parts: Sequence[str] = ALL) -> Iterator[Platform]:
+    """The shop as ``sidearm up`` starts it, or some of its processes; its tables loaded."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     environ = os.environ | {"PYTHONPATH": str(HERE.parent)}
-    with started(HERE / "shop", DataFolder(scratch), port=free_port(), environ=environ) as running:
+    data = DataFolder(scratch)
+    with started(HERE / "shop", data, port=free_port(), environ=environ, parts=parts) as running:
         with connect(running.store_url) as client:
             load_tables(client, running.application.name, scratch)
         yield running

@@ -1,8 +1,9 @@
 """Decisions through HTTP with everything on, beside an endpoint that only echoes, and the rungs between them.
 
-Feature graph with its tables in the store, scoring of twenty arms, durable log, learner: the shop as
-``sidearm up`` starts it. Client, store and all processes share the machine with the yardstick's run, which
-takes turns with ours; each server has one process, but for what a decision needs of others.
+Feature graph with its tables in the store, scoring of twenty arms, durable log: all processes that a decision
+waits for. Client, store and they share the machine with the yardstick's run, which takes turns with ours;
+each server has one process, but for what a decision needs of others. The learner, of which no answer waits,
+takes what is left of the machine; what it takes on two cores that are full already is a figure of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, median_of
 from benchmarks.processor import micros_a_request
-from benchmarks.servers import Rung, ladder
+from benchmarks.servers import Rung, ladder, whole_platform
 from benchmarks.wrk import Run, need_wrk, wrk
 
 ROUNDS = 3
@@ -34,8 +35,12 @@ def figures(scratch: Path) -> list[Figure]:
         some = rounds([rungs[0], rungs[-1]], SOME)
         one = rounds([rungs[0], rungs[-1]], 1)
         cost = cost_of(rungs[-1])
+    with whole_platform(scratch) as rungs:
+        whole = rounds(rungs, MANY)
+        whole_cost = cost_of(rungs[-1])
     return [
         _speed("serving.decisions_per_s", many, "ours", AT_LEAST[MANY])._replace(facts=cost),
+        _speed("serving.decisions_per_s_with_learner", whole, "ours")._replace(facts=whole_cost),
         _speed("serving.unlogged_per_s", many, "unlogged"),
         _speed("serving.bare_asgi_per_s", many, "bare"),
         _latency("serving.p50_ms_at_128", many, "p50_ms"),

@@ -11,18 +11,16 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from decision_service.app import make_app
+from decision_service.connection import Connection
 from decision_service.leaving import LeavingServer
 from decision_service.service import draw_secret, open_service
 from decision_service.settings import ServiceSettings
 from sidecar.contracts.application import Application, load_application
-from sidecar.contracts.corked import Corked
 from sidecar.contracts.crew import run_crew
 from sidecar.contracts.crew_figures import Crew, crew_of
 from sidecar.contracts.errors import BadSettings, ContractError
@@ -89,7 +87,7 @@ async def _serve(
     async with open_service(folder, application, settings, data, store_url, crew) as service:
         config = uvicorn.Config(
             make_app(service),
-            http=InOnePiece,
+            http=Connection,
             lifespan="off",
             ws="none",
             proxy_headers=False,
@@ -106,14 +104,6 @@ async def _serve(
         server.should_exit = bool(stopped)
         search_less()
         await server.serve(sockets=[listening])
-
-
-class InOnePiece(HttpToolsProtocol):
-    """uvicorn's connection, which sends head and body of an answer together."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Called by asyncio."""
-        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
 
 
 def _bind(settings: ServiceSettings) -> socket.socket:

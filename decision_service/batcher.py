@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from decision_service.lateness import lateness_of
+
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -119,18 +121,9 @@ async def within(future: asyncio.Future[A], timeout_s: float) -> A:
     Raises:
         TimeoutError: nothing within ``timeout_s`` seconds; it is over for whoever else waits for it, too.
     """
-    if future.done():
-        return future.result()
-    timer = future.get_loop().call_later(max(timeout_s, 0.0), _give_up, future)
-    try:
-        return await future
-    finally:
-        timer.cancel()
-
-
-def _give_up(future: asyncio.Future[A]) -> None:
     if not future.done():
-        future.set_exception(TimeoutError())
+        lateness_of(future.get_loop()).give_up(future, timeout_s)
+    return await future
 
 
 def _fail(batch: list[tuple[Q, asyncio.Future[A]]], error: BaseException) -> None:

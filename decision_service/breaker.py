@@ -14,6 +14,7 @@ from feature_graph.guards.breaker import Breaker, BreakerState, Tripping
 
 log = logging.getLogger("sidearm.decision_service")
 
+_MOMENT_S = 0.1
 RULE = Breaker(share=0.5, at_least=20, window_s=10.0, open_s=0.5)
 
 
@@ -40,6 +41,7 @@ class Guard:
         self._open_s = rule.open_s
         self._trip = Tripping(name, rule)
         self._opened = asyncio.Event()
+        self._goods, self._goods_at_s = 0, clock()
         tell(name, 0.0)
 
     @property
@@ -48,14 +50,22 @@ class Guard:
         return self._trip.state is BreakerState.CLOSED
 
     def good(self) -> None:
-        """It answered in time."""
-        if self.closed:
-            self._trip.record(True, self._clock(), probe=False)
+        """It answered in time. Told by the thousand: those of a moment are written down together."""
+        now_s = self._clock()
+        if now_s - self._goods_at_s > _MOMENT_S:
+            self._count_goods()
+            self._goods_at_s = now_s
+        self._goods += 1
+
+    def _count_goods(self) -> None:
+        self._trip.record_good(self._goods, self._goods_at_s)
+        self._goods = 0
 
     def bad(self) -> None:
         """It did not."""
         if not self.closed:
             return
+        self._count_goods()
         self._trip.record(False, self._clock(), probe=False)
         if not self.closed:
             log.warning("%s fails: it is left alone, and asked every %g s", self._name, self._open_s)

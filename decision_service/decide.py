@@ -27,7 +27,7 @@ from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.wire import ScoreRow
-from sidecar.policy.propensity import mixture, pmf_of_event
+from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import coin_of
 from sidecar.policy.slots import with_slots
 
@@ -49,9 +49,11 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
         found = await decider.features.resolve(request, plan.eligible, plan.budget.deadline_at, first)
         plan = explored(decider, plan, found)
         scored = await score(decider, plan, found)
-    pmf = mixture(scored.parts())
+    pmf = scored.pmf()
     choice = choose(decider, plan, pmf)
-    official = named(scored, choice.index, coin_of(plan.decision_id, decider.secret))
+    official = scored
+    if scored.candidates:
+        official = named(scored, choice.index, coin_of(plan.decision_id, decider.secret))
     event = event_of(decider, request, plan, found, official, choice)
     event = with_slots(event, plan.eligible.ids, slots_asked(request))
     decided = await decider.log.append(

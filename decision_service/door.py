@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, MutableMapping
+from types import coroutine
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from decision_service.admission import Admission, Rank
 from decision_service.auth import Keyring, Role
+from decision_service.connection import ANSWER
 from decision_service.errors import BodyTooLarge, Overloaded, ServiceError, TooSlow, WrongMethod
 from decision_service.problem import HttpAnswer, http_problem, problem_of
 from decision_service.telemetry import Telemetry
@@ -117,7 +119,7 @@ class Door:
             answer = await self._answer(methods, endpoint, argument, scope, receive)
         except Disconnected:
             return
-        await respond(send, answer, closing=self._stopping())
+        await respond(send, answer, closing=self._stopping(), at_once=scope.get(ANSWER))
         name = endpoint.name if endpoint else "wrong_method"
         self._telemetry.answered(name, answer.status, time.perf_counter() - started)
 
@@ -152,8 +154,7 @@ class Door:
                 self._keyring.authorise(_header(headers, b"authorization"), endpoint.role)
             body = b""
             if endpoint.limit_bytes:
-                async with asyncio.timeout(self._body_timeout_s):
-                    body = await read_body(receive, headers, endpoint.limit_bytes)
+                body = await self._body(receive, headers, endpoint.limit_bytes)
             return await self._handled(endpoint, rank, Request(body, argument, headers))
         except ServiceError as error:
             return problem_of(error)
@@ -164,6 +165,24 @@ class Door:
         except Exception:
             log.exception("%s %s failed", scope["method"], endpoint.path if endpoint else "?")
             return http_problem(500)
+
+    async def _body(
+        self, receive: Receive, headers: Iterable[tuple[bytes, bytes]], limit_bytes: int
+    ) -> bytes:
+        """It is here already more often than not: no clock is set then.
+
+        Raises:
+            As :func:`read_body`.
+            TimeoutError: it did not come in time.
+        """
+        reading = read_body(receive, headers, limit_bytes)
+        try:
+            waits_for = reading.send(None)
+        except StopIteration as done:
+            body: bytes = done.value
+            return body
+        async with asyncio.timeout(self._body_timeout_s):
+            return await _rest_of(reading, waits_for)
 
     async def _handled(self, endpoint: Endpoint, rank: Rank, request: Request) -> HttpAnswer:
         """A request takes a place when all of it is here: whoever dribbles takes none. Nor do probes.
@@ -209,7 +228,29 @@ async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], li
     return body
 
 
-async def respond(send: Send, answer: HttpAnswer, *, closing: bool = False) -> None:
+@coroutine
+def _rest_of(begun: Coroutine[Any, Any, bytes], waits_for: object) -> Generator[Any, Any, bytes]:
+    """Await what is left of a coroutine that waits for something."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as error:
+                waits_for = begun.throw(error)
+            else:
+                waits_for = begun.send(sent)
+    except StopIteration as done:
+        body: bytes = done.value
+        return body
+
+
+async def respond(
+    send: Send,
+    answer: HttpAnswer,
+    *,
+    closing: bool = False,
+    at_once: Callable[[int, list[tuple[bytes, bytes]], bytes], bool] | None = None,
+) -> None:
     """Send ``answer``, the last one on its connection if ``closing``."""
     headers = [
         (b"content-type", answer.media_type.encode()),
@@ -217,6 +258,8 @@ async def respond(send: Send, answer: HttpAnswer, *, closing: bool = False) -> N
         *answer.headers,
         *(_CLOSING if closing else ()),
     ]
+    if at_once is not None and at_once(answer.status, headers, answer.body):
+        return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

@@ -9,12 +9,14 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from decision_service.errors import SidecarFailed
+from decision_service.row_stacks import Row
 from decision_service.sidecar_client import RowScores
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.base_model import BaseColumn
 from sidecar.contracts.events import Shadow
 from sidecar.contracts.wire import VersionScores
-from sidecar.policy.propensity import Part
+from sidecar.policy.exploration import Pmf
+from sidecar.policy.propensity import Part, mixture
 
 Scores = npt.NDArray[np.float32]
 
@@ -48,6 +50,18 @@ class Scored(Struct, frozen=True):
     """Models that scored and cannot."""
     missing: tuple[str, ...] = ()
     """Models that were asked and have not answered."""
+    row: Row | None = None
+    """``values`` among those of other decisions, where they came together."""
+
+    def pmf(self) -> Pmf:
+        """What the arm is drawn from.
+
+        Raises:
+            BadEvent, PolicyError: as :func:`sidecar.policy.propensity.mixture`.
+        """
+        if self.row is None or self.candidates:
+            return mixture(self.parts())
+        return self.row.pmf(self.exploration)
 
     def parts(self) -> list[Part]:
         """Every model that can be official, this one first."""
@@ -75,8 +89,9 @@ def live_scores(said: RowScores, n_arms: int, policy: str, exploration: Explorat
     """
     if said.base is not None:
         column(said.base.scores, n_arms)
+    row = said.row if said.row is not None and len(said.scores) == 4 * n_arms else None
     return Scored(
-        column(said.scores, n_arms),
+        column(said.scores, n_arms) if row is None else row.scores,
         exploration,
         "model",
         policy,
@@ -85,6 +100,7 @@ def live_scores(said: RowScores, n_arms: int, policy: str, exploration: Explorat
         meaning(said.expected, n_arms),
         meaning(said.ranks, n_arms),
         said.base,
+        row=row,
     )
 
 

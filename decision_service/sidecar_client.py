@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from decision_service.errors import SidecarFailed
+from decision_service.row_stacks import Row, rows_of
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.base_model import BaseColumn, columns_of
 from sidecar.contracts.errors import BadEvent
@@ -48,6 +49,8 @@ class RowScores(Struct, frozen=True):
     """What the base model said, if there is one."""
     models: tuple[VersionScores, ...] = ()
     """What deployed versions say of this decision."""
+    row: Row | None = None
+    """``scores`` as a row among those that came with them, where there are such."""
 
 
 class SidecarClient:
@@ -144,9 +147,10 @@ def _scored(response: ScoreResponse, rows: int) -> list[RowScores]:
     if len(bases) != rows:
         raise SidecarFailed(f"{rows} rows in, {len(bases)} scores of the base model out")
     models = _by_row(response)
+    places = rows_of([row.scores for row in response.rows])
     return [
-        RowScores(row.scores, version, cold, row.expected, row.ranks, base, said)
-        for row, base, said in zip(response.rows, bases, models, strict=True)
+        RowScores(row.scores, version, cold, row.expected, row.ranks, base, said, place)
+        for row, base, said, place in zip(response.rows, bases, models, places, strict=True)
     ]
 
 

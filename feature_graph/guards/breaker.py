@@ -100,6 +100,11 @@ class Tripping:
             if not good and calls >= self._settings.at_least and failures >= self._settings.share * calls:
                 self.state, self._opened_s = BreakerState.OPEN, now_s
 
+    def record_good(self, calls: int, now_s: float) -> None:
+        """Count calls that went well together."""
+        if calls and self.state is BreakerState.CLOSED:
+            self._count(True, now_s, calls)
+
     def probe_was_stopped(self, now_s: float) -> None:
         """The probe ended without a verdict: the next call is one."""
         self.state, self._opened_s = BreakerState.OPEN, now_s - self._settings.open_s
@@ -108,14 +113,14 @@ class Tripping:
         """True if this error speaks against the source."""
         return isinstance(error, self._settings.on)
 
-    def _count(self, good: bool, now_s: float) -> tuple[int, int]:
+    def _count(self, good: bool, now_s: float, calls: int = 1) -> tuple[int, int]:
         newest = int(now_s / self._settings.window_s * BUCKETS)
         bucket = self._buckets.get(newest)
         if bucket is None:
             for old in [number for number in self._buckets if number <= newest - BUCKETS]:
                 del self._buckets[old]
             bucket = self._buckets[newest] = [0, 0]
-        bucket[0] += 1
+        bucket[0] += calls
         bucket[1] += not good
         if good:
             return 0, 0

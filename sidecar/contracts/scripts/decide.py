@@ -12,7 +12,6 @@ from msgspec import Struct
 from sidecar.contracts.application import RewardMode
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import MODES, DecisionEvent, encode_decision, letter_of
-from sidecar.contracts.ids import tombstone
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.call import Call, pack, text
 
@@ -106,15 +105,17 @@ def decide_call(keys: Keys, entries: Sequence[DecideEntry], *, max_pending: int,
     Raises:
         BadId: an entry's id is none of ours.
     """
-    each = [key for entry in entries for key in _keys_of(keys, entry)]
-    shared = (keys.due, keys.orphans, keys.examples, keys.counters, keys.skew)
-    packed = pack(_fields(entry) for entry in entries)
-    return Call("decide", (*shared, *each), (packed, max_pending, tombstone_ms))
+    each, fields = [keys.due, keys.orphans, keys.examples, keys.counters, keys.skew], []
+    for entry in entries:
+        decision, rewards, finalised, member = keys.closing(entry.decision_id)
+        each += (decision, rewards, keys.session(entry.session_id), finalised)
+        fields.append(_fields(entry, member))
+    return Call("decide", tuple(each), (pack(fields), max_pending, tombstone_ms))
 
 
 def parse_decide(reply: Sequence[Sequence[bytes]]) -> list[Decided]:
     """One answer for each entry, in order."""
-    return [_decided(text(status), text(decision_id), stored) for status, decision_id, stored in reply]
+    return [_decided(status, text(decision_id), stored) for status, decision_id, stored in reply]
 
 
 class Stored(NamedTuple):
@@ -144,26 +145,23 @@ def split_stored(stored: bytes) -> Stored:
     return Stored(int(match[1]), stored[match.end() :], MODES[text(match[2]) or "w"], bool(match[3]))
 
 
-def _decided(status: str, decision_id: str, stored: bytes) -> Decided:
+_STATUS = {status.encode(): status for status in DecideStatus}
+
+
+def _decided(word: bytes | str, decision_id: str, stored: bytes) -> Decided:
+    status = _STATUS.get(word) if isinstance(word, bytes) else None  # dearer to make than to find
+    if status is DecideStatus.OK and stored[-1:] == b"|" and stored[:-1].isdigit():
+        return Decided(status, decision_id, int(stored[:-1]))
+    if status is None:
+        status = DecideStatus(text(word))
     try:
         known = split_stored(stored)
     except BadEvent:  # nothing, or foreign bytes: the others of the batch must not suffer from them
-        return Decided(DecideStatus(status), decision_id)
-    return Decided(DecideStatus(status), decision_id, known.deadline_ms, known.payload or None)
+        return Decided(status, decision_id)
+    return Decided(status, decision_id, known.deadline_ms, known.payload or None)
 
 
-def _keys_of(keys: Keys, entry: DecideEntry) -> tuple[str, ...]:
-    decision_id = entry.decision_id
-    return (
-        keys.decision(decision_id),
-        keys.rewards(decision_id),
-        keys.session(entry.session_id),
-        keys.finalised(decision_id),
-    )
-
-
-def _fields(entry: DecideEntry) -> tuple[str | bytes, ...]:
-    member = tombstone(entry.decision_id)[1]
+def _fields(entry: DecideEntry, member: str) -> tuple[str | bytes, ...]:
     horizon_ms = str(entry.horizon_ms)
     return (
         entry.decision_id,

@@ -1,0 +1,141 @@
+"""A connection of callers: uvicorn's, with less to do for each request.
+
+An answer is one write. Who idles is found by looking at all connections now and then, not by a timer each.
+All else, and every answer that is not made of one piece, is as uvicorn does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn.server import ServerState
+
+ANSWER = "sidearm.answer"
+"""In a request's scope: how to answer it at once."""
+_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+}
+_LOOK_S = 0.5
+
+
+class Cycle(RequestResponseCycle):
+    """One request and its answer."""
+
+    def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send all of it; False where it has to go the longer way."""
+        if self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
+            return False
+        if self.disconnected:
+            return True
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        lines = [_LINES[status]]
+        for name, value in (*self.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+            if name == b"connection":
+                self.keep_alive = False
+        if not self.keep_alive and (b"connection", b"close") not in headers:
+            lines.append(b"connection: close\r\n")
+        lines += (b"\r\n", body)
+        self.transport.write(b"".join(lines))
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        return True
+
+
+class Connection(HttpToolsProtocol):
+    """Of one caller; belongs to one event loop."""
+
+    _idle_since_s: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called by asyncio."""
+        super().connection_made(transport)
+        _watch_idlers(self.loop, self.server_state, self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since_s = None
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        version, url = self.parser.get_http_version(), self.url
+        if version != "1.1" or self.parser.should_upgrade() or not _is_plain(url):
+            super().on_headers_complete()
+            return
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = url.decode("ascii"), url, b""
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        scope[ANSWER] = self.cycle.answer  # type: ignore[literal-required]
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # the answer before it comes first
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_response_complete(self) -> None:
+        """Called when a request was answered."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since_s = self.loop.time()
+
+    def close_if_idle(self, before_s: float) -> None:
+        """Hang up on who has asked nothing since ``before_s``."""
+        if (
+            self._idle_since_s is not None
+            and self._idle_since_s <= before_s
+            and not self.transport.is_closing()
+        ):
+            self.transport.close()
+
+
+def _is_plain(url: bytes) -> bool:
+    """A path and nothing else, that stands for itself."""
+    return url[:1] == b"/" and b"%" not in url and b"?" not in url and b"#" not in url and url.isascii()
+
+
+_watched: set[int] = set()
+
+
+def _watch_idlers(loop: asyncio.AbstractEventLoop, state: ServerState, patience_s: float) -> None:
+    """As long as there are connections, look at them now and then."""
+    if id(state) in _watched:
+        return
+    _watched.add(id(state))
+
+    def look() -> None:
+        before_s = loop.time() - patience_s
+        for one in tuple(state.connections):
+            if isinstance(one, Connection):
+                one.close_if_idle(before_s)
+        if state.connections:
+            loop.call_later(_LOOK_S, look)
+        else:
+            _watched.discard(id(state))
+
+    loop.call_later(_LOOK_S, look)

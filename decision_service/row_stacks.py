@@ -1,0 +1,84 @@
+"""Scores of decisions that came back together, as rows of one array: checked, and made probabilities, once.
+
+A row's probabilities are, to the last bit, what it would have alone (``sidecar.policy.exploration.pmf_of``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sidecar.contracts.application import Exploration
+from sidecar.policy.exploration import Pmf, pmf_of
+
+Scores = npt.NDArray[np.float32]
+
+
+class RowStack:
+    """Rows of equally many scores, all of them finite.
+
+    Args:
+        scores: ``(n_rows, n_arms)``.
+    """
+
+    __slots__ = ("_made", "scores")
+
+    def __init__(self, scores: Scores) -> None:
+        self.scores = scores
+        self._made: list[tuple[Exploration, Pmf]] = []
+
+    def pmf(self, exploration: Exploration) -> Pmf:
+        """Of all rows, if they explore so; made when the first one asks.
+
+        Raises:
+            PolicyError: as ``pmf_of``.
+        """
+        for how, pmf in self._made:
+            if how is exploration or how == exploration:
+                return pmf
+        pmf = pmf_of(self.scores, exploration)
+        self._made.append((exploration, pmf))
+        return pmf
+
+
+class Row(NamedTuple):
+    """One decision's."""
+
+    stack: RowStack
+    place: int
+
+    @property
+    def scores(self) -> Scores:
+        """``(n_arms,)``."""
+        scores: Scores = self.stack.scores[self.place]
+        return scores
+
+    def pmf(self, exploration: Exploration) -> Pmf:
+        """``(n_arms,)``.
+
+        Raises:
+            PolicyError: as ``pmf_of``.
+        """
+        pmf: Pmf = self.stack.pmf(exploration)[self.place]
+        return pmf
+
+
+def rows_of(columns: Sequence[bytes]) -> list[Row | None]:
+    """Each column of float32 as a row of a stack; None where it is alone, torn, or not finite."""
+    found: list[Row | None] = [None] * len(columns)
+    by_length: dict[int, list[int]] = {}
+    for place, column in enumerate(columns):
+        by_length.setdefault(len(column), []).append(place)
+    for length, places in by_length.items():
+        if len(places) < 2 or length == 0 or length % 4:
+            continue
+        flat = np.frombuffer(b"".join([columns[place] for place in places]), dtype="<f4")
+        scores = flat.reshape(len(places), length // 4)
+        if np.isfinite(scores).all():
+            stack = RowStack(scores)
+            for at, place in enumerate(places):
+                found[place] = Row(stack, at)
+    return found
