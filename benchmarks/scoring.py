@@ -15,12 +15,13 @@ from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_request, encode
 from sidecar.policy.adapters import RowInput
 from sidecar.policy.arm_table import compile_arms
+from sidecar.policy.bulk import scores_of_block
 from sidecar.policy.exploration import pmf_of
 from sidecar.policy.features import compile_context
 from sidecar.policy.held_arms import ArmTables
-from sidecar.policy.model import PRIME, scores_of
+from sidecar.policy.model import PRIME, Scorer, scores_of
 from sidecar.policy.pipeline import score
-from sidecar.policy.stacked import scores_of_stack, stack
+from sidecar.policy.stacked import blocks
 
 ARMS, FEATURES = 1_000, 20
 ROWS = 32
@@ -67,9 +68,9 @@ def _beside_the_row(weights: Weights) -> Figure:
     request = ScoreRequest(tuple(_row(n) for n in range(ROWS)), (Exploration(),), catalogue.version)
     body, tables = encode(request), ArmTables()
     table = tables.of(catalogue)
-    stacked = stack(request.rows, table)
+    (block,) = blocks(request.rows, table, {"ca"})
     whole = _micros(lambda: encode(score(decode_request(body), weights, tables))) / ROWS
-    model = _micros(lambda: pmf_of(scores_of_stack(stacked, weights), Exploration())) / ROWS
+    model = _micros(lambda: pmf_of(scores_of_block(Scorer(weights), block), Exploration())) / ROWS
     facts = {
         "row_us": round(whole, 2),
         "model_us": round(model, 2),

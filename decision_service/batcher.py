@@ -32,12 +32,15 @@ class Batcher(Generic[Q, A]):
         call: answers a batch; it brings its own timeout.
         max_batch: most items of one call.
         in_flight: calls under way at once.
+        few: one more may be under way as long as no more items than this are: with so few there is nothing
+            to be gathered, and somebody waits.
     """
 
-    def __init__(self, call: Call[Q, A], *, max_batch: int, in_flight: int = 1) -> None:
+    def __init__(self, call: Call[Q, A], *, max_batch: int, in_flight: int = 1, few: int = 0) -> None:
         self._call = call
         self._max_batch = max_batch
         self._free = in_flight
+        self._few, self._under_way = few, 0
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -69,13 +72,16 @@ class Batcher(Generic[Q, A]):
             loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
         self._waiting.append((item, future))
-        if self._free and not self._scheduled:
+        if not self._scheduled and self._may_go():
             self._scheduled = True
             loop.call_soon(self._flush, loop)
         return future
 
+    def _may_go(self) -> bool:
+        return self._free > 0 or (self._free == 0 and self._under_way + len(self._waiting) <= self._few)
+
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._free and not self._scheduled:
+        if self._free > 0 and not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._flush, loop)
 
@@ -85,8 +91,9 @@ class Batcher(Generic[Q, A]):
             loop.call_soon(self._flush, loop)
             return
         self._scheduled, self._seen, self._turns = False, 0, 0
-        while self._free and (batch := self._take()):
+        while self._may_go() and (batch := self._take()):
             self._free -= 1
+            self._under_way += len(batch)
             task = loop.create_task(self._run(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -111,6 +118,7 @@ class Batcher(Generic[Q, A]):
                 raise
         finally:
             self._free += 1
+            self._under_way -= len(batch)
             if self._waiting:
                 self._schedule(asyncio.get_running_loop())
 

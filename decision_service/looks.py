@@ -65,6 +65,8 @@ class Looker(Struct, frozen=True):
     """Nodes of the first look that the second one reads."""
     shared: SharedLook | None
     """The part that is the same for everybody, if there is one."""
+    names: tuple[str, ...]
+    """Of the graph's inputs but ``arms``."""
 
     def inputs(self, request: RecommendationRequest, candidates: Eligible) -> dict[str, object]:
         """The graph's inputs but ``arms``, and the request's features in place of nodes."""
@@ -76,7 +78,7 @@ class Looker(Struct, frozen=True):
             "candidates": candidates.ids,
         }
         given: dict[str, object] = {goal: context[goal] for goal in self.declared.goals if goal in context}
-        for name in self.declared.inputs:
+        for name in self.names:
             if name == "arm_features":
                 given[name] = candidates.known
             elif name in own:
@@ -97,4 +99,4 @@ def looker_of(
     division, shared = divide(declared, frozenset(clients)), None
     if division is not None:
         shared = SharedLook(division, declared.graph, clients, deadline_s, mishaps.look)
-    return Looker(declared, clients, loop_time, mishaps, carried_over(declared), shared)
+    return Looker(declared, clients, loop_time, mishaps, carried_over(declared), shared, declared.inputs)

@@ -365,7 +365,7 @@ def _now_ms() -> int:
 
 
 def random_numbers(at_once: int = 512) -> Callable[[], int]:
-    """64 random bits at a time. The kernel is asked for many together: one call costs as much as a hundred."""
+    """64 random bits at a time. The kernel is asked for many together: each call costs as much."""
     left: list[int] = []
 
     def number() -> int:

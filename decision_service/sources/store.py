@@ -61,6 +61,8 @@ T = TypeVar("T")
 
 TIMEOUT_S = 0.1
 """Of one round trip. Reads of features are no reason to keep a request waiting as long as a durable write."""
+FEW = 8
+"""Questions that are not worth gathering: one of a request waits for no trip of another one."""
 MAX_BATCH = 256
 """Questions in one round trip."""
 MAX_KEYS = 1_000
@@ -105,7 +107,7 @@ class FeatureStore:
         self._app = app
         self._records: dict[str, tuple[bytes, TableRecord]] = {}
         self._batcher: Batcher[_Question, Found | SourceError] = Batcher(
-            self._answer, max_batch=max_batch, in_flight=in_flight
+            self._answer, max_batch=max_batch, in_flight=in_flight, few=FEW
         )
 
     def table(self, name: str, kind: type[T]) -> StoreTable[T]:
@@ -295,7 +297,7 @@ async def open_feature_store(
     """
     if not timeout_s > 0 or max_batch < 1 or in_flight < 1:
         raise BadSource("the feature store: timeout_s, max_batch and in_flight must be above 0")
-    client = connect_async(url, timeout_s=timeout_s, max_connections=in_flight)
+    client = connect_async(url, timeout_s=timeout_s, max_connections=in_flight + 1)
     try:
         yield FeatureStore(client, app, max_batch=max_batch, in_flight=in_flight)
     finally:

@@ -1,25 +1,29 @@
 """Conversations with the store that cost little: several commands, one write, as many replies.
 
-The client library takes a connection from its pool for every command, looks whether it is alive, and watches
-the clock for each reply: a hundred µs a round trip. Here a connection is kept, and one clock watches
-the whole exchange. It is the library's own connection, with its authentication and its parser, and belongs to
-its pool, which closes it in the end.
+The client library takes a connection from its pool for every command, looks whether it is alive, reads
+through a stream and watches the clock for each reply: a hundred µs a round trip. Here a connection is kept,
+its bytes go straight to the parser, and one clock watches the whole exchange. The library opens it, with its
+authentication and its encryption, and its pool closes it in the end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
+from typing import Any, cast
 
+import hiredis
 import redis.asyncio
 from hiredis import pack_command
+from redis._parsers import BaseParser  # the one table from the store's words to the library's errors
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as StoreConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
 Command = tuple[str | bytes | int, ...]
+
+_NOT_YET = object()
 
 
 class Lines:
@@ -32,7 +36,7 @@ class Lines:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._pool = client.connection_pool
         self._timeout_s: float | None = self._pool.connection_kwargs.get("socket_timeout")
-        self._idle: list[AbstractConnection] = []
+        self._idle: list[_Line] = []
 
     async def talk(self, commands: Sequence[Command]) -> list[object]:
         """The reply to each command, or the error that it is.
@@ -50,30 +54,123 @@ class Lines:
             except StoreConnectionError:
                 while self._idle:  # as old as that one
                     await self._drop(self._idle.pop())
-        fresh: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        return await self._exchange(fresh, packed, len(commands))
+        return await self._exchange(await self._open(), packed, len(commands))
 
-    async def _exchange(self, line: AbstractConnection, packed: bytes, count: int) -> list[object]:
+    async def _open(self) -> _Line:
+        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await line.send_packed_command(packed, check_health=False)
-                replies = [await _reply(line) for _ in range(count)]
-        except TimeoutError:
-            await self._drop(line)
-            raise StoreTimeoutError(f"no reply within {self._timeout_s:g} s") from None
+            return _Line(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+            raise
+
+    async def _exchange(self, line: _Line, packed: bytes, count: int) -> list[object]:
+        try:
+            replies = await line.exchange(packed, count, self._timeout_s)
         except BaseException:
             await self._drop(line)  # what it still may say belongs to nobody
             raise
         self._idle.append(line)
         return replies
 
-    async def _drop(self, line: AbstractConnection) -> None:
-        await line.disconnect(nowait=True)
-        await self._pool.release(line)
+    async def _drop(self, line: _Line) -> None:
+        line.abort()
+        await line.connection.disconnect(nowait=True)
+        await self._pool.release(line.connection)
 
 
-async def _reply(line: AbstractConnection) -> object:
-    try:
-        return await line.read_response(timeout=math.inf)
-    except ResponseError as error:
-        return error
+class _Line(asyncio.Protocol):
+    """One connection, one exchange at a time.
+
+    Args:
+        connection: of the library, open; from now on it only closes it.
+    """
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        writer = connection._writer
+        if writer is None:
+            raise StoreConnectionError("the connection was closed as soon as it was opened")
+        self.connection = connection
+        self._transport = cast(asyncio.Transport, writer.transport)
+        self._reader = hiredis.Reader(
+            protocolError=StoreConnectionError, replyError=BaseParser.parse_error, notEnoughData=_NOT_YET
+        )
+        self._before = self._transport.get_protocol()
+        self._transport.set_protocol(self)
+        self._loop = asyncio.get_running_loop()
+        self._replies: list[object] = []
+        self._count = 0
+        self._done: asyncio.Future[list[object]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._lost = False
+
+    def exchange(self, packed: bytes, count: int, timeout_s: float | None) -> asyncio.Future[list[object]]:
+        """Send commands; the ``count`` replies to them."""
+        self._done = done = self._loop.create_future()
+        self._replies, self._count = [], count
+        if self._lost or self._transport.is_closing():
+            done.set_exception(StoreConnectionError("the store hung up"))
+            return done
+        self._transport.write(packed)
+        if timeout_s is not None:
+            self._timer = self._loop.call_later(timeout_s, self._too_late, done, timeout_s)
+        return done
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        if self._done is None or self._done.done():
+            self.abort()  # nobody asked
+            return
+        try:
+            self._reader.feed(data)
+            self._take()
+        except RedisError as error:
+            self._fail(error)
+
+    def _take(self) -> None:
+        """All replies that are whole.
+
+        Raises:
+            StoreConnectionError: one says that the store is no good just now, or this is no reply.
+        """
+        while len(self._replies) < self._count and (reply := self._reader.gets()) is not _NOT_YET:
+            if isinstance(reply, hiredis.PushNotification):
+                continue
+            if isinstance(reply, StoreConnectionError):
+                raise reply
+            self._replies.append(reply)
+        if len(self._replies) == self._count and self._done is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._done.set_result(self._replies)
+            self._replies = []
+
+    def _too_late(self, done: asyncio.Future[Any], timeout_s: float) -> None:
+        if not done.done():
+            done.set_exception(StoreTimeoutError(f"no reply within {timeout_s:g} s"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio."""
+        self._lost = True
+        self._fail(StoreConnectionError(f"the store hung up: {error}"))
+        self._before.connection_lost(error)  # the library may wait for it
+
+    def pause_writing(self) -> None:
+        """Called by asyncio: what is asked at once is bounded by who asks."""
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
+
+    def eof_received(self) -> None:
+        """Called by asyncio: it closes."""

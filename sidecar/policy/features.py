@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sidecar.contracts.application import Features
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.hashing import CONTEXT_SEED, feature_hash
+from sidecar.contracts.hashing import CONTEXT_SEED, category_hash, feature_hash
 
 MAGNITUDE_LIMIT = 1e9
 """Largest feature: the square of a product of two still fits a float32, in which the trainer computes."""
@@ -53,11 +53,16 @@ def feature_pairs(features: Features, seed: int) -> list[tuple[int, float]]:
     Raises:
         BadEvent: a number that is not finite or beyond ``MAGNITUDE_LIMIT``.
     """
-    pairs = [feature_hash(name, features[name], seed) for name in sorted(features)]
-    for place, (_, value) in enumerate(pairs):
-        if not -MAGNITUDE_LIMIT <= value <= MAGNITUDE_LIMIT:
-            name = sorted(features)[place]
+    pairs: list[tuple[int, float]] = []
+    for name in sorted(features):
+        value = features[name]
+        if value.__class__ is str:  # as feature_hash would: nearly all are text or numbers
+            pairs.append((category_hash(name, value, seed), 1.0))
+            continue
+        place, magnitude = feature_hash(name, value, seed)
+        if not -MAGNITUDE_LIMIT <= magnitude <= MAGNITUDE_LIMIT:
             raise BadEvent(
                 f"feature {name!r} is {value}: legal are -{MAGNITUDE_LIMIT:g} to {MAGNITUDE_LIMIT:g}"
             )
+        pairs.append((place, magnitude))
     return pairs

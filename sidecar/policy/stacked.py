@@ -166,17 +166,23 @@ def _columns(name: str, columns: Sequence[Column], n_arms: int) -> tuple[HashArr
 
 
 def _of_levels(name: str, columns: Sequence[Levels], n_arms: int) -> tuple[HashArray, Magnitudes]:
-    """Levels of all rows in one table, each different tuple of them once."""
+    """Levels of all rows in one table, each different tuple of them once; and each different column once."""
     starts: dict[tuple[object, ...], int] = {}
+    seen: dict[tuple[object, ...], int] = {}
     cells: list[tuple[int, float]] = []
-    codes = np.empty((len(columns), n_arms), np.intp)
-    for row, column in enumerate(columns):
-        key = (*column.levels, *map(type, column.levels))
-        if key not in starts:
-            starts[key] = len(cells)
+    codes: list[np.ndarray[tuple[int, ...], np.dtype[np.intp]]] = []
+    of_row: list[int] = []
+    for column in columns:
+        levels = (*column.levels, *map(type, column.levels))
+        place = seen.setdefault((column.codes, levels), len(codes))
+        of_row.append(place)
+        if place < len(codes):
+            continue
+        if levels not in starts:
+            starts[levels] = len(cells)
             cells += level_cells(name, column)
-        codes[row] = codes_of(column, n_arms)
-        codes[row] += starts[key]
+        codes.append(codes_of(column, n_arms).astype(np.intp) + starts[levels])
     hashes = np.array([place for place, _ in cells], np.int64)
     values = np.array([value for _, value in cells], np.float32).astype(np.float64)
-    return hashes[codes], values[codes]
+    places = np.array(codes).reshape(len(codes), n_arms)
+    return hashes[places][of_row], values[places][of_row]
