@@ -69,8 +69,23 @@ def draw(pmf: npt.NDArray[np.float64], seed: int) -> int:
     >>> [draw(np.array([0.25, 0.0, 0.75]), seed << 61) for seed in range(4)]
     [0, 0, 2, 2]
     """
-    cumulative = np.add.accumulate(pmf)
-    if len(pmf) == 0 or not pmf.min() >= 0.0 or not abs(float(cumulative[-1]) - 1.0) <= SUM_TOLERANCE:
-        raise BadExploration("a pmf is needed: at least one probability, none negative, summing to 1")
+    return place_in(cumulative_of(pmf), pmf, seed)
+
+
+def cumulative_of(pmf: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The running sums of a pmf, or of many at once, ``(..., n_arms)``.
+
+    Raises:
+        BadExploration: a probability that is negative or not a number, or a sum that is not 1.
+    """
+    if pmf.shape[-1] > 0 and np.minimum.reduce(pmf, axis=None) >= 0.0:
+        cumulative: npt.NDArray[np.float64] = np.add.accumulate(pmf, axis=-1)
+        if (abs(cumulative[..., -1] - 1.0) <= SUM_TOLERANCE).all():
+            return cumulative
+    raise BadExploration("a pmf is needed: at least one probability, none negative, summing to 1")
+
+
+def place_in(cumulative: npt.NDArray[np.float64], pmf: npt.NDArray[np.float64], seed: int) -> int:
+    """The place that ``seed`` picks, of one pmf and its running sums."""
     place = int(cumulative.searchsorted((seed >> 11) * _UNIT, side="right"))
     return place if place < len(pmf) else int(np.flatnonzero(pmf)[-1])
