@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from decision_service.decider import Decider
 from decision_service.plan import Plan
-from sidecar.policy.sampling import draw, seed_of
+from decision_service.scored import Scored
+from sidecar.policy.sampling import seed_of
 
 
 class Choice(Struct, frozen=True):
@@ -19,8 +20,8 @@ class Choice(Struct, frozen=True):
     seed: int
 
 
-def choose(decider: Decider, plan: Plan, pmf: npt.NDArray[np.float64]) -> Choice:
+def choose(decider: Decider, plan: Plan, scored: Scored, pmf: npt.NDArray[np.float64]) -> Choice:
     """Draw from ``pmf`` with a seed that is a keyed hash of the decision's id: anybody can draw it again."""
     seed = seed_of(plan.decision_id, decider.secret)
-    index = draw(pmf, seed)
+    index = scored.draw(pmf, seed)
     return Choice(index, float(pmf[index]), seed)

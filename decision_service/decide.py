@@ -50,7 +50,7 @@ async def decide(decider: Decider, request: RecommendationRequest) -> Recommenda
         plan = explored(decider, plan, found)
         scored = await score(decider, plan, found)
     pmf = scored.pmf()
-    choice = choose(decider, plan, pmf)
+    choice = choose(decider, plan, scored, pmf)
     official = scored
     if scored.candidates:
         official = named(scored, choice.index, coin_of(plan.decision_id, decider.secret))

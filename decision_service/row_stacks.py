@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sidecar.contracts.application import Exploration
 from sidecar.policy.exploration import Pmf, pmf_of
+from sidecar.policy.sampling import cumulative_of, place_in
 
 Scores = npt.NDArray[np.float32]
 
@@ -28,20 +29,21 @@ class RowStack:
 
     def __init__(self, scores: Scores) -> None:
         self.scores = scores
-        self._made: list[tuple[Exploration, Pmf]] = []
+        self._made: list[tuple[Exploration, Pmf, Pmf]] = []
 
-    def pmf(self, exploration: Exploration) -> Pmf:
-        """Of all rows, if they explore so; made when the first one asks.
+    def explored(self, exploration: Exploration) -> tuple[Pmf, Pmf]:
+        """The pmf of all rows and its running sums, if they explore so; made when the first one asks.
 
         Raises:
             PolicyError: as ``pmf_of``.
         """
-        for how, pmf in self._made:
+        for how, pmf, cumulative in self._made:
             if how is exploration or how == exploration:
-                return pmf
+                return pmf, cumulative
         pmf = pmf_of(self.scores, exploration)
-        self._made.append((exploration, pmf))
-        return pmf
+        cumulative = cumulative_of(pmf)
+        self._made.append((exploration, pmf, cumulative))
+        return pmf, cumulative
 
 
 class Row(NamedTuple):
@@ -62,8 +64,13 @@ class Row(NamedTuple):
         Raises:
             PolicyError: as ``pmf_of``.
         """
-        pmf: Pmf = self.stack.pmf(exploration)[self.place]
+        pmf: Pmf = self.stack.explored(exploration)[0][self.place]
         return pmf
+
+    def draw(self, exploration: Exploration, seed: int) -> int:
+        """As ``sidecar.policy.sampling.draw`` draws from it."""
+        pmf, cumulative = self.stack.explored(exploration)
+        return place_in(cumulative[self.place], pmf[self.place], seed)
 
 
 def rows_of(columns: Sequence[bytes]) -> list[Row | None]:

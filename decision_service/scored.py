@@ -17,6 +17,7 @@ from sidecar.contracts.events import Shadow
 from sidecar.contracts.wire import VersionScores
 from sidecar.policy.exploration import Pmf
 from sidecar.policy.propensity import Part, mixture
+from sidecar.policy.sampling import draw
 
 Scores = npt.NDArray[np.float32]
 
@@ -62,6 +63,12 @@ class Scored(Struct, frozen=True):
         if self.row is None or self.candidates:
             return mixture(self.parts())
         return self.row.pmf(self.exploration)
+
+    def draw(self, pmf: Pmf, seed: int) -> int:
+        """The place that ``seed`` picks from ``pmf``, which is this one's."""
+        if self.row is None or self.candidates:
+            return draw(pmf, seed)
+        return self.row.draw(self.exploration, seed)
 
     def parts(self) -> list[Part]:
         """Every model that can be official, this one first."""

@@ -11,6 +11,8 @@ from decision_service.sidecar_client import RowScores, SidecarClient
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.wire import ScoreRow
 
+FEW = 4
+"""Rows that are not worth gathering while others are away."""
 _FAIR_SHARE = 0.5
 """Of its longest wait: who left the sidecar less time than that cannot blame it."""
 
@@ -47,7 +49,7 @@ class Scorer:
         self._timeout_s = timeout_s
         self._calibrated = calibrated
         self._versions = versions
-        self._batcher = Batcher(self._call, max_batch=max_batch, in_flight=connections)
+        self._batcher = Batcher(self._call, max_batch=max_batch, in_flight=connections, few=FEW)
 
     async def score(self, row: ScoreRow, catalogue: Catalogue, left_s: float) -> RowScores:
         """Scores of one row, whose ``arms`` point into ``catalogue``.

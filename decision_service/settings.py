@@ -39,7 +39,7 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Longest wait for the spool's disk, in milliseconds."""
     sidecar_socket: str = ""
     """Unix socket of the sidecar; empty: where the data folder puts it. The sidecar must agree."""
-    sidecar_connections: Annotated[int, Meta(ge=1, le=64)] = 2
+    sidecar_connections: Annotated[int, Meta(ge=1, le=64)] = 1
     """Score calls under way at once. More help only where several sidecar processes share the socket."""
     max_body_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 256 * 1024
     """Largest body of a recommendation, counted as its bytes arrive; a longer one is refused with 413."""

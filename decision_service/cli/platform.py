@@ -31,6 +31,7 @@ ALL = ("sidecar", "learner", "service")
 """In the order of start; the order of stop is the reverse, so that no answer waits for what is gone."""
 ARCHIVER = "SIDEARM_LEARNER_ARCHIVER"
 """The learner's setting that says who writes the log."""
+LINES = "SIDEARM_DECISION_SERVICE_SIDECAR_CONNECTIONS"
 WORKERS, SIDECARS = "SIDEARM_DECISION_SERVICE_WORKERS", "SIDEARM_SIDECAR_WORKERS"
 """The settings that say how many processes share the port, and the sidecar's socket."""
 STOP_PATIENCE_S = 30.0

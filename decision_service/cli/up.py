@@ -46,12 +46,14 @@ def up_command(
     """Start store, sidecar, decision service and learner; stop them in order on Ctrl-C."""
     from rich.console import Console
 
-    from decision_service.cli.platform import ARCHIVER, SIDECARS, WORKERS, parts_of, started
+    from decision_service.cli.platform import ARCHIVER, LINES, SIDECARS, WORKERS, parts_of, started
 
     console = Console()
     stop = _stop_event()
     environ = os.environ | ({ARCHIVER: "apart"} if archiver else {})
     environ |= {name: str(count) for name, count in ((WORKERS, workers), (SIDECARS, sidecars)) if count}
+    if sidecars and LINES not in environ:
+        environ[LINES] = str(sidecars)  # each connection is one sidecar's
     parts = parts_of(app, environ, joiners)
     with started(app, DataFolder(data), port=port, environ=environ, parts=parts) as platform:
         _introduce(console, platform)

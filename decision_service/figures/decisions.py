@@ -6,10 +6,14 @@ import logging
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from decision_service.figures.counts import Counts
 from decision_service.tally import Tally
 from sidecar.contracts.events import DecisionEvent
 
 log = logging.getLogger("sidearm.decision_service")
+
+
+_SOURCES = (("model",), ("pre_policy",), ("fallback",), ("import",))
 
 
 class DecisionFigures:
@@ -18,12 +22,9 @@ class DecisionFigures:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.tally = Tally()
         self._last_reason: type[Exception] | None = None
-        self._decisions = Counter(
-            "sidearm_decisions", "Decisions logged and answered.", ["source"], registry=registry
+        self._decisions = Counts(
+            "sidearm_decisions", "Decisions logged and answered.", ("source",), registry, _SOURCES
         )
-        self._by_source = {
-            source: self._decisions.labels(source) for source in ("model", "pre_policy", "fallback", "import")
-        }
         self._cold = Counter(
             "sidearm_decisions_cold", "Decisions before the first publication of weights.", registry=registry
         )
@@ -72,7 +73,7 @@ class DecisionFigures:
 
     def decided(self, event: DecisionEvent) -> None:
         """A decision was logged."""
-        self._by_source[event.source].inc()
+        self._decisions.add((event.source,))
         self._answered(event)
         if event.source == "model":
             self._last_reason = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from decision_service.figures.counts import Counts
 from sidecar.contracts.events import DecisionEvent
 
 
@@ -17,13 +18,14 @@ class ModelFigures:
         self._weights_age = Gauge(
             "sidearm_weights_age_seconds", "Since the last example that the weights know.", registry=registry
         )
-        self._by_model = Counter(
+        self._last_version = 0
+        self._version.set_function(lambda: self._last_version)
+        self._by_model = Counts(
             "sidearm_official",
             "Decisions by the model whose answer was the official one.",
-            ["model"],
-            registry=registry,
+            ("model",),
+            registry,
         )
-        self._of_model: dict[str, Counter] = {}
         self._missing = Counter(
             "sidearm_models_missing",
             "Decisions that a model did not answer in time.",
@@ -56,16 +58,10 @@ class ModelFigures:
     def scored(self, event: DecisionEvent) -> None:
         """A decision was logged: whose it is, and who was silent."""
         if event.source == "model":
-            self._version.set(event.model_version)
-            self._official(event.policy)
+            self._last_version = event.model_version
+            self._by_model.add((event.policy,))
         for model in event.missing:
             self._missing.labels(model).inc()
-
-    def _official(self, model: str) -> None:
-        child = self._of_model.get(model)
-        if child is None:  # looking it up by its label costs more than counting
-            child = self._of_model[model] = self._by_model.labels(model)
-        child.inc()
 
     def weights_age(self, age_s: float) -> None:
         """How old the weights are that answer."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from decision_service.figures.counts import Counts, Times
 
 _LATENCY_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -11,20 +13,16 @@ class RequestFigures:
     """Of one process, in the registry that is handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._latency = Histogram(
+        self._latency = Times(
             "sidearm_request_seconds",
             "From the first byte of a request to its answer.",
-            ["endpoint"],
-            buckets=_LATENCY_S,
-            registry=registry,
+            "endpoint",
+            _LATENCY_S,
+            registry,
         )
-        self._answers = Counter(
-            "sidearm_answers",
-            "Answers by endpoint and HTTP status.",
-            ["endpoint", "status"],
-            registry=registry,
+        self._answers = Counts(
+            "sidearm_answers", "Answers by endpoint and HTTP status.", ("endpoint", "status"), registry
         )
-        self._of_answer: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._admitted = Gauge(
             "sidearm_requests_limit", "Requests that may be under way at once.", registry=registry
         )
@@ -40,12 +38,8 @@ class RequestFigures:
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """A request was answered."""
-        children = self._of_answer.get((endpoint, status))
-        if children is None:  # looking them up by their labels costs more than counting
-            children = self._answers.labels(endpoint, str(status)), self._latency.labels(endpoint)
-            self._of_answer[endpoint, status] = children
-        children[0].inc()
-        children[1].observe(seconds)
+        self._answers.add((endpoint, str(status)))
+        self._latency.add(endpoint, seconds)
 
     def admits(self, limit: float) -> None:
         """How many requests may be under way at once."""
