@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import failures, half_load, hostile, learning, models, offline_eval, rolling, scoring, serving
+from benchmarks import failures, hostile, learning, models, offline_eval, rolling, serving_suite
 from benchmarks.feature_graph import suite as feature_graph
 from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
@@ -23,10 +23,7 @@ from benchmarks.wrk import WrkMissing
 OUT = Path("build/bench.json")
 Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
 SUITES: dict[str, Suite] = {
-    "serving": lambda gates, tell: serving.figures(Path("build/bench-data")),
-    "serving_scoring": lambda gates, tell: scoring.figures(),
-    "serving_half_load": lambda gates, tell: half_load.figures(Path("build/bench-data")),
-    "serving_memory": lambda gates, tell: half_load.memory_figures(Path("build/bench-data")),
+    "serving": lambda gates, tell: serving_suite.figures(Path("build/bench-data")),
     "failures": lambda gates, tell: failures.figures(Path("build/bench-failures")),
     "hostile": lambda gates, tell: hostile.figures(Path("build/bench-hostile")),
     "rolling": lambda gates, tell: rolling.figures(Path("build/bench-rolling")),

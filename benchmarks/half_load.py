@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.learner.client import Line
-from benchmarks.servers import platform
+from benchmarks.servers import DECIDES, platform
 from benchmarks.wrk import need_wrk, wrk
 from decision_service.cli.platform import Platform
 
@@ -28,7 +28,7 @@ def figures(scratch: Path) -> list[Figure]:
     The feature graph is not subtracted, so this is more than what is added to it.
     """
     need_wrk()
-    with platform(scratch) as ours:
+    with platform(scratch, DECIDES) as ours:
         most = wrk(ours.port, MANY, ours.key).per_s
         took_ms = sorted(asyncio.run(paced(ours, most / 2)))
     facts = {"per_s": round(len(took_ms) / SECONDS), "most_per_s": round(most)}
@@ -41,7 +41,7 @@ def figures(scratch: Path) -> list[Figure]:
 def memory_figures(scratch: Path) -> list[Figure]:
     """Resident memory after 200,000 decisions beside that after the first 20,000."""
     need_wrk()
-    with platform(scratch) as ours:
+    with platform(scratch, DECIDES) as ours:
         warm = _after(ours, WARM_CALLS)
         end = _after(ours, CALLS - WARM_CALLS)
     return [

@@ -38,6 +38,8 @@ def arm_features(found: Resolution, nodes: Sequence[str], arms: Eligible) -> Arm
     """The features of single arms that ``nodes`` give, but for those that the request gives itself."""
     if not nodes:
         return NO_ARM_FEATURES
+    if found.whole and not arms.given and (plain := _plain_columns(found, nodes, len(arms.ids))) is not None:
+        return plain
     table = _Table(len(arms.ids))
     outcomes: dict[str, str] = {}
     by_arm: dict[str, Levels] = {}
@@ -50,6 +52,22 @@ def arm_features(found: Resolution, nodes: Sequence[str], arms: Eligible) -> Arm
         table.leave_out(place, arms.given.get(arm_id, {}))
     columns = {name: column_of(values) for name, values in table.values.items()}
     return ArmFeatures({name: column for name, column in columns.items() if column}, outcomes, by_arm)
+
+
+def _plain_columns(found: Resolution, nodes: Sequence[str], n_arms: int) -> ArmFeatures | None:
+    """The same where every node says truth of every arm, or nothing, as most do; None where one does not."""
+    columns: Columns = {}
+    outcomes: dict[str, str] = {}
+    for node in nodes:
+        status, said = found.had(node)
+        is_plain = said.__class__ is list and len(said) == n_arms
+        if not is_plain or not _PLAIN.issuperset(map(type, said)):  # type: ignore[call-overload]
+            return None
+        column = column_of(said)  # type: ignore[arg-type]
+        outcomes[node] = WORDS[status]
+        if column:
+            columns[node] = column
+    return ArmFeatures(columns, outcomes, {}) if len(nodes) <= MAX_FEATURES else None
 
 
 def together(shared: ArmFeatures, own: ArmFeatures) -> ArmFeatures:

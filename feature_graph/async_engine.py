@@ -41,6 +41,8 @@ from feature_graph.watch import BLOCKED_S, watched
 _OK, _FALLBACK = Status.OK, Status.FALLBACK
 _FAILED, _TIMED_OUT, _CANCELLED = Status.FAILED, Status.TIMED_OUT, Status.CANCELLED
 _GIVEN, _FETCH, _BRANCH, _LOST = int(Kind.GIVEN), int(Kind.FETCH), int(Kind.BRANCH), int(Kind.LOST)
+_QUICK_CLOCKS: set[type] = set()
+"""Kinds of loops whose clock was seen to be the monotonic one."""
 _UNUSED = Scope()
 """Of runs without a fetch."""
 
@@ -471,6 +473,9 @@ def _has_ended(task: asyncio.Task[None]) -> bool:
 def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     """The loop's clock: asyncio's is the monotonic one behind a call, uvloop's the same in whole ms."""
     kind = type(loop)
+    if kind in _QUICK_CLOCKS:
+        return monotonic
     if kind.time is asyncio.BaseEventLoop.time or kind.__module__.partition(".")[0] == "uvloop":
+        _QUICK_CLOCKS.add(kind)
         return monotonic
     return loop.time

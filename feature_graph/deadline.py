@@ -54,8 +54,8 @@ def deadline_in(duration_s: float | None) -> float | None:
 
 def seconds_of(duration: float | timedelta | None, what: str) -> float | None:
     """Seconds as float, or :class:`BadRun` for what is no duration."""
-    if duration is None:
-        return None
+    if duration is None or (duration.__class__ is float and duration == duration):
+        return duration  # NaN is not equal to itself
     if isinstance(duration, timedelta):
         return duration.total_seconds()
     if isinstance(duration, bool) or not isinstance(duration, (int, float)) or isnan(duration):

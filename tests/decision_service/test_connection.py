@@ -1,0 +1,112 @@
+"""HTTP as callers may speak it: an answer of one piece is the same as uvicorn's of two."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+
+from decision_service.connection import ANSWER, Connection
+from decision_service.door import respond
+from decision_service.problem import HttpAnswer
+
+
+async def app(scope, receive, send) -> None:
+    """Says what it was asked; closes behind ``/last``."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    told = b"%s %s %s" % (scope["method"].encode(), scope["raw_path"], body)
+    closing = scope["path"] == "/last"
+    await respond(
+        send, HttpAnswer(200, told, media_type="text/plain"), closing=closing, at_once=scope.get(ANSWER)
+    )
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(
+            app, http=Connection, lifespan="off", ws="none", log_config=None, timeout_keep_alive=1
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve([listening]))
+        while not server.started:  # noqa: ASYNC110 - uvicorn has nothing better to wait for
+            await asyncio.sleep(0.01)
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+async def said(port: int, *pieces: bytes) -> bytes:
+    """All that comes until the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in pieces:
+        writer.write(piece)
+        await asyncio.sleep(0.02)
+    answer = await asyncio.wait_for(reader.read(), 10.0)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def bodies(answer: bytes) -> list[bytes]:
+    return [part.rpartition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK")[1:]]
+
+
+async def test_answers_come_in_the_order_of_the_requests(port: int) -> None:
+    """Pipelined; the last one says that it is."""
+    ask = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n%d"
+    answer = await said(port, b"".join(ask % n for n in range(3)) + b"GET /last HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert bodies(answer) == [b"POST /a 0", b"POST /a 1", b"POST /a 2", b"GET /last "]
+    assert answer.count(b"connection: close") == 1
+
+
+@pytest.mark.parametrize(
+    ("pieces", "body"),
+    [
+        ((b"GET /last HTTP/1.1\r\nhost: x\r\n\r\n",), b"GET /last "),
+        ((b"GET /a%2Fb?q=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",), b"GET /a%2Fb "),
+        ((b"POST /last HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n", b"ab", b"cd"), b"POST /last abcd"),
+        (
+            (
+                b"POST /last HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n",
+                b"0\r\n\r\n",
+            ),
+            b"POST /last ab",
+        ),
+        ((b"GET /last HTTP/1.0\r\n\r\n",), b"GET /last "),
+        ((b"GET /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",), b"GET /a "),
+    ],
+)
+async def test_requests_in_many_forms(port: int, pieces: tuple[bytes, ...], body: bytes) -> None:
+    """In pieces, in chunks, of an older version, with another path than a plain one."""
+    answer = await said(port, *pieces)
+    assert bodies(answer) == [body]
+    assert b"connection: close" in answer
+
+
+async def test_a_head_has_no_body(port: int) -> None:
+    """But its length."""
+    answer = await said(port, b"HEAD /last HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert b"content-length: 11" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_who_waits_for_leave_to_send_is_given_it(port: int) -> None:
+    """Expect: 100-continue."""
+    head = b"POST /last HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
+    answer = await said(port, head, b"ab")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
+    assert bodies(answer) == [b"POST /last ab"]
+
+
+async def test_who_idles_is_hung_up_on(port: int) -> None:
+    """After the time that uvicorn would give; `said` ends only when the server does."""
+    assert bodies(await said(port, b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n")) == [b"GET /a "]

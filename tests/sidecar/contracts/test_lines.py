@@ -1,0 +1,65 @@
+"""Conversations with the real store: all replies in order, errors among them, none for the wrong caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import redis
+from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as StoreTimeoutError
+
+from sidecar.contracts.lines import Lines
+from sidecar.contracts.store import connect_async
+
+
+@pytest.fixture
+async def lines(store_url: str) -> AsyncIterator[Lines]:
+    client = connect_async(store_url, timeout_s=0.3, max_connections=2)
+    try:
+        yield Lines(client)
+    finally:
+        await asyncio.wait_for(client.aclose(), 5.0)
+
+
+async def test_replies_come_in_order_with_errors_among_them(lines: Lines) -> None:
+    """An error is the reply to its command, with the class that the library has for it."""
+    said = await lines.talk(
+        [("SET", "a", b"\r\n1"), ("GET", "a"), ("NOPE",), ("EVALSHA", "0" * 40, 0), ("GET", "b")]
+    )
+    assert (said[0], said[1], said[4]) == (b"OK", b"\r\n1", None)
+    assert isinstance(said[2], ResponseError)
+    assert isinstance(said[3], NoScriptError)
+
+
+async def test_a_long_reply_comes_whole(lines: Lines) -> None:
+    """In many pieces, and the next one behind it."""
+    long = b"x" * 3_000_000
+    assert await lines.talk([("SET", "long", long), ("GET", "long"), ("PING",)]) == [b"OK", long, b"PONG"]
+
+
+async def test_a_line_that_was_closed_is_replaced_unseen(lines: Lines, store: redis.Redis) -> None:
+    """As by a store that starts again."""
+    assert await lines.talk([("PING",)]) == [b"PONG"]
+    store.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert await lines.talk([("PING",)]) == [b"PONG"]
+
+
+async def test_what_comes_too_late_is_nobodys_reply(lines: Lines, store: redis.Redis) -> None:
+    """The next conversation is on another line."""
+    with pytest.raises(StoreTimeoutError, match=r"0\.3 s"):
+        await lines.talk([("BLPOP", "nothing", 5)])
+    store.rpush("nothing", "late")
+    assert await lines.talk([("PING",)]) == [b"PONG"]
+
+
+async def test_a_caller_who_leaves_takes_the_line_along(lines: Lines, store: redis.Redis) -> None:
+    """Its reply may still come, and belongs to nobody."""
+    asked = asyncio.create_task(lines.talk([("BLPOP", "nothing", 5)]))
+    await asyncio.sleep(0.05)
+    asked.cancel()
+    await asyncio.wait([asked])
+    store.rpush("nothing", "late")
+    talks = [lines.talk([("ECHO", str(number))]) for number in range(2)]
+    assert await asyncio.gather(*talks) == [[b"0"], [b"1"]]
