@@ -23,6 +23,7 @@ from sidecar.contracts.events import DecisionEvent, RewardRecord, decode_decisio
 from sidecar.contracts.ids import partition_of_decision
 from sidecar.contracts.joining import join
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.opinions import opinions
 from sidecar.contracts.slots import rewards_of_slot
 from sidecar.contracts.store import AsyncScripts
 from sidecar.policy.propensity import pmf_of_event
@@ -117,6 +118,7 @@ def _view(
         context=event.context,
         outcomes=event.outcomes,
         arms=_arms(event, ids),
+        models=opinions(event, ids),
         excluded=event.excluded,
         seed=event.seed,
         rewards=[_reward(record) for record in stored.rewards],

@@ -16,9 +16,9 @@ from decision_service.decoys import Decoys
 from decision_service.errors import SidecarFailed
 from decision_service.prepolicy import Eligible
 from decision_service.rendezvous import awaited, meeting, missing_of
+from decision_service.row_scores import RowScores
 from decision_service.scored import Scored, live_scores, version_scores
 from decision_service.scoring import Scorer
-from decision_service.sidecar_client import RowScores
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.models import foreign
 from sidecar.contracts.roster import FIRST, FIRST_ROSTER, LIVE, Model, Roster

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from decision_service.errors import SidecarFailed
+from decision_service.row_scores import RowScores
 from decision_service.row_stacks import Row
-from decision_service.sidecar_client import RowScores
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.base_model import BaseColumn
 from sidecar.contracts.events import Shadow

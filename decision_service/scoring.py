@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from decision_service.batcher import Batcher
 from decision_service.breaker import Guard
 from decision_service.errors import SidecarFailed
-from decision_service.sidecar_client import RowScores, SidecarClient
+from decision_service.row_scores import RowScores
+from decision_service.sidecar_client import SidecarClient
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.wire import ScoreRow
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,6 +119,8 @@ def _print_decision(console: Console, logged: Logged) -> None:
     for name in ("seed", "digest", "client_key", "outcomes", "excluded", "exploration"):
         table.add_row(name, str(getattr(logged.event, name)))
     table.add_row("file", str(logged.file))
+    for model, told in _opinions(logged, lists["arms"]):
+        table.add_row(f"model {model}", told)
     for slot in logged.slots:
         told = f"{slot['arm']} probability {slot['propensity']:.6g} reward {slot['reward']}"
         table.add_row(f"slot {slot['slot']}", told)
@@ -130,6 +133,19 @@ def _print_decision(console: Console, logged: Logged) -> None:
         )
     console.print(table)
     _print_arms(console, logged, lists)
+
+
+def _opinions(logged: Logged, arms: object) -> Iterator[tuple[str, str]]:
+    """What each model said, where there were several."""
+    from sidecar.contracts.models import name_of
+    from sidecar.contracts.opinions import opinions
+
+    said = opinions(logged.event, arms if isinstance(arms, list) else [])
+    for one in said if len(said) > 1 else []:
+        if one.version is None:
+            yield one.model, "did not answer"
+        else:
+            yield one.model, f"version {name_of(one.version)} chance {one.chance:.6g} prefers {one.preferred}"
 
 
 def _print_arms(console: Console, logged: Logged, lists: dict[str, object]) -> None:

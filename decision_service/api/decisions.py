@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from sidecar.contracts.application import Features, RewardMode
+from sidecar.contracts.opinions import Opinion
 
 
 class RewardView(Struct, frozen=True, kw_only=True):
@@ -74,6 +75,8 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     """How each context feature was had; and, under the name of their node, those of arms and exclusions."""
     arms: list[ArmView]
     """The eligible arms with the whole pmf, in the order of scoring."""
+    models: list[Opinion]
+    """What each model said, the official one first; then who could have been, shadows, and who was silent."""
     excluded: dict[str, str]
     seed: str
     rewards: list[RewardView]

@@ -85,7 +85,7 @@ class VersionScores(Struct, frozen=True, array_like=True):
 
 
 class ScoreResponse(Struct, frozen=True, array_like=True):
-    """The out-schema: ``rows`` is what decides; the rest is what only the log needs."""
+    """The out-schema. What decides: the scores in ``rows`` and ``models``; the rest only the log needs."""
 
     rows: tuple[ScoredRow, ...]
     model_version: int

@@ -83,7 +83,7 @@ def adapt_out(table: Table) -> tuple[ScoredRow, ...]:
 
 
 def adapt_out_version(table: Table, version: int) -> VersionScores:
-    """Likewise of one deployed version, all rows one after the other: only the log needs it."""
+    """Likewise of one deployed version, all rows one after the other."""
     columns = [table.columns.get(of(version, name)) for name in (SCORE, EXPECTED, RANK)]
     return VersionScores(version, *[b"" if one is None else one.tobytes() for one in columns])
 

@@ -26,6 +26,7 @@ class Panel:
     """Versions that share bits and interactions."""
 
     members: tuple[Weights, ...]
+    """Each a column of ``values``."""
     values: npt.NDArray[np.float32]
     """``(2 ** bits, n_models)``, a column each."""
 
@@ -51,7 +52,9 @@ def _shape(weights: Weights) -> tuple[int, tuple[str, ...]]:
 
 
 def _panel(members: tuple[Weights, ...]) -> Panel:
-    return Panel(members, np.stack([one.values for one in members], axis=1))
+    values = np.stack([one.values for one in members], axis=1)
+    own = [Weights(one.header, values[:, place]) for place, one in enumerate(members)]
+    return Panel(tuple(own), values)
 
 
 class PanelScorer(Scorer):

@@ -7,8 +7,8 @@
 
 A request becomes a table with a line for each eligible arm of each row (table.py). A step takes the table and
 gives it back with a column more: the base model's score, the raw score, what it means, its rank, the
-probability. Which steps there are, the application's config says; without a word of its own it has them all
-but the base model (docs/model.md).
+probability. Which steps there are follows from the application's config (docs/model.md). Rows are adapted a
+block at a time, as scores are asked for, once for all models.
 
 N rows in, N rows out. A row's answer does not depend on the rows beside it, to the last bit.
 """
@@ -19,7 +19,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from sidecar.contracts.application import Catalogue
-from sidecar.contracts.calibration import Calibration
 from sidecar.contracts.errors import UnknownCatalogue
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import Weights
@@ -32,11 +31,12 @@ from sidecar.policy.exploration import Pmf, Scores
 from sidecar.policy.features import compile_context
 from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.model import scores_of
+from sidecar.policy.models import Models
 from sidecar.policy.out_schema import checked
 from sidecar.policy.panel import Panel
 from sidecar.policy.propensity import pmf_with
 from sidecar.policy.steps import Step, add_base, add_expected, add_pmf, add_ranks, add_scores
-from sidecar.policy.table import BASE, SERVED, Table, table_of
+from sidecar.policy.table import BASE, Table, table_of
 
 
 def score(
@@ -62,56 +62,35 @@ def score(
         BadExploration: a scheme that has no pmf.
         BadAnswer: what came of it breaks the out-schema.
     """
+    models = Models(weights, base, panels).asked_for(request.versions)
     table = table_of(request.rows, arms_for(request, tables))
-    for step in assembled(request, weights, base, asked_for(request, panels)):
+    for step in assembled(request, models):
         table = step(table)
-    return checked(answer(table, request, weights, base, panels), table)
+    return checked(answer(table, request, models), table)
 
 
-def assembled(
-    request: ScoreRequest, weights: Weights | None, base: BaseModel | None, panels: Sequence[Panel]
-) -> Iterator[Step]:
+def assembled(request: ScoreRequest, models: Models) -> Iterator[Step]:
     """The model's steps, in their order."""
-    if base is not None:
-        yield partial(add_base, base=base)
-    yield partial(add_scores, weights=weights, panels=panels)
+    if models.base is not None:
+        yield partial(add_base, base=models.base)
+    yield partial(add_scores, weights=models.served, panels=models.panels)
     if request.calibrated:
-        known = calibrations_of(weights, panels)
-        yield partial(add_expected, calibrations=known)
-        yield partial(add_ranks, calibrations=known)
+        yield partial(add_expected, calibrations=models.calibrations())
+        yield partial(add_ranks, calibrations=models.calibrations())
     yield partial(add_pmf, explorations=request.explorations)
 
 
-def answer(
-    table: Table,
-    request: ScoreRequest,
-    weights: Weights | None,
-    base: BaseModel | None,
-    panels: Sequence[Panel],
-) -> ScoreResponse:
-    """The out-schema: what decides is in its rows; the rest is what only the log needs."""
-    held = [version for panel in asked_for(request, panels) for version in panel.versions]
+def answer(table: Table, request: ScoreRequest, models: Models) -> ScoreResponse:
+    """What goes out: what decides, and what only the log needs."""
+    base, header, wanted = models.base, models.served and models.served.header, set(request.versions)
     return ScoreResponse(
         adapt_out(table),
-        model_version=weights.header.version if weights else 0,
-        cold=weights is None,
-        trained_until_ms=weights.header.trained_until_ms if weights else 0,
+        model_version=header.version if header else 0,
+        cold=header is None,
+        trained_until_ms=header.trained_until_ms if header else 0,
         base=base and BaseScores(base.name, base.feature, tuple(table.cut(BASE))),
-        models=tuple([adapt_out_version(table, one) for one in held if one in request.versions]),
+        models=tuple([adapt_out_version(table, one) for one in models.versions() if one in wanted]),
     )
-
-
-def asked_for(request: ScoreRequest, panels: Sequence[Panel]) -> list[Panel]:
-    """Those with a version that the request names."""
-    return [panel for panel in panels if not set(request.versions).isdisjoint(panel.versions)]
-
-
-def calibrations_of(weights: Weights | None, panels: Sequence[Panel]) -> dict[int, Calibration]:
-    """What the scores of each model mean, of those that know."""
-    known = {SERVED: weights.header.calibration if weights is not None else None}
-    for panel in panels:
-        known |= dict(zip(panel.versions, panel.calibrations, strict=True))
-    return {version: calibration for version, calibration in known.items() if calibration}
 
 
 def score_event(

@@ -24,12 +24,15 @@ class Deployed:
     Args:
         store: a connection.
         app: the application's name.
+        most_bytes: of all their weights together; a version beyond it is a model that does not answer.
     """
 
-    def __init__(self, store: Redis, app: str) -> None:
+    def __init__(self, store: Redis, app: str, most_bytes: int) -> None:
         self._store = store
         self._app = app
+        self._most_bytes = most_bytes
         self._held: dict[bytes, Weights] = {}
+        """Their values are columns of the panels: nothing is held twice."""
         self._refused: set[bytes] = set()
         self.panels: tuple[Panel, ...] = ()
 
@@ -44,16 +47,30 @@ class Deployed:
         Raises:
             StoreError: the store failed.
         """
+        if not self._held.keys() <= set(wanted):
+            self._refused.clear()  # there is room again, perhaps
         self._refused &= set(wanted)
         fresh = {version: weights for version, weights in self._held.items() if version in wanted}
         for version in sorted(set(wanted) - self._held.keys() - self._refused):
             weights = await self._load(version)
-            if weights is not None:
+            if weights is not None and self._has_room(version, fresh.values(), weights):
                 fresh[version] = weights
         if fresh.keys() != self._held.keys():
             self.panels = await asyncio.to_thread(panels_of, fresh.values())
-            self._held = fresh
+            members = [one for panel in self.panels for one in panel.members]
+            self._held = {b"%d" % one.header.version: one for one in members}
             log.info("deployed versions: %s", ", ".join(v.decode() for v in fresh) or "none")
+
+    def _has_room(self, version: bytes, held: Collection[Weights], weights: Weights) -> bool:
+        size = sum(one.values.nbytes for one in held) + weights.values.nbytes
+        if size <= self._most_bytes:
+            return True
+        self._refused.add(version)
+        log.warning(
+            "deployed version %s refused: with it %s bytes would be held, deployed_bytes is %s",
+            version.decode(errors="replace"), size, self._most_bytes,
+        )  # fmt: skip
+        return False
 
     async def _load(self, version: bytes) -> Weights | None:
         """A version, or None: one that is damaged is a model that does not answer, and harms no other."""

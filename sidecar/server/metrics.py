@@ -75,10 +75,13 @@ def _lines(metrics: Metrics, weights: WeightStore, now_s: float) -> Iterator[str
     )
     yield from _one("sidearm_weights_swaps_total", "counter", "Versions loaded.", weights.swaps)
     yield from _one(
-        "sidearm_weights_deltas_total", "counter", "Times the newest was reached by deltas.", weights.deltas
+        "sidearm_weights_deltas_total",
+        "counter",
+        "Times the newest was reached by deltas.",
+        weights.newest.deltas,
     )
     yield from _one(
-        "sidearm_weights_wholes_total", "counter", "Times the newest was read whole.", weights.wholes
+        "sidearm_weights_wholes_total", "counter", "Times the newest was read whole.", weights.newest.wholes
     )
     yield from _one(
         "sidearm_weights_refused_total",

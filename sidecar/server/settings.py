@@ -26,6 +26,9 @@ class SidecarSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Catalogues kept in memory; one more throws out the one that was used longest ago."""
     past_bytes: Annotated[int, Meta(ge=0)] = 32 * 1024 * 1024
     """What the versions that were served lately may take in memory: what they scored can be explained."""
+    deployed_bytes: Annotated[int, Meta(ge=0)] = 128 * 1024 * 1024
+    """What the weights of deployed versions may take in memory, 4 bytes for each of 2^bits; a model beyond it
+    does not answer. While one comes or goes they take twice that. The default is 128 versions of 18 bits."""
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
     """Largest score request; a longer one is refused with 413 as its bytes arrive."""
     drain_s: Annotated[int, Meta(ge=0, le=600)] = 10

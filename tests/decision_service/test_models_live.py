@@ -93,6 +93,12 @@ def test_a_hundred_models_score_every_decision(shop, scripts):
         pmf = pmf_of_event(event)
         assert (draw(pmf, int(event.seed)), pmf[event.arm_index]) == (event.arm_index, event.propensity)
         catalogue, tables = catalogue_of_event(shop, event), ArmTables()
+        shown = shop.decision(event.decision_id)["models"]
+        assert [one["model"] for one in shown[:4]] == [
+            event.policy,
+            *[one.policy for one in event.candidates],
+        ]
+        assert (len(shown), shown[4]["chance"]) == (101, 0.0)
         logged = [(one.model_version, one.scores) for one in (event, *event.candidates, *event.shadows)]
         for version, scores in logged:
             alone = scores_of_event(event, catalogue, weights(version) if version else None, tables)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 import redis
 
+from decision_service import stream_entries, stream_front
+from decision_service.stream_front import StreamFront
 from sidecar.contracts import keys
+from sidecar.contracts.store import connect_reader_async
 from tests.decision_service.platform import platform
 from tests.waiting import until
 
@@ -116,6 +121,60 @@ def test_no_answer_goes_where_answers_are_not(shop, caller, reply):
     until(lambda: shop.store.xlen(REQUESTS) == 0)
     made = {key for key in set(shop.store.keys()) - before if b"reply" in key}
     assert made == {REPLY.encode()}
+
+
+def test_a_request_that_is_half_there_is_answered_or_given_up(shop, caller):
+    """No field at all, no request, an id like a book, a body beyond the limit; the next one is served."""
+    caller.xadd(REQUESTS, {"x": "y"})
+    caller.xadd(REQUESTS, {"reply": "mine", "id": "none"})
+    ask(caller, asked_id="i" * 300)
+    caller.xadd(REQUESTS, {"reply": "mine", "id": "long", "request": b"[" + b" " * 1_100_000})
+    caller.xadd(REQUESTS, {"reply": "mine", "id": "bytes", "request": b"\xff\xfe"})
+    ask(caller, asked_id="after")
+    until(lambda: b"after" in answers(shop))
+    until(lambda: shop.store.xlen(REQUESTS) == 0)
+    assert {one: status for one, (status, _) in answers(shop).items()} == {
+        b"none": 422,
+        b"long": 413,
+        b"bytes": 422,
+        b"after": 201,
+    }
+
+
+class Deciding:
+    """As much of a service as the front sees; its decisions are refusals, which cost nothing."""
+
+    def __init__(self):
+        self.application = SimpleNamespace(name="bounds")
+        self.settings = SimpleNamespace(max_body_bytes=10)
+        self.decider = SimpleNamespace(now_ms=lambda: 0)
+        self.statuses = []
+        self.telemetry = SimpleNamespace(answered=lambda _, status, seconds: self.statuses.append(status))
+
+
+async def test_streams_stay_bounded_whatever_is_asked(store, store_url, monkeypatch):
+    """Requests, the answers of one stream, and how many reply streams there are; a known one goes on."""
+    monkeypatch.setattr(stream_entries, "_MOST_REQUESTS", 100)
+    monkeypatch.setattr(stream_entries, "_MOST_ANSWERS", 100)
+    monkeypatch.setattr(stream_front, "_MOST_REPLIES", 3)
+    deciding, requests = Deciding(), keys.requests("bounds")
+    pipe = store.pipeline(transaction=False)
+    for number in range(1000):
+        reply = "mine" if number % 2 else f"other-{number}"
+        pipe.xadd(requests, {"request": "x" * 11, "reply": reply, "id": str(number)})
+    pipe.execute()
+    client = connect_reader_async(store_url, block_s=0.05)
+    front = asyncio.create_task(StreamFront(deciding, client, 50, 1e9).serve())
+    await asyncio.to_thread(until, lambda: store.xlen(requests) == 0)
+    front.cancel()
+    await asyncio.gather(front, return_exceptions=True)
+    await client.aclose()
+    made = {key.decode() for key in store.scan_iter("{bounds}:reply:*")}
+    assert made == {keys.reply("bounds", name) for name in ("other-0", "mine", "other-2")}
+    assert 0 < store.xlen(keys.reply("bounds", "mine")) <= 200  # trimmed by whole nodes, of a hundred
+    assert all(0 < store.pttl(key) <= stream_entries.REPLIES_KEPT_MS for key in made)
+    assert set(deciding.statuses) == {413, 422}
+    assert len(deciding.statuses) < 1000  # the oldest beyond the bound were dropped unanswered
 
 
 @pytest.mark.parametrize(

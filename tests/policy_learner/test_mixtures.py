@@ -68,7 +68,9 @@ def test_a_log_of_mixtures_replays_bit_for_bit(store, data_folder, tmp_path, is_
     assert (40 < skipped < 80) == is_foreign
 
 
-def test_an_archived_row_and_the_archived_weights_give_the_propensity_again(store, data_folder, tmp_path):
+def test_an_archived_row_and_the_archived_weights_give_the_propensity_again(
+    store, store_url, data_folder, tmp_path
+):
     """All models of every row scored again from the rebuilt weights: the row's pmf, to the last bit."""
     world = Mixed(store, data_folder, tmp_path / "app")
     learner = world.learner()
@@ -90,6 +92,9 @@ def test_an_archived_row_and_the_archived_weights_give_the_propensity_again(stor
         assert (float(pmf[row.arm_index]), again) == (row.propensity, event)
         mixed += bool(event.candidates)
     assert mixed >= 40
+    shown = world.run("show", event.decision_id, url=store_url).output
+    assert shown.count("chance 0.5 prefers") == 2
+    assert "model bold" in shown
 
 
 def scored_again(event, weights, catalogue):

@@ -13,6 +13,7 @@ from sidecar.contracts.wire import ScoreRequest, ScoreRow, VersionScores
 from sidecar.policy.arm_table import compile_arms
 from sidecar.policy.base import BaseModel
 from sidecar.policy.held_arms import ArmTables
+from sidecar.policy.models import Models
 from sidecar.policy.out_schema import checked
 from sidecar.policy.panel import panels_of
 from sidecar.policy.pipeline import assembled, score
@@ -83,4 +84,4 @@ def test_a_step_adds_columns_and_cannot_change_the_rows():
 def test_the_steps_are_those_that_the_config_asks_for(base, calibrated, steps):
     """``[model.base]`` and ``calibrated``; without either, scores and probabilities."""
     asked = msgspec.structs.replace(REQUEST, calibrated=calibrated)
-    assert [one.func.__name__ for one in assembled(asked, None, base, ())] == steps.split()
+    assert [one.func.__name__ for one in assembled(asked, Models(None, base))] == steps.split()
