@@ -17,8 +17,9 @@ import uvloop
 
 from decision_service.app import make_app
 from decision_service.connection import Connection
+from decision_service.draw_secret import draw_secret
 from decision_service.leaving import LeavingServer
-from decision_service.service import draw_secret, open_service
+from decision_service.opening import open_service
 from decision_service.settings import ServiceSettings
 from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.crew import run_crew
