@@ -21,7 +21,7 @@ from decision_service.scored import Scored, live_scores, version_scores
 from decision_service.scoring import Scorer
 from sidecar.contracts.application import Catalogue, Exploration
 from sidecar.contracts.models import foreign
-from sidecar.contracts.roster import FIRST, FIRST_ROSTER, LIVE, Model, Roster
+from sidecar.contracts.roster import FIRST, FIRST_ROSTER, LIVE, Model, Roster, promising
 from sidecar.contracts.wire import ScoreRow, VersionScores
 
 Answers = dict[str, Scored]
@@ -155,10 +155,12 @@ class _Asked:
         return max(waits, default=0.0)
 
     def _explores(self, model: Model) -> Exploration:
-        """As the model's entry says; the control share is one, of the whole procedure."""
-        if model.exploration is None:
-            return self._exploration
-        return msgspec.structs.replace(model.exploration, control_share=self._exploration.control_share)
+        """As the model's entry says, with what the decision promises of all of them."""
+        return (
+            self._exploration
+            if model.exploration is None
+            else promising(model.exploration, self._exploration)
+        )
 
 
 def _foreign(scored: Scored) -> Scored:

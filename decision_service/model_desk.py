@@ -12,7 +12,7 @@ from decision_service.event_log import patiently
 from decision_service.times import utc
 from sidecar.contracts import keys
 from sidecar.contracts.application import Exploration, ExplorationConfig
-from sidecar.contracts.contests import Contest, Promotion, Shown, decode_shown
+from sidecar.contracts.contests import Contest, ModelFigures, Promotion, Shown, decode_shown
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.learner_report import Progressive, WindowFigures, decode
 from sidecar.contracts.roster import LIVE, Model, Role, Roster, answered_share
@@ -46,6 +46,8 @@ class ModelView(Struct, frozen=True, kw_only=True):
     """Its standard error."""
     progressive: WindowFigures
     """All figures, over the latest 10,000 decisions or so that it scored."""
+    by_time: WindowFigures
+    """The same over the latest ten minutes."""
 
 
 class PromotionView(Struct, frozen=True, kw_only=True):
@@ -105,34 +107,32 @@ class ModelDesk:
 
 
 def _view(roster: Roster, shown: Shown, learner: list[bytes | None]) -> ModelsView:
-    figures = {one.name: (one.version, one.progressive) for one in shown.models}
-    alone = _live(learner)
+    figures = {one.name: one for one in shown.models}
     return ModelsView(
         revision=roster.revision,
-        models=[_model(roster, one, *figures.get(one.name, _unknown(one, alone))) for one in roster.models],
+        models=[_model(roster, one, figures.get(one.name) or _alone(one, learner)) for one in roster.models],
         automatic=shown.automatic,
         contests=list(shown.contests),
         promotions=[_promotion(one) for one in shown.promotions],
     )
 
 
-def _unknown(model: Model, alone: tuple[int, WindowFigures]) -> tuple[int, WindowFigures]:
+def _alone(model: Model, learner: list[bytes | None]) -> ModelFigures:
     """Of a model without a contest: what the learner says of the weights that it learns, if they are its."""
-    is_live = model.version == LIVE and not model.container
-    return alone if is_live else (model.version, WindowFigures())
-
-
-def _live(learner: list[bytes | None]) -> tuple[int, WindowFigures]:
+    if model.version != LIVE or model.container:
+        return ModelFigures(model.name, model.version, WindowFigures())
     progressive, version = (one.decode(errors="replace") if one else "" for one in learner)
     known = decode(progressive, Progressive) or Progressive()
-    return int(version) if version.isdecimal() else 0, known.by_count
+    number = int(version) if version.isdecimal() else 0
+    return ModelFigures(model.name, number, known.by_count, known.by_time)
 
 
-def _model(roster: Roster, model: Model, version: int, figures: WindowFigures) -> ModelView:
+def _model(roster: Roster, model: Model, figures: ModelFigures) -> ModelView:
+    latest = figures.progressive
     return ModelView(
         name=model.name,
         role=model.role,
-        version=version,
+        version=figures.version,
         live=model.version == LIVE,
         share=model.share,
         answers=answered_share(roster, model),
@@ -140,10 +140,11 @@ def _model(roster: Roster, model: Model, version: int, figures: WindowFigures) -
         wait_ms=model.wait_ms,
         exploration=_as_written(model.exploration),
         container=model.container,
-        auc=figures.auc,
-        reward=figures.snips,
-        reward_error=figures.snips_error,
-        progressive=figures,
+        auc=latest.auc,
+        reward=latest.snips,
+        reward_error=latest.snips_error,
+        progressive=latest,
+        by_time=figures.by_time,
     )
 
 

@@ -177,9 +177,10 @@ def checkpoint(learner: Learner, now: bool = False) -> None:
 
 
 def trim(learner: Learner, now: bool = False) -> None:
-    """Let the store forget what both checkpoint and archive have."""
+    """Let the store forget what checkpoint and archive have; contests have then written it down too."""
     if now or learner.timers.trim.due:
         learner.timers.trim.restart()
+        learner.promoter.look(now=True)
         trim_behind(learner)
         reached("trimmed")
 

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from policy_learner.status import Status
+from sidecar.contracts.contests import Shown
 from sidecar.contracts.learner_report import Judgement, Progressive, WindowFigures, decode
 
 _GAUGES = {
@@ -25,20 +26,28 @@ _GAUGES = {
     "rebuild_mismatch": "1: weights rebuilt at the start were not the published ones.",
 }
 
+_CONTESTS = {
+    "difference": "What a challenger earns more a decision than the champion.",
+    "lower": "At least, at every moment, but for the error.",
+    "upper": "At most, likewise.",
+    "decisions": "That say something of both.",
+}
+
 
 class LearnerMetrics(Collector):
     """Holds the latest status, and tells it to whoever asks."""
 
     def __init__(self) -> None:
         self._status: Status | None = None
+        self._shown = Shown()
 
-    def show(self, status: Status) -> None:
+    def show(self, status: Status, shown: Shown) -> None:
         """From now on this."""
-        self._status = status
+        self._status, self._shown = status, shown
 
     def collect(self) -> Iterable[Metric]:
         """The figures, once there are any."""
-        return [] if self._status is None else list(_metrics(self._status))
+        return [] if self._status is None else [*_metrics(self._status), *_models(self._shown)]
 
     def serve(self, host: str, port: int) -> None:
         """Answer on a port, from a thread of its own.
@@ -80,6 +89,26 @@ def _windows(progressive: Progressive) -> Iterator[Metric]:
         for name, figures in windows.items():
             if figures[figure] is not None:
                 family.add_metric([name], figures[figure])
+        yield family
+
+
+def _models(shown: Shown) -> Iterator[Metric]:
+    """Of each model that scores beside others; and of the contests, the interval."""
+    for figure in WindowFigures.__struct_fields__:
+        family = GaugeMetricFamily(
+            f"sidearm_model_progressive_{figure}",
+            "Of what a model scored before it was learnt; sidecar/contracts/learner_report.py says what.",
+            labels=["model", "window"],
+        )
+        for one in shown.models:
+            for window, figures in (("by_count", one.progressive), ("by_time", one.by_time)):
+                if (value := getattr(figures, figure)) is not None:
+                    family.add_metric([one.name, window], value)
+        yield family
+    for name, meaning in _CONTESTS.items():
+        family = GaugeMetricFamily(f"sidearm_contest_{name}", meaning, labels=["challenger"])
+        for contest in shown.contests:
+            family.add_metric([contest.challenger], getattr(contest, name))
         yield family
 
 

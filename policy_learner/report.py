@@ -28,7 +28,7 @@ def report(learner: Learner, state: str = "running") -> None:
     scripts, app = learner.deps.scripts, learner.deps.application.name
     view = look(scripts, learner.partitions, learner.progress.positions)
     status = _status(learner, view, state)
-    learner.deps.show(status)
+    learner.deps.show(status, learner.promoter.shown)
     write(scripts.client, app, status)
 
 

@@ -31,6 +31,7 @@ from policy_learner.settings import LearnerSettings
 from policy_learner.status import Status
 from policy_learner.timing import Clock, Every
 from sidecar.contracts.application import Application
+from sidecar.contracts.contests import Shown
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.publish import Batch, Publication
@@ -45,8 +46,8 @@ class Deps(NamedTuple):
     data: DataFolder
     scripts: Scripts
     clock: Clock
-    show: Callable[[Status], None] = lambda status: None
-    """Told every status, beside the store."""
+    show: Callable[[Status, Shown], None] = lambda status, shown: None
+    """Told every status, and what is known of the models, beside the store."""
     trainers: Trainers | None = None
     """Makes the model's trainer; in this process by default."""
     nightly: Nightly | None = None

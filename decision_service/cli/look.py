@@ -13,8 +13,9 @@ from decision_service.settings import ServiceSettings
 from decision_service.tally import EXCLUDED, saved_share
 from sidecar.contracts.application import Application
 from sidecar.contracts.books import Books
+from sidecar.contracts.contests import ModelFigures, decode_shown
 from sidecar.contracts.errors import BadModel
-from sidecar.contracts.keys import Keys, answers, learner_status, roster, workers
+from sidecar.contracts.keys import Keys, answers, contests, learner_status, roster, workers
 from sidecar.contracts.roster import FIRST_ROSTER, Roster, answered_share
 from sidecar.contracts.roster_check import decode_roster
 from sidecar.contracts.scripts.working import Seen, decode_workers
@@ -47,6 +48,8 @@ class Look(NamedTuple):
     """Source of decisions, or ``excluded`` arms, to how many there were since the store was made."""
     roster: Roster | None = FIRST_ROSTER
     """The models that score; None: what lies there is no roster."""
+    figures: tuple[ModelFigures, ...] = ()
+    """Of each of several models, as the learner wrote them last."""
 
     def silent_ms(self) -> int | None:
         """How long ago the learner last wrote its status, where that is too long; None while it works."""
@@ -65,9 +68,10 @@ def look(client: redis.Redis, application: Application) -> Look:
     pipe.hgetall(workers(application.name))
     pipe.hgetall(answers(application.name))
     pipe.hgetall(roster(application.name))
+    pipe.hget(contests(application.name), "shown")
     for keys in partitions:
         pipe.zcard(keys.due)
-    (seconds, micros), stored, helpers, told, models, *pending = pipe.execute()
+    (seconds, micros), stored, helpers, told, models, shown, *pending = pipe.execute()
     status = {name.decode(): value.decode() for name, value in cast("dict[bytes, bytes]", stored).items()}
     books = Books(sum(b.decisions for b in balances), sum(b.rewards for b in balances))
     now_ms = int(seconds) * 1000 + int(micros) // 1000
@@ -82,6 +86,7 @@ def look(client: redis.Redis, application: Application) -> Look:
         share,
         answered,
         _roster(models),
+        decode_shown(shown).models,
     )
 
 

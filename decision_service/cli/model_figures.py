@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sidecar.contracts.contests import ModelFigures
 from sidecar.contracts.learner_report import (
     Comparison,
     Judgement,
@@ -32,6 +33,21 @@ def tables(learner: Mapping[str, str]) -> list[Table]:
     if refusals:
         found.append(_refusals(refusals))
     return found
+
+
+def models_table(models: Sequence[ModelFigures]) -> Table:
+    """Every model that scores beside others, over its latest decisions and over ten minutes."""
+    from rich.table import Table
+
+    columns = ("before learning", "window", "decisions", "AUC", "log loss", "earns, IPS", "earns, SNIPS")
+    table = Table(*columns, box=None, pad_edge=False)
+    for one in models:
+        for window, figures in (("latest", one.progressive), ("10 minutes", one.by_time)):
+            auc = figure_text(figures.auc, figures.auc_within)
+            ips = figure_text(figures.ips, _z(figures.ips_error))
+            row = window, f"{figures.examples:,}", auc, figure_text(figures.log_loss), ips, _snips(figures)
+            table.add_row(one.name if window == "latest" else "", *row)
+    return table
 
 
 def _windows(progressive: Progressive) -> Table:

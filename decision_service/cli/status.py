@@ -18,7 +18,7 @@ def status_command(
     from rich.table import Table
 
     from decision_service.cli.look import in_one_line, look
-    from decision_service.cli.model_figures import SHOWN_APART, tables
+    from decision_service.cli.model_figures import SHOWN_APART, models_table, tables
     from decision_service.cli.store import store_url
     from decision_service.cli.workers import workers_table
     from sidecar.contracts.application import load_application
@@ -41,6 +41,8 @@ def status_command(
                 table.add_row(name, value)
         for one in (table, *tables(seen.learner)):
             console.print(one)
+    if seen.figures:
+        console.print(models_table(seen.figures))
     if seen.workers:
         console.print(workers_table(seen))
     console.print(f"{application.name}: {in_one_line(seen)}", highlight=False, soft_wrap=True)

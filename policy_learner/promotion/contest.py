@@ -119,7 +119,9 @@ def add(total: Tally, part: Tally) -> None:
         setattr(total, name, getattr(total, name) + getattr(part, name))
 
 
-def standing(laps: Laps, names: tuple[str, str], config: PromotionConfig, span: Span) -> Contest:
+def standing(
+    laps: Laps, names: tuple[str, str], config: PromotionConfig, span: Span, rivals: int = 1
+) -> Contest:
     """How the contest stands: by the latest lap if that is certain, else by the whole.
 
     Args:
@@ -127,8 +129,9 @@ def standing(laps: Laps, names: tuple[str, str], config: PromotionConfig, span: 
         names: of champion and challenger.
         config: how sure one wants to be.
         span: of the rewards.
+        rivals: challengers that share the error, this one among them: together they are wrong no oftener.
     """
-    half = config.error / 2
+    half = config.error / 2 / rivals
     if laps.number > 1:
         in_lap = half / (laps.number * (laps.number - 1))
         margin, needed = config.margin / span.width, -math.log(in_lap)

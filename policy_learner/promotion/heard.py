@@ -1,8 +1,9 @@
 """Which models a logged decision heard, put together so that many decisions are counted at once.
 
 A model scores as it was logged, so nothing it says has been learnt from the decision; how it explores is
-logged too, but for models that could not answer, which would explore as the roster says, else as the
-decision's official model did.
+logged too, but for models that could not answer, which would explore as the roster says, else as those of
+the decision's models did that have no way of their own. Who of them was official must not matter here: it
+was named after the arm, so what depends on it has foreseen the arm.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,8 +19,8 @@ from policy_learner.promotion.evidence import Floats
 from policy_learner.promotion.gains import NEVER
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.errors import PolicyError
-from sidecar.contracts.events import DecisionEvent
-from sidecar.contracts.roster import LIVE, Model
+from sidecar.contracts.events import Candidate, DecisionEvent
+from sidecar.contracts.roster import LIVE, Model, promising
 from sidecar.policy.exploration import pmf_of
 
 _SCORE_BYTES = 4
@@ -65,11 +65,16 @@ class Heard(NamedTuple):
     inclusion: Floats
 
     def place(self, model: Model) -> int | None:
-        """Where this model's voice is, if it was heard with the weights that it has now."""
+        """Where this model's voice is, if it was heard as it is now."""
         for place, voice in enumerate(self.voices):
             if voice.name == model.name and voice.version == model.version:
-                return place
+                return place if _explores_as(model, voice.exploration) else None
         return None
+
+
+def _explores_as(model: Model, explored: Exploration) -> bool:
+    """Whether a model that has a way of its own explored in it: decisions from before may be in flight."""
+    return model.exploration is None or promising(model.exploration, explored) == explored
 
 
 class _Said(NamedTuple):
@@ -115,27 +120,37 @@ def _parts(group: Sequence[_Heard], score_bytes: int) -> Iterator[Sequence[_Hear
 
 
 def _said(event: DecisionEvent, known: Mapping[str, Model]) -> list[_Said]:
-    def voice(name: str, version: int, probability: float, exploration: Exploration) -> Voice:
-        is_live = name not in known or known[name].version == LIVE
-        return Voice(name, LIVE if is_live else version, probability, exploration)
+    """What each model said, in the order of their names."""
+    own = Candidate(
+        event.policy, event.model_version, event.official_probability, event.exploration, event.scores
+    )
+    answered = sorted([own, *event.candidates], key=lambda one: one.policy)
+    decisions = _of_the_decision(answered, known)
+    silent = [
+        Candidate(
+            one.policy, one.model_version, 0.0, _would_explore(known.get(one.policy), decisions), one.scores
+        )
+        for one in event.shadows
+    ]
+    alike = [one for one in (*answered, *silent) if len(one.scores) == len(event.scores)]
+    said = [_Said(_voice(one, known), one.model_version, one.scores) for one in alike]
+    return sorted(said, key=lambda one: one.voice.name)
 
-    own = event.exploration
-    official = voice(event.policy, event.model_version, event.official_probability, own)
-    said = [_Said(official, event.model_version, event.scores)]
-    for one in event.candidates:
-        which = voice(one.policy, one.model_version, one.probability, one.exploration)
-        said.append(_Said(which, one.model_version, one.scores))
-    for shadow in event.shadows:
-        which = voice(shadow.policy, shadow.model_version, 0.0, _would_explore(known.get(shadow.policy), own))
-        said.append(_Said(which, shadow.model_version, shadow.scores))
-    alike = [one for one in said if len(one.scores) == len(event.scores)]
-    return sorted(alike, key=lambda one: one.voice.name)  # whoever was official: one group
+
+def _voice(one: Candidate, known: Mapping[str, Model]) -> Voice:
+    is_live = one.policy not in known or known[one.policy].version == LIVE
+    return Voice(one.policy, LIVE if is_live else one.model_version, one.probability, one.exploration)
 
 
-def _would_explore(model: Model | None, own: Exploration) -> Exploration:
-    if model is None or model.exploration is None:
-        return own
-    return msgspec.structs.replace(model.exploration, control_share=own.control_share)
+def _of_the_decision(answered: Sequence[Candidate], known: Mapping[str, Model]) -> Exploration:
+    """The exploration that models have without one of their own; where all have one, that of the first."""
+    plain = [one for one in answered if one.policy not in known or known[one.policy].exploration is None]
+    return (plain or answered)[0].exploration
+
+
+def _would_explore(model: Model | None, decisions: Exploration) -> Exploration:
+    own = model.exploration if model is not None else None
+    return decisions if own is None else promising(own, decisions)
 
 
 def _together(voices: tuple[Voice, ...], group: Sequence[_Heard]) -> Heard | None:

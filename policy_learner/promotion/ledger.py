@@ -65,16 +65,21 @@ class Ledger:
             {model: watched for model, watched in old.watched.items() if model in models},
         )
 
-    def count(self, decisions: Iterable[Matured]) -> None:
+    def count(self, decisions: Iterable[Matured], at_ms: int = 0) -> None:
         """Take note of decisions that were finalised, each once.
 
         Those that overload thinned out are not made up for: what is said is said of what was logged.
+
+        Args:
+            decisions: whatever models they heard.
+            at_ms: the stream's clock at the end of them.
         """
         for group in heard(decisions, {one.name: one for one in self.roster.models}):
             places = {one.name: group.place(one) for one in self.roster.models}
             for model in self.roster.models:
                 if (place := places[model.name]) is not None:
-                    watch(self.book.watched.setdefault(identity(model), Watched()), group, place)
+                    watched = self.book.watched.setdefault(identity(model), Watched())
+                    watch(watched, group, place, at_ms)
             if (theirs := places[self.roster.champion.name]) is not None:
                 self._compare(group, theirs, places)
 
@@ -87,14 +92,21 @@ class Ledger:
     def contests(self) -> tuple[Contest, ...]:
         """How each contender stands against the champion, where decisions say something of both."""
         champion, contests = self.roster.champion, self.book.contests
-        found = [(one.name, contests.get(self._pair(champion, one))) for one in self.contenders]
+        found = [(one, contests.get(self._pair(champion, one))) for one in self.contenders]
         return tuple(
             [
-                standing(laps, (champion.name, name), self._config, self._span)
-                for name, laps in found
+                standing(laps, (champion.name, one.name), self._config, self._span, self._rivals(one))
+                for one, laps in found
                 if laps is not None
             ]
         )
+
+    def _rivals(self, model: Model) -> int:
+        """How many models share the error with this one. Shadows are not promoted and take none of it."""
+        among = (
+            self.contenders if model.role == "shadow" else [one for one in self.contenders if one.can_answer]
+        )
+        return len(among)
 
     def figures(self) -> tuple[ModelFigures, ...]:
         """What is known of each model alone."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from policy_learner.errors import Fenced
 from policy_learner.failpoints import reached
-from policy_learner.join.positions import order
+from policy_learner.join.positions import ms_of, order
 from policy_learner.join.source import Chunk, read_chunks
 from policy_learner.promotion.change import in_place, promotion_of, said, successor
 from policy_learner.promotion.heard import Matured
@@ -84,6 +84,8 @@ class Promoter:
         self._promotions: list[Promotion] = []
         self._is_written = True
         self._complaint = ""
+        self.shown = Shown()
+        """What was written last for everybody to see."""
 
     def begin(self, most: int) -> None:
         """Go on from what was written down, and read again what was read since then.
@@ -117,17 +119,21 @@ class Promoter:
         if self._ledger.is_needed:
             fresh = [one for one in chunk.lessons if _is_before(before, one.entry[0])]
             closing = [one for one in fresh if one.joined.kind == _CLOSING]
-            self._ledger.count([Matured(one.joined.decision, one.taught.reward) for one in closing])
+            matured = [Matured(one.joined.decision, one.taught.reward) for one in closing]
+            self._ledger.count(matured, ms_of(chunk.last))
             self._is_written = False
 
-    def look(self) -> None:
+    def look(self, now: bool = False) -> None:
         """If it is time: see which models there are, write down what is known, and change what must be.
+
+        Args:
+            now: it is time: what is not written down is about to be forgotten.
 
         Raises:
             Fenced: a later learner runs.
             StoreError: the store is away; call again.
         """
-        if not self._timer.due:
+        if not (now or self._timer.due):
             return
         begun = self._clock()
         self._timer.restart()
@@ -152,8 +158,8 @@ class Promoter:
     def _write(self, contests: Sequence[Contest]) -> None:
         state = msgspec.msgpack.encode(State(self._positions, self._ledger.book))
         automatic, promotions = self._application.promotion.automatic, tuple(self._promotions[:_SHOWN])
-        shown = Shown(self._ledger.figures(), tuple(contests), automatic, promotions)
-        call = contests_call(self._application.name, self._epoch, state, encode_shown(shown))
+        self.shown = Shown(self._ledger.figures(), tuple(contests), automatic, promotions)
+        call = contests_call(self._application.name, self._epoch, state, encode_shown(self.shown))
         try:
             status = parse_contests(self._scripts.run(call))
         except redis.ResponseError as error:

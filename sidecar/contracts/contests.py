@@ -34,7 +34,8 @@ class Contest(Struct, frozen=True, kw_only=True):
     difference: float
     """Challenger less champion, of all that they scored."""
     lower: float
-    """The difference is above it, whenever anybody looks, but for a chance of ``error``."""
+    """The difference is above it, whenever anybody looks, but for a chance of ``error``, which challengers
+    share that are there at one time."""
     upper: float
     """And below it, likewise."""
     error: float
@@ -53,6 +54,8 @@ class ModelFigures(Struct, frozen=True):
     """Of its weights, in the newest of these decisions."""
     progressive: WindowFigures
     """Over the latest 10,000 decisions that it scored: none of them had been learnt from then."""
+    by_time: WindowFigures = WindowFigures()
+    """The same over the latest ten minutes of the stream's clock."""
 
 
 class Promotion(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ class PromotionConfig(Struct, frozen=True, forbid_unknown_fields=True):
     challenger, which comes back the same way should the new one turn bad. False: it is only said."""
     error: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.01
     """Chance at most that a challenger which is no better than its champion is ever taken for better, however
-    often anybody looks; of each pair of models. Smaller: fewer wrong promotions, later right ones."""
+    often anybody looks; challengers that are there together share it. Smaller: fewer wrong promotions, later
+    right ones."""
     margin: Annotated[float, Meta(ge=0.0)] = 0.0
     """A challenger must earn more than its champion by this much a decision, beyond doubt. Larger: fewer
     changes for little."""

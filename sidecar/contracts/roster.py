@@ -49,7 +49,7 @@ class Model(Struct, frozen=True, kw_only=True):
     all."""
     exploration: Exploration | None = None
     """How its scores become probabilities; None: as the decision's do. Its control share is always that of
-    the decision."""
+    the decision, and its floor at least that."""
     container: ContainerName = ""
     """Which model container scores with it; empty: the sidecar."""
 
@@ -82,6 +82,15 @@ class Roster(Struct, frozen=True):
                 return model
         known = ", ".join(model.name for model in self.models)
         raise BadModel(f"no model is called {name!r}; there are: {known}")
+
+
+def promising(own: Exploration, decision: Exploration) -> Exploration:
+    """How a model explores that has a way of its own.
+
+    The decision's control share and its floor are promises of the whole procedure: they hold for each model.
+    """
+    floor = max(own.floor, decision.floor)
+    return msgspec.structs.replace(own, control_share=decision.control_share, floor=floor)
 
 
 FIRST_ROSTER = Roster((Model(name=FIRST, role="champion"),))

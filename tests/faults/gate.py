@@ -19,6 +19,8 @@ from tests.faults.mutants import MUTANTS
 SEEDS = 2000
 """A mutant must be caught within as many."""
 TIMEOUT_S = 600.0
+_TESTS_FAILED = 1
+_FAILED = re.compile(r"^FAILED \S*::(\S+ - (?:Ass|assert|Failed)[^\n]*)", re.MULTILINE)
 _CAUGHT = re.compile(r"^seed (\d+): (I\d[^\n]*)", re.MULTILINE)
 
 
@@ -31,7 +33,7 @@ class Verdict(NamedTuple):
 
 
 def judge(mutant: Mutant, seeds: int = SEEDS, first: int = 0) -> Verdict:
-    """Whether the simulation catches a mutant.
+    """Whether the simulation catches a mutant, or the tests that it names do.
 
     Raises:
         StaleMutant: its text is not in the source.
@@ -40,6 +42,8 @@ def judge(mutant: Mutant, seeds: int = SEEDS, first: int = 0) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy_with(mutant, Path(folder))
         try:
+            if any(mutant.tests):
+                return _judged_by_tests(mutant, folder, began)
             done = _simulated(mutant.played, folder, first, first + seeds)
         except subprocess.TimeoutExpired:
             return Verdict(mutant, False, f"not within {TIMEOUT_S:g} s", TIMEOUT_S)
@@ -51,6 +55,25 @@ def judge(mutant: Mutant, seeds: int = SEEDS, first: int = 0) -> Verdict:
     innocent = _simulated(mutant.played, str(ROOT), seed, seed + 1).returncode == 0
     told = f"seed {seed}: {found[2]}" if innocent else f"seed {seed} breaks the program as it is: {found[2]}"
     return Verdict(mutant, innocent, told, time.monotonic() - began)
+
+
+def _judged_by_tests(mutant: Mutant, folder: str, began: float) -> Verdict:
+    """Caught where an assertion of its tests fails, and all of them hold of the program as it is."""
+    done = _tested(folder, mutant)
+    failed = _FAILED.findall(done.stdout)
+    if done.returncode != _TESTS_FAILED or not failed:
+        return Verdict(mutant, False, (done.stdout + done.stderr)[-600:].strip(), time.monotonic() - began)
+    innocent = _tested(str(ROOT), mutant).returncode == 0
+    told = failed[0] if innocent else f"{failed[0]} fails for the program as it is"
+    return Verdict(mutant, innocent, told, time.monotonic() - began)
+
+
+def _tested(folder: str, mutant: Mutant) -> subprocess.CompletedProcess[str]:
+    file, which = mutant.tests
+    chosen = (file, "-k", which, "-m", "not slow")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen]
+    environ = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
 
 
 def _simulated(module: str, folder: str, first: int, end: int) -> subprocess.CompletedProcess[str]:

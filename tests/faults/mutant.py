@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("sidecar", "policy_learner", "decision_service", "tests")
-"""All that the simulation imports."""
+COPIED = ("sidecar", "policy_learner", "decision_service", "feature_graph", "examples", "tests")
+"""All that simulations and tests import."""
 
 
 class StaleMutant(Exception):
@@ -22,6 +22,8 @@ class Mutant(NamedTuple):
     wrong: str
     played: str = "tests.faults.simulate"
     """The module whose seeds must catch it."""
+    tests: tuple[str, str] = ("", "")
+    """Of one that no simulation can see: the file of tests that must catch it, and which of them."""
 
 
 def copy_with(mutant: Mutant, folder: Path) -> None:
@@ -35,5 +37,6 @@ def copy_with(mutant: Mutant, folder: Path) -> None:
         raise StaleMutant(f"{mutant.name!r}: its text is {found} times in {mutant.file}, not once")
     for package in COPIED:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
     path = folder / mutant.file
     path.write_text(path.read_text().replace(mutant.right, mutant.wrong))

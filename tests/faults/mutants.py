@@ -7,6 +7,7 @@ the product has changed and the mutant with it must: that is an error, never a p
 from __future__ import annotations
 
 from tests.faults.mutant import Mutant
+from tests.faults.mutants_of_chance import OF_CHANCE
 from tests.faults.spool_mutants import OF_THE_SPOOL
 
 SCRIPTS = "sidecar/contracts/scripts"
@@ -291,4 +292,4 @@ OF_THE_LEARNER = (
     ),
 )
 
-MUTANTS = (*OF_THE_LEARNER, *OF_THE_SPOOL)
+MUTANTS = (*OF_THE_LEARNER, *OF_THE_SPOOL, *OF_CHANCE)

@@ -57,3 +57,18 @@ def test_a_seed_that_breaks_the_program_as_it_is_has_caught_nobody(monkeypatch):
     verdict = judge(MUTANTS[0])
     assert not verdict.caught
     assert verdict.told.startswith("seed 7 breaks the program as it is")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "caught"),
+    [
+        ('"better"', True),
+        ('"better" if effective + 0 >= config.least_effective else "too few"', False),
+        ("nonsense", False),
+    ],
+)
+def test_tests_catch_by_their_assertions_only(wrong, caught):
+    """Of one that names its tests: neither a change of no meaning is caught, nor one that crashes."""
+    right = '"better" if effective >= config.least_effective else "too few"'
+    contest, tests = "policy_learner/promotion/contest.py", "tests/policy_learner/test_contests.py"
+    assert judge(Mutant("any", contest, right, wrong, tests=(tests, "too_few"))).caught == caught

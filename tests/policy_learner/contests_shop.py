@@ -54,12 +54,14 @@ class Shop:
 
     def __init__(self, seed: int, models: dict[str, Scores]) -> None:
         self.models, self.truth = models, TRUTH
+        self.explores: dict[str, Exploration] = {}
+        """Models that explore in another way than :data:`EXPLORATION`."""
         self._rng, self._count = np.random.default_rng(seed), 0
 
     def minute(self, roster: Roster, count: int = 300) -> list[Matured]:
         """So many decisions with what came of them."""
         answering = [(one.name, p) for one, p in _official(roster)]
-        pmfs = {name: pmf_of(self.models[name], EXPLORATION) for name, _ in answering}
+        pmfs = {name: pmf_of(self.models[name], self._how(name)) for name, _ in answering}
         chances = sum(p * pmfs[name] for name, p in answering)
         types = self._rng.choice(len(TYPES), count, p=np.array(SHARES) / sum(SHARES))
         places = (self._rng.random(count)[:, None] > chances[types].cumsum(1)).sum(1)
@@ -91,16 +93,19 @@ class Shop:
             arms=(),
             given_arms={},
             scores=self._scores(name, who),
-            exploration=EXPLORATION,
+            exploration=self._how(name),
             arm=ARMS[place].id,
             arm_index=place,
             propensity=propensity,
             seed="0",
             official_probability=probability,
-            candidates=tuple(Candidate(n, 1, p, EXPLORATION, self._scores(n, who)) for n, p in others),
+            candidates=tuple(Candidate(n, 1, p, self._how(n), self._scores(n, who)) for n, p in others),
             shadows=tuple(Shadow(n, 1, self._scores(n, who)) for n in shadows),
         )
         return Matured(event, reward)
+
+    def _how(self, name: str) -> Exploration:
+        return self.explores.get(name, EXPLORATION)
 
     def _scores(self, name: str, who: int) -> bytes:
         return self.models[name][who].tobytes()

@@ -183,6 +183,33 @@ def test_another_version_under_the_same_name_begins_anew():
     assert ledger.contests() == ()
 
 
+def test_decisions_from_before_a_change_of_its_exploration_say_nothing_of_it():
+    """They finalise after the change, and were made by what is another policy now."""
+    ledger, minute = Ledger(APPLICATION), Shop(2, {"champion": PLAIN, "other": RICH}).minute(roster_of())
+    ledger.go_on(roster_of(exploration=Exploration("softmax", temperature=0.2)))
+    ledger.count(minute)
+    assert ledger.contests() == ()
+    ledger.go_on(roster_of(exploration=Exploration(epsilon=EXPLORATION.epsilon)))
+    ledger.count(minute)
+    assert ledger.contests()[0].decisions == 300
+
+
+def test_what_a_shadow_would_have_done_does_not_depend_on_who_was_official():
+    """Who was official is named after the arm: a pmf that depended on it would have foreseen the arm."""
+    soft = Exploration("softmax", temperature=0.2, control_share=0.01)
+    roster = Roster((*roster_of(exploration=soft).models, Model(name="quiet", role="shadow")), 1)
+    shop = Shop(5, {"champion": PLAIN, "other": RICH, "quiet": RICH})
+    shop.explores["other"] = soft
+    decisions = shop.minute(roster, 400)
+    assert {one.event.policy for one in decisions} == {"champion", "other"}
+    groups = heard.heard(decisions, {one.name: one for one in roster.models})
+    assert [len(group.shown) for group in groups] == [400]
+    (group,) = groups
+    assert group.voices[2].exploration == EXPLORATION
+    weights = group.pmfs[2][np.arange(400), group.shown] / group.propensities
+    assert weights.mean() == pytest.approx(1.0, abs=5 * weights.std() / 20)
+
+
 def test_with_another_span_of_rewards_it_begins_anew():
     """Sums are in units of the span: those of two spans must not be added."""
     ledger, _ = held(2, PLAIN, RICH, minutes=2)
@@ -204,6 +231,70 @@ def test_every_model_has_its_figures():
     assert other.examples == 9_000
     assert other.snips == pytest.approx(value(RICH), abs=5 * other.snips_error)
     assert champion.snips == pytest.approx(value(knowing("device")), abs=5 * champion.snips_error)
+
+
+def brute_force(rows, name):
+    """Figures of a model from the definitions, of (event, reward)."""
+    expected, weights, rewards = [], [], np.array([reward for _, reward in rows])
+    for event, _ in rows:
+        scores = {one.policy: one.scores for one in (event, *event.candidates, *event.shadows)}[name]
+        values = np.frombuffer(scores, "<f4")
+        best = values == values.max()
+        pmf = 0.99 * (0.8 * best / best.sum() + 0.2 / len(values)) + 0.01 / len(values)
+        expected.append(float(values[event.arm_index]))
+        weights.append(pmf[event.arm_index] / event.propensity)
+    expected, weights = np.array(expected), np.array(weights)
+    high, low = expected[rewards > 0][:, None], expected[rewards <= 0][None, :]
+    sure = np.clip(expected, 0.001, 0.999)
+    snips = (weights * rewards).sum() / weights.sum()
+    return {
+        "examples": len(rows),
+        "auc": ((high > low) + (high == low) / 2).mean(),
+        "squared_error": ((expected - rewards) ** 2).mean(),
+        "log_loss": -np.log(np.where(rewards > 0, sure, 1 - sure)).mean(),
+        "reward": rewards.mean(),
+        "ips": (weights * rewards).mean(),
+        "ips_error": (weights * rewards).std() / np.sqrt(len(rows)),
+        "snips": snips,
+        "snips_error": np.sqrt((weights**2 * (rewards - snips) ** 2).sum()) / weights.sum(),
+    }
+
+
+def test_figures_of_every_model_and_window_are_those_of_a_brute_force_recomputation():
+    """The latest 10,000 decisions, give or take a slice of 1,000, and the latest ten minutes."""
+    roster = Roster((*roster_of().models, Model(name="quiet", role="shadow")), 1)
+    shop = Shop(7, {"champion": knowing("device"), "other": RICH, "quiet": -RICH})
+    ledger, minutes = Ledger(APPLICATION), []
+    ledger.go_on(roster)
+    for minute in range(24):
+        decisions = shop.minute(roster, 500)
+        minutes.append([(one.event, one.reward) for one in decisions])
+        ledger.count(decisions, minute * 60_000 + 59_999)
+    latest = [row for minute in minutes[-20:] for row in minute]
+    lately = [row for minute in minutes[-10:] for row in minute]
+    for one in ledger.figures():
+        for figures, rows in ((one.progressive, latest), (one.by_time, lately)):
+            exact = brute_force(rows, one.name)
+            assert abs(figures.auc - exact.pop("auc")) <= figures.auc_within + 1e-12
+            found = {name: getattr(figures, name) for name in exact}
+            assert found == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("role", ["challenger", "shadow"])
+def test_challengers_that_are_there_together_share_the_error(role):
+    """However many there are, one of them is taken for better without being so no oftener than stated; who
+    cannot be promoted takes nothing from those who can."""
+    others = tuple([Model(name=f"other{n}", role="challenger", share=0.1) for n in range(4)])
+    roster = Roster((Model(name="champion", role="champion"), *others, Model(name="last", role=role)), 1)
+    shop = Shop(3, dict.fromkeys([one.name for one in roster.models], RICH) | {"champion": PLAIN})
+    ledger = Ledger(APPLICATION)
+    ledger.go_on(roster)
+    ledger.count(shop.minute(roster))
+    *contests, last = ledger.contests()
+    whole = APPLICATION.promotion.error / 2  # the other half is for laps
+    rivals = 5 if role == "challenger" else 4
+    assert [one.error for one in contests] == pytest.approx([whole / rivals] * 4)
+    assert last.error == pytest.approx(whole / 5)
 
 
 def test_what_was_not_drawn_from_the_scores_is_left_out():

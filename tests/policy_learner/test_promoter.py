@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from policy_learner import failpoints
 from policy_learner.errors import Fenced
 from policy_learner.join.source import Chunk
-from policy_learner.loop import step
+from policy_learner.loop import drain, step
 from policy_learner.models.model_commands import app
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import keys as app_keys
@@ -27,6 +27,7 @@ from sidecar.policy.exploration import pmf_of
 from sidecar.policy.sampling import draw
 from tests.policy_learner.world import EXPLORATION, HORIZON_MS, World
 
+SETTINGS = LearnerSettings(archive_rows=100_000)
 GOOD, BAD = np.float32([0.1, 0.2, 0.3, 0.9]), np.float32([0.9, 0.3, 0.2, 0.1])
 SHARE, BOUGHT = 0.3, (0.1, 0.1, 0.1, 0.7)
 
@@ -37,7 +38,11 @@ class Dead(Exception):
 
 @pytest.fixture
 def world(store, data_folder) -> World:
-    world = World(store, data_folder, settings=LearnerSettings(archive_rows=100_000))
+    return promoting(World(store, data_folder, settings=SETTINGS))
+
+
+def promoting(world: World) -> World:
+    """By itself, after a handful of decisions."""
     promotion = PromotionConfig(automatic=True, least_effective=30)
     world.application = msgspec.structs.replace(world.application, promotion=promotion)
     return world
@@ -55,8 +60,8 @@ def deploy(world, **more) -> Roster:
     return change_roster(world.scripts, "world", lambda roster: with_model(roster, other), "deployed")
 
 
-def traffic(world, count, champion="champion", bought=BOUGHT):
-    """Decisions by both models, and with which chance each arm is bought."""
+def traffic(world, count, champion="champion", bought=BOUGHT, mature=True):
+    """Decisions by both models, and with which chance each arm is bought; mature: their horizon ends."""
     other = {"champion": "other", "other": "champion"}[champion]
     scores = {"champion": BAD, "other": GOOD}
     pmf = (1 - SHARE) * pmf_of(scores[champion], EXPLORATION) + SHARE * pmf_of(scores[other], EXPLORATION)
@@ -77,7 +82,8 @@ def traffic(world, count, champion="champion", bought=BOUGHT):
         world.log_decision(event)
         if rng.random() < bought[place]:
             world.reward(event, 1.0)
-    world.move(HORIZON_MS + 1)
+    if mature:
+        world.move(HORIZON_MS + 1)
 
 
 def rest(world, learner):
@@ -218,6 +224,78 @@ def test_who_dies_between_promotion_and_the_next_look_does_not_promote_twice(wor
     assert [(one.champion, one.challenger, one.decisions) for one in shown(world).contests] == [
         ("other", "champion", 40)
     ]
+
+
+@pytest.mark.parametrize("mode", ["wait", "assume", "earliest"])
+def test_only_what_is_finalised_counts_and_nothing_twice(store, data_folder, mode):
+    """Purchases come early, and nothing else ever does: whoever counted decisions by their first reward would
+    hold every model for a miracle, and the one that answers most for the greatest."""
+    world = promoting(World(store, data_folder, settings=SETTINGS, mode=mode))
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 120, mature=False)
+    rest(world, learner)
+    assert shown(world).contests == ()
+    assert shown(world).models == ()
+    world.move(HORIZON_MS + 1)
+    rest(world, learner)
+    (contest,) = shown(world).contests
+    assert contest.decisions == 120
+    figures = {one.name: one.progressive for one in shown(world).models}
+    assert figures["champion"].examples == figures["other"].examples == 120
+    rows = world.client.hgetall(app_keys.contests("world"))
+    rest(world, learner)
+    assert world.client.hgetall(app_keys.contests("world")) == rows
+
+
+def test_an_orderly_stop_forgets_no_decision(world):
+    """Streams are trimmed at the stop: what is known of the contests is written down before."""
+    deploy(world)
+    learner = world.learner()
+    rest(world, learner)
+    traffic(world, 40)
+    drain(learner, lambda: True)
+    assert all(world.client.xlen(keys.examples) <= 1 for keys in world.partitions)
+    rest(world, world.learner())
+    assert [one.decisions for one in shown(world).contests] == [40]
+
+
+def test_a_model_that_is_deployed_again_with_other_weights_begins_anew(world):
+    """Under the same name and with the same share: nothing that the one before it earned is counted for it,
+    and neither are decisions of its own that finalise only now."""
+    world.client.hset(app_keys.model_records("world"), mapping={"1": b"one", "5": b"five"})
+    deploy(world, version=1)
+    learner = world.learner()
+    traffic(world, 60)
+    rest(world, learner)
+    assert [one.decisions for one in shown(world).contests] == [60]
+    traffic(world, 20, mature=False)
+    deploy(world, version=5)
+    world.move(HORIZON_MS + 1)
+    rest(world, learner)
+    assert shown(world).contests == ()
+    assert [one.name for one in shown(world).models] == ["champion"]
+
+
+def test_a_learner_that_another_one_replaced_between_evidence_and_promotion_promotes_nobody(world):
+    """It has written what it knows, sleeps, and wakes when a later one runs: the roster has a fence of its
+    own, and the later one promotes, once."""
+    deploy(world)
+    learner = world.learner()
+    traffic(world, 400)
+    later = []
+
+    def replaced(reached):
+        if reached == "contests written" and not later:
+            later.append(None)
+            later[0] = world.learner()
+
+    failpoints.arm(replaced)
+    rest(world, learner)
+    assert later
+    assert promotions(world) == []
+    rest(world, later[0])
+    assert [one.champion for one in promotions(world)] == ["other"]
 
 
 def test_a_learner_that_was_paused_is_fenced_off(world):

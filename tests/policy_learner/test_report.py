@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
-from decision_service.cli.model_figures import tables
+from decision_service.cli.model_figures import models_table, tables
 from policy_learner import loop
 from policy_learner.archive import chain
 from policy_learner.loop import step
@@ -18,6 +18,7 @@ from policy_learner.report import report
 from policy_learner.run import _turn
 from policy_learner.settings import LearnerSettings
 from policy_learner.status import read as read_status
+from sidecar.contracts.contests import ModelFigures, Shown
 from sidecar.contracts.learner_report import Judgement, Progressive, decode
 from tests.policy_learner.world import HORIZON_MS, World
 
@@ -150,12 +151,26 @@ def test_how_good_the_model_is_can_be_read_asked_and_scraped(store, data_folder)
     assert 'sidearm_learner_progressive_examples{window="by_count"} 300.0' in scraped
     assert 'sidearm_learner_gate_difference{against="last good",measure="auc"}' in scraped
     assert "sidearm_learner_gate_refusals_total 0.0" in scraped
+    both = ModelFigures("bold", 7, progressive.by_count, progressive.by_time)
+    metrics.show(status, Shown((both,)))
+    scraped = generate_latest(registry).decode()
+    assert 'sidearm_model_progressive_examples{model="bold",window="by_time"} 300.0' in scraped
+    assert 'sidearm_model_progressive_snips{model="bold",window="by_count"}' in scraped
 
     console = Console(record=True, width=200, file=io.StringIO())
     fields = {name: str(value) for name, value in msgspec.structs.asdict(status).items()}
-    for table in tables(fields):
+    for table in (*tables(fields), models_table([both])):
         console.print(table)
     shown = console.export_text()
-    for words in ("latest 10 minutes", "AUC", "SNIPS", "gate: REFUSED", "(last good)", "too bad"):
+    for words in (
+        "bold",
+        "10 minutes",
+        "latest 10 minutes",
+        "AUC",
+        "SNIPS",
+        "gate: REFUSED",
+        "(last good)",
+        "too bad",
+    ):
         assert words in shown
     assert tables({"progressive": "{", "gate": "", "refusals": ""}) == []
