@@ -74,12 +74,20 @@ def test_the_sidecars_figures_are_those_of_all(crew: Platform):
     assert sum(scored.values()) >= 8
 
 
-def test_all_of_them_answer_with_a_version_soon_after_it_is_published(crew: Platform):
-    """Every sidecar follows the weights by itself; the bound is a second, the machine may be busy."""
-    publish(crew, 7)
-    until(lambda: {answer["model_version"] for answer in ask(crew, 12)} == {7}, 10.0, "version 7 everywhere")
-    versions = samples(sidecar_get(crew, "/metrics")[1], "sidearm_weights_version")
-    assert versions == dict.fromkeys(range(SIDECARS), 7.0)
+def test_all_of_them_answer_with_a_version_within_a_second_of_its_publication(crew: Platform):
+    """Every sidecar follows the weights by itself; the best of three, for the machine may be busy."""
+    took_s = []
+    for version in (7, 8, 9):
+        publish(crew, version)
+        began, everywhere = time.monotonic(), dict.fromkeys(range(SIDECARS), float(version))
+        until(lambda everywhere=everywhere: versions_held(crew) == everywhere, 20.0, "the version everywhere")
+        took_s.append(time.monotonic() - began)
+    assert min(took_s) < 1.0
+    assert {answer["model_version"] for answer in ask(crew, 12)} == {9}
+
+
+def versions_held(crew: Platform) -> dict[int, float]:
+    return samples(sidecar_get(crew, "/metrics")[1], "sidearm_weights_version")
 
 
 def test_a_model_is_deployed_shared_promoted_and_undeployed_everywhere_within_a_second(crew: Platform):
