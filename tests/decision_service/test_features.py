@@ -48,7 +48,7 @@ class OddFloat(float):
 
 
 def source_of(declared: Declared, clients: dict[str, object]) -> FeatureSource:
-    return FeatureSource(declared, clients, asyncio.get_running_loop().time, 0.05)
+    return FeatureSource(declared, clients, asyncio.get_running_loop().time, 10.0)
 
 
 async def look(source: FeatureSource, **asked: object):
