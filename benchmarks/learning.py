@@ -12,8 +12,10 @@ from pathlib import Path
 from benchmarks.figures import Figure, median_of
 from benchmarks.learner.workload import dsjson
 from policy_learner.learning.trainer import Example, Trainer
-from sidecar.contracts.application import Arm, Exploration, Features, ModelConfig, catalogue_of
+from sidecar.contracts.application import Arm, Exploration, Features
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.events import DecisionEvent, arms_of, decode_decision, encode_decision
+from sidecar.contracts.model_section import ModelConfig
 
 EXAMPLES = 20_000
 ARMS = 20

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from benchmarks.figures import Figure, Row
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.held_arms import ArmTables

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.figures import Figure, median_of
-from sidecar.contracts.application import Arm, Catalogue, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.arm_features import column_of
+from sidecar.contracts.catalogue import Catalogue, catalogue_of
 from sidecar.contracts.hashing import CONSTANT_HASH
 from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_request, encode

@@ -41,7 +41,7 @@ from decision_service.rules import Rules
 from decision_service.service import Service
 from decision_service.staleness import Staleness
 from sidecar.contracts import journal
-from sidecar.contracts.application import Catalogue
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 

@@ -7,8 +7,8 @@ import asyncio
 from decision_service.errors import SpoolFailed
 from decision_service.remembered import Name, Remembered, names_of
 from decision_service.spool import Held, Spool
-from sidecar.contracts.application import RewardMode
 from sidecar.contracts.events import DecisionEvent, encode_decision
+from sidecar.contracts.reward_section import RewardMode
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.spooled import Spooled
 

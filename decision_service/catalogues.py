@@ -6,7 +6,7 @@ import msgspec
 
 from decision_service.event_log import patiently
 from sidecar.contracts import keys
-from sidecar.contracts.application import Catalogue, decode_arms, encode_arms
+from sidecar.contracts.catalogue import Catalogue, decode_arms, encode_arms
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.store import AsyncScripts

@@ -11,7 +11,8 @@ from decision_service.mailbox import versions_of
 from decision_service.scoring import Scorer
 from decision_service.settings import ServiceSettings
 from decision_service.sidecar_client import SidecarClient
-from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.roster import Roster
 from sidecar.contracts.wire import ScoreRow

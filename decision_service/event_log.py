@@ -23,10 +23,11 @@ from decision_service.breaker import Guard
 from decision_service.errors import StoreAway
 from decision_service.spool import Spool
 from sidecar.contracts import journal
-from sidecar.contracts.application import Application, RewardMode
+from sidecar.contracts.application import Application
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.reward_section import RewardMode
 from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus, entry_of
 from sidecar.contracts.store import AsyncScripts, StoreError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decision_service.errors import BadRequest, FieldError
-from sidecar.contracts.application import RewardConfig
+from sidecar.contracts.reward_section import RewardConfig
 
 
 def horizon_ms_of(asked_s: float | None, reward: RewardConfig) -> int:

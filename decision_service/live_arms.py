@@ -19,7 +19,7 @@ from decision_service.errors import Outdated, StoreAway
 from decision_service.event_log import patiently
 from decision_service.prepolicy import Shelf, Shelves
 from sidecar.contracts import keys
-from sidecar.contracts.application import Catalogue
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.live_arms import ArmsChange, changed
 from sidecar.contracts.scripts.call import Call
 from sidecar.contracts.scripts.catalogue import (

@@ -19,7 +19,8 @@ from decision_service.rendezvous import awaited, meeting, missing_of
 from decision_service.row_scores import RowScores
 from decision_service.scored import Scored, live_scores, version_scores
 from decision_service.scoring import Scorer
-from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.models import foreign
 from sidecar.contracts.roster import FIRST, FIRST_ROSTER, LIVE, Model, Roster, promising
 from sidecar.contracts.wire import ScoreRow, VersionScores

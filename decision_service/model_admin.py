@@ -11,9 +11,10 @@ from decision_service.errors import BadRequest, FieldError, NotFound, Outdated
 from decision_service.event_log import patiently
 from decision_service.model_desk import ModelDesk, ModelsView
 from decision_service.roster_watch import RosterWatch
-from sidecar.contracts.application import ExplorationConfig, Share
+from sidecar.contracts.application import ExplorationConfig
 from sidecar.contracts.errors import BadModel
 from sidecar.contracts.models import version_of
+from sidecar.contracts.ranges import Share
 from sidecar.contracts.roster import LIVE, ContainerName, Model, Role, Roster
 from sidecar.contracts.roster_changes import promoted, with_model, without_model
 from sidecar.contracts.rostering import Change, change_roster_async

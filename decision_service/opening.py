@@ -27,7 +27,8 @@ from decision_service.spool import Spool
 from decision_service.stream_front import StreamFront
 from decision_service.tally import keep_telling, tell
 from decision_service.telemetry import Telemetry
-from sidecar.contracts.application import Application, load_catalogue
+from sidecar.contracts.application import Application
+from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.crew_figures import Crew
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncClient, AsyncScripts, connect_async, connect_reader_async

@@ -11,7 +11,8 @@ from msgspec import Struct
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.api.values import GivenArm
 from decision_service.errors import BadRequest, FieldError, NothingEligible
-from sidecar.contracts.application import Arm, Catalogue, Features
+from sidecar.contracts.application import Arm, Features
+from sidecar.contracts.catalogue import Catalogue
 
 EXCLUDED_BY_REQUEST = "excluded by the request"
 _REASONS_TOLD = 5

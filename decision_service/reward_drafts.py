@@ -11,10 +11,11 @@ from msgspec import Struct
 from decision_service.api.rewards import RewardRequest
 from decision_service.errors import BadRequest, FieldError
 from decision_service.times import millis
-from sidecar.contracts.application import Application, RewardConfig
+from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadId
 from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.ids import has_our_form, partition_of_decision, partition_of_session
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.reward import ALL, LAST, by_arm
 
 NOBODY = "\x1f"

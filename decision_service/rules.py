@@ -19,9 +19,10 @@ import msgspec
 
 from decision_service.feature_module import OF_A_REQUEST, Declared, check_first_look, load_module
 from feature_graph import BadGraph, Graph
-from sidecar.contracts.application import Features, RulesConfig
+from sidecar.contracts.application import Features
 from sidecar.contracts.errors import BadApplication
 from sidecar.contracts.exploring import SegmentRule
+from sidecar.contracts.rules_section import RulesConfig
 
 log = logging.getLogger("sidearm.decision_service")
 

@@ -9,7 +9,8 @@ from decision_service.breaker import Guard
 from decision_service.errors import SidecarFailed
 from decision_service.row_scores import RowScores
 from decision_service.sidecar_client import SidecarClient
-from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.wire import ScoreRow
 
 FEW = 4

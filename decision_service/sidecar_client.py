@@ -11,7 +11,8 @@ import msgspec
 from decision_service.errors import SidecarFailed
 from decision_service.row_scores import RowScores, decoded, scores_of
 from decision_service.sidecar_connection import Connection, connect
-from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, encode
 
 _UNKNOWN_CATALOGUE = 409

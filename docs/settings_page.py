@@ -18,16 +18,11 @@ from msgspec.inspect import type_info
 
 from decision_service.settings import ServiceSettings
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.application import (
-    Application,
-    BaseConfig,
-    ExplorationConfig,
-    ModelConfig,
-    RewardConfig,
-    RulesConfig,
-    SessionConfig,
-)
+from sidecar.contracts.application import Application, ExplorationConfig, SessionConfig
+from sidecar.contracts.model_section import BaseConfig, ModelConfig
 from sidecar.contracts.promotion import PromotionConfig
+from sidecar.contracts.reward_section import RewardConfig
+from sidecar.contracts.rules_section import RulesConfig
 from sidecar.server.settings import SidecarSettings
 
 PAGE = Path(__file__).with_name("settings.md")

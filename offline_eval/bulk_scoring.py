@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from offline_eval.errors import BadInput
-from sidecar.contracts.application import Arm, Catalogue, Exploration, Features
+from sidecar.contracts.application import Arm, Exploration, Features
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoreRequest, ScoreResponse, ScoreRow

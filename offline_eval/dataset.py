@@ -16,7 +16,7 @@ import duckdb
 from offline_eval.engine import literal
 from offline_eval.errors import BadLog
 from offline_eval.rejections import LOG_RULES, reason_sql
-from sidecar.contracts.application import Catalogue, decode_arms
+from sidecar.contracts.catalogue import Catalogue, decode_arms
 from sidecar.contracts.columns import ADDED_COLUMNS, DECISION_COLUMNS
 from sidecar.contracts.errors import BadManifest
 from sidecar.contracts.log_files import files_below

@@ -14,7 +14,7 @@ from offline_eval.batches import Batch
 from offline_eval.dataset import VIEW, Log
 from offline_eval.engine import literal
 from offline_eval.terms import Floats
-from sidecar.contracts.application import Catalogue
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.weights import Weights
 from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import scores_of_event

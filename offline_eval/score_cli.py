@@ -50,7 +50,7 @@ def score_command(
 def _of_file(folder: Path, application: Application, weights: str) -> Scoring:
     from offline_eval.bulk_scoring import Scoring
     from offline_eval.weight_files import read_weights
-    from sidecar.contracts.application import load_catalogue
+    from sidecar.contracts.catalogue import load_catalogue
 
     read = read_weights(weights, application.name)
     return Scoring(load_catalogue(folder, application), application.exploration.as_logged(), read)

@@ -10,13 +10,8 @@ import msgspec
 from offline_eval.bulk_scoring import Scoring
 from offline_eval.errors import BadInput
 from sidecar.contracts import keys
-from sidecar.contracts.application import (
-    Application,
-    Catalogue,
-    Exploration,
-    decode_arms,
-    load_catalogue,
-)
+from sidecar.contracts.application import Application, Exploration
+from sidecar.contracts.catalogue import Catalogue, decode_arms, load_catalogue
 from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.exploring_store import read_exploring
 from sidecar.contracts.roster import LIVE, Model

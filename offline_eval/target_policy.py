@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from offline_eval.batches import Batch
 from offline_eval.errors import BadCandidate
 from offline_eval.terms import Floats
-from sidecar.contracts.application import Catalogue, Exploration
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.weights import Weights
 from sidecar.policy.exploration import pmf_of
 from sidecar.policy.held_arms import ArmTables

@@ -34,7 +34,8 @@ from examples.shop.truth import scored_arms, scored_context, worth_of
 from policy_learner.join.catalogues import Catalogues
 from policy_learner.learning.arm_sets import ArmSets
 from policy_learner.learning.trainer import Example, Trainer
-from sidecar.contracts.application import Exploration, encode_arms, load_application, load_catalogue
+from sidecar.contracts.application import Exploration, load_application
+from sidecar.contracts.catalogue import encode_arms, load_catalogue
 from sidecar.contracts.events import DecisionEvent, arms_of, decode_decision
 from sidecar.contracts.weights import WeightsHeader, weights_of
 

@@ -17,7 +17,7 @@ from benchmarks.learner.workload import APP, HORIZON_MS, Workload
 from decision_service.cli.children import Child, start_child, stop_child, tail
 from decision_service.cli.store import EmbeddedStore, start_store
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import encode_arms
+from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.events import DecisionEvent, encode_reward_tail
 from sidecar.contracts.ids import partition_of_decision
 from sidecar.contracts.keys import Keys

@@ -11,18 +11,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from sidecar.contracts.application import (
-    Application,
-    Arm,
-    Catalogue,
-    Exploration,
-    Features,
-    RewardMode,
-    catalogue_of,
-    load_application,
-)
+from sidecar.contracts.application import Application, Arm, Exploration, Features, load_application
+from sidecar.contracts.catalogue import Catalogue, catalogue_of
 from sidecar.contracts.events import DecisionEvent, arms_of
 from sidecar.contracts.ids import new_decision_id, partition_of_session
+from sidecar.contracts.reward_section import RewardMode
 from sidecar.policy.exploration import pmf_of
 
 APP = "bench"

@@ -18,7 +18,7 @@ from benchmarks.quality.lockstep import Lockstep
 from benchmarks.quality.worlds import Round, World, shop, shop_rounds
 from examples.shop.simulator import Tastes, own_tastes, swapped
 from examples.shop.truth import greedy_value
-from sidecar.contracts.application import Catalogue
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoreRow

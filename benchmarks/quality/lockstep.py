@@ -18,7 +18,8 @@ from policy_learner.loop import step
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps, open_learner
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import Application, Catalogue, encode_arms
+from sidecar.contracts.application import Application
+from sidecar.contracts.catalogue import Catalogue, encode_arms
 from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.events import DecisionEvent, encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_decision, partition_of_session

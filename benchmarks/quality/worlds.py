@@ -25,17 +25,10 @@ from examples.shop.simulator import (
     sessions,
 )
 from examples.shop.truth import scored_arms, scored_context
-from sidecar.contracts.application import (
-    Application,
-    Arm,
-    Catalogue,
-    Features,
-    ModelConfig,
-    catalogue_of,
-    load_application,
-    load_catalogue,
-)
+from sidecar.contracts.application import Application, Arm, Features, load_application
 from sidecar.contracts.arm_features import Columns
+from sidecar.contracts.catalogue import Catalogue, catalogue_of, load_catalogue
+from sidecar.contracts.model_section import ModelConfig
 
 
 class Round(NamedTuple):

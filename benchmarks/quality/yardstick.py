@@ -11,8 +11,9 @@ import numpy.typing as npt
 from vowpal_wabbit_next import TextFormatParser, Workspace
 
 from benchmarks.quality.worlds import Round, World
-from sidecar.contracts.application import Features, FeatureValue, ModelConfig
+from sidecar.contracts.application import Features, FeatureValue
 from sidecar.contracts.arm_features import with_features
+from sidecar.contracts.model_section import ModelConfig
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,8 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from sidecar.contracts.application import Features, RewardMode
+from sidecar.contracts.application import Features
 from sidecar.contracts.opinions import Opinion
+from sidecar.contracts.reward_section import RewardMode
 
 
 class RewardView(Struct, frozen=True, kw_only=True):

@@ -136,7 +136,8 @@ def remove_command(name: Name, app: App = _SHOP, data: Data = _DATA) -> None:
 def _opened(app: Path, data: Path) -> Iterator[tuple[Application, Scripts, int]]:
     """The application, its store, and how many arms it begins with."""
     from decision_service.cli.store import store_url
-    from sidecar.contracts.application import load_application, load_catalogue
+    from sidecar.contracts.application import load_application
+    from sidecar.contracts.catalogue import load_catalogue
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import Scripts, StoreError, connect
@@ -157,7 +158,8 @@ def _given(*values: str | float | None) -> dict[str, str | float]:
 def _changed(now: ExplorationConfig, given: dict[str, str | float]) -> ExplorationConfig:
     import msgspec
 
-    from sidecar.contracts.application import ExplorationConfig, checked
+    from sidecar.contracts.application import ExplorationConfig
+    from sidecar.contracts.checking import checked
     from sidecar.contracts.errors import BadSegment
 
     return checked({**msgspec.to_builtins(now), **given}, ExplorationConfig, "exploration", BadSegment)
@@ -166,7 +168,7 @@ def _changed(now: ExplorationConfig, given: dict[str, str | float]) -> Explorati
 def _segment(what: dict[str, Any]) -> Segment:
     import msgspec
 
-    from sidecar.contracts.application import checked
+    from sidecar.contracts.checking import checked
     from sidecar.contracts.errors import BadSegment
     from sidecar.contracts.exploring import Segment
 

@@ -16,7 +16,8 @@ from decision_service.auth import ensure_development_key
 from decision_service.cli.children import Child, start_child, stop_child, tail
 from decision_service.cli.errors import PortTaken, ProcessDied
 from decision_service.cli.store import EmbeddedStore, start_store
-from sidecar.contracts.application import Application, load_application, load_catalogue
+from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.layout import DataFolder
 

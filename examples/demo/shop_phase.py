@@ -17,7 +17,8 @@ from examples.settled import published_weights, wait_until_learnt, weights_age_s
 from examples.shop.figures import Figures, Tally, figures_of
 from examples.shop.simulator import FOLDER, HORIZON_S, Session, sessions
 from examples.shop.traffic import Service, run_sessions
-from sidecar.contracts.application import Application, Catalogue, load_application, load_catalogue
+from sidecar.contracts.application import Application, load_application
+from sidecar.contracts.catalogue import Catalogue, load_catalogue
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.keys import weights as weights_key
 from sidecar.contracts.layout import DataFolder

@@ -8,13 +8,8 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from sidecar.contracts.application import (
-    Application,
-    Catalogue,
-    Features,
-    load_application,
-    load_catalogue,
-)
+from sidecar.contracts.application import Application, Features, load_application
+from sidecar.contracts.catalogue import Catalogue, load_catalogue
 
 _TEMPLATE = Path(__file__).parent / "app.toml"
 _CATEGORIES = ("item_feature_1", "item_feature_2", "item_feature_3")

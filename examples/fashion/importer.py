@@ -18,7 +18,8 @@ import polars as pl
 
 from examples.fashion.application import arm_id
 from examples.fashion.dataset import Campaign, Policy
-from sidecar.contracts.application import Application, Catalogue, Exploration, encode_arms
+from sidecar.contracts.application import Application, Exploration
+from sidecar.contracts.catalogue import Catalogue, encode_arms
 from sidecar.contracts.events import DecisionEvent, encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_session
 from sidecar.contracts.keys import Keys, catalogues

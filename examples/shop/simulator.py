@@ -17,7 +17,8 @@ from typing import TypeVar
 import msgspec
 
 from examples.shop import preferences as likes
-from sidecar.contracts.application import Arm, Features, load_application, load_catalogue
+from sidecar.contracts.application import Arm, Features, load_application
+from sidecar.contracts.catalogue import load_catalogue
 
 FOLDER = Path(__file__).parent
 HORIZON_S = 2.0

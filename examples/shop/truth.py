@@ -22,8 +22,9 @@ from examples.shop.simulator import (
     policy_value,
     uniform_value,
 )
-from sidecar.contracts.application import Catalogue, Exploration, Features
+from sidecar.contracts.application import Exploration, Features
 from sidecar.contracts.arm_features import Columns, column_of
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.held_arms import ArmTables

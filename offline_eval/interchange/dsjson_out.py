@@ -18,7 +18,7 @@ from offline_eval.batches import read_batches
 from offline_eval.dataset import Log, Window, open_log
 from offline_eval.engine import connect
 from offline_eval.errors import BadInput
-from sidecar.contracts.application import Catalogue
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.events import DecisionEvent
 
 _BATCH_ROWS = 5_000

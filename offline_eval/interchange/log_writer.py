@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from offline_eval.errors import BadInput
-from sidecar.contracts.application import Arm, Catalogue, Exploration, Features, catalogue_of, encode_arms
+from sidecar.contracts.application import Arm, Exploration, Features
+from sidecar.contracts.catalogue import Catalogue, catalogue_of, encode_arms
 from sidecar.contracts.columns import DECISION_COLUMNS
 from sidecar.contracts.events import DecisionEvent, encode_decision
 from sidecar.contracts.ids import unit_bucket

@@ -15,7 +15,7 @@ from policy_learner.join.positions import ms_of
 from policy_learner.join.source import Lesson
 from policy_learner.join.streams import Entry
 from policy_learner.learning.teaching import NEVER
-from sidecar.contracts.application import Exploration, RewardConfig
+from sidecar.contracts.application import Exploration
 from sidecar.contracts.columns import (
     DEAD_COLUMNS,
     DECISION_COLUMNS,
@@ -27,6 +27,7 @@ from sidecar.contracts.errors import PolicyError, SidearmError
 from sidecar.contracts.events import DecisionEvent, JoinedDecision
 from sidecar.contracts.ids import unit_bucket
 from sidecar.contracts.joining import join
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.orphan import LateReward
 from sidecar.contracts.scripts.publish import Batch
 from sidecar.policy.exploration import pmf_of

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from policy_learner.gate.sliding import Sliding
 from policy_learner.learning.trainer import Example
-from sidecar.contracts.application import Arm, ModelConfig
+from sidecar.contracts.application import Arm
 from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.policy.adapters import RowInput
 from sidecar.policy.arm_table import ArmTable, compile_arms
 from sidecar.policy.exploration import SCHEMES

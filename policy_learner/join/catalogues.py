@@ -10,7 +10,7 @@ from typing import cast
 import redis
 
 from sidecar.contracts import keys
-from sidecar.contracts.application import Catalogue, decode_arms
+from sidecar.contracts.catalogue import Catalogue, decode_arms
 from sidecar.contracts.errors import UnknownCatalogue
 
 ReadArms = Callable[[str], bytes | None]

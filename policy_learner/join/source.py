@@ -11,11 +11,12 @@ import redis
 from policy_learner.failpoints import reached
 from policy_learner.join.streams import Entry, Wanted, read_all_after
 from policy_learner.learning.teaching import Teaching, teaching_of
-from sidecar.contracts.application import Application, RewardConfig
+from sidecar.contracts.application import Application
 from sidecar.contracts.books import clock_of
 from sidecar.contracts.errors import BadEvent, BadId
 from sidecar.contracts.events import JoinedDecision
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.finalise import decode_example, finalise_call
 from sidecar.contracts.scripts.orphan import orphan_call
 from sidecar.contracts.scripts.strangers import sorted_out, strangers_call

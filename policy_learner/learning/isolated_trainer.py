@@ -51,7 +51,7 @@ from policy_learner.learning.vw_wire import (
     frame,
     line_of,
 )
-from sidecar.contracts.application import ModelConfig
+from sidecar.contracts.model_section import ModelConfig
 
 PATIENCE_S = 30.0
 _EXAMPLES_A_PIECE = 256

@@ -26,9 +26,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from policy_learner.join.streams import Entry
-from sidecar.contracts.application import RewardConfig
 from sidecar.contracts.events import DecisionEvent, JoinedDecision
 from sidecar.contracts.joining import join
+from sidecar.contracts.reward_section import RewardConfig
 
 FINAL, NEVER, ASSUMED, CORRECTED, EARLIEST = "F", "N", "A", "C", "E"
 """The kinds of entries."""

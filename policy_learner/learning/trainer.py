@@ -39,8 +39,9 @@ from policy_learner.learning.vw_format import (
     text_of,
 )
 from policy_learner.learning.vw_options import begin_with, identity_of, options_of
-from sidecar.contracts.application import Arm, ModelConfig
+from sidecar.contracts.application import Arm
 from sidecar.contracts.errors import BadWeights
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import Weights
 
 __all__ = ["Example", "Foreseen", "Trainer"]

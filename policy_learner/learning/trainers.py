@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from policy_learner.learning.vw_format import Example, Foreseen
-from sidecar.contracts.application import ModelConfig
+from sidecar.contracts.model_section import ModelConfig
 
 Float32s = npt.NDArray[np.float32]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from policy_learner.errors import TrainerPoisoned
 from policy_learner.learning.trainer import Example, Trainer
-from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadEvent, BadTable
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.policy.adapters import RowInput
 from sidecar.policy.arm_table import compile_arms

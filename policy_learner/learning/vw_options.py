@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadWeights
+from sidecar.contracts.model_section import ModelConfig
 
 _OF_NO_MATTER = ("max_pending", "shuffle", "base")
 """What a trainer's state does not depend on. The order of learning does, and stands in the version log."""

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from policy_learner.learning.vw_format import ExampleText
-from sidecar.contracts.application import Arm, Features, ModelConfig
+from sidecar.contracts.application import Arm, Features
+from sidecar.contracts.model_section import ModelConfig
 
 LENGTH = struct.Struct("<I")
 """Goes before each message: its bytes."""

@@ -19,8 +19,8 @@ from policy_learner.models.checkpoint import Checkpoint
 from policy_learner.models.rebuild import Past, read_published
 from policy_learner.rebase import rebases
 from policy_learner.rebase.bases import save_base
-from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadSettings, BadWeights
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import decode_weights
 
 log = logging.getLogger("sidearm.learner")

@@ -171,7 +171,8 @@ def _exploration(opened: Opened, own: Mapping[str, object]) -> Exploration | Non
     """
     import msgspec
 
-    from sidecar.contracts.application import ExplorationConfig, checked
+    from sidecar.contracts.application import ExplorationConfig
+    from sidecar.contracts.checking import checked
     from sidecar.contracts.errors import BadModel
     from sidecar.policy.exploration import SCHEMES
 

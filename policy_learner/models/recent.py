@@ -11,7 +11,8 @@ import redis
 
 from policy_learner.archive import chain
 from sidecar.contracts import keys
-from sidecar.contracts.application import Application, Arm, FeatureValue, decode_arms
+from sidecar.contracts.application import Application, Arm, FeatureValue
+from sidecar.contracts.catalogue import decode_arms
 from sidecar.contracts.errors import BadEvent, SidearmError
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder

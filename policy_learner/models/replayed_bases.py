@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from policy_learner.rebase.base_models import BaseModels
-from sidecar.contracts.application import Catalogue
 from sidecar.contracts.base_model import models_in
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.errors import BadWeights, SidearmError
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import Weights

@@ -12,9 +12,11 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from sidecar.contracts.application import Arm, Catalogue, Exploration, Features, RewardMode
+from sidecar.contracts.application import Arm, Exploration, Features
 from sidecar.contracts.arm_features import Columns, Levels, with_features
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.reward_section import RewardMode
 
 Source = Literal["model", "pre_policy", "fallback", "import"]
 """Who answered: the model, the rough filter, the backstop, or (imports) somebody else's system."""

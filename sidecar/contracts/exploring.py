@@ -15,15 +15,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from sidecar.contracts.application import (
-    Exploration,
-    ExplorationConfig,
-    Features,
-    FeatureValue,
-    Name,
-    Share,
-)
+from sidecar.contracts.application import Exploration, ExplorationConfig, Features, FeatureValue
 from sidecar.contracts.errors import BadSegment
+from sidecar.contracts.ranges import Name, Share
 
 MOST_SEGMENTS = 64
 """Each may be asked for every decision."""

@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from sidecar.contracts.application import Aggregation, RewardConfig
 from sidecar.contracts.events import RewardRecord
+from sidecar.contracts.reward_section import Aggregation, RewardConfig
 
 
 class JoinedReward(NamedTuple):

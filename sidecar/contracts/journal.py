@@ -12,10 +12,10 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from sidecar.contracts.application import RewardMode
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import RewardRecord, decode_decision, decode_reward
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.reward_section import RewardMode
 from sidecar.contracts.scripts.activate import Activated, ActivateEntry, activate_call, parse_activate
 from sidecar.contracts.scripts.call import text
 from sidecar.contracts.scripts.decide import (

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from sidecar.contracts.application import Arm, Catalogue, Features, FeatureValue, catalogue_of
+from sidecar.contracts.application import Arm, Features, FeatureValue
+from sidecar.contracts.catalogue import Catalogue, catalogue_of
 from sidecar.contracts.errors import BadArms
 
 MOST_ARMS = 5_000

@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from sidecar.contracts.application import Exploration, Share
+from sidecar.contracts.application import Exploration
 from sidecar.contracts.errors import BadModel
+from sidecar.contracts.ranges import Share
 
 Role = Literal["champion", "challenger", "shadow", "decoy", "canary"]
 """``champion``: answers what no challenger does. ``challenger``: answers a share of the traffic. ``shadow``:

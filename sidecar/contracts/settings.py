@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sidecar.contracts.application import checked
+from sidecar.contracts.checking import checked
 from sidecar.contracts.errors import BadSettings
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from sidecar.contracts.application import RewardMode
+from sidecar.contracts.reward_section import RewardMode
 
 _HEAD = struct.Struct("<II")
 MOST_BYTES = 64 * 1024 * 1024

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.contracts.application import Catalogue
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.errors import NothingToScore, UnknownCatalogue
 from sidecar.contracts.events import DecisionEvent, own_arms_of
 from sidecar.contracts.wire import ScoredRow, ScoreRow, VersionScores

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.contracts.application import Catalogue
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import Weights
 from sidecar.policy.adapters import RowInput, own_arms_of_event

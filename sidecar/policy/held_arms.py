@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from sidecar.contracts.application import Arm, Catalogue
+from sidecar.contracts.application import Arm
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.errors import UnknownCatalogue
 from sidecar.policy.arm_table import ArmTable, compile_arms
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from sidecar.contracts.application import Catalogue
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.errors import UnknownCatalogue
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.weights import Weights

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sidecar.contracts.application import Arm, catalogue_of
+from sidecar.contracts.application import Arm
 from sidecar.contracts.arm_features import values_of
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.keys import weights
 from sidecar.contracts.weights import decode_weights
 from sidecar.policy.held_arms import ArmTables

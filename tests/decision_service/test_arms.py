@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from sidecar.contracts import keys
-from sidecar.contracts.application import decode_arms
+from sidecar.contracts.catalogue import decode_arms
 from tests.decision_service.platform import ARMS, Platform, another, platform
 from tests.decision_service.test_service import stored_event
 from tests.waiting import until

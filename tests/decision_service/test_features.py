@@ -16,8 +16,9 @@ from decision_service.feature_module import Declared, Surroundings, clients_of, 
 from decision_service.features import FeatureSource
 from decision_service.prepolicy import Shelf, eligible, without
 from feature_graph import Graph, batch, each, fetch, lookup
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.arm_features import features_by_arm, values_of
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.errors import BadApplication
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_request, encode
 

@@ -15,7 +15,8 @@ from decision_service.errors import SidecarFailed
 from decision_service.mailbox import Mailbox, versions_of
 from decision_service.prepolicy import Shelf, eligible
 from decision_service.row_scores import RowScores
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.roster import Model, Roster
 from sidecar.contracts.wire import ScoreRow, VersionScores
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sidecar.contracts import keys
-from sidecar.contracts.application import Exploration, catalogue_of, decode_arms
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.catalogue import catalogue_of, decode_arms
 from sidecar.contracts.events import decode_decision
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.inputs import decode_inputs

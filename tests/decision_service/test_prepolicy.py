@@ -8,7 +8,8 @@ from decision_service.api.recommendations import RecommendationRequest
 from decision_service.api.values import GivenArm
 from decision_service.errors import BadRequest, NothingEligible
 from decision_service.prepolicy import EXCLUDED_BY_REQUEST, Shelf, eligible, without
-from sidecar.contracts.application import Arm, catalogue_of
+from sidecar.contracts.application import Arm
+from sidecar.contracts.catalogue import catalogue_of
 
 SHELF = Shelf(catalogue_of((Arm("a", {"price": 1.0}), Arm("b", {"price": 2.0}), Arm("c"))))
 

@@ -44,7 +44,8 @@ from decision_service.sidecar_client import RowScores
 from decision_service.spool import Spool
 from decision_service.staleness import Staleness
 from decision_service.telemetry import Telemetry
-from sidecar.contracts.application import Application, Arm, Exploration, ExplorationConfig, catalogue_of
+from sidecar.contracts.application import Application, Arm, Exploration, ExplorationConfig
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.events import decode_decision, encode_decision
 from sidecar.contracts.exploring import Exploring, Segment, found_for
 from sidecar.contracts.roster import Model, Roster

@@ -17,8 +17,10 @@ from decision_service.mishaps import Mishaps
 from decision_service.prepolicy import Shelf, eligible, only, without
 from decision_service.rules import Rules, load_rules, with_rules
 from feature_graph import Graph, fetch
-from sidecar.contracts.application import Arm, RulesConfig, catalogue_of
+from sidecar.contracts.application import Arm
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.errors import BadApplication
+from sidecar.contracts.rules_section import RulesConfig
 
 SHELF = Shelf(catalogue_of((Arm("a", {"price": 1.0}), Arm("b", {"price": 2.0}), Arm("c"))))
 FILE = """

@@ -11,8 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
-from sidecar.contracts.application import Exploration, decode_arms
+from sidecar.contracts.application import Exploration
 from sidecar.contracts.books import books, counters_of
+from sidecar.contracts.catalogue import decode_arms
 from sidecar.contracts.events import decode_decision
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.keys import Keys, catalogues

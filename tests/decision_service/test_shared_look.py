@@ -16,7 +16,8 @@ from decision_service.looks import Resolved
 from decision_service.prepolicy import Shelf, eligible, without
 from decision_service.shared_look import divide
 from feature_graph import Graph, each, fetch
-from sidecar.contracts.application import Arm, catalogue_of
+from sidecar.contracts.application import Arm
+from sidecar.contracts.catalogue import catalogue_of
 
 SHELF = Shelf(catalogue_of(tuple(Arm(f"a{place}", {"size": float(place)}) for place in range(4))))
 

@@ -11,7 +11,8 @@ import pytest
 
 from decision_service.errors import SidecarFailed
 from decision_service.sidecar_client import SidecarClient
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.wire import ScoredRow, ScoreResponse, ScoreRow, decode_request, encode
 
 CATALOGUE = catalogue_of((Arm("a"), Arm("b")))

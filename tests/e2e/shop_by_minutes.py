@@ -26,7 +26,8 @@ from policy_learner.loop import step
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps, Learner, open_learner
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import load_application, load_catalogue
+from sidecar.contracts.application import load_application
+from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.contests import Promotion, Shown, decode_promotion, decode_shown
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder

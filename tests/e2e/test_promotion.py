@@ -17,7 +17,8 @@ from examples.shop.figures import Tally
 from examples.shop.simulator import FOLDER, HORIZON_S, sessions
 from examples.shop.traffic import Service, run_sessions
 from policy_learner.models.history import read_kept
-from sidecar.contracts.application import load_application, load_catalogue
+from sidecar.contracts.application import load_application
+from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.roster import Model, Roster
 from sidecar.contracts.roster_changes import with_model
 from sidecar.contracts.rostering import change_roster, read_roster

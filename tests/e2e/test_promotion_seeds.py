@@ -15,7 +15,7 @@ from examples.shop.simulator import FOLDER, LATE_SHARE, Shopper, shoppers
 from examples.shop.truth import best_arm, greedy_value
 from policy_learner.models.history import read_kept
 from sidecar.contracts import keys
-from sidecar.contracts.application import load_catalogue
+from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.roster import Model
 from sidecar.contracts.weights import decode_weights
 from tests.e2e.shop_by_minutes import LOUDER, shop_by_minutes

@@ -13,7 +13,8 @@ from examples.shop.figures import Tally, uniform_rate
 from examples.shop.simulator import FOLDER, HORIZON_S, best_value, sessions, uniform_value
 from examples.shop.traffic import Service, run_sessions
 from examples.shop.truth import worth_of
-from sidecar.contracts.application import load_application, load_catalogue
+from sidecar.contracts.application import load_application
+from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import Scripts, connect
 from sidecar.contracts.upkeep import read_books

@@ -26,18 +26,14 @@ from policy_learner.run import run
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import (
-    Application,
-    Arm,
-    ModelConfig,
-    RewardConfig,
-    catalogue_of,
-    encode_arms,
-)
+from sidecar.contracts.application import Application, Arm
+from sidecar.contracts.catalogue import catalogue_of, encode_arms
 from sidecar.contracts.events import MODES
 from sidecar.contracts.ids import partition_of_decision, partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.model_section import ModelConfig
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.call import NAMES, script_text
 from sidecar.contracts.store import Scripts
 from tests.faults.actor import Actor

@@ -25,10 +25,11 @@ from decision_service.api.recommendations import ActivationRequest
 from decision_service.api.rewards import RewardRequest
 from decision_service.errors import SpoolFailed, StoreAway
 from sidecar.contracts import journal
-from sidecar.contracts.application import Application, Exploration, RewardConfig
+from sidecar.contracts.application import Application, Exploration
 from sidecar.contracts.events import DecisionEvent, decode_decision
 from sidecar.contracts.ids import new_decision_id, partition_of_decision, partition_of_session
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.decide import DecideStatus
 from sidecar.contracts.spooled import spooled_in
 from sidecar.contracts.store import Scripts

@@ -15,7 +15,8 @@ import yaml
 
 from decision_service.settings import ServiceSettings
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.application import load_application, load_catalogue
+from sidecar.contracts.application import load_application
+from sidecar.contracts.catalogue import load_catalogue
 from sidecar.server.settings import SidecarSettings
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sidecar.contracts.application import Arm, Catalogue, Exploration, catalogue_of, encode_arms
+from sidecar.contracts.application import Arm, Exploration
+from sidecar.contracts.catalogue import Catalogue, catalogue_of, encode_arms
 from sidecar.contracts.columns import DECISION_COLUMNS
 from sidecar.contracts.events import DecisionEvent, encode_decision
 from sidecar.contracts.ids import unit_bucket

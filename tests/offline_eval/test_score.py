@@ -15,7 +15,8 @@ from offline_eval.bulk_scoring import BATCH_ROWS, Scoring, score_file
 from offline_eval.errors import BadInput
 from offline_eval.score_cli import score_command
 from sidecar.contracts import keys
-from sidecar.contracts.application import Arm, Exploration, catalogue_of, encode_arms
+from sidecar.contracts.application import Arm, Exploration
+from sidecar.contracts.catalogue import catalogue_of, encode_arms
 from sidecar.contracts.roster import Model, Roster, encode_models
 from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow

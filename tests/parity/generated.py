@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from sidecar.contracts.application import Arm, Exploration, Features, catalogue_of
+from sidecar.contracts.application import Arm, Exploration, Features
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.events import DecisionEvent
 
 PLAIN_NAMES = ("device", "hour", "42", "0007", "größe", "商品", "naïve=yes", "a.b-c", "'quoted'", "-1", "1e5")

@@ -12,9 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from sidecar.contracts.application import Arm, Exploration, catalogue_of, decode_arms, encode_arms
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.arm_features import Levels, column_of
 from sidecar.contracts.calibration import Calibration, curve_of
+from sidecar.contracts.catalogue import catalogue_of, decode_arms, encode_arms
 from sidecar.contracts.deltas import apply_deltas, decode_delta, encode_delta, summed
 from sidecar.contracts.events import (
     Candidate,

@@ -16,8 +16,8 @@ import pytest
 from offline_eval.reward_learner import RewardParams, fit_reward
 from offline_eval.reward_model import ModelSettings
 from policy_learner.learning.vw_learner import VwParams, fit_vw
-from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadTable
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.policy.learning import Fitted, Table, fit_in_sequence, objects_of, rows_at, rows_of
 from sidecar.policy.score_learners import ScoreParams, fit_calibrator, fit_ecdf
 from tests.parity.generated import ARM_IDS, AWKWARD_NAMES, arms, decision, features

@@ -11,8 +11,9 @@ from vowpal_wabbit_next import TextFormatParser, Workspace
 
 from policy_learner.learning import trainer as trainer_module
 from policy_learner.learning.trainer import Example, Trainer
-from sidecar.contracts.application import Arm, Features, ModelConfig
+from sidecar.contracts.application import Arm, Features
 from sidecar.contracts.model_options import refused_option
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.policy.adapters import RowInput
 from sidecar.policy.arm_table import ArmTable, compile_arms

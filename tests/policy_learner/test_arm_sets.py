@@ -7,8 +7,9 @@ import pytest
 
 from policy_learner.join.catalogues import Catalogues
 from policy_learner.learning.arm_sets import ArmSets
-from sidecar.contracts.application import Arm, Exploration, catalogue_of, encode_arms
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.arm_features import Levels, column_of
+from sidecar.contracts.catalogue import catalogue_of, encode_arms
 from sidecar.contracts.errors import BadEvent, UnknownCatalogue
 from sidecar.contracts.events import DecisionEvent, arms_of
 

@@ -14,12 +14,14 @@ from policy_learner.rebase.base_models import BaseModels, install, installed, re
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps, open_learner
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import BaseConfig, ModelConfig, load_application, load_catalogue
+from sidecar.contracts.application import load_application
 from sidecar.contracts.arm_features import values_of
 from sidecar.contracts.base_model import name_of
+from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.errors import BadModel, BadWeights
 from sidecar.contracts.hashing import ARM_SEED, name_hash
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.model_section import BaseConfig, ModelConfig
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.weights import WeightsHeader, encode_weights, weights_of
 from sidecar.policy.base import BaseModel, base_column_of_event

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from decision_service.cli.main import root
 from policy_learner.loop import drain
-from sidecar.contracts.application import encode_arms
+from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.errors import SidearmError
 from tests.policy_learner.world import ARMS, World
 

@@ -7,8 +7,9 @@ import pytest
 
 from policy_learner.gate.soundness import judge_parity, judge_values
 from policy_learner.learning.trainer import Example, Trainer
-from sidecar.contracts.application import Arm, Exploration, ModelConfig
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import WeightsHeader, weights_of
 
 MODEL = ModelConfig(bits=10)

@@ -9,7 +9,8 @@ from policy_learner.learning.trainer import Trainer
 from policy_learner.loop import step
 from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.application import Exploration, ModelConfig
+from sidecar.contracts.application import Exploration
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score

@@ -10,8 +10,9 @@ from policy_learner.gate import gate_sample
 from policy_learner.gate.gate_sample import GateSample
 from policy_learner.gate.scored import Scored
 from policy_learner.learning.trainer import Example
-from sidecar.contracts.application import Arm, Exploration, ModelConfig
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import WeightsHeader, weights_of
 from sidecar.policy.adapters import RowInput
 from sidecar.policy.arm_table import compile_arms

@@ -11,7 +11,7 @@ from policy_learner.archive import chain
 from policy_learner.archive.chain import dataset_folder
 from policy_learner.models.replay import replay
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import encode_arms
+from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.scripts.working import decode_workers
 from sidecar.contracts.upkeep import read_books
 from tests.policy_learner.test_loop import rows

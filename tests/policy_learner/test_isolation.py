@@ -16,7 +16,7 @@ from policy_learner.loop import begin, drain, finalise, read, step
 from policy_learner.models.replay import replay
 from policy_learner.state import Deps, open_learner
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import encode_arms
+from sidecar.contracts.catalogue import encode_arms
 from tests.policy_learner.fragile_vw import command, make_deadly, tries
 from tests.policy_learner.test_process import APP, status
 from tests.policy_learner.world import ARMS, World

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.contracts.application import RewardConfig
 from sidecar.contracts.events import RewardRecord, encode_reward_tail
 from sidecar.contracts.joining import AGGREGATIONS, join
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.finalise import decode_rewards
 
 records = st.lists(
@@ -89,6 +89,6 @@ def test_every_aggregation_that_an_application_may_name_exists():
     """The configuration's list and the table are one."""
     from typing import get_args
 
-    from sidecar.contracts.application import Aggregation
+    from sidecar.contracts.reward_section import Aggregation
 
     assert set(get_args(Aggregation)) == set(AGGREGATIONS) == set(PYTHONS_OWN)

@@ -9,7 +9,8 @@ from policy_learner.loop import drain, step
 from policy_learner.models.rebuild_version import rebuild_version
 from policy_learner.models.replay import replay
 from sidecar.contracts import keys
-from sidecar.contracts.application import Arm, Catalogue, encode_arms
+from sidecar.contracts.application import Arm
+from sidecar.contracts.catalogue import Catalogue, encode_arms
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.live_arms import ArmsChange, changed
 from sidecar.policy.held_arms import ArmTables

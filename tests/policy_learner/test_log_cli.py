@@ -12,7 +12,7 @@ from decision_service.cli.main import root
 from policy_learner.archive.chain import dataset_folder
 from policy_learner.loop import drain
 from policy_learner.models.replay import replay
-from sidecar.contracts.application import encode_arms
+from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.log_files import files_below
 from sidecar.contracts.upkeep import read_books

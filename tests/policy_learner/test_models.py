@@ -20,7 +20,8 @@ from policy_learner.models.model_shelf import look, read_model, take_in
 from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import Arm, encode_arms
+from sidecar.contracts.application import Arm
+from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.errors import BadModel, SidearmError
 from sidecar.contracts.models import IMPORTED_FROM, Kept, ModelInfo, thinned

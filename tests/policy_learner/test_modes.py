@@ -15,8 +15,8 @@ from policy_learner.learning.teaching import Effect, teaching_of
 from policy_learner.loop import drain, step
 from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.application import RewardConfig
 from sidecar.contracts.events import JoinedDecision, RewardRecord
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.finalise import decode_example
 from tests.policy_learner.world import HORIZON_MS, World
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policy_learner.learning.teaching import Effect, teaching_of
-from sidecar.contracts.application import RewardConfig
 from sidecar.contracts.events import encode_reward_tail
 from sidecar.contracts.joining import AGGREGATIONS, join
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.activate import ActivateEntry, activate_call, parse_activate
 from sidecar.contracts.scripts.decide import decide_call, entry_of, parse_decide
 from sidecar.contracts.scripts.finalise import decode_example

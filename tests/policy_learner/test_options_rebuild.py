@@ -11,7 +11,7 @@ from policy_learner.archive.archive_reader import versions
 from policy_learner.loop import checkpoint, drain, step
 from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.application import ModelConfig
+from sidecar.contracts.model_section import ModelConfig
 from tests.policy_learner.world import World
 
 RATE = {"sgd": 0.0003, "adaptive": 0.5, "ftrl": 0.5, "coin": 0.5}

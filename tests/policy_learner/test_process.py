@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import encode_arms
+from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.store import take_epoch
 from tests.policy_learner.world import ARMS, HORIZON_MS, World
 from tests.waiting import until

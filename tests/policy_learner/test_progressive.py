@@ -14,7 +14,9 @@ from policy_learner.learning.teaching import Teaching
 from policy_learner.learning.trainer import Trainer
 from policy_learner.learning.training import Training
 from policy_learner.learning.vw_format import Foreseen, packed
-from sidecar.contracts.application import Application, Exploration, ModelConfig, encode_arms
+from sidecar.contracts.application import Application, Exploration
+from sidecar.contracts.catalogue import encode_arms
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.scripts.publish import Batch
 from sidecar.policy.exploration import pmf_of
 from tests.parity.generated import PLAIN_ARM_IDS, PLAIN_NAMES, arms, decision, features

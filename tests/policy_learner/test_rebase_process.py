@@ -11,7 +11,7 @@ from policy_learner.archive.archive_reader import versions
 from policy_learner.models.replay import replay
 from policy_learner.rebase import offers
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import encode_arms
+from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.upkeep import read_books
 from tests.policy_learner.world import ARMS, World
 from tests.waiting import until

@@ -20,7 +20,7 @@ from policy_learner.models.replay import replay
 from policy_learner.rebase import offers, rebases
 from policy_learner.rebase.candidates import Variant
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.application import ModelConfig
+from sidecar.contracts.model_section import ModelConfig
 from tests.policy_learner.rebase_world import checkpoints, offer_base, train_base
 from tests.policy_learner.world import World
 

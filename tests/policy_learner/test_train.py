@@ -21,9 +21,11 @@ from policy_learner.rebase.base_training import bench_of, plan_of
 from policy_learner.rebase.candidates import Candidate, Variant, best_of
 from policy_learner.rebase.offline_figures import Window
 from policy_learner.rebase.train_options import parse_span, parse_variants
-from sidecar.contracts.application import ExplorationConfig, ModelConfig, encode_arms
+from sidecar.contracts.application import ExplorationConfig
+from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.errors import BadSettings, SidearmError
 from sidecar.contracts.learner_report import WindowFigures
+from sidecar.contracts.model_section import ModelConfig
 from tests.policy_learner.logs import APP, DAYS, Archiver
 from tests.policy_learner.rebase_world import checkpoints, job_of
 from tests.policy_learner.world import ARMS, HORIZON_MS, World

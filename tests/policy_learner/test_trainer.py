@@ -14,8 +14,9 @@ from policy_learner.learning import trainer as trainer_module
 from policy_learner.learning.trainer import Example, Trainer
 from policy_learner.learning.vw_format import Foreseen, costs_seen, scores_foreseen
 from policy_learner.learning.vw_options import identity_of
-from sidecar.contracts.application import Arm, BaseConfig, ModelConfig
+from sidecar.contracts.application import Arm
 from sidecar.contracts.errors import BadEvent
+from sidecar.contracts.model_section import BaseConfig, ModelConfig
 from tests.parity.generated import ARM_IDS, AWKWARD_NAMES, arms, decision, features
 
 OPTIONS = list(product(("adaptive", "sgd", "ftrl", "coin"), ("mtr", "ips", "dm", "dr")))

@@ -12,9 +12,9 @@ from policy_learner.models import checkpoint
 from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import ModelConfig
 from sidecar.contracts.errors import BadSettings, BadWeights
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import encode_weights, weights_of
 from tests.parity.test_vw_parity import _disparity, _weights
 from tests.policy_learner.test_trainer import _examples, _model

@@ -12,22 +12,16 @@ from policy_learner.join.helper import HelperDeps
 from policy_learner.settings import LearnerSettings
 from policy_learner.state import Deps, Learner, open_learner
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.application import (
-    Application,
-    Arm,
-    Exploration,
-    ModelConfig,
-    RewardConfig,
-    RewardMode,
-    catalogue_of,
-    encode_arms,
-)
+from sidecar.contracts.application import Application, Arm, Exploration
 from sidecar.contracts.base_model import columns_of
+from sidecar.contracts.catalogue import catalogue_of, encode_arms
 from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.events import DecisionEvent, encode_reward_tail
 from sidecar.contracts.ids import new_decision_id, partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.model_section import ModelConfig
+from sidecar.contracts.reward_section import RewardConfig, RewardMode
 from sidecar.contracts.scripts.activate import ActivateEntry, activate_call, parse_activate
 from sidecar.contracts.scripts.decide import decide_call, entry_of, parse_decide
 from sidecar.contracts.scripts.reward import RewardEntry, limits_of, parse_reward, reward_call

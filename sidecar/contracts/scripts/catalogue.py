@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sidecar.contracts import keys
-from sidecar.contracts.application import Catalogue, encode_arms
+from sidecar.contracts.catalogue import Catalogue, encode_arms
 from sidecar.contracts.scripts.call import Call, text
 
 _END_OF_TIME_MS = 253_402_300_800_000  # the year 10,000

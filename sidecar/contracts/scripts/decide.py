@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from sidecar.contracts.application import RewardMode
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import MODES, DecisionEvent, encode_decision, letter_of
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.reward_section import RewardMode
 from sidecar.contracts.scripts.call import Call, pack, text
 
 _STORED = re.compile(rb"(\d+)([ae]?)(d?)\|")

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from sidecar.contracts.application import RewardConfig
 from sidecar.contracts.ids import has_our_form, tombstone
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.call import Call, pack, text
 
 

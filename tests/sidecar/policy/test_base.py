@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.arm_features import column_of
 from sidecar.contracts.base_model import columns_of, models_in, name_of
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.events import arms_of
 from sidecar.contracts.weights import Weights, WeightsHeader, encode_weights, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_response, encode

@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.errors import BadAnswer
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, VersionScores

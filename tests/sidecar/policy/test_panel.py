@@ -48,7 +48,8 @@ def test_each_model_of_a_panel_has_the_bits_that_it_has_alone(n_models: int, n_r
 
 def test_one_wide_arm_among_many_does_not_widen_the_others() -> None:
     """In blocks, to the same bits: a request of some kilobytes must not take gigabytes."""
-    from sidecar.contracts.application import Arm, catalogue_of
+    from sidecar.contracts.application import Arm
+    from sidecar.contracts.catalogue import catalogue_of
 
     wide = Arm("wide", {f"f{i}": float(i) for i in range(200)})
     shop = catalogue_of((*[Arm(f"a{i}", {"price": float(i)}) for i in range(600)], wide))

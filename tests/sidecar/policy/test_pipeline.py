@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.arm_features import Levels, column_of
 from sidecar.contracts.calibration import Calibration, curve_of
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.errors import BadEvent, BadExploration, NothingToScore, UnknownCatalogue
 from sidecar.contracts.events import arms_of
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.arm_features import column_of
 from sidecar.contracts.calibration import Calibration, curve_of
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, decode_request, decode_response, encode
 from sidecar.policy.adapters import RowInput, read_pmf, read_scores

@@ -7,8 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.arm_features import Columns, column_of
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.errors import BadEvent, PolicyError
 from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow

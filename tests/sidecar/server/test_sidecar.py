@@ -19,7 +19,8 @@ import redis
 
 from decision_service.cli.store import EmbeddedStore, start_store
 from sidecar.contracts import keys
-from sidecar.contracts.application import Arm, Exploration, catalogue_of
+from sidecar.contracts.application import Arm, Exploration
+from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.deltas import Summed, encode_delta, summed
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.publish import Publication, publish_call
