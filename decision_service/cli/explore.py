@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from decision_service.cli.explore_options import changed, check_rule, segment_of, share_of, where_of
+from decision_service.cli.explore_words import show
+
 if TYPE_CHECKING:  # `sidearm --help` must not wait for them
-    from sidecar.contracts.application import Application, ExplorationConfig
-    from sidecar.contracts.exploring import Exploring, Segment
+    from sidecar.contracts.application import Application
+    from sidecar.contracts.exploring import Exploring
     from sidecar.contracts.exploring_store import Change
     from sidecar.contracts.store import Scripts
 
@@ -44,7 +46,7 @@ def show_command(app: App = _SHOP, data: Data = _DATA) -> None:
     from sidecar.contracts.exploring_store import read_exploring
 
     with _opened(app, data) as (application, scripts, arms):
-        _show(application, read_exploring(scripts.client, application.name), arms)
+        show(application, read_exploring(scripts.client, application.name), arms)
 
 
 @app.command("set")
@@ -68,7 +70,7 @@ def set_command(
     with _opened(app, data) as (application, scripts, arms):
 
         def change(now: Exploring) -> Exploring:
-            fresh = _changed(now.everywhere or application.exploration, given)
+            fresh = changed(now.everywhere or application.exploration, given)
             return type(now)(fresh, now.segments, now.revision)
 
         _change(application, scripts, arms, change, f"everywhere: {given}")
@@ -104,12 +106,12 @@ def segment_command(
     from sidecar.contracts.exploring import with_segment
 
     given = _given(scheme, epsilon, control_share, temperature, gamma, floor)
-    low, high = _share_of(units)
+    low, high = share_of(units)
     with _opened(app, data) as (application, scripts, arms):
-        _check_rule(application, rule)
+        check_rule(application, rule)
         what = {
             "name": name,
-            "where": _where(where or []),
+            "where": where_of(where or []),
             "rule": rule,
             "units_from": low,
             "units_to": high,
@@ -117,8 +119,8 @@ def segment_command(
         }
 
         def change(now: Exploring) -> Exploring:
-            own = _changed(now.everywhere or application.exploration, given) if given else None
-            return with_segment(now, _segment({**what, "exploration": own}), before)
+            own = changed(now.everywhere or application.exploration, given) if given else None
+            return with_segment(now, segment_of({**what, "exploration": own}), before)
 
         _change(application, scripts, arms, change, f"segment {name}")
 
@@ -155,104 +157,7 @@ def _given(*values: str | float | None) -> dict[str, str | float]:
     return {name: value for name, value in zip(_PARAMETERS, values, strict=True) if value is not None}
 
 
-def _changed(now: ExplorationConfig, given: dict[str, str | float]) -> ExplorationConfig:
-    import msgspec
-
-    from sidecar.contracts.application import ExplorationConfig
-    from sidecar.contracts.checking import checked
-    from sidecar.contracts.errors import BadSegment
-
-    return checked({**msgspec.to_builtins(now), **given}, ExplorationConfig, "exploration", BadSegment)
-
-
-def _segment(what: dict[str, Any]) -> Segment:
-    import msgspec
-
-    from sidecar.contracts.checking import checked
-    from sidecar.contracts.errors import BadSegment
-    from sidecar.contracts.exploring import Segment
-
-    return checked(msgspec.to_builtins(what), Segment, "segment", BadSegment)
-
-
-def _share_of(units: str) -> tuple[float, float]:
-    from sidecar.contracts.errors import BadSegment
-
-    low, _, high = units.partition("-")
-    try:
-        return float(low), float(high)
-    except ValueError:
-        raise BadSegment(f"--units {units!r}: legal are two shares, such as 0-0.1 or 0.1-0.2") from None
-
-
-def _where(pairs: list[str]) -> dict[str, list[str | float | bool]]:
-    """A value that is a JSON number or truth is one; everything else is text."""
-    from sidecar.contracts.errors import BadSegment
-
-    found: dict[str, list[str | float | bool]] = {}
-    for pair in pairs:
-        feature, equals, text = pair.partition("=")
-        if not equals or not feature:
-            raise BadSegment(f"--where {pair!r}: legal is FEATURE=VALUE, such as device=ios")
-        found.setdefault(feature, []).append(_value(text))
-    return found
-
-
-def _value(text: str) -> str | float | bool:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, bool):
-        return value
-    return float(value) if isinstance(value, int | float) else str(value if isinstance(value, str) else text)
-
-
-def _check_rule(application: Application, rule: str) -> None:
-    from sidecar.contracts.errors import BadSegment
-
-    if rule and rule not in application.rules.segments:
-        legal = ", ".join(application.rules.segments) or "none: [rules] in app.toml names no segments"
-        raise BadSegment(f"{rule!r} is no rule of segments; legal: {legal}")
-
-
 def _change(application: Application, scripts: Scripts, arms: int, change: Change, what: str) -> None:
     from sidecar.contracts.exploring_store import change_exploring
 
-    _show(application, change_exploring(scripts, application.name, change, what), arms)
-
-
-def _show(application: Application, exploring: Exploring, arms: int) -> None:
-    everywhere = exploring.everywhere or application.exploration
-    source = f"revision {exploring.revision}" if exploring.everywhere else "as app.toml says"
-    typer.echo(f"everywhere ({source}): {_told(everywhere)}{_drowned(everywhere, arms)}")
-    for segment in exploring.segments:
-        own = "as everywhere"
-        if segment.exploration:
-            own = f"{_told(segment.exploration)}{_drowned(segment.exploration, arms)}"
-        typer.echo(f"{segment.name}: {_conditions(segment)}: {own}")
-
-
-def _told(exploration: ExplorationConfig) -> str:
-    """The scheme with the parameters that it has."""
-    own = {"epsilon_greedy": "epsilon", "softmax": "temperature", "squarecb": "gamma"}.get(exploration.scheme)
-    parts = [] if own is None else [f"{own} {getattr(exploration, own):g}"]
-    parts += [f"floor {exploration.floor:g}"] * bool(exploration.floor)
-    return ", ".join([exploration.scheme, *parts, f"control share {exploration.control_share:g}"])
-
-
-def _drowned(exploration: ExplorationConfig, arms: int) -> str:
-    """A word of warning where the floor leaves nothing to the scores."""
-    if exploration.scheme == "uniform" or exploration.floor * arms < 1.0:
-        return ""
-    return f" (the floor is no less than 1/{arms}: all {arms} arms are alike)"
-
-
-def _conditions(segment: Segment) -> str:
-    parts = [f"{name} is {' or '.join(map(str, values))}" for name, values in segment.where.items()]
-    if segment.units_from > 0.0 or segment.units_to < 1.0:
-        salt = f" under {segment.salt!r}" if segment.salt else ""
-        parts.append(f"units {segment.units_from:g} to {segment.units_to:g}{salt}")
-    if segment.rule:
-        parts.append(f"rule {segment.rule}")
-    return ", ".join(parts) or "all decisions"
+    show(application, change_exploring(scripts, application.name, change, what), arms)
