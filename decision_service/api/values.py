@@ -6,8 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from sidecar.contracts.catalogue import MOST_ARMS
+
 MAX_FEATURES = 256
-MAX_ARMS = 5_000
+MAX_ARMS = MOST_ARMS
 MAX_REWARDS = 1_000
 MAX_SLOTS = 50
 MAX_HORIZON_S = 31_622_400.0

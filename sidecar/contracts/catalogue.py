@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from msgspec import Meta, Struct
 
 from sidecar.contracts.application import Application, Arm, ArmId
 from sidecar.contracts.errors import BadApplication
+
+MOST_ARMS = 5_000
+"""Of a catalogue, and of a request."""
 
 
 class Catalogue(Struct, frozen=True):
@@ -50,7 +54,7 @@ def load_catalogue(folder: Path, application: Application) -> Catalogue:
     """Read the arms that the application names.
 
     Raises:
-        BadApplication: no such file, no JSON, no arms, or an id that stands twice.
+        BadApplication: no such file, no JSON, no arms, too many, or an id that stands twice.
     """
     path = folder / application.arms
     try:
@@ -61,8 +65,10 @@ def load_catalogue(folder: Path, application: Application) -> Catalogue:
         raise BadApplication(f'{path}: {error}; an arm is {{"id": "…", "features": {{…}}}}') from error
     if not listed:
         raise BadApplication(f"{path} lists no arm: at least one is needed")
-    ids = [arm.id for arm in listed]
-    if twice := next((arm_id for arm_id in ids if ids.count(arm_id) > 1), None):
+    if len(listed) > MOST_ARMS:
+        raise BadApplication(f"{path} lists {len(listed):,} arms: at most {MOST_ARMS:,} are legal")
+    counts = Counter(arm.id for arm in listed)
+    if twice := next((arm_id for arm_id, count in counts.items() if count > 1), None):
         raise BadApplication(f"{path} lists arm {twice!r} twice: ids must differ")
     return catalogue_of(tuple(Arm(arm.id, arm.features) for arm in listed))
 

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from sidecar.contracts.application import Arm, Features, FeatureValue
-from sidecar.contracts.catalogue import Catalogue, catalogue_of
+from sidecar.contracts.catalogue import MOST_ARMS, Catalogue, catalogue_of
 from sidecar.contracts.errors import BadArms
-
-MOST_ARMS = 5_000
 
 
 class ArmsChange(Struct, frozen=True):

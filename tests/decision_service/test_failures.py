@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import stat
@@ -299,6 +300,7 @@ GOOD = 'name = "bench"\n[decision_service]\nport = 0\n'
         (GOOD, "[]", "lists no arm"),
         (GOOD, '[{"id": "a", "features": {"price": 1e10}}]', "features"),
         (GOOD, '[{"id": "a"}, {"id": "a"}]', "twice"),
+        (GOOD, json.dumps([{"id": f"a-{n}"} for n in range(5_001)]), "lists 5,001 arms: at most 5,000"),
         (GOOD, "nonsense", "an arm is"),
         (GOOD, None, "does not exist"),
         ('features = "f.py"\n' + GOOD, '[{"id": "a"}]', "f.py does not exist"),
