@@ -38,9 +38,10 @@ from decision_service.event_log import EventLog
 from decision_service.features import FeatureSource
 from decision_service.mailbox import Mailbox
 from decision_service.prepolicy import Shelf, Shelves
+from decision_service.row_scores import RowScores, scores_of
 from decision_service.rules import Rules, with_rules
+from decision_service.scoring import Scorer
 from decision_service.settings import ServiceSettings
-from decision_service.sidecar_client import RowScores
 from decision_service.spool import Spool
 from decision_service.staleness import Staleness
 from decision_service.telemetry import Telemetry
@@ -51,12 +52,12 @@ from sidecar.contracts.exploring import Exploring, Segment, found_for
 from sidecar.contracts.roster import Model, Roster
 from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.slots import seed_of_slot, slot_event
-from sidecar.contracts.wire import VersionScores
+from sidecar.contracts.wire import ScoredRow, ScoreResponse, VersionScores
 from sidecar.policy.exploration import pmf_of
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw, seed_of
 
-SECRET, DECISIONS, FAILS = b"secret of the application", 2_000, 1e-9
+SECRET, DECISIONS, FAILS = b"secret of the application", 1_200, 1e-9
 CATALOGUE = catalogue_of(tuple([Arm(f"a{n}") for n in range(5)]))
 KNOWN = {arm.id for arm in CATALOGUE.arms}
 SCORES = {
@@ -92,6 +93,30 @@ class Container:
         versions = () if 3 in self._without else (VersionScores(3, told(SCORES[3][device])),)
         own = np.zeros(5) if self._cold else SCORES[self._name][device]
         return RowScores(told(own), 0 if self._cold else 7, self._cold, models=versions)
+
+
+class Together(Container):
+    """A container behind the service's own scorer: what comes at once is one call, and one array of rows."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        guard = Guard("sidecar", None, asyncio.get_running_loop().time, lambda *_: None)
+        self._scorer = Scorer(
+            self._Client(self), EXPLORATION, timeout_s=60.0, max_batch=64, connections=2, guard=guard
+        )
+
+    class _Client:
+        def __init__(self, container):
+            self._container, self.score_one = container, super(Together, container).score
+
+        async def score(self, rows, explorations, catalogue, *, calibrated, versions):
+            said = [await self.score_one(row, catalogue, 1.0) for row in rows]
+            deployed = b"".join([one.models[0].scores for one in said])
+            scored = tuple([ScoredRow(one.scores, b"") for one in said])
+            return scores_of(ScoreResponse(scored, 7, False, models=(VersionScores(3, deployed),)), len(rows))
+
+    async def score(self, row, catalogue, left_s):
+        return await self._scorer.score(row, catalogue, left_s)
 
 
 class Log:
@@ -365,18 +390,32 @@ async def test_what_is_spooled_while_the_store_is_away(tmp_path):
         guard.bad()
     spool = Spool(tmp_path, 1 << 26, 60.0, lambda: 1_700_000_000_000)
     service = Service(CHAMPION, BOLD, OWN, log=EventLog(None, Application(name="bench"), 128, guard, spool))
-    for start in range(0, DECISIONS, 500):
-        await asyncio.gather(*[decide(service.decider, request(n)) for n in range(start, start + 500)])
+    for start in range(0, DECISIONS, 400):
+        await asyncio.gather(*[decide(service.decider, request(n)) for n in range(start, start + 400)])
     waiting = [decode_decision(held.record.body) for held in spool.first(DECISIONS).values()]
     spool.settle(list(spool.first(DECISIONS)))
     await spool.close()
     check(waiting)
 
 
+@pytest.mark.parametrize("models", [(CHAMPION,), (CHAMPION, BOLD)])
+async def test_decisions_whose_scores_come_back_as_one_array(models):
+    """Made probabilities, and drawn from, together: each is what it would be alone. Some have fewer arms."""
+    service = Service(*models, containers={"": Together("")})
+    for start in range(0, 2 * DECISIONS, 400):
+        asked = [
+            request(n, limit=1 + n // 2 % 2, exclude=["a2"] if n // 4 % 2 else [])
+            for n in range(start, start + 400)
+        ]
+        await asyncio.gather(*[decide(service.decider, one) for one in asked])
+    groups = check(service.log.events, least=2 * DECISIONS)
+    assert {len(models[0][4]) for models, *_ in groups} == {16, 20}
+
+
 async def test_recommendations_of_one_call():
     service = Service(CHAMPION, BOLD)
-    for start in range(0, DECISIONS, 500):
-        batch = RecommendationBatch(requests=[request(n) for n in range(start, start + 500)])
+    for start in range(0, DECISIONS, 400):
+        batch = RecommendationBatch(requests=[request(n) for n in range(start, start + 400)])
         await decide_all(lambda one: decide(service.decider, one), batch)
     check(service.log.events)
 

@@ -43,7 +43,7 @@ def held(seed, champion, challenger, minutes=MINUTES, roster=None, application=A
     return ledger, None
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 20))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 20))])
 def test_a_better_challenger_is_promoted_and_a_worse_one_never(seed):
     """Over 20 seeds with a look every minute. By chance the worse one would be in 20 runs with 0.2 at most,
     were it just no better; it is far worse. The better one's interval holds the truth."""
