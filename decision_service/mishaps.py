@@ -16,6 +16,8 @@ log = logging.getLogger("sidearm.decision_service")
 Count = Callable[[str, str], None]
 """Counts a mishap: the node, and its kind."""
 BLOCKED = "blocked"
+_TOLD_S = 0.05
+"""Less than that may be the doing of a busy machine, and is only counted."""
 _OWN = (Status.FAILED, Status.TIMED_OUT, Status.FALLBACK)
 """Of the node itself; what failed behind it has mishaps of its own."""
 
@@ -39,7 +41,7 @@ class Mishaps:
                     self._note(node, outcome.status.value, outcome.describe(), type(outcome.error).__name__)
         for node, seconds in found.blocked.items():
             told = f"held the event loop for {1000 * seconds:.0f} ms, in which nobody else was served"
-            self._note(node, BLOCKED, told)
+            self._note(node, BLOCKED, told if seconds >= _TOLD_S else "")
 
     def unusable(self, outcomes: Mapping[str, str]) -> None:
         """Note the nodes whose values can be used for nothing."""
@@ -53,6 +55,6 @@ class Mishaps:
 
     def _note(self, node: str, kind: str, told: str, error: str = "") -> None:
         self._count(node, kind)
-        if (node, kind, error) not in self._told:
+        if told and (node, kind, error) not in self._told:
             self._told.add((node, kind, error))
             log.warning("%s: %s; others of this kind are counted, not told", node, told)

@@ -39,7 +39,15 @@ def models_table(models: Sequence[ModelFigures]) -> Table:
     """Every model that scores beside others, over its latest decisions and over ten minutes."""
     from rich.table import Table
 
-    columns = ("model, before learning", "window", "decisions", "AUC", "log loss", "earns, IPS", "earns, SNIPS")
+    columns = (
+        "model, before learning",
+        "window",
+        "decisions",
+        "AUC",
+        "log loss",
+        "earns, IPS",
+        "earns, SNIPS",
+    )
     table = Table(*columns, box=None, pad_edge=False)
     for one in models:
         for window, figures in (("latest", one.progressive), ("10 minutes", one.by_time)):

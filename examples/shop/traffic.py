@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -22,6 +22,9 @@ from sidecar.contracts.application import Arm
 
 BATCH_EVERY_S = 0.05
 BATCH = 500
+AGAIN_AFTER_S = 0.25
+_LATER = (429, 503)
+"""Statuses that say: try again."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -167,20 +170,25 @@ async def _send_news(
                 batch.append(heapq.heappop(news))
             if batch:
                 rng.shuffle(batch)
-                await _post(connection, batch, tally)
+                if await _post(connection, batch, tally) in _LATER:
+                    again_s = service.now_s() + AGAIN_AFTER_S
+                    for item in batch:
+                        heapq.heappush(news, replace(item, due_s=again_s))
             else:
                 await service.sleep(BATCH_EVERY_S)
 
 
-async def _post(connection: Connection, batch: list[News], tally: Tally) -> None:
+async def _post(connection: Connection, batch: list[News], tally: Tally) -> int:
+    """Send them; the status that came of it. Sending them again is safe: each has its key."""
     status, body = await connection.post("/v1/rewards/batch", {"rewards": [item.body for item in batch]})
     if status != 202:
         tally.failed[status] += 1
-        return
+        return status
     for item, receipt in zip(batch, _receipts.decode(body).rewards, strict=True):
         tally.receipts[receipt.status] += 1
         if receipt.status == "accepted":
             tally.decided[item.place].rewarded = True
+    return status
 
 
 def _decided(session: Session, answer: Answer, now_s: float, latency_s: float) -> Decided:

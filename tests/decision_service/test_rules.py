@@ -139,7 +139,7 @@ async def test_a_rule_that_fails_answers_nothing_and_says_so(folder, caplog):
 
 async def test_a_rule_that_sleeps_is_named_since_it_holds_up_everybody(caplog):
     """Plain functions run on the event loop; nobody can interrupt them."""
-    rule = Rules(Path("rules.py"), answer={"sleepy": lambda: time.sleep(0.02)})
+    rule = Rules(Path("rules.py"), answer={"sleepy": lambda: time.sleep(0.06)})
     await first_look(with_rules(None, rule, 0.05), mishaps=Mishaps())
     assert [line[:31] for line in caplog.messages] == ["sleepy: held the event loop for"]
 

@@ -29,7 +29,9 @@ def looks(run):
         yield sums
 
 
-@pytest.mark.parametrize("skew", [0.02, pytest.param(0.5, marks=pytest.mark.slow), pytest.param(0.98, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "skew", [0.02, pytest.param(0.5, marks=pytest.mark.slow), pytest.param(0.98, marks=pytest.mark.slow)]
+)
 def test_looking_again_and_again_does_not_make_certain(skew):
     """Outcomes of mean 0, rare losses or rare gains, looked at 60 times: certain no oftener than stated.
 
