@@ -13,7 +13,7 @@ import msgspec
 from policy_learner.archive.log_keeping import wall_ms
 from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
-from policy_learner.learning.isolated_trainer import IsolatedTrainers
+from policy_learner.learning.isolated_trainers import IsolatedTrainers
 from policy_learner.metrics import LearnerMetrics
 from policy_learner.rebase.nightly import Nightly
 from policy_learner.run import run

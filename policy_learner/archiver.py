@@ -26,6 +26,9 @@ from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.working import Worker
 from sidecar.contracts.store import store_now_ms
 
+_ENTRIES_AT_ONCE = 2048
+"""Of all partitions together: rows are made in fewer, larger tables than a learner could wait for."""
+
 
 class Archiver:
     """One archiver; see :func:`helper.run`.
@@ -55,6 +58,7 @@ class Archiver:
             self._refused.refuses,
         )
         self._archive.begin()
+        self._most = max(settings.read_batch, _ENTRIES_AT_ONCE // application.partitions)
         self._timer = Every(settings.archive_every_s, deps.clock)
         self._keeping = ExitStack()
         self._keeping.enter_context(keeping(self._folder, application.name, settings, wall_ms))
@@ -98,7 +102,7 @@ class Archiver:
             return 0
         self._flaw = ""
         self._refused.look(told.refused)  # after what was told: by then all that it covers is there
-        return self._archive.read(told.learnt, self._deps.settings.read_batch)
+        return self._archive.read(told.learnt, self._most)
 
     def _write(self) -> None:
         self._rows += self._archive.write()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from policy_learner import turns
 from policy_learner.join.source import Chunk, read_chunks
 from policy_learner.state import Deps, Learner
 from sidecar.contracts.scripts.publish import Batch
@@ -11,15 +12,18 @@ from sidecar.contracts.scripts.publish import Batch
 
 def read_blocks(learner: Learner) -> list[Chunk]:
     """The next block of each partition that has one."""
-    deps, progress = learner.deps, learner.progress
-    chunks = read_chunks(deps.scripts.client, deps.application, progress.positions, block_of(deps))
-    learner.archive.note(chunks, progress.positions)
-    progress.more = is_behind(learner, chunks)
+    deps, positions, only = learner.deps, _handed_over(learner), turns.only(learner)
+    chunks = read_chunks(deps.scripts.client, deps.application, positions, block_of(deps), only)
+    learner.archive.note(chunks, positions)
+    learner.progress.more = is_behind(learner, chunks)
+    turns.pass_on(learner, learner.progress.more)
     return chunks
 
 
 def block_is_due(learner: Learner) -> bool:
     """Shuffled blocks fill up until the next version is due, unless there is more than one of them."""
+    if turns.takes_turns(learner):
+        return not turns.rests(learner)
     is_shuffled = bool(learner.deps.application.model.shuffle)
     return not is_shuffled or learner.progress.more or learner.timers.publish.due
 
@@ -38,3 +42,11 @@ def block_of(deps: Deps) -> int:
 def batch_of(learner: Learner, chunk: Chunk) -> Batch:
     """A block as the version log lists it."""
     return Batch(chunk.partition, chunk.first, chunk.last, bool(learner.deps.application.model.shuffle))
+
+
+def _handed_over(learner: Learner) -> list[str]:
+    """How far each partition was read: beyond what is learnt lies what the trainer is busy with."""
+    positions = list(learner.progress.positions)
+    for chunk in learner.progress.begun:
+        positions[chunk.partition] = chunk.last
+    return positions

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from policy_learner.archive.show import Logged
-    from policy_learner.models.replay import Replayed
+    from policy_learner.models.replayed import Replayed
     from sidecar.contracts.application import Application
     from sidecar.contracts.layout import DataFolder
 
@@ -71,7 +71,8 @@ def _open(app: Path, data: Path) -> tuple[Application, DataFolder]:
 def _replay_with_progress(application: Application, folder: DataFolder, console: Console) -> Replayed:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from policy_learner.models.replay import Index, replay
+    from policy_learner.models.replay import replay
+    from policy_learner.models.row_index import Index
 
     index = Index(folder.log(application.name), application)
     columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

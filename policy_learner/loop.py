@@ -13,13 +13,15 @@ from policy_learner.archive.dead_letters import refused_entries
 from policy_learner.archive.trimming import trim_behind
 from policy_learner.blocks import batch_of, block_is_due, is_behind, read_blocks
 from policy_learner.failpoints import reached
+from policy_learner.join.healing import heal
 from policy_learner.join.learnt import Learnt
 from policy_learner.join.positions import order
 from policy_learner.join.source import Chunk, close_due, find_due
-from policy_learner.learning.training import Record
+from policy_learner.learning.records import Record
 from policy_learner.models.checkpoint import save
 from policy_learner.models.standing import hand_over, has_moved, judge, note, resend
 from policy_learner.state import Learner
+from policy_learner.turns import note as note_batch
 
 log = logging.getLogger("sidearm.learner")
 
@@ -42,9 +44,12 @@ def step(learner: Learner) -> int:
     busy = is_behind(learner, chunks) and not learner.figures.archive_error
     if busy:  # what was learnt before, while a trainer in a process of its own learns this
         done += archive(learner)
-    learn(learner)
+    ahead = 0 if publish_is_due(learner, coming=True) else len(chunks) * busy
+    done += learn(learner, ahead)
     done += rebase(learner, chunks)
-    if publish_is_due(learner):
+    if not chunks:
+        learner.timers.publish.rest(0.0)
+    if not ahead and publish_is_due(learner):
         begun = learner.deps.clock()
         publish(learner, gate(learner))
         if is_behind(learner, chunks):
@@ -70,35 +75,43 @@ def read(learner: Learner) -> list[Chunk]:
     """What was finalised since, partition by partition. Nothing while a version is not known to stand."""
     resend(learner)
     bury(learner)
-    if learner.progress.begun:  # an error came between
-        return list(learner.progress.begun)
+    if len(learner.progress.begun) > learner.progress.ahead:  # an error came between
+        return []
     return read_blocks(learner) if block_is_due(learner) else []
 
 
 def begin(learner: Learner, chunks: Sequence[Chunk]) -> None:
     """Hand the examples to the trainer, in an order that will be written down."""
-    begun = learner.progress.begun
-    for chunk in chunks[len(begun) :]:
+    for chunk in chunks:
         learner.training.begin(batch_of(learner, chunk), learner.dead_letters.still_taught(chunk.lessons))
-        begun.append(chunk)
+        learner.progress.begun.append(chunk)
 
 
-def learn(learner: Learner) -> None:
-    """Train on every example that was handed over, once."""
-    progress = learner.progress
-    while progress.begun:
+def learn(learner: Learner, ahead: int = 0) -> int:
+    """Train on the examples that were handed over, each once; how many chunks.
+
+    Args:
+        learner: whose.
+        ahead: chunks that stay with the trainer: it goes on with them while others are read.
+    """
+    progress, done = learner.progress, 0
+    progress.ahead = 0
+    while len(progress.begun) > ahead:
         chunk, trained = progress.begun[0], learner.training.finish()
         progress.begun.pop(0)
         if trained.effects:
-            progress.batches.append(batch_of(learner, chunk))
+            note_batch(learner, batch_of(learner, chunk), len(chunk.lessons) + len(chunk.undecoded))
             progress.since += trained.effects
         progress.positions[chunk.partition] = chunk.last
         refused = refused_entries(chunk.lessons, trained.refused)
         in_order = sorted([*refused, *chunk.undecoded], key=lambda one: order(one[0][0]))
         progress.refused += [(chunk.partition, entry, reason) for entry, reason in in_order]
         learner.promoter.observe(chunk)
+        done += 1
     reached("learnt")
     bury(learner)
+    progress.ahead = len(progress.begun)
+    return done
 
 
 def bury(learner: Learner) -> None:
@@ -117,15 +130,17 @@ def rebase(learner: Learner, chunks: Sequence[Chunk]) -> int:
     rebasing, progress = learner.rebasing, learner.progress
     done = rebasing.advance(progress.positions, _STRETCHES_A_STEP + 2 * len(chunks))
     candidate = rebasing.level(progress.positions)
-    if candidate is not None and hand_over(learner, candidate):
+    if candidate is not None and not progress.begun and hand_over(learner, candidate):
         checkpoint(learner, now=True)
     return done
 
 
-def publish_is_due(learner: Learner) -> bool:
-    """Something new was learnt, and enough of it or long enough ago."""
+def publish_is_due(learner: Learner, coming: bool = False) -> bool:
+    """Something new was learnt, and enough of it or long enough ago; with ``coming``: once all is learnt."""
     progress, settings = learner.progress, learner.deps.settings
     fresh = progress.since - progress.judged
+    if coming:
+        fresh += sum(len(chunk.lessons) for chunk in progress.begun)
     return fresh > 0 and (learner.timers.publish.due or fresh >= settings.publish_every_examples)
 
 
@@ -164,7 +179,7 @@ def archive(learner: Learner) -> int:
 def checkpoint(learner: Learner, now: bool = False) -> None:
     """The trainer's state in a file, at a moment when all that it has learnt is published."""
     progress, timer = learner.progress, learner.timers.checkpoint
-    if not (now or timer.due) or progress.since or progress.outstanding:
+    if not (now or timer.due) or progress.since or progress.outstanding or progress.begun:
         return
     timer.restart()
     if not has_moved(learner):
@@ -177,10 +192,14 @@ def checkpoint(learner: Learner, now: bool = False) -> None:
 
 
 def trim(learner: Learner, now: bool = False) -> None:
-    """Let the store forget what checkpoint and archive have; contests have then written it down too."""
+    """Let the store forget what checkpoint and archive have, and what is none of ours.
+
+    Contests have then written it down too.
+    """
     if now or learner.timers.trim.due:
         learner.timers.trim.restart()
         learner.promoter.look(now=True)
+        heal(learner.deps.scripts, learner.deps.application)
         trim_behind(learner)
         reached("trimmed")
 
@@ -193,6 +212,7 @@ def drain(learner: Learner, in_time: Callable[[], bool]) -> None:
     """
     while step(learner) and in_time():
         pass
+    learn(learner)
     while in_time() and (chunks := read_blocks(learner)):
         begin(learner, chunks)
         learn(learner)

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 from policy_learner.archive.log_keeping import check, keeping, wall_ms
 from policy_learner.errors import Overtaken
+from policy_learner.join.healing import healed
 from policy_learner.loop import drain, step
 from policy_learner.report import report
 from policy_learner.state import Deps, Learner, open_learner
@@ -53,7 +54,8 @@ def _turn(learner: Learner, stop: threading.Event) -> Learner | None:
         return _insist(learner.deps, stop, lambda: open_learner(learner.deps))
     except (StoreError, OSError) as error:
         _say(learner, error)
-        stop.wait(learner.deps.settings.retry_s)
+        if not healed(learner.deps.scripts, learner.deps.application, error):
+            stop.wait(learner.deps.settings.retry_s)
     else:
         if not done:
             stop.wait(learner.deps.settings.idle_s)
@@ -78,7 +80,8 @@ def _insist(deps: Deps, stop: threading.Event, attempt: Callable[[], Learner]) -
             return attempt()
         except (StoreError, OSError) as error:
             log.warning("waiting for the store: %s", error)
-            stop.wait(deps.settings.retry_s)
+            if not healed(deps.scripts, deps.application, error):
+                stop.wait(deps.settings.retry_s)
     return None
 
 

@@ -123,7 +123,8 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     archive_ship_every_s: Seconds = 60.0
     """Seconds between two looks for files of the log that are not in the object store yet."""
     trim_every_s: Seconds = 5.0
-    """Seconds between two trims of the streams behind checkpoint and archive."""
+    """Seconds between two trims of the streams behind checkpoint and archive, and between two looks for keys
+    that hold another kind of value than ours."""
     trim_keep_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 0.0
     """Seconds of stream kept beyond what restart and archive need, for a look by hand. Costs memory: about
     1.3 KB a decision."""

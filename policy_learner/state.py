@@ -62,6 +62,8 @@ class Timers(NamedTuple):
     checkpoint: Every
     trim: Every
     status: Every
+    turn: Every
+    """The next round where partitions take turns (``turns.py``)."""
 
 
 @dataclass
@@ -76,12 +78,18 @@ class Progress:
     """Everything up to here was read and, where it teaches anything, trained on; one for each partition."""
     begun: list[Chunk] = field(default_factory=list)
     """Handed to the trainer, and not known to be learnt."""
+    ahead: int = 0
+    """Of these, how many were left with it on purpose, so that it has something to do meanwhile."""
     batches: list[Batch] = field(default_factory=list)
     """Trained on since the last version, in order."""
     since: int = 0
     """Effects in ``batches``: examples trained on, and seen by the metrics."""
     judged: int = 0
     """Effects in ``batches`` when the gate last refused: as they are, it need not look again."""
+    entries: int = 0
+    """Read for the last of these batches."""
+    turn: int = 0
+    """The partition that is read, where they take turns (``turns.py``)."""
     more: bool = False
     """The last read brought as much of a partition as is learnt in one go: more waits."""
     refused: list[tuple[int, Entry, str]] = field(default_factory=list)
@@ -231,4 +239,5 @@ def _timers(settings: LearnerSettings, clock: Clock) -> Timers:
         checkpoint=Every(settings.checkpoint_every_s, clock),
         trim=Every(settings.trim_every_s, clock),
         status=Every(settings.status_every_s, clock),
+        turn=Every(0.0, clock),
     )

@@ -1,6 +1,7 @@
-"""The process that runs VW, slowed: ``python -m benchmarks.learner.slow_vw FACTOR MANNER …``.
+"""The process that runs VW, slowed: ``python -m benchmarks.learner.slow_vw FILE …``.
 
-``burn``: it takes so many times the processor time that it would; ``wait``: so many times the time, idle.
+The file holds ``FACTOR MANNER`` and may change. ``burn``: it takes so many times the processor time that it
+would; ``wait``: so many times the time, idle.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from policy_learner.learning.trainer import Trainer
 from policy_learner.learning.vw_format import ExampleText, Foreseen
@@ -17,21 +19,22 @@ from policy_learner.vw_process import main
 class SlowTrainer(Trainer):
     """Learns the same, later."""
 
-    factor, burns = 1.0, True
+    told = Path()
 
     def learn_texts(self, texts: Sequence[ExampleText]) -> Foreseen:
         """As the trainer does."""
+        factor, _, manner = (self.told.read_text() or "1 wait").partition(" ")
         began = time.thread_time()
         foreseen = super().learn_texts(texts)
         end = time.thread_time()
-        wanted = (end - began) * (self.factor - 1.0)
-        if not self.burns:
+        wanted = (end - began) * (float(factor) - 1.0)
+        if manner != "burn":
             time.sleep(wanted)
-        while self.burns and time.thread_time() < end + wanted:
+        while manner == "burn" and time.thread_time() < end + wanted:
             pass
         return foreseen
 
 
 if __name__ == "__main__":
-    SlowTrainer.factor, SlowTrainer.burns = float(sys.argv[1]), sys.argv[2] == "burn"
-    sys.exit(main(sys.argv[3:], SlowTrainer))
+    SlowTrainer.told = Path(sys.argv[1])
+    sys.exit(main(sys.argv[2:], SlowTrainer))

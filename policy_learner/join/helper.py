@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from policy_learner.errors import LearnerError
 from policy_learner.failpoints import arm_from
+from policy_learner.join.healing import healed
 from policy_learner.settings import LearnerSettings, learner_settings
 from policy_learner.starting import folders_of, give_way, told_to_stop
 from policy_learner.timing import Clock, Every
@@ -78,7 +79,8 @@ def run(deps: HelperDeps, open_helper: Open, stop: Stop) -> None:
                 _tell(deps, helper.report())
         except (StoreError, OSError) as error:
             _note(helper, deps, error)
-            stop.wait(deps.settings.retry_s)
+            if not healed(deps.scripts, deps.application, error):
+                stop.wait(deps.settings.retry_s)
             continue
         if not done:
             stop.wait(deps.settings.idle_s)

@@ -24,11 +24,14 @@ class _Stretch(NamedTuple):
     """By position, slot by slot."""
 
 
+_STRETCHES = 3
+
+
 class JustRead:
-    """The two latest stretches of each partition's example stream: one that is being learnt, one that was."""
+    """The latest stretches of each partition: one handed over, one that is being learnt, one that was."""
 
     def __init__(self) -> None:
-        self._latest: defaultdict[int, deque[_Stretch]] = defaultdict(lambda: deque(maxlen=2))
+        self._latest: defaultdict[int, deque[_Stretch]] = defaultdict(lambda: deque(maxlen=_STRETCHES))
 
     def keep(self, chunks: Sequence[Chunk], positions: Sequence[str]) -> None:
         """Keep what was read; ``positions``: where the reader was before it."""

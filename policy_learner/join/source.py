@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import redis
 
@@ -15,6 +15,7 @@ from sidecar.contracts.application import Application
 from sidecar.contracts.books import clock_of
 from sidecar.contracts.errors import BadEvent, BadId
 from sidecar.contracts.events import JoinedDecision
+from sidecar.contracts.ids import by_tombstone
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.finalise import decode_example, finalise_call
@@ -22,6 +23,11 @@ from sidecar.contracts.scripts.orphan import orphan_call
 from sidecar.contracts.scripts.strangers import sorted_out, strangers_call
 from sidecar.contracts.slots import slots_of
 from sidecar.contracts.store import Scripts
+
+Part = TypeVar("Part")
+
+_CALLS_AT_ONCE = 8
+"""The store has the next one at hand when it is done with one; between them it answers others."""
 
 log = logging.getLogger("sidearm.learner")
 
@@ -83,8 +89,10 @@ def close_due(scripts: Scripts, waiting: Waiting, batch: int, tombstone_ms: int)
     if waiting.strangers:
         log.error("partition %d: no decisions: %r", waiting.keys.partition, waiting.strangers[:8])
         scripts.run(strangers_call(waiting.keys, waiting.strangers))
-    for ids in _batches(waiting.due, batch):
-        scripts.run(finalise_call(waiting.keys, ids, tombstone_ms=tombstone_ms))
+    due = by_tombstone(waiting.due)
+    calls = [finalise_call(waiting.keys, some, tombstone_ms=tombstone_ms) for some in _batches(due, batch)]
+    for some in _batches(calls, _CALLS_AT_ONCE):
+        scripts.run_all(some)
         reached("finalised")
     for ids in _batches(waiting.orphans, batch):
         scripts.run(orphan_call(waiting.keys, ids))
@@ -97,10 +105,20 @@ def read_chunks(
     application: Application,
     positions: Sequence[str],
     most: int,
+    only: int | None = None,
 ) -> list[Chunk]:
-    """What was finalised after ``positions``: a chunk a partition that has any, at most ``most`` entries."""
-    partitions = [Keys(application.name, p) for p in range(application.partitions)]
-    wanted = [Wanted(keys.examples, position) for keys, position in zip(partitions, positions, strict=True)]
+    """What was finalised after ``positions``: a chunk a partition that has any, at most ``most`` entries.
+
+    Args:
+        client: of the store.
+        application: whose partitions.
+        positions: of each.
+        most: entries of a chunk.
+        only: the one partition to read; None: all.
+    """
+    numbers = range(application.partitions) if only is None else [only]
+    partitions = [Keys(application.name, p) for p in numbers]
+    wanted = [Wanted(keys.examples, positions[keys.partition]) for keys in partitions]
     read = read_all_after(client, wanted, most)
     return [
         _chunk(keys, entries, application.reward)
@@ -145,5 +163,5 @@ def _lessons(keys: Keys, entry: Entry, reward: RewardConfig) -> list[Lesson] | B
         return BadEvent(str(error))
 
 
-def _batches(ids: Sequence[str], size: int) -> list[Sequence[str]]:
+def _batches(ids: Sequence[Part], size: int) -> list[Sequence[Part]]:
     return [ids[start : start + size] for start in range(0, len(ids), size)]

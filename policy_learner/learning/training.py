@@ -6,101 +6,31 @@ stretches of the log give the same weights, to the last bit.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from policy_learner.archive.rows import is_learnt
 from policy_learner.errors import BadCheckpoint, TrainerPoisoned
 from policy_learner.gate.gate_sample import GateSample
 from policy_learner.join.catalogues import Catalogues
 from policy_learner.join.positions import START, ms_of
 from policy_learner.learning.arm_sets import ArmSets
+from policy_learner.learning.asking import asked_of, without_bad
+from policy_learner.learning.batches import Begun, Refused, Trained
 from policy_learner.learning.progressive import ProgressiveMetrics
-from policy_learner.learning.shuffling import order_of
-from policy_learner.learning.teaching import TRAINED, Effect, Teaching
+from policy_learner.learning.records import Named, Record, record_of
+from policy_learner.learning.teaching import Effect, Teaching
 from policy_learner.learning.trainer import Example, Foreseen, Trainer
 from policy_learner.learning.trainers import AnyTrainer, LearnsAhead, Trainers
-from policy_learner.learning.watching import as_served, is_watchable, some_of
+from policy_learner.learning.watching import as_served, some_of
 from policy_learner.models.checkpoint import Checkpoint
 from sidecar.contracts.application import Application
 from sidecar.contracts.calibration import Calibration
-from sidecar.contracts.errors import BadEvent, UnknownCatalogue
+from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.scripts.publish import Batch
-from sidecar.contracts.weights import Weights, WeightsHeader, encode_weights, weights_of
 from sidecar.policy.calibrating import Calibrating
-
-
-class Refused(NamedTuple):
-    """An example that was not trained on."""
-
-    place: int
-    """In the batch."""
-    reason: str
-
-
-class Trained(NamedTuple):
-    """What came of a batch."""
-
-    examples: int
-    """Trained on."""
-    refused: list[Refused]
-    """In the order of the batch."""
-    watched: int = 0
-    """Trained on before, and now seen with their rewards by the metrics and the gate: also an effect."""
-
-    @property
-    def effects(self) -> int:
-        """What a rebuild must do again."""
-        return self.examples + self.watched
-
-
-class Record(NamedTuple):
-    """One version of the weights, as it is published."""
-
-    weights: Weights
-    encoded: bytes
-    checksum: str
-    """sha256 of ``encoded``."""
-
-
-class _Asked(NamedTuple):
-    """A batch, sorted by what is done with it."""
-
-    examples: list[Example]
-    """To be trained on, in order."""
-    places: list[int]
-    """Of each, in the batch."""
-    watched: list[Example]
-    refused: list[Refused]
-    """Could not even be made an example."""
-
-
-@dataclass
-class _Begun:
-    """A batch on its way."""
-
-    batch: Batch
-    lessons: Sequence[Teaching]
-    asked: _Asked
-    foreseen: Foreseen = field(default_factory=lambda: Foreseen([], []))
-    """Of those that were learnt."""
-    spoilt: dict[int, str] = field(default_factory=dict)
-    """Place among the examples, and why that one was not learnt."""
-    at: int | None = None
-    """The next one to be learnt, where they are learnt one by one."""
-    _alone: list[Example] = field(default_factory=list)
-
-    def alone(self, place: int) -> list[Example]:
-        """One example as a call of its own: the same object when it is asked for again."""
-        if not (self._alone and self._alone[0] is self.asked.examples[place]):
-            self._alone = [self.asked.examples[place]]
-        return self._alone
 
 
 class Training:
@@ -130,7 +60,7 @@ class Training:
     ) -> None:
         self._model, self._arms = application.model, ArmSets(catalogues)
         self.trainer: AnyTrainer = trainer or (trainers or Trainer)(application.model)
-        self._begun: deque[_Begun] = deque()
+        self._begun: deque[Begun] = deque()
         self.trained = list(trained) or [START] * application.partitions
         self.examples = examples
         self.watched = examples if watched is None else watched
@@ -170,15 +100,15 @@ class Training:
 
     def begin(self, batch: Batch, lessons: Sequence[Teaching]) -> None:
         """Begin with a stretch of the log; a trainer in a process of its own is busy with it from now on."""
-        asked = self._asked(batch, lessons)
+        asked = asked_of(self.trainer, self._arms, batch, lessons)
         if asked.examples and isinstance(self.trainer, LearnsAhead):
             try:
                 self.trainer.ahead(asked.examples)
             except BadEvent:
-                asked = self._without_bad(asked)
+                asked = without_bad(self.trainer, asked)
                 if asked.examples:
                     self.trainer.ahead(asked.examples)
-        self._begun.append(_Begun(batch, lessons, asked))
+        self._begun.append(Begun(batch, lessons, asked))
 
     def finish(self) -> Trained:
         """Wait until the stretch that was begun first has had its effect; after an error, call again."""
@@ -187,7 +117,7 @@ class Training:
         self._begun.popleft()
         return self._seen(begun)
 
-    def _seen(self, begun: _Begun) -> Trained:
+    def _seen(self, begun: Begun) -> Trained:
         """What was learnt is counted, and what is known of it shown to the metrics."""
         batch, lessons, asked, spoilt = begun.batch, begun.lessons, begun.asked, begun.spoilt
         done = [n for n in range(len(asked.examples)) if n not in spoilt]
@@ -199,36 +129,6 @@ class Training:
         self._watch(batch, watched, as_served(watched))
         refused = [*asked.refused, *(Refused(asked.places[n], reason) for n, reason in spoilt.items())]
         return Trained(len(done), sorted(refused), len(watched))
-
-    def _asked(self, batch: Batch, lessons: Sequence[Teaching]) -> _Asked:
-        """What of a batch is to be learnt, in which order, and what is to be watched."""
-        asked = _Asked([], [], [], [])
-        for place, (event, reward, effect) in enumerate(lessons):
-            if effect is Effect.NONE or not is_learnt(event):
-                continue
-            try:
-                example = Example(event, self._arms.of(event), reward, effect is Effect.CORRECTED)
-            except (BadEvent, UnknownCatalogue) as error:
-                if effect in TRAINED:
-                    asked.refused.append(Refused(place, str(error)))
-                continue
-            if effect in TRAINED:
-                asked.examples.append(example)
-                asked.places.append(place)
-            elif self._was_learnt(example):
-                asked.watched.append(example)
-        order = order_of(batch, [example.event.decision_id for example in asked.examples])
-        return asked._replace(
-            examples=[asked.examples[n] for n in order], places=[asked.places[n] for n in order]
-        )
-
-    def _was_learnt(self, example: Example) -> bool:
-        """What is poison at the end was refused at the beginning too."""
-        try:
-            self.trainer.check(example)
-        except BadEvent:
-            return False
-        return is_watchable(example)
 
     def _note(self, batch: Batch, learnt: Sequence[Example], watched: Sequence[Example]) -> None:
         if learnt or watched:
@@ -252,20 +152,7 @@ class Training:
         weights = np.array([1.0 / one.event.inclusion_probability for one in examples])
         self.calibrating.observe(np.array(foreseen.shown), rewards, weights)
 
-    def _without_bad(self, asked: _Asked) -> _Asked:
-        """The same, with what would poison the model among the refused."""
-        kept = _Asked([], [], asked.watched, asked.refused)
-        for example, place in zip(asked.examples, asked.places, strict=True):
-            try:
-                self.trainer.check(example)
-            except BadEvent as error:
-                kept.refused.append(Refused(place, str(error)))
-                continue
-            kept.examples.append(example)
-            kept.places.append(place)
-        return kept
-
-    def _learn(self, begun: _Begun) -> None:
+    def _learn(self, begun: Begun) -> None:
         """Learn all at once; where one is poison, the rest one by one. After an error it goes on there."""
         examples = begun.asked.examples
         if begun.at is None:
@@ -282,7 +169,7 @@ class Training:
             self._learn_one(begun, begun.at)
             begun.at += 1
 
-    def _learn_one(self, begun: _Begun, place: int) -> None:
+    def _learn_one(self, begun: Begun, place: int) -> None:
         example = begun.asked.examples[place]
         if example.correction and any(
             begun.asked.examples[n].event.decision_id == example.event.decision_id for n in begun.spoilt
@@ -350,19 +237,8 @@ class Training:
     def _record(
         self, version: int, epoch: int, calibration: Calibration | msgspec.UnsetType | None
     ) -> Record:
-        header = WeightsHeader(
-            version=version,
-            bits=self._model.bits,
-            interactions=self._model.interactions,
-            positions=tuple(self.trained),
-            trained_until_ms=max(map(ms_of, self.trained)),
-            epoch=epoch,
-            examples=self.examples,
-            calibration=calibration,
-        )
-        weights = weights_of(header, self.trainer.weights_values())
-        encoded = encode_weights(weights)
-        return Record(weights, encoded, hashlib.sha256(encoded).hexdigest())
+        named = Named(version, epoch, self.examples, self.trained)
+        return record_of(self._model, named, self.trainer.weights_values(), calibration)
 
 
 def _calibrating_of(saved: Checkpoint) -> Calibrating:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from policy_learner.errors import Fenced, Overtaken
-from policy_learner.learning.training import Record
+from policy_learner.learning.records import Record
 from sidecar.contracts.deltas import Summed, encode_delta
 from sidecar.contracts.scripts.publish import (
     Batch,

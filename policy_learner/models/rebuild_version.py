@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from policy_learner.errors import CannotRebuild
 from policy_learner.join.catalogues import Catalogues, read_from_log
-from policy_learner.models.replay import Replayed, rebuilt
+from policy_learner.models.replay import rebuilt
+from policy_learner.models.replayed import Replayed
 from sidecar.contracts.application import Application
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.weights import Weights, encode_weights

@@ -20,7 +20,8 @@ from policy_learner.archive.parquet_sink import DATASETS
 from policy_learner.errors import BadBackup
 from policy_learner.join.catalogues import Catalogues, read_from_store
 from policy_learner.join.positions import ms_of
-from policy_learner.learning.training import Record, Training
+from policy_learner.learning.records import Record
+from policy_learner.learning.training import Training
 from policy_learner.models import checkpoint
 from policy_learner.models.backup import Backup
 from policy_learner.models.checkpoint import Checkpoint

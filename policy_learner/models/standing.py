@@ -5,7 +5,8 @@ from __future__ import annotations
 from policy_learner.failpoints import reached
 from policy_learner.gate.soundness import judge_parity, judge_values
 from policy_learner.join.positions import START, ms_of, order
-from policy_learner.learning.training import Record, Training
+from policy_learner.learning.records import Record
+from policy_learner.learning.training import Training
 from policy_learner.models import publish as publishing
 from policy_learner.rebase.rebasing import Candidate
 from policy_learner.state import Learner

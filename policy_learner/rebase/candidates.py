@@ -18,10 +18,11 @@ from policy_learner.archive.archive_reader import LogReader
 from policy_learner.archive.cutting import Stretch
 from policy_learner.join.catalogues import Catalogues
 from policy_learner.learning.progressive import ProgressiveMetrics, figures_of
+from policy_learner.learning.records import Record
 from policy_learner.learning.slices import Rows, Slice, add, slice_of
 from policy_learner.learning.teaching import Teaching
 from policy_learner.learning.trainer import Example, Foreseen, restated
-from policy_learner.learning.training import Record, Training
+from policy_learner.learning.training import Training
 from sidecar.contracts.application import Application, ExplorationConfig
 from sidecar.contracts.base_model import without_base
 from sidecar.contracts.learner_report import WindowFigures

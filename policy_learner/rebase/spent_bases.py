@@ -8,7 +8,7 @@ from pathlib import Path
 from policy_learner.archive.chain import dataset_folder
 from policy_learner.archive.rows import VersionEntry, version_entries
 from policy_learner.archive.segments import read, view
-from policy_learner.models.replay import gone_of
+from policy_learner.models.deleted import gone_of
 from policy_learner.rebase import offers, rebases
 
 GRACE_S = 86_400.0

@@ -65,8 +65,8 @@ def counters_of(stored: Mapping[bytes, bytes]) -> dict[str, int]:
     (``fin_never``, never activated, among them). Activations: ``act``, ``act_dup``, ``act_late``,
     ``act_unknown``. Rewards: ``rew`` (``rew_early`` and ``rew_unknown`` among them), ``rew_joined``,
     ``rew_orphan``, ``rew_late``, ``rew_dup`` (``rew_contradicts`` among them), ``rew_over``. Entries for the
-    trainer alone: ``asm``, ``comp``, ``early_ex``. What was no decision: ``strangers``. What is no whole
-    number is left out: the books then do not balance.
+    trainer alone: ``asm``, ``comp``, ``early_ex``. What was no decision: ``strangers``; keys of another kind
+    than ours: ``foreign``. What is no whole number is left out: the books then do not balance.
     """
     whole = {name: value for name, value in stored.items() if name != b"clock_ms" and _WHOLE.match(value)}
     return {name.decode(errors="replace"): int(value) for name, value in whole.items()}

@@ -142,6 +142,23 @@ class Scripts:
         """Send a call and return the raw reply."""
         return self.by_name[call.script](keys=call.keys, args=call.args)
 
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Send several calls in one round trip; the raw reply to each. All were run when this raises.
+
+        They are no transaction. A store that has forgotten a script is told again, unseen.
+        """
+        pipe = self.client.pipeline(transaction=False)
+        for call in calls:
+            pipe.evalsha(self.by_name[call.script].sha, len(call.keys), *call.keys, *call.args)
+        replies = pipe.execute(raise_on_error=False)
+        for place, (call, reply) in enumerate(zip(calls, replies, strict=True)):
+            if isinstance(reply, NoScriptError):
+                replies[place] = self.run(call)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
 
 def is_passing(error: Exception) -> bool:
     """Whether asking again may help: no connection, or a store that is starting or changing its master."""

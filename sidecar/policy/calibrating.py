@@ -36,14 +36,22 @@ class _State(Struct):
 
 
 class Calibrating:
-    """A window of examples and what it says. The curves change in ``observe`` alone."""
+    """A window of examples and what it says. Which curves there are is settled in ``observe`` alone."""
 
     def __init__(self) -> None:
         self._rows = np.zeros((_COLUMNS, WINDOW), "<f4")
         self.seen = 0
         """Examples observed; those that a float32 cannot hold are none."""
-        self.current: Calibration | None = None
-        """None until there are enough examples."""
+        self._current: Calibration | None = None
+        self._to_fit: npt.NDArray[np.float32] | None = None
+        """The rows of the last fit, while nobody has asked for it."""
+
+    @property
+    def current(self) -> Calibration | None:
+        """The last fit; None until there are enough examples. Fits that nobody asks for are not made."""
+        if self._to_fit is not None:
+            self._current, self._to_fit = _fitted(self._to_fit), None
+        return self._current
 
     def observe(self, scores: Floats, rewards: Floats, weights: Floats) -> None:
         """Take note of examples, each scored before it was learnt from.
@@ -61,14 +69,13 @@ class Calibrating:
         if last > self.seen:
             first = last - self.seen
             self._keep(rows[:, :first])
-            self._fit()
+            self._to_fit = self._kept.copy()
             rows = rows[:, first:]
         self._keep(rows)
 
     def state(self) -> bytes:
         """Everything, for a checkpoint."""
-        kept = self._rows[:, : min(self.seen, WINDOW)]
-        return msgspec.msgpack.encode(_State(self.seen, kept.tobytes(), self.current))
+        return msgspec.msgpack.encode(_State(self.seen, self._kept.tobytes(), self.current))
 
     @classmethod
     def of(cls, state: bytes) -> Calibrating:
@@ -80,7 +87,7 @@ class Calibrating:
         found, calibrating = msgspec.msgpack.decode(state, type=_State), cls()
         kept = np.frombuffer(found.rows, "<f4").reshape(_COLUMNS, min(found.seen, WINDOW))
         calibrating._rows[:, : kept.shape[1]] = kept
-        calibrating.seen, calibrating.current = found.seen, found.current
+        calibrating.seen, calibrating._current = found.seen, found.current
         return calibrating
 
     def _keep(self, rows: npt.NDArray[np.float32]) -> None:
@@ -88,12 +95,14 @@ class Calibrating:
         self._rows[:, numbers % WINDOW] = rows[:, -len(numbers) :] if len(numbers) else rows
         self.seen += rows.shape[1]
 
-    def _fit(self) -> None:
-        kept = self._rows[:, : min(self.seen, WINDOW)]
-        scores, weights, moments = kept[0], kept[1].astype(np.float64), kept[2].astype(np.float64)
-        self.current = Calibration(
-            calibrator_of(scores, weights, moments), ecdf_of(scores, weights), kept.shape[1]
-        )
+    @property
+    def _kept(self) -> npt.NDArray[np.float32]:
+        return self._rows[:, : min(self.seen, WINDOW)]
+
+
+def _fitted(rows: npt.NDArray[np.float32]) -> Calibration:
+    scores, weights, moments = rows[0], rows[1].astype(np.float64), rows[2].astype(np.float64)
+    return Calibration(calibrator_of(scores, weights, moments), ecdf_of(scores, weights), rows.shape[1])
 
 
 def last_fit(seen: int) -> int:

@@ -10,7 +10,8 @@ from policy_learner.join.catalogues import Catalogues, read_from_log
 from policy_learner.join.positions import ms_of
 from policy_learner.learning.training import Training
 from policy_learner.models import checkpoint
-from policy_learner.models.replay import Replayed, rebuilt
+from policy_learner.models.replay import rebuilt
+from policy_learner.models.replayed import Replayed
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.events import letter_of
 from sidecar.contracts.store import Scripts

@@ -23,13 +23,13 @@ OF_THE_LEARNER = (
     Mutant(
         "a reward is not told from one of a finalised decision",
         f"{SCRIPTS}/reward.lua",
-        "  if redis.call('SISMEMBER', f, member) == 1 then",
+        "  if call('SISMEMBER', f, member) == 1 then",
         "  if false then",
     ),
     Mutant(
         "a decision that was finalised may be made again",
         f"{SCRIPTS}/decide.lua",
-        "  if redis.call('SISMEMBER', f, member) == 1 then",
+        "  if call('SISMEMBER', f, member) == 1 then",
         "  if false then",
     ),
     Mutant(
@@ -41,7 +41,7 @@ OF_THE_LEARNER = (
     Mutant(
         "early rewards stay orphans when their decision comes",
         f"{SCRIPTS}/decide.lua",
-        "  redis.call('ZREM', orph, id)",
+        "  call('ZREM', orph, id)",
         "  --",
     ),
     Mutant(
@@ -96,8 +96,8 @@ OF_THE_LEARNER = (
     Mutant(
         "a checkpoint holds what is not published",
         "policy_learner/loop.py",
-        "if not (now or timer.due) or progress.since or progress.outstanding:",
-        "if not (now or timer.due):",
+        "if not (now or timer.due) or progress.since or progress.outstanding or progress.begun:",
+        "if not (now or timer.due) or progress.begun:",
     ),
     Mutant(
         "what was trained on is listed again in the next version",
@@ -170,8 +170,8 @@ OF_THE_LEARNER = (
     Mutant(
         "a reward is compensated twice",
         f"{SCRIPTS}/reward.lua",
-        "    teach(ex, c, now, 'C', id, payload, redis.call('HGETALL', r), key)",
-        "    for _ = 1, 2 do teach(ex, c, now, 'C', id, payload, redis.call('HGETALL', r), key) end",
+        "    teach(ex, c, now, 'C', id, payload, call('HGETALL', r), key)",
+        "    for _ = 1, 2 do teach(ex, c, now, 'C', id, payload, call('HGETALL', r), key) end",
     ),
     Mutant(
         "in mode earliest every reward is an example",

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from policy_learner import __main__ as learner
-from policy_learner.learning.isolated_trainer import IsolatedTrainers
+from policy_learner.learning.isolated_trainers import IsolatedTrainers
 from tests.policy_learner.fragile_vw import command
 
 if __name__ == "__main__":

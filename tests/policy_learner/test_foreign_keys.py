@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import pyarrow.dataset as ds
 import pytest
 
 from policy_learner.loop import step
+from policy_learner.run import _turn
+from sidecar.contracts import keys as app_keys
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.upkeep import finalise_due, give_up_orphans, read_books
 from tests.policy_learner.world import HORIZON_MS, World
@@ -17,6 +21,10 @@ STRANGERS = [b"stranger", b"\xff\xfe", b"0-1", b""]
 @pytest.fixture
 def world(store, data_folder: DataFolder) -> World:
     return World(store, data_folder, partitions=1)
+
+
+SHARED = ("counters", "due", "orphans", "examples", "late", "dead", "lease")
+OF_APP = ("weights", "deltas", "weights_log", "learner_status", "learnt", "model_infos", "contests")
 
 
 def rows_of(world: World, dataset: str) -> list[dict]:
@@ -152,3 +160,33 @@ def test_foreign_entries_in_every_stream_are_passed_over(world, store):
     assert learner.training.examples == 6
     assert len(rows_of(world, "decisions")) == 6
     assert [row["kind"] for row in rows_of(world, "late")] == ["L"]
+
+
+@pytest.mark.parametrize("name", [*SHARED, *OF_APP])
+def test_a_key_of_another_kind_stops_the_learner_once(world, store, name):
+    """It is thrown away and named; what comes after it is joined, learnt, published and archived."""
+    (keys,) = world.partitions
+    key = getattr(keys, name) if name in SHARED else getattr(app_keys, name)("world")
+    learner = turns(world.learner(), world)
+    events = world.shop(3)
+    learner = turns(learner, world)
+    store.delete(key)
+    store.rpush(key, "a stranger's")
+
+    learner = turns(learner, world)
+    events += world.shop(3)
+    learner = turns(learner, world)
+
+    assert store.type(key) != b"list"
+    assert not learner.figures.step_error
+    assert learner.training.examples == world.weights().header.examples == 6
+    assert {row["decision_id"] for row in rows_of(world, "decisions")} == {one.decision_id for one in events}
+    assert world.learner().training.examples == 6
+
+
+def turns(learner, world):
+    """As ``run`` does it, with every timer due at each."""
+    for _ in range(4):
+        world.now_s += 3600
+        learner = _turn(learner, Event())
+    return learner

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from policy_learner.errors import BadCheckpoint, ExampleKills, TrainerLost, TrainerPoisoned
-from policy_learner.learning import isolated_trainer as module
+from policy_learner.learning import pieces, vw_lives
 from policy_learner.learning.attempts import Attempts
-from policy_learner.learning.isolated_trainer import IsolatedTrainer, IsolatedTrainers
+from policy_learner.learning.isolated_trainer import IsolatedTrainer
+from policy_learner.learning.isolated_trainers import IsolatedTrainers
+from policy_learner.learning.known_arms import KnownArms
 from policy_learner.learning.trainer import Trainer
 from policy_learner.learning.vw_format import Foreseen
 from policy_learner.learning.vw_wire import Learn, Start, Weights, line_of
@@ -96,7 +98,7 @@ def test_what_goes_over_loses_nothing(optimizer, cb_type):
     model = _model(optimizer, cb_type)
     here, service = Trainer(model), Service(mmap.mmap(-1, 4 << model.bits))
     service.answer(Start(model, None))
-    arms = module.KnownArms()
+    arms = KnownArms()
     for examples in batches(3, 40):
         if cb_type == "mtr":
             examples = [one._replace(correction=n % 4 == 0) for n, one in enumerate(examples)]
@@ -121,15 +123,15 @@ def test_batches_begun_ahead_are_learnt_in_their_order(made):
 
 def test_long_batches_many_arms_and_forgotten_numbers_change_no_bit(made, monkeypatch):
     """Batches in pieces, states sent over on the way, the arms' numbers begun anew all the time."""
-    monkeypatch.setattr(module, "_EXAMPLES_A_PIECE", 7)
-    monkeypatch.setattr(module, "_STATE_EVERY", 20)
+    monkeypatch.setattr(pieces, "_EXAMPLES_A_PIECE", 7)
+    monkeypatch.setattr(vw_lives, "_STATE_EVERY", 20)
     monkeypatch.setattr("policy_learner.learning.known_arms._ARMS_KEPT", 9)
     here, there = Trainer(MODEL), made()
     many = batches(4, 50)
     for examples in many[:2]:
         there.ahead(examples)
     assert all_learnt(there, many) == all_learnt(here, many)
-    assert len(there._since) < 50
+    assert len(there._lives._since) < 50
     os.kill(there.pid, signal.SIGKILL)
     assert same(there, here)
 
@@ -247,13 +249,13 @@ def test_a_child_that_cannot_be_started_is_said_and_tried_again(made):
     here, there = Trainer(MODEL), made()
     many = batches(3, 20)
     assert there.learn(many[0]) == here.learn(many[0])
-    there._command, good = ("false",), there._command
+    there._lives._command, good = ("false",), there._lives._command
     os.kill(there.pid, signal.SIGKILL)
     there.ahead(many[1])
     for _ in range(2):
         with pytest.raises(TrainerLost, match="ended with code 1"):
             there.learn(many[1])
-    there._command = good
+    there._lives._command = good
     assert all_learnt(there, many[1:]) == all_learnt(here, many[1:])
     assert same(there, here)
 

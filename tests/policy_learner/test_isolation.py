@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
+import redis
 
-from policy_learner.learning.isolated_trainer import IsolatedTrainers
+from policy_learner.learning.isolated_trainers import IsolatedTrainers
 from policy_learner.learning.trainer import Trainer
 from policy_learner.loop import begin, drain, finalise, read, step
 from policy_learner.models.replay import replay
@@ -89,7 +90,8 @@ def test_an_error_between_begin_and_end_loses_and_doubles_nothing(world, isolate
     finalise(learner)
     begin(learner, read(learner))
     os.kill(learner.training.trainer.pid, signal.SIGKILL)
-    assert read(learner) == learner.progress.begun != []
+    assert read(learner) == []
+    assert learner.progress.begun
     step(learner)
     assert learner.training.examples == 30
     assert not learner.progress.begun
@@ -98,6 +100,61 @@ def test_an_error_between_begin_and_end_loses_and_doubles_nothing(world, isolate
     assert isinstance(here.training.trainer, Trainer)
     version, epoch = learner.progress.version, learner.progress.version_epoch
     assert here.training.record(version, epoch).checksum.encode() == checksum
+
+
+@pytest.mark.parametrize("hurt", ["nothing", "child", "store"])
+def test_who_is_behind_reads_on_while_the_last_blocks_are_learnt(world, isolated, hurt, monkeypatch):
+    """What stays with the trainer is in no version, nor is it lost, doubled or learnt in another order."""
+    world.settings = world.settings.__class__(publish_every_examples=1000, read_batch=5)
+    learner = isolated()
+    world.shop(60)
+    finalise(learner)
+    for _ in range(2):
+        assert step(learner)
+    under_way = [(chunk.partition, chunk.last) for chunk in learner.progress.begun]
+    assert len(under_way) == learner.progress.ahead == 2
+    assert all(learner.progress.positions[partition] != last for partition, last in under_way)
+    if hurt == "child":
+        os.kill(learner.training.trainer.pid, signal.SIGKILL)
+    if hurt == "store":
+        gone(learner, monkeypatch)
+
+    world.now_s += 1
+    step(learner)
+    assert not learner.progress.begun
+    assert learner.training.examples == world.weights().header.examples == 30
+    drain(learner, lambda: True)
+
+    assert learner.training.examples == 60
+    again = world.learner()
+    assert (again.training.examples, again.figures.rebuild_mismatch) == (60, False)
+    assert replay(world.application, world.data).clean
+
+
+def gone(learner, monkeypatch):
+    """The store is away for one step, once its answers have been read: before anything of it is learnt."""
+    real = learner.training.finish
+
+    def away():
+        monkeypatch.setattr(learner.training, "finish", real)
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(learner.training, "finish", away)
+    with pytest.raises(redis.ConnectionError):
+        step(learner)
+
+
+def test_a_stop_learns_what_is_with_the_trainer(world, isolated):
+    """However little time there is."""
+    world.settings = world.settings.__class__(publish_every_examples=1000, read_batch=5)
+    learner = isolated()
+    world.shop(60)
+    finalise(learner)
+    step(learner)
+    assert learner.progress.begun
+    drain(learner, lambda: False)
+    assert not learner.progress.begun
+    assert world.weights().header.examples == learner.training.examples > 0
 
 
 def test_a_full_disk_does_not_keep_a_learner_that_is_behind_from_learning(world, isolated, monkeypatch):

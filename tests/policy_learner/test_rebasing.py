@@ -13,7 +13,8 @@ from policy_learner.archive.archive_reader import versions
 from policy_learner.archive.retention import drop_before
 from policy_learner.errors import BadArchive, BadBase
 from policy_learner.join.positions import order
-from policy_learner.learning.training import Refused, Training
+from policy_learner.learning.batches import Refused
+from policy_learner.learning.training import Training
 from policy_learner.loop import drain, step
 from policy_learner.models.replay import replay
 from policy_learner.rebase import offers, rebases, spent_bases

@@ -30,7 +30,7 @@ local wrong = flaw()
 if wrong then return redis.error_reply('BADBATCH ' .. wrong) end
 
 local now = clock(skew, c)
-redis.call('HSET', c, 'clock_ms', whole(now))
+call('HSET', c, 'clock_ms', whole(now))
 
 local function told(status, counter, id, deadline)
   count(c, counter)
@@ -40,8 +40,8 @@ end
 -- The session stays known for as long as its last decision can be named.
 local function move(id, s, horizon_ms)
   local deadline, ttl = whole(now + horizon_ms), horizon_ms + tombstone_ms
-  redis.call('ZADD', due, 'XX', deadline, id)
-  if redis.call('EXISTS', s) == 1 and redis.call('PTTL', s) < ttl then redis.call('PEXPIRE', s, whole(ttl)) end
+  call('ZADD', due, 'XX', deadline, id)
+  if call('EXISTS', s) == 1 and call('PTTL', s) < ttl then call('PEXPIRE', s, whole(ttl)) end
   return deadline
 end
 
@@ -49,8 +49,8 @@ local function activate(e, d, r, s, f)
   local id, member, horizon_ms = unpack(e)
   local stored = text_at(d)
   local deadline, mode, deferred, at = parts(stored or '')
-  if not redis.call('ZSCORE', due, id) then
-    if redis.call('SISMEMBER', f, member) ~= 1 then return told('UNKNOWN', 'act_unknown', id) end
+  if not call('ZSCORE', due, id) then
+    if call('SISMEMBER', f, member) ~= 1 then return told('UNKNOWN', 'act_unknown', id) end
     if deadline and deferred == '' then return told('DUP', 'act_dup', id, deadline) end
     return told('LATE', 'act_late', id)
   end
@@ -58,7 +58,7 @@ local function activate(e, d, r, s, f)
   if deferred == '' then return told('DUP', 'act_dup', id, deadline) end
   local payload = string.sub(stored, at)
   if horizon_ms ~= '' then deadline = move(id, s, tonumber(horizon_ms)) end
-  redis.call('SET', d, deadline .. mode .. '|' .. payload)
+  call('SET', d, deadline .. mode .. '|' .. payload)
   begin(ex, c, now, mode, id, payload, rewards_at(r))
   return told('OK', 'act', id, deadline)
 end

@@ -16,6 +16,7 @@ NAMES = (
         "finalise",
         "orphan",
         "strangers",
+        "heal",
         "publish",
         "epoch",
         "status",

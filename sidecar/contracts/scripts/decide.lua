@@ -37,7 +37,7 @@ local wrong = flaw()
 if wrong then return redis.error_reply('BADBATCH ' .. wrong) end
 
 local now = clock(skew, c)
-redis.call('HSET', c, 'clock_ms', whole(now))
+call('HSET', c, 'clock_ms', whole(now))
 
 local function seen(status, id, stored)
   count(c, 'dec_dup')
@@ -46,7 +46,7 @@ end
 
 -- The session has this client's key already: the same request again, or another one under its name.
 local function known(session, client_key, digest)
-  local prior = client_key ~= '' and redis.call('HGET', session, 'k:' .. client_key)
+  local prior = client_key ~= '' and call('HGET', session, 'k:' .. client_key)
   if not prior then return nil end
   local id, its_digest = string.match(prior, '^([^|]*)|(.*)$')
   if not ours(id) then return nil end -- foreign bytes
@@ -54,48 +54,48 @@ local function known(session, client_key, digest)
     count(c, 'dec_conflict')
     return {'CONFLICT', id, ''}
   end
-  return seen(redis.call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
+  return seen(call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
 end
 
 -- The session was given a decision of this kind just now, and keeps it.
 local function kept(session, sticky, window_ms)
-  local prior = sticky and sticky ~= '' and redis.call('HGET', session, 't:' .. sticky)
+  local prior = sticky and sticky ~= '' and call('HGET', session, 't:' .. sticky)
   if not prior then return nil end
   local id, at = string.match(prior, '^([^|]*)|(%d+)$')
   if not ours(id) or now - tonumber(at) >= tonumber(window_ms) then return nil end
-  return seen(redis.call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
+  return seen(call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
 end
 
 -- One more decision of the session, which stays known as long as its last one can be named.
 local function remember(session, id, client_key, digest, arm, horizon_ms)
-  redis.call('HSET', session, 'last', id, 'd:' .. id, arm)
-  if client_key ~= '' then redis.call('HSET', session, 'k:' .. client_key, id .. '|' .. digest) end
+  call('HSET', session, 'last', id, 'd:' .. id, arm)
+  if client_key ~= '' then call('HSET', session, 'k:' .. client_key, id .. '|' .. digest) end
   local ttl = horizon_ms + tombstone_ms
-  if redis.call('PTTL', session) < ttl then redis.call('PEXPIRE', session, whole(ttl)) end
+  if call('PTTL', session) < ttl then call('PEXPIRE', session, whole(ttl)) end
 end
 
 -- Not in the log: a reward by session must not go to the decision before it instead.
 local function shed(session, id, status, counter)
-  if redis.call('EXISTS', session) == 1 then redis.call('HSET', session, 'last', id) end
+  if call('EXISTS', session) == 1 then call('HSET', session, 'last', id) end
   count(c, counter)
   return {status, id, ''}
 end
 
 local function decide(e, d, r, s, f)
   local id, client_key, digest, arm, horizon_ms, member, payload, flags = unpack(e, 1, 8)
-  if redis.call('ZSCORE', due, id) then return seen('DUP', id, text_at(d)) end
-  if redis.call('SISMEMBER', f, member) == 1 then return seen('FIN', id, text_at(d)) end
+  if call('ZSCORE', due, id) then return seen('DUP', id, text_at(d)) end
+  if call('SISMEMBER', f, member) == 1 then return seen('FIN', id, text_at(d)) end
   local repeated = known(s, client_key, digest) or kept(s, e[9], e[10])
   if repeated then return repeated end
   if flags == '-' then return shed(s, id, 'SHED', 'dec_thinned') end
-  if redis.call('ZCARD', due) >= cap then return shed(s, id, 'FULL', 'dec_shed') end
+  if call('ZCARD', due) >= cap then return shed(s, id, 'FULL', 'dec_shed') end
   local deadline = whole(now + tonumber(horizon_ms))
-  redis.call('SET', d, deadline .. flags .. '|' .. payload)
-  redis.call('ZADD', due, deadline, id)
-  redis.call('ZREM', orph, id) -- its early rewards, if any, lie in r and wait with it from now on
+  call('SET', d, deadline .. flags .. '|' .. payload)
+  call('ZADD', due, deadline, id)
+  call('ZREM', orph, id) -- its early rewards, if any, lie in r and wait with it from now on
   remember(s, id, client_key, digest, arm, tonumber(horizon_ms))
-  if e[9] and e[9] ~= '' then redis.call('HSET', s, 't:' .. e[9], id .. '|' .. whole(now)) end
-  for field = 11, #e do redis.call('HSET', s, 'a:' .. e[field], id) end
+  if e[9] and e[9] ~= '' then call('HSET', s, 't:' .. e[9], id .. '|' .. whole(now)) end
+  for field = 11, #e do call('HSET', s, 'a:' .. e[field], id) end
   count(c, 'dec')
   local mode, deferred = string.match(flags, '^([ae]?)(d?)$')
   if deferred == '' and mode ~= '' then begin(ex, c, now, mode, id, payload, rewards_at(r)) end

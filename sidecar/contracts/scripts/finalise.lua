@@ -11,15 +11,15 @@
 
 local due, orph, ex, c, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local shared, each = 5, 3
-local tombstone_ms, answer_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local tombstone_ms, answer_ms = ARGV[1], ARGV[2] -- as text: a number would be written out at every use
 
 local decisions = (#KEYS - shared) / each
-if not tombstone_ms or not answer_ms or #ARGV ~= 2 + 2 * decisions then
+if not tonumber(tombstone_ms) or not tonumber(answer_ms) or #ARGV ~= 2 + 2 * decisions then
   return redis.error_reply('BADBATCH keys and ids differ')
 end
 
 local now = clock(skew, c)
-redis.call('HSET', c, 'clock_ms', whole(now))
+call('HSET', c, 'clock_ms', whole(now))
 
 -- What is the same command for many decisions is sent once, when all have been gone through.
 local closed, tombs, tally = {}, {}, {}
@@ -33,12 +33,11 @@ local function bury(f, member)
   table.insert(tombs[f], member)
 end
 
-local function finalise(id, member, d, r, f)
-  local stored = text_at(d)
+local function finalise(id, stored, member, d, r, f)
   if not stored then -- the store lost it: the books show it, and its rewards are given up, not forgotten
     table.insert(closed, id)
     note('dec_lost')
-    redis.call('ZADD', orph, whole(now), id)
+    call('ZADD', orph, whole(now), id)
     return
   end
   local rewards = rewards_at(r)
@@ -51,46 +50,46 @@ local function finalise(id, member, d, r, f)
   note('fin')
   if deferred == 'd' then note('fin_never') end
   bury(f, member)
-  redis.call('PEXPIRE', d, answer_ms)
+  call('PEXPIRE', d, answer_ms)
   if #rewards > 0 then
-    redis.call('PEXPIRE', r, tombstone_ms)
+    call('PEXPIRE', r, tombstone_ms)
     note('rew_joined', #rewards / 2)
   end
 end
 
-local function all()
-  local ids, seen = {}, {}
+-- The places of those whose time has come, each once.
+local function found_due()
+  local ids, places, seen = {}, {}, {}
   for j = 1, decisions do ids[j] = ARGV[2 * j + 1] end
-  local deadlines = decisions > 0 and redis.call('ZMSCORE', due, unpack(ids)) or {}
+  local deadlines = decisions > 0 and call('ZMSCORE', due, unpack(ids)) or {}
   for j, id in ipairs(ids) do
-    local deadline, k = not seen[id] and deadlines[j], shared + each * (j - 1)
+    local deadline = not seen[id] and deadlines[j]
     seen[id] = true
-    if deadline and tonumber(deadline) <= now then
-      finalise(id, ARGV[2 * j + 2], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])
-    end
+    if deadline and tonumber(deadline) <= now then table.insert(places, j) end
+  end
+  return places
+end
+
+local function all()
+  local places, keys = found_due(), {}
+  for n, j in ipairs(places) do keys[n] = KEYS[shared + each * (j - 1) + 1] end
+  local stored = #keys > 0 and call('MGET', unpack(keys)) or {} -- false where there is no text
+  for n, j in ipairs(places) do
+    local k = shared + each * (j - 1)
+    finalise(ARGV[2 * j + 1], stored[n], ARGV[2 * j + 2], keys[n], KEYS[k + 2], KEYS[k + 3])
   end
 end
 
-local failure
-
-local function try(...)
-  local answer = redis.pcall(...)
-  local failed = type(answer) == 'table' and answer.err
-  if failed then failure = failure or answer end
-  return not failed
-end
-
--- Foreign bytes under one key must not cost the others theirs.
 local function close()
-  if #closed > 0 then try('ZREM', due, unpack(closed)) end
+  if #closed > 0 then call('ZREM', due, unpack(closed)) end
   for f, members in pairs(tombs) do
-    if try('SADD', f, unpack(members)) then try('PEXPIRE', f, tombstone_ms) end
+    call('SADD', f, unpack(members))
+    call('PEXPIRE', f, tombstone_ms)
   end
-  for field, n in pairs(tally) do try('HINCRBY', c, field, n) end
+  for field, n in pairs(tally) do count(c, field, n) end
 end
 
 local done, wrong = pcall(all)
 close() -- also of those before one that failed
 if not done then error(wrong) end
-if failure then return failure end
 return tally.fin or 0

@@ -10,24 +10,24 @@ local shared = 5
 if #KEYS ~= shared + #ARGV then return redis.error_reply('BADBATCH keys and ids differ') end
 
 local now = clock(skew, c)
-redis.call('HSET', c, 'clock_ms', whole(now))
+call('HSET', c, 'clock_ms', whole(now))
 
 local function give_up(id, r)
   local rewards = rewards_at(r)
   for j = 1, #rewards, 2 do
     append(late, now, 'k', 'P', 'i', id, 'm', rewards[j], 'r', rewards[j + 1])
   end
-  redis.call('UNLINK', r)
+  call('UNLINK', r)
   count(c, 'rew_orphan', #rewards / 2)
   return #rewards / 2
 end
 
 local given_up = 0
 for j, id in ipairs(ARGV) do
-  local deadline = redis.call('ZSCORE', orph, id)
+  local deadline = call('ZSCORE', orph, id)
   if deadline and tonumber(deadline) <= now then
-    redis.call('ZREM', orph, id)
-    if not redis.call('ZSCORE', due, id) then given_up = given_up + give_up(id, KEYS[shared + j]) end
+    call('ZREM', orph, id)
+    if not call('ZSCORE', due, id) then given_up = given_up + give_up(id, KEYS[shared + j]) end
   end
 end
 return given_up

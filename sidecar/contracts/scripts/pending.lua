@@ -11,10 +11,9 @@ local function text_at(key)
   return type(stored) == 'string' and stored or nil
 end
 
--- The rewards at a key as the flat list [key, record, ...]; none where it holds something else.
+-- The rewards at a key as the flat list [key, record, ...].
 local function rewards_at(key)
-  local stored = redis.pcall('HGETALL', key)
-  return stored.err and {} or stored
+  return call('HGETALL', key)
 end
 
 -- Deadline, mode ('' = wait, a = assume, e = earliest), 'd' while deferred, and where the payload begins; nil

@@ -19,8 +19,9 @@ if #ARGV ~= 11 or not (tonumber(epoch) and tonumber(version)) then
   return redis.error_reply('BADBATCH a publication has 11 arguments, epoch and version being numbers')
 end
 
-local taken = tonumber(redis.call('GET', epoch_key) or '0')
-local stored = redis.call('HMGET', w, 'epoch', 'version', 'checksum')
+counters = w
+local taken = tonumber(call('GET', epoch_key) or '0')
+local stored = call('HMGET', w, 'epoch', 'version', 'checksum')
 if math.max(taken, tonumber(stored[1] or '0')) > tonumber(epoch) then return 'FENCED' end
 if stored[1] == epoch and stored[2] == version and stored[3] == checksum then return 'OK' end
 if tonumber(stored[2] or '0') >= tonumber(version) then return 'STALE' end
@@ -30,11 +31,11 @@ local follows = delta ~= '' and stored[2] == base and stored[3] == base_checksum
 if not (is_whole or follows) then return 'BASE' end
 
 local now = whole(clock(skew, w))
-redis.call('HSET', w, 'version', version, 'epoch', epoch, 'positions', positions,
+call('HSET', w, 'version', version, 'epoch', epoch, 'positions', positions,
   'checksum', checksum, 'clock_ms', now)
 if is_whole then
-  redis.call('HSET', w, 'record', record)
-  redis.call('XTRIM', deltas, 'MAXLEN', KEPT)
+  call('HSET', w, 'record', record)
+  call('XTRIM', deltas, 'MAXLEN', KEPT)
 end
 if follows then append(deltas, now, 'version', version, 'delta', delta) end
 local entry = {'version', version, 'epoch', epoch, 'examples', examples, 'batches', batches,

@@ -44,7 +44,7 @@ local wrong = flaw()
 if wrong then return redis.error_reply('BADBATCH ' .. wrong) end
 
 local now = clock(skew, c)
-redis.call('HSET', c, 'clock_ms', whole(now))
+call('HSET', c, 'clock_ms', whole(now))
 
 -- A reward that joins nothing is kept with its reason, under the name that it came with.
 local function keep(kind, name, key, record)
@@ -81,39 +81,39 @@ local function learn(id, key, held, r, d)
   local head = redis.pcall('GETRANGE', d, 0, HEAD)
   local _, mode, deferred = parts(type(head) == 'string' and head or '')
   if not mode or mode == '' or deferred ~= '' or (mode == 'e' and held > 0) then return end
-  local stored = redis.call('GET', d)
+  local stored = call('GET', d)
   local payload = string.sub(stored, string.find(stored, '|', 1, true) + 1)
   if mode == 'a' then
-    teach(ex, c, now, 'C', id, payload, redis.call('HGETALL', r), key)
+    teach(ex, c, now, 'C', id, payload, call('HGETALL', r), key)
   else
-    teach(ex, c, now, 'E', id, payload, redis.call('HGETALL', r))
+    teach(ex, c, now, 'E', id, payload, call('HGETALL', r))
   end
 end
 
 local function of_decision(id, key, record, member, r, f, d)
-  local old = redis.call('HGET', r, key)
+  local old = call('HGET', r, key)
   if old then return again(id, key, record, old) end
-  local held = redis.call('HLEN', r)
+  local held = call('HLEN', r)
   if held >= most then return over(id, key, record) end
-  if redis.call('ZSCORE', due, id) then
-    redis.call('HSET', r, key, record)
+  if call('ZSCORE', due, id) then
+    call('HSET', r, key, record)
     count(c, 'rew')
     learn(id, key, held, r, d)
     return 'OK'
   end
-  if redis.call('SISMEMBER', f, member) == 1 then
-    redis.call('HSET', r, key, 'L' .. record)
-    redis.call('PEXPIRE', r, tombstone_ms)
-    redis.call('PEXPIRE', f, tombstone_ms) -- never sooner than r: without it r would look like an early reward's
+  if call('SISMEMBER', f, member) == 1 then
+    call('HSET', r, key, 'L' .. record)
+    call('PEXPIRE', r, tombstone_ms)
+    call('PEXPIRE', f, tombstone_ms) -- never sooner than r: without it r would look like an early reward's
     keep('L', id, key, record)
     count(c, 'rew_late')
     return 'LATE'
   end
-  if not redis.call('ZSCORE', orph, id) and redis.call('ZCARD', orph) >= most_awaited then
+  if not call('ZSCORE', orph, id) and call('ZCARD', orph) >= most_awaited then
     return unknown(id, key, record)
   end
-  redis.call('HSET', r, key, record)
-  redis.call('ZADD', orph, 'NX', whole(now + early_ms), id)
+  call('HSET', r, key, record)
+  call('ZADD', orph, 'NX', whole(now + early_ms), id)
   count(c, 'rew')
   count(c, 'rew_early')
   return 'EARLY'
@@ -122,11 +122,11 @@ end
 -- Every decision of the session that still takes rewards, newest first; where none does, its last.
 local function all_of(s)
   local found = {}
-  for _, field in ipairs(redis.call('HKEYS', s)) do
+  for _, field in ipairs(call('HKEYS', s)) do
     local id = string.sub(field, 1, 2) == 'd:' and ours(string.sub(field, 3))
-    if id and redis.call('ZSCORE', due, id) then found[#found + 1] = id end
+    if id and call('ZSCORE', due, id) then found[#found + 1] = id end
   end
-  if #found == 0 then return ours(redis.call('HGET', s, 'last')) or '' end
+  if #found == 0 then return ours(call('HGET', s, 'last')) or '' end
   table.sort(found, function(one, other) return one > other end)
   return table.concat(found, ',', 1, math.min(#found, MOST_OF_A_SESSION))
 end
@@ -137,14 +137,14 @@ local function target_of(s, rule, went)
     if went then return string.match(went, '^[0-9a-f,-]+$') or '' end
     return all_of(s)
   end
-  return ours(went or redis.call('HGET', s, rule == '' and 'last' or rule)) or ''
+  return ours(went or call('HGET', s, rule == '' and 'last' or rule)) or ''
 end
 
 -- How many rewards a session remembers.
 local function rewards_in(s)
-  if redis.call('HLEN', s) < most then return 0 end
+  if call('HLEN', s) < most then return 0 end
   local found = 0
-  for _, field in ipairs(redis.call('HKEYS', s)) do
+  for _, field in ipairs(call('HKEYS', s)) do
     if string.sub(field, 1, 2) == 'w:' then found = found + 1 end
   end
   return found
@@ -153,19 +153,19 @@ end
 -- The session remembers where each of its rewards went: a retry goes there too, whatever is last by now.
 local function of_session(e, record, r, s, f, d)
   local id, key, _, member, session, rule, aim = unpack(e)
-  local went = redis.call('HGET', s, 'w:' .. key)
+  local went = call('HGET', s, 'w:' .. key)
   local nobody = went and string.sub(went, 1, 1) == '|'
   local target = not nobody and target_of(s, rule, went) or ''
   if target ~= (rule == '*' and aim or id) then return 'MOVED', target end
   if nobody then return again(session, key, record, went), id end
   if id == '' then
     if rewards_in(s) >= most then return over(session, key, record), id end
-    redis.call('HSET', s, 'w:' .. key, '|' .. record)
-    redis.call('PEXPIRE', s, tombstone_ms)
+    call('HSET', s, 'w:' .. key, '|' .. record)
+    call('PEXPIRE', s, tombstone_ms)
     return unknown(session, key, record), id
   end
   local status = of_decision(id, key, record, member, r, f, d)
-  if status == 'OK' or status == 'LATE' then redis.call('HSET', s, 'w:' .. key, target) end
+  if status == 'OK' or status == 'LATE' then call('HSET', s, 'w:' .. key, target) end
   return status, id
 end
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import msgpack
 import msgspec
 import pytest
@@ -291,41 +289,6 @@ def test_scripts_touch_only_the_keys_that_they_declare(store, scripts):
         assert len({key_slot(key.encode()) for key in call.keys}) == 1
     store.execute_command("ACL", "DELUSER", "narrow")
     assert (store.xlen(KEYS.examples), store.xlen(KEYS.late)) == (3, 2)
-
-
-def _strange_tombstones(store):
-    store.set(KEYS.finalised(IDS[0]), "no set")
-
-
-def _strange_counter(store):
-    store.hset(KEYS.counters, "fin", "no number")
-
-
-def _strange_orphans(store):
-    """Needed only for a decision that the store has lost."""
-    store.delete(KEYS.decision(IDS[0]))
-    store.set(KEYS.orphans, "no set")
-
-
-@pytest.mark.parametrize("strange", [_strange_tombstones, _strange_counter, _strange_orphans])
-def test_foreign_bytes_fail_loudly_and_close_no_decision_twice(store, scripts, strange):
-    """Nothing of the batch is appended again, and what has nothing to do with the strange key has its own."""
-    decide(scripts, *(entry(decision_id) for decision_id in IDS))
-    strange(store)
-    store.set(KEYS.skew, HORIZON_MS)
-
-    with pytest.raises(redis.ResponseError):
-        finalise(scripts, *IDS)
-    for decision_id in IDS:
-        with contextlib.suppress(redis.ResponseError):
-            finalise(scripts, decision_id)
-
-    lost = strange is _strange_orphans
-    assert store.zcard(KEYS.due) == 0
-    appended = [fields[b"i"].decode() for _, fields in store.xrange(KEYS.examples)]
-    assert appended == list(IDS[1:] if lost else IDS)
-    (late,) = reward(scripts, RewardEntry(IDS[2], "k", TAIL))
-    assert late[0] == "LATE"
 
 
 def test_an_id_that_is_named_twice_is_closed_once(store, scripts):
