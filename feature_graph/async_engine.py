@@ -8,13 +8,14 @@ others wait for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from functools import partial
 from math import inf
 from time import monotonic
 
 from feature_graph.alarm import Alarm
+from feature_graph.columns import Walk, Walker
 from feature_graph.deadline import current_call, deadline_in
 from feature_graph.errors import BadRun, FetchTimedOut
 from feature_graph.flow import Flow
@@ -98,6 +99,42 @@ def _go_on(straight: StraightRun, what: Failure | StandIn | None) -> _Run:
     """The scheduler, from where a straight run came to."""
     run = _Run.after(straight)
     run.heed(straight.standing, what)
+    return run
+
+
+async def resolve_all(
+    plan: Plan,
+    givens: Sequence[Mapping[str, object]],
+    deadlines_s: Sequence[float | None],
+    watching: bool = True,
+    grace_s: float = GRACE_S,
+) -> list[Resolution]:
+    """Run a plan with ``columns`` for each of ``givens`` at once."""
+    loop = asyncio.get_running_loop()
+    clock = _clock_of(loop)
+    now = clock()
+    walkers = [
+        Walker(plan, given, deadline_in(deadline_s), now, loop, watching)
+        for given, deadline_s in zip(givens, deadlines_s, strict=True)
+    ]
+    walk = Walk(plan, walkers, loop, clock, _goes_alone)
+    ends: list[tuple[Record, list[tuple[str, asyncio.Task[None]]]]] = []
+    try:
+        await walk.to_the_end()
+    finally:
+        ends = [walker.ends() for walker in walkers]
+        stopped = [*walk.close(), *[one for _, tasks in ends for one in tasks]]
+        abandoned = await wait_for_quiet(stopped, grace_s, loop) if stopped else ()
+    return [
+        _resolution(plan, record, abandoned, walker.left_s)
+        for walker, (record, _) in zip(walkers, ends, strict=True)
+    ]
+
+
+def _goes_alone(walker: Walker, index: int, what: Failure | StandIn | None) -> _Run:
+    """The scheduler, from where one of many runs came to."""
+    run = _Run.after(walker)
+    run.heed(index, what)
     return run
 
 
@@ -202,8 +239,8 @@ class _Run(Flow):
             self._context.run(current_call.set, (clock, self._at_s, 0))
 
     @classmethod
-    def after(cls, straight: StraightRun) -> _Run:
-        """Go on from where a straight run came to."""
+    def after(cls, straight: StraightRun | Walker) -> _Run:
+        """Go on from where a run on a line came to."""
         plan, record, none = straight.plan, straight.record, frozenset[str]()
         loop, left_s = straight.loop, straight.left_s
         run = cls(plan, straight.given, loop, left_s, none, straight.watching, record, straight.scope)

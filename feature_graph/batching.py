@@ -175,7 +175,7 @@ class Gathering:
         try:
             entry = self._known.get(key)
         except TypeError as error:
-            waiter.set_result(Answer(error=_unhashable(self._ask.name, key, error)))
+            waiter.set_result(Answer(error=unhashable(self._ask.name, key, error)))
             return waiter
         if entry is None:
             entry = self._known[key] = self._pending[key] = _Key(key)
@@ -239,7 +239,7 @@ class Gathering:
             found = error
         notes = {**told, "batch": len(chunk)}
         for entry in chunk:
-            self._settle(entry, _readable_answer(self._ask.name, entry.key, found, notes))
+            self._settle(entry, readable_answer(self._ask.name, entry.key, found, notes))
         del found  # an error holds this frame
 
     def _settle(self, entry: _Key, answer: Answer) -> None:
@@ -254,7 +254,7 @@ class Gathering:
                 waiter.set_result(answer)
 
 
-def _readable_answer(name: str, key: object, found: object, notes: Mapping[str, object]) -> Answer:
+def readable_answer(name: str, key: object, found: object, notes: Mapping[str, object]) -> Answer:
     """What was found of a key; what it raises when it is read is that key's, for somebody waits for each."""
     try:
         return _answer(name, key, found, notes)
@@ -280,7 +280,8 @@ def _answer(name: str, key: object, found: object, notes: Mapping[str, object]) 
     )
 
 
-def _unhashable(name: str, key: object, error: TypeError) -> BadBatch:
+def unhashable(name: str, key: object, error: TypeError) -> BadBatch:
+    """What is wrong with a key that no mapping can hold."""
     bad = BadBatch(f"{name!r} looks up {key!r}, which cannot be the key of a mapping ({error})")
     bad.__cause__ = error
     return bad

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
+from itertools import chain
 from types import MappingProxyType
-from typing import Any, is_typeddict
+from typing import Any, TypeVar, is_typeddict
 
 from feature_graph import async_engine, bounds, picture, sync_engine
 from feature_graph.cycles import find_cycle
@@ -21,6 +23,7 @@ from feature_graph.plan import Plan, compile_plan
 from feature_graph.reading import Unreadable
 from feature_graph.resolution import Resolution
 
+T = TypeVar("T")
 _NONE: frozenset[tuple[str, bool]] = frozenset()
 WATCH_EVERY = 16
 """One run in so many, the first included, times every step of its fetches: always to do so would cost a fifth
@@ -104,6 +107,53 @@ class Graph:
             _names(required, plan),
             watching=self._runs % WATCH_EVERY == 1,
         )
+
+    async def resolve_all(
+        self,
+        goals: str | Iterable[str],
+        *,
+        given: Sequence[Mapping[str, object]],
+        deadlines: Sequence[float | None],
+    ) -> list[Resolution]:
+        """Run the same goals for many callers at once; what each would have been told alone, in their order.
+
+        Where all that is fetched is looked up (:func:`lookup`), and no two lookups could be under way at
+        once, a batch is asked once with the keys of all; every other graph is run for each by itself.
+
+        Args:
+            goals: a name, or several.
+            given: what :meth:`resolve` would be given for each caller.
+            deadlines: seconds from now that each has; None: all the time there is.
+
+        Raises:
+            As :meth:`resolve`: a mistake in one of them is everybody's.
+        """
+        wanted = (goals,) if isinstance(goals, str) else tuple(goals)
+        by_plan: dict[int, tuple[Plan, list[int]]] = {}
+        for place, one in enumerate(given):
+            plan = self.plan(wanted, one)
+            by_plan.setdefault(id(plan), (plan, []))[1].append(place)
+        found = await _all(
+            [
+                self._run_all(plan, [given[p] for p in of], [deadlines[p] for p in of])
+                for plan, of in by_plan.values()
+            ]
+        )
+        told = dict(zip(chain(*[of for _, of in by_plan.values()]), chain(*found), strict=True))
+        return [told[place] for place in range(len(given))]
+
+    async def _run_all(
+        self, plan: Plan, given: list[Mapping[str, object]], deadlines: list[float | None]
+    ) -> list[Resolution]:
+        self._runs += 1
+        watching = self._runs % WATCH_EVERY == 1
+        if plan.columns is not None:
+            return await async_engine.resolve_all(plan, given, deadlines, watching)
+        runs = [
+            async_engine.resolve(plan, one, deadline, watching=watching)
+            for one, deadline in zip(given, deadlines, strict=True)
+        ]
+        return await _all(runs)
 
     async def resolve_in_order(
         self,
@@ -192,6 +242,15 @@ class Graph:
 
     def __reduce__(self) -> tuple[Callable[..., Graph], tuple[object, ...]]:
         return self.recipe
+
+
+async def _all(runs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All of them at once, and none alive after it; a task each only where there are several."""
+    if len(runs) == 1:
+        return [await runs[0]]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run) for run in runs]
+    return [task.result() for task in tasks]
 
 
 def _built(

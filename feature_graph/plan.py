@@ -7,13 +7,14 @@ beforehand, so that a run begins by copying a few lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import IntEnum
 from math import inf
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from feature_graph.asking import Asking, asking_of
 from feature_graph.errors import BadRun
 from feature_graph.node import (
     MISSING,
@@ -131,6 +132,10 @@ class Plan:
     """False: no run of it can ever wait."""
     line: tuple[Op, ...] | None = None
     """Where its fetches wait for one another; see :mod:`feature_graph.straight`."""
+    columns: tuple[Op, ...] | None = None
+    """Where many runs can go along such a line together; see :mod:`feature_graph.columns`."""
+    asking: Mapping[int, Asking] = field(default_factory=dict)
+    """How the lookups on it are asked."""
 
     def check_required(self, names: Iterable[str]) -> frozenset[str]:
         """The names as a set, if all of them are goals; else :class:`BadRun`."""
@@ -180,7 +185,9 @@ def compile_plan(
     outcomes = tuple(index[name] for name, _ in as_outcomes if name in index)
     rows = tuple(_row(step) for step in steps)
     fetches = any(step.kind == Kind.FETCH for step in steps)
-    line = None if lost or not fetches else _line(steps, rows, [index[goal] for goal in goals])
+    ends = [index[goal] for goal in goals]
+    line = None if lost or not fetches else _line(steps, rows, ends)
+    columns, asking = (None, {}) if lost else _columns(nodes, steps, rows, ends)
     return Plan(
         goals,
         handed_in,
@@ -196,6 +203,8 @@ def compile_plan(
         outcomes,
         fetches,
         line,
+        columns,
+        asking,
     )
 
 
@@ -203,6 +212,22 @@ def _line(steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]) -> t
     """Without what stands by for an ``each``, gathers keys, or has choices: those are the scheduler's."""
     if any(step.late is not None or step.gathers or step.kind == Kind.FIRST_OF for step in steps):
         return None
+    return _laid_out(steps, rows, goals)
+
+
+def _columns(
+    nodes: Mapping[str, Node], steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]
+) -> tuple[tuple[Op, ...] | None, dict[int, Asking]]:
+    """Of derived nodes, branches, and lookups that share no batch: a key is asked for once in a run."""
+    asked = {step.index: nodes[step.name] for step in steps if step.kind == Kind.FETCH}
+    lookups = {index: node for index, node in asked.items() if isinstance(node, Lookup)}
+    batches = {id(node.batch) for node in lookups.values()}
+    if len(batches) < len(asked) or any(step.kind == Kind.FIRST_OF for step in steps):
+        return None, {}
+    return _laid_out(steps, rows, goals), {index: asking_of(node) for index, node in lookups.items()}
+
+
+def _laid_out(steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]) -> tuple[Op, ...] | None:
     calls = [(step.function, row[1], row[2], row[3], row[4]) for step, row in zip(steps, rows, strict=True)]
     nodes = [Place(s.index, s.name, s.dependencies, s.sides, s.timeout_s) for s in steps]
     return straight_line(nodes, calls, Kinds(*(_of(steps, one) for one in _LINED)), goals)

@@ -1,0 +1,215 @@
+"""Runs that go side by side say what each says alone, whatever goes wrong with one or all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import TypedDict
+
+import pytest
+
+from feature_graph import Graph, Status, batch, branch, each, fetch, lookup, note
+from feature_graph.scope import StandIn
+from tests.feature_graph.virtual_time import run
+
+
+class Given(TypedDict):
+    x: int
+    items: list[int]
+
+
+WAYS = ("ok", "raises", "late", "stands in", "cancels itself", "at once", "forgets", "errs", "no mapping")
+
+
+def shop(ways: dict[str, str], fallback: bool, asked: list[tuple[str, list[int]]]) -> Graph:
+    """login, then a profile of customers, then what follows from it; all of it looked up."""
+
+    async def do(name: str, keys: Sequence[int]) -> Mapping[int, int]:
+        way = ways.get(name, "ok")
+        asked.append((name, list(keys)))
+        if way != "at once":
+            await asyncio.sleep(5.0 if way == "late" else 0.01)
+        if way == "raises":
+            raise ValueError(name)
+        if way == "cancels itself":
+            raise asyncio.CancelledError
+        if way == "no mapping":
+            return [1]  # type: ignore[return-value]
+        note(way=way)
+        found: dict[int, object] = {key: key for key in keys}
+        first = min(keys)
+        if way == "forgets":
+            del found[first]
+        if way == "errs":
+            found[first] = KeyError(name)
+        if way == "stands in":
+            found[first] = StandIn(first, KeyError(name))
+        return found  # type: ignore[return-value]
+
+    more = {"fallback": -1} if fallback else {}
+
+    @batch(timeout=1.0, max=2, **more)
+    async def logins(keys: Sequence[int]) -> Mapping[int, int]:
+        return await do("logins", keys)
+
+    @batch(timeout=1.0, **more)
+    async def customers(keys: Sequence[int]) -> Mapping[int, int]:
+        return await do("customers", keys)
+
+    @batch(timeout=1.0)
+    async def campaigns(keys: Sequence[int], x: int) -> Mapping[int, int]:
+        return {key: value + x for key, value in (await do("campaigns", keys)).items()}
+
+    def known(login: int) -> bool:
+        if ways.get("known") == "raises" and login == 2:
+            raise ValueError("known")
+        return login % 2 == 0
+
+    def stranger() -> int:
+        return 7
+
+    def twice(profile: int) -> int:
+        if ways.get("twice") == "raises":
+            raise ValueError("twice")
+        return 2 * profile
+
+    def plus(item: int, twice: int) -> int:
+        return item + twice
+
+    return Graph(
+        Given,
+        known,
+        stranger,
+        twice,
+        login=lookup(logins, key="x"),
+        customer=lookup(customers, key="login"),
+        campaign=lookup(campaigns, key="twice"),
+        profile=branch("known", then="customer", otherwise="stranger"),
+        sums=each(plus, over="items"),
+    )
+
+
+LOOKUPS = ("login", "customer", "campaign")
+GOALS = ("campaign", "sums", "twice")
+XS = (2, 3, 4, 2, 6)
+
+
+def told(found) -> object:
+    outcomes = {
+        name: (o.status, o.value if o.has_value else None, type(o.error), o.root, o.via)
+        for name, o in found.outcomes.items()
+    }
+    began = {span.name: round(span.start_s, 6) for span in found.timeline if span.name in LOOKUPS}
+    return outcomes, began, found.abandoned, {goal: found.degraded(goal) for goal in GOALS}
+
+
+CASES = [
+    *[{name: way} for name, way in product(("logins", "customers", "campaigns"), WAYS)],
+    *[{name: "raises"} for name in ("known", "twice")],
+    {"logins": "stands in", "customers": "late"},
+]
+
+
+@pytest.mark.parametrize("ways", CASES, ids=str)
+@pytest.mark.parametrize("fallback", [False, True])
+def test_side_by_side_they_say_what_each_says_alone(ways: dict[str, str], fallback: bool):
+    """Five runs, two of them alike; with time, with little, with none, and each with its own."""
+    graph = shop(ways, fallback, [])
+    givens = [{"x": x, "items": [1, 2]} for x in XS]
+    assert graph.plan(GOALS, givens[0]).columns is not None
+    for deadlines in ([None] * 5, [1.5] * 5, [0.015] * 5, [0.0] * 5, [None, 1.5, 0.015, 0.0, 0.5]):
+        together = run(lambda d=deadlines: graph.resolve_all(GOALS, given=givens, deadlines=d))
+        for place, (given, deadline) in enumerate(zip(givens, deadlines, strict=True)):
+            if {"forgets", "errs", "stands in"} & {*ways.values()}:
+                continue  # the first key of a batch is in trouble, and alone each key is the first
+            alone = run(lambda g=given, d=deadline: graph.resolve(GOALS, given=g, deadline=d))
+            assert told(together[place]) == told(alone), (place, deadline)
+
+
+@pytest.mark.parametrize("way", ["forgets", "errs", "stands in"])
+def test_trouble_with_one_key_is_no_matter_of_the_others(way: str):
+    """Key 2 has none, key 4 is as ever."""
+    asked: list[tuple[str, list[int]]] = []
+    graph = shop({"customers": way}, True, asked)
+    givens = [{"x": x, "items": [1]} for x in (2, 4)]
+    poor, fine = run(lambda: graph.resolve_all(GOALS, given=givens, deadlines=[None, None]))
+    assert poor.outcomes["customer"].status is Status.FALLBACK
+    assert poor["twice"] == (4 if way == "stands in" else -2)
+    assert fine.outcomes["customer"].status is Status.OK
+    assert (fine["twice"], fine.whole, poor.whole) == (8, True, False)
+    assert asked[:2] == [("logins", [2, 4]), ("customers", [2, 4])]
+
+
+def test_a_key_is_asked_for_once_and_calls_hold_as_many_as_they_may():
+    """Of 2, 3, 4, 2, 6 two in a call; those whose other arguments differ ask apart."""
+    asked: list[tuple[str, list[int]]] = []
+    graph = shop({}, False, asked)
+    givens = [{"x": x, "items": []} for x in XS]
+    found = run(lambda: graph.resolve_all(GOALS, given=givens, deadlines=[None] * 5))
+    assert [one["campaign"] for one in found] == [6, 17, 12, 6, 18]
+    assert asked[:3] == [("logins", [2, 3]), ("logins", [4, 6]), ("customers", [2, 4, 6])]
+    assert sorted(asked[3:]) == [
+        ("campaigns", [4]),
+        ("campaigns", [8]),
+        ("campaigns", [12]),
+        ("campaigns", [14]),
+    ]
+    assert found[0].outcomes["customer"].notes == {"way": "ok", "batch": 3}
+
+
+def test_a_graph_that_is_no_such_line_is_run_for_each():
+    """A fetch that is no lookup; two lookups of one batch, whose keys one run asks for once."""
+
+    @fetch(timeout=1.0)
+    async def own(x: int) -> int:
+        await asyncio.sleep(0.01)
+        return x
+
+    @batch(timeout=1.0)
+    async def table(keys: Sequence[int]) -> Mapping[int, int]:
+        return {key: key for key in keys}
+
+    def both(own: int, other: int) -> int:
+        return own + other
+
+    graph = Graph(Given, own, both, one=lookup(table, key="x"), other=lookup(table, key="one"))
+    givens = [{"x": x} for x in XS]
+    assert graph.plan("both", givens[0]).columns is None
+    assert graph.plan("other", givens[0]).columns is None
+    found = run(lambda: graph.resolve_all("both", given=givens, deadlines=[None] * 5))
+    assert [one["both"] for one in found] == [4, 6, 8, 4, 12]
+
+
+def test_runs_of_several_plans_come_back_in_their_order():
+    """Who hands a node in has another plan."""
+    graph = shop({}, False, [])
+    givens = [{"x": 2, "items": []}, {"x": 2, "items": [], "profile": 5}, {"x": 3, "items": []}]
+    found = run(lambda: graph.resolve_all(("twice",), given=givens, deadlines=[None] * 3))
+    assert [one["twice"] for one in found] == [4, 10, 14]
+
+
+def test_a_caller_who_leaves_sees_every_call_end():
+    """Also those that the others wait for."""
+    ended: list[str] = []
+
+    @batch()
+    async def slow(keys: Sequence[int]) -> Mapping[int, int]:
+        try:
+            await asyncio.sleep(10.0)
+        finally:
+            ended.append("slow")
+        return {}
+
+    graph = Graph(Given, found=lookup(slow, key="x"))
+
+    async def main() -> None:
+        work = graph.resolve_all("found", given=[{"x": 1}, {"x": 2}], deadlines=[None, None])
+        asked = asyncio.create_task(work)
+        await asyncio.sleep(0.1)
+        asked.cancel()
+        await asyncio.wait([asked])
+        assert asked.cancelled()
+        assert ended == ["slow"]
+
+    run(main)
