@@ -34,27 +34,22 @@ logged with the decision, since a default must never pass for an observation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from decision_service.api.recommendations import RecommendationRequest
-from decision_service.arm_values import NO_ARM_FEATURES, arm_features, together
 from decision_service.feature_module import (
-    ARMS,
-    FETCH_SHARE,
     Declared,
     Surroundings,
     clients_of,
     load_features,
 )
-from decision_service.feature_values import GIVEN, feature
 from decision_service.first_look import look_first
-from decision_service.looks import FirstLook, Looker, Resolved, looker_of
+from decision_service.looks import FirstLook, Looker, Resolved, Wanted, looker_of
 from decision_service.mishaps import Count, Mishaps
 from decision_service.prepolicy import Eligible
 from decision_service.rules import Rules, with_rules
-from feature_graph import Resolution
-from sidecar.contracts.application import Features
+from decision_service.second_look import look_on
 
 
 class FeatureSource:
@@ -80,13 +75,36 @@ class FeatureSource:
         if declared is not None:
             self._looker = looker_of(declared, clients, loop_time, deadline_s, mishaps or Mishaps())
 
+    async def first_looks(
+        self, asked: Sequence[tuple[RecommendationRequest, Eligible]], deadline_at: float
+    ) -> Sequence[FirstLook | None]:
+        """Ask the application's rules; None where there are none: all is found out in one look then.
+
+        Args:
+            asked: requests, and what each allows.
+            deadline_at: of all of them, on the loop's clock.
+        """
+        if self._looker is None or not self._looker.declared.rules or not asked:
+            return [None] * len(asked)
+        return await look_first(self._looker, asked, deadline_at)
+
     async def first_look(
         self, request: RecommendationRequest, candidates: Eligible, deadline_at: float
     ) -> FirstLook | None:
-        """Ask the application's rules; None where there are none: all is found out in one look then."""
-        if self._looker is None or not self._looker.declared.rules:
-            return None
-        return await look_first(self._looker, request, candidates, deadline_at)
+        """The same for one."""
+        return (await self.first_looks([(request, candidates)], deadline_at))[0]
+
+    async def resolve_all(self, asked: Sequence[Wanted], deadline_at: float) -> list[Resolved]:
+        """The features of requests and arms, with what can be fetched by the deadline.
+
+        Args:
+            asked: requests, what may be chosen for each, and the first look at it, if there was one.
+            deadline_at: of all of them, on the loop's clock; fetching gets a share of what is left.
+        """
+        looker = self._looker
+        if looker is None:
+            return [one.known() for one in asked]
+        return await look_on(looker, asked, deadline_at)
 
     async def resolve(
         self,
@@ -95,59 +113,8 @@ class FeatureSource:
         deadline_at: float,
         first: FirstLook | None = None,
     ) -> Resolved:
-        """The features of ``request`` and ``arms``, with what can be fetched by the deadline.
-
-        Args:
-            request: what was asked.
-            arms: what may be chosen.
-            deadline_at: on the loop's clock; fetching gets a share of what is left.
-            first: the first look at the same request, if there was one.
-        """
-        looker, outcomes = self._looker, dict.fromkeys(request.context, GIVEN)
-        if first is not None:
-            outcomes.update(first.outcomes)
-        if looker is None:
-            return Resolved(request.context, outcomes)
-        declared = looker.declared
-        goals = [goal for goal in declared.goals if goal not in request.context]
-        if not goals and not declared.arm_goals:
-            return Resolved(request.context, outcomes)
-        wave = first.wave if first and looker.shared and not arms.given else None
-        shared = await wave.arm_features(arms) if wave else NO_ARM_FEATURES
-        arm_goals = looker.shared.division.own_arm_goals if wave and looker.shared else declared.arm_goals
-        found = await _look(looker, [*goals, *arm_goals], request, arms, deadline_at, first)
-        context: Features = dict(request.context)
-        for goal in goals:
-            outcomes[goal], value = feature(found, goal)
-            if value is not None:
-                context[goal] = value
-        fetched = together(shared, arm_features(found, arm_goals, arms))
-        outcomes.update(fetched.outcomes)
-        looker.mishaps.unusable(outcomes)
-        return Resolved(context, outcomes, fetched.columns, fetched.by_arm)
-
-
-async def _look(
-    looker: Looker,
-    goals: list[str],
-    request: RecommendationRequest,
-    arms: Eligible,
-    deadline_at: float,
-    first: FirstLook | None,
-) -> Resolution:
-    """The only look, or the second, which goes on from the first."""
-    now = looker.loop_time()
-    if first is None:
-        given = looker.inputs(request, arms)
-        left_s = (deadline_at - now) * FETCH_SHARE
-    else:
-        given = {**first.given, **first.carried}
-        left_s = first.fetch_until - now
-    if ARMS in looker.declared.graph.inputs:
-        given[ARMS] = arms.ids
-    found = await looker.declared.graph.resolve(goals, given=given, deadline=max(left_s, 0.0))
-    looker.mishaps.look(found)
-    return found
+        """The same for one."""
+        return (await self.resolve_all([Wanted(request, arms, first)], deadline_at))[0]
 
 
 @asynccontextmanager

@@ -5,8 +5,9 @@ What is the same for everybody is found out together with everybody, as long as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
 
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.batcher import within
@@ -15,74 +16,102 @@ from decision_service.looks import FirstLook, Looker
 from decision_service.prepolicy import Eligible
 from decision_service.rule_values import NOT_ELIGIBLE, Answers, answers, exclusions, reasons
 from decision_service.shared_look import SharedLook, is_for_all
+from decision_service.side_by_side import all_of
 from feature_graph import Outcome, Resolution
 
 
-async def look_first(
-    looker: Looker, request: RecommendationRequest, candidates: Eligible, deadline_at: float
-) -> FirstLook:
-    """Ask the application's rules, which get a small share of the time until ``deadline_at``."""
-    declared, now = looker.declared, looker.loop_time()
-    left_s = max(deadline_at - now, 0.0)
-    fetch_until = now + left_s * FETCH_SHARE
-    given = looker.inputs(request, candidates)
+class _Look(Struct):
+    """At one request."""
+
+    candidates: Eligible
+    given: dict[str, object]
     known: dict[str, Outcome[object]] = {}
-    if looker.shared is not None and is_for_all(candidates):
-        with suppress(TimeoutError):
-            share_s = left_s * FIRST_LOOK_SHARE
-            return await _with_others(looker, looker.shared, candidates, given, share_s, fetch_until, known)
-        left_s = max(deadline_at - looker.loop_time(), 0.0)
-    found = await declared.graph.resolve(
-        declared.rules, given={**given, **known}, deadline=left_s * FIRST_LOOK_SHARE
-    )
-    looker.mishaps.look(found)
-    excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in declared.first_look})
-    answered, more = _heard(looker, found, candidates, excluded)
-    carried = found.carried(looker.carried, declared.everything)
-    return FirstLook(excluded, answered, outcomes | more, given, carried, fetch_until)
+    """What was found out before, so that nothing is asked twice."""
+    first: FirstLook | None = None
+    """What comes of it."""
+
+
+async def look_first(
+    looker: Looker, asked: Sequence[tuple[RecommendationRequest, Eligible]], deadline_at: float
+) -> list[FirstLook]:
+    """Ask the application's rules, which get a small share of the time until ``deadline_at``."""
+    now = looker.loop_time()
+    fetch_until = now + max(deadline_at - now, 0.0) * FETCH_SHARE
+    looks = [_Look(candidates, looker.inputs(request, candidates)) for request, candidates in asked]
+    groups: dict[int, list[_Look]] = {}
+    for look in looks:
+        for_all = looker.shared is not None and is_for_all(look.candidates)
+        groups.setdefault(id(look.candidates.ids) if for_all else 0, []).append(look)
+    await all_of([_look(looker, one, key != 0, deadline_at, fetch_until) for key, one in groups.items()])
+    return [look.first for look in looks if look.first is not None]
+
+
+async def _look(
+    looker: Looker, looks: Sequence[_Look], for_all: bool, deadline_at: float, fetch_until: float
+) -> None:
+    """At requests that have the same candidates, or nothing in common."""
+    if for_all and looker.shared is not None:
+        try:
+            left_s = max(deadline_at - looker.loop_time(), 0.0) * FIRST_LOOK_SHARE
+            await _with_others(looker, looker.shared, looks, left_s, fetch_until)
+        except TimeoutError:
+            pass
+        else:
+            return
+    left_s = max(deadline_at - looker.loop_time(), 0.0) * FIRST_LOOK_SHARE
+    await _alone(looker, looks, left_s, fetch_until)
+
+
+async def _alone(looker: Looker, looks: Sequence[_Look], left_s: float, fetch_until: float) -> None:
+    declared = looker.declared
+    given = [{**look.given, **look.known} if look.known else look.given for look in looks]
+    resolved = await declared.graph.resolve_all(declared.rules, given=given, deadlines=[left_s] * len(looks))
+    for look, found in zip(looks, resolved, strict=True):
+        looker.mishaps.look(found)
+        excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in declared.first_look})
+        answered, more = _heard(looker, found, look.candidates, excluded)
+        carried = found.carried(looker.carried, declared.everything)
+        look.first = FirstLook(excluded, answered, outcomes | more, look.given, carried, fetch_until)
 
 
 async def _with_others(
-    looker: Looker,
-    shared: SharedLook,
-    candidates: Eligible,
-    given: dict[str, object],
-    left_s: float,
-    fetch_until: float,
-    known: dict[str, Outcome[object]],
-) -> FirstLook:
-    """The first look, the part of it that is the same for everybody together with everybody.
+    looker: Looker, shared: SharedLook, looks: Sequence[_Look], left_s: float, fetch_until: float
+) -> None:
+    """The first looks, the part of them that is the same for everybody together with everybody.
 
-    What the other part comes to is put into ``known``, so that nothing is asked twice.
+    What the other part comes to is made known, so that nothing is asked twice.
 
     Raises:
         TimeoutError: the common part did not come in time.
     """
     declared, division, began = looker.declared, shared.division, looker.loop_time()
-    coming = shared.join(candidates)
-    if division.lent_at_once:
-        given = {**given, **(await within(coming, left_s)).lent}
-    carried: dict[str, object] = {}
-    said: dict[str, tuple[str, dict[str, str]]] = {}
-    answered: Answers = ()
-    more: dict[str, str] = {}
-    found: Resolution | None = None
+    coming = shared.join(looks[0].candidates)
+    lent = (await within(coming, left_s)).lent if division.lent_at_once else {}
+    resolved: Sequence[Resolution | None] = [None] * len(looks)
     if division.own:
-        found = await declared.graph.resolve(division.own, given=given, deadline=left_s)
-        looker.mishaps.look(found)
-        said = {rule: reasons(found, rule) for rule in division.own_rules}
-        carried = found.carried(looker.carried, declared.everything)
+        given = [{**look.given, **lent} if lent else look.given for look in looks]
+        resolved = await declared.graph.resolve_all(
+            division.own, given=given, deadlines=[left_s] * len(looks)
+        )
     try:
         wave = await within(coming, left_s - (looker.loop_time() - began))
     except TimeoutError:
-        known.update(found.settled if found else {})
+        for look, found in zip(looks, resolved, strict=True):
+            look.known = found.settled if found else {}
         raise
-    said |= wave.said
-    excluded, outcomes = exclusions({rule: said[rule] for rule in declared.first_look})
-    if found:
-        answered, more = _heard(looker, found, candidates, excluded)
-    lent = wave.lent | carried
-    return FirstLook(excluded, answered, outcomes | more, given, lent, fetch_until, wave)
+    for look, found in zip(looks, resolved, strict=True):
+        said, carried = wave.said, wave.lent
+        answered: Answers = ()
+        more: dict[str, str] = {}
+        if found is not None:
+            looker.mishaps.look(found)
+            said = {**said, **{rule: reasons(found, rule) for rule in division.own_rules}}
+            carried = {**carried, **found.carried(looker.carried, declared.everything)}
+        excluded, outcomes = exclusions({rule: said[rule] for rule in declared.first_look})
+        if found is not None and declared.answers:
+            answered, more = _heard(looker, found, look.candidates, excluded)
+        given_to = {**look.given, **lent} if lent else look.given
+        look.first = FirstLook(excluded, answered, outcomes | more, given_to, carried, fetch_until, wave)
 
 
 def _heard(

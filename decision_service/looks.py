@@ -51,6 +51,23 @@ class FirstLook(Struct, frozen=True):
         return Resolved(request.context, {**dict.fromkeys(request.context, GIVEN), **self.outcomes})
 
 
+class Wanted(Struct, frozen=True):
+    """One request whose features are wanted."""
+
+    request: RecommendationRequest
+    arms: Eligible
+    """What may be chosen."""
+    first: FirstLook | None = None
+    """The first look at it, if there was one."""
+
+    def known(self) -> Resolved:
+        """All that is known of it without another look."""
+        outcomes = dict.fromkeys(self.request.context, GIVEN)
+        if self.first is not None:
+            outcomes.update(self.first.outcomes)
+        return Resolved(self.request.context, outcomes)
+
+
 class Looker(Struct, frozen=True):
     """What every look at the graph of one application needs."""
 

@@ -1,0 +1,97 @@
+"""The only look at the feature graph, or the second, which goes on from the first: what is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from decision_service.arm_values import NO_ARM_FEATURES, ArmFeatures, arm_features, together
+from decision_service.feature_module import ARMS, FETCH_SHARE
+from decision_service.feature_values import GIVEN, feature
+from decision_service.looks import Looker, Resolved, Wanted
+from decision_service.side_by_side import all_of
+from feature_graph import Resolution
+from sidecar.contracts.application import Features
+
+Goals = tuple[tuple[str, ...], tuple[str, ...]]
+"""Of the context, and of arms."""
+
+
+async def look_on(looker: Looker, asked: Sequence[Wanted], deadline_at: float) -> list[Resolved]:
+    """The features of all that was asked; those that want the same nodes share a look."""
+    groups: dict[Goals, list[int]] = {}
+    for place, one in enumerate(asked):
+        groups.setdefault(_goals(looker, one), []).append(place)
+    found: list[Resolved | None] = [None] * len(asked)
+
+    async def look(goals: Goals, places: list[int]) -> None:
+        some = await _look(looker, goals, [asked[place] for place in places], deadline_at)
+        for place, one in zip(places, some, strict=True):
+            found[place] = one
+
+    await all_of([look(goals, places) for goals, places in groups.items()])
+    return [one for one in found if one is not None]
+
+
+def _goals(looker: Looker, one: Wanted) -> Goals:
+    """What is to be looked for; what the request gives is not fetched, nor what is shared with others."""
+    declared, context = looker.declared, one.request.context
+    goals = declared.goals
+    if not context.keys().isdisjoint(goals):
+        goals = tuple([goal for goal in goals if goal not in context])
+    shares = one.first is not None and one.first.wave is not None and not one.arms.given
+    return goals, looker.shared.division.own_arm_goals if shares and looker.shared else declared.arm_goals
+
+
+async def _look(looker: Looker, wanted: Goals, asked: Sequence[Wanted], deadline_at: float) -> list[Resolved]:
+    goals, arm_goals = wanted
+    if not goals and not looker.declared.arm_goals:
+        return [one.known() for one in asked]
+    shared = [await _shared(looker, one) for one in asked]
+    now = looker.loop_time()
+    resolved = await looker.declared.graph.resolve_all(
+        (*goals, *arm_goals),
+        given=[_given(looker, one) for one in asked],
+        deadlines=[_left_s(one, now, deadline_at) for one in asked],
+    )
+    return [
+        _resolved(looker, one, found, goals, together(of_all, arm_features(found, arm_goals, one.arms)))
+        for one, found, of_all in zip(asked, resolved, shared, strict=True)
+    ]
+
+
+async def _shared(looker: Looker, one: Wanted) -> ArmFeatures:
+    """Of arms: what everybody with the same arms is told."""
+    if looker.shared is None or one.first is None or one.first.wave is None or one.arms.given:
+        return NO_ARM_FEATURES
+    return await one.first.wave.arm_features(one.arms)
+
+
+def _given(looker: Looker, one: Wanted) -> dict[str, object]:
+    first = one.first
+    given = looker.inputs(one.request, one.arms) if first is None else {**first.given, **first.carried}
+    if ARMS in looker.declared.graph.inputs:
+        given[ARMS] = one.arms.ids
+    return given
+
+
+def _left_s(one: Wanted, now: float, deadline_at: float) -> float:
+    left_s = (deadline_at - now) * FETCH_SHARE if one.first is None else one.first.fetch_until - now
+    return max(left_s, 0.0)
+
+
+def _resolved(
+    looker: Looker, one: Wanted, found: Resolution, goals: Sequence[str], fetched: ArmFeatures
+) -> Resolved:
+    """The features as they are scored."""
+    looker.mishaps.look(found)
+    context: Features = dict(one.request.context)
+    outcomes = dict.fromkeys(context, GIVEN)
+    if one.first is not None:
+        outcomes.update(one.first.outcomes)
+    for goal in goals:
+        outcomes[goal], value = feature(found, goal)
+        if value is not None:
+            context[goal] = value
+    outcomes.update(fetched.outcomes)
+    looker.mishaps.unusable(outcomes)
+    return Resolved(context, outcomes, fetched.columns, fetched.by_arm)
