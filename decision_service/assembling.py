@@ -18,6 +18,7 @@ from decision_service.budget import budget_of
 from decision_service.canaries import Canaries
 from decision_service.containers import Containers
 from decision_service.decider import Decider
+from decision_service.deciding import Deciding
 from decision_service.decisions import Decisions
 from decision_service.decoys import Decoys
 from decision_service.draining import Drainer
@@ -147,6 +148,8 @@ def _decider(service: Service, ground: Ground, stack: AsyncExitStack) -> None:
         loop_time=asyncio.get_running_loop().time,
         entropy=random_numbers(),
     )
+    most = min(settings.score_batch, settings.log_batch)
+    service.deciding = Deciding(lambda: service.decider, most)
 
 
 def _writers(service: Service) -> None:

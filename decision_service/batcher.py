@@ -34,13 +34,28 @@ class Batcher(Generic[Q, A]):
         in_flight: calls under way at once.
         few: one more may be under way as long as no more items than this are: with so few there is nothing
             to be gathered, and somebody waits.
+        size: as how many an item counts; each as one, where nobody says.
+        alike: items of one call have the same of this; where nobody says, all may share one.
+        patience_s: an item waits for no longer than that for a call to come back: one more goes then.
     """
 
-    def __init__(self, call: Call[Q, A], *, max_batch: int, in_flight: int = 1, few: int = 0) -> None:
+    def __init__(
+        self,
+        call: Call[Q, A],
+        *,
+        max_batch: int,
+        in_flight: int = 1,
+        few: int = 0,
+        size: Callable[[Q], int] = lambda item: 1,
+        alike: Callable[[Q], object] | None = None,
+        patience_s: float | None = None,
+    ) -> None:
         self._call = call
+        self._size, self._alike, self._patience_s = size, alike, patience_s
         self._max_batch = max_batch
         self._free = in_flight
-        self._few, self._under_way = few, 0
+        self._few, self._under_way, self._queued = few, 0, 0
+        self._watch: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -72,13 +87,25 @@ class Batcher(Generic[Q, A]):
             loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
         self._waiting.append((item, future))
-        if not self._scheduled and self._may_go():
-            self._scheduled = True
-            loop.call_soon(self._flush, loop)
+        self._queued += self._size(item)
+        if not self._scheduled:
+            if self._may_go():
+                self._scheduled = True
+                loop.call_soon(self._flush, loop)
+            elif self._patience_s is not None and self._watch is None:
+                self._watch = loop.call_later(self._patience_s, self._waited_long, loop)
         return future
 
     def _may_go(self) -> bool:
-        return self._free > 0 or (self._free == 0 and self._under_way + len(self._waiting) <= self._few)
+        return self._free > 0 or (self._free == 0 and self._under_way + self._queued <= self._few)
+
+    def _waited_long(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Whoever is away for so long holds up nobody else."""
+        self._watch = None
+        if self._waiting and not self._scheduled:
+            self._send(loop)
+            if self._waiting and self._patience_s is not None:
+                self._watch = loop.call_later(self._patience_s, self._waited_long, loop)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._free > 0 and not self._scheduled:
@@ -91,22 +118,42 @@ class Batcher(Generic[Q, A]):
             loop.call_soon(self._flush, loop)
             return
         self._scheduled, self._seen, self._turns = False, 0, 0
-        while self._may_go() and (batch := self._take()):
-            self._free -= 1
-            self._under_way += len(batch)
-            task = loop.create_task(self._run(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        while self._may_go() and self._send(loop):
+            pass
 
-    def _take(self) -> list[tuple[Q, asyncio.Future[A]]]:
+    def _send(self, loop: asyncio.AbstractEventLoop) -> bool:
+        batch, size = self._take()
+        if not batch:
+            return False
+        self._free -= 1
+        self._under_way += size
+        task = loop.create_task(self._run(batch, size))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    def _take(self) -> tuple[list[tuple[Q, asyncio.Future[A]]], int]:
+        """What goes next, and as how many it counts."""
         batch: list[tuple[Q, asyncio.Future[A]]] = []
-        while self._waiting and len(batch) < self._max_batch:
+        others: list[tuple[Q, asyncio.Future[A]]] = []
+        size, alike = 0, self._alike
+        while self._waiting and size < self._max_batch:
             entry = self._waiting.popleft()
-            if not entry[1].done():  # its caller gave up or went away
+            if entry[1].done():  # its caller gave up or went away
+                self._queued -= self._size(entry[0])
+            elif batch and alike is not None and alike(entry[0]) != alike(batch[0][0]):
+                others.append(entry)
+            elif batch and size + self._size(entry[0]) > self._max_batch:
+                others.append(entry)
+                break
+            else:
                 batch.append(entry)
-        return batch
+                size += self._size(entry[0])
+        self._waiting.extendleft(reversed(others))
+        self._queued -= size
+        return batch, size
 
-    async def _run(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
+    async def _run(self, batch: list[tuple[Q, asyncio.Future[A]]], size: int) -> None:
         try:
             answers = await self._call([item for item, _ in batch])
             for (_, future), answer in zip(batch, answers, strict=True):
@@ -118,7 +165,7 @@ class Batcher(Generic[Q, A]):
                 raise
         finally:
             self._free += 1
-            self._under_way -= len(batch)
+            self._under_way -= size
             if self._waiting:
                 self._schedule(asyncio.get_running_loop())
 

@@ -49,24 +49,26 @@ class Guard:
         """True: ask it."""
         return self._trip.state is BreakerState.CLOSED
 
-    def good(self) -> None:
+    def good(self, calls: int = 1) -> None:
         """It answered in time. Told by the thousand: those of a moment are written down together."""
         now_s = self._clock()
         if now_s - self._goods_at_s > _MOMENT_S:
             self._count_goods()
             self._goods_at_s = now_s
-        self._goods += 1
+        self._goods += calls
 
     def _count_goods(self) -> None:
         self._trip.record_good(self._goods, self._goods_at_s)
         self._goods = 0
 
-    def bad(self) -> None:
+    def bad(self, calls: int = 1) -> None:
         """It did not."""
         if not self.closed:
             return
         self._count_goods()
-        self._trip.record(False, self._clock(), probe=False)
+        for _ in range(calls):
+            if self.closed:
+                self._trip.record(False, self._clock(), probe=False)
         if not self.closed:
             log.warning("%s fails: it is left alone, and asked every %g s", self._name, self._open_s)
             self._tell(self._name, 1.0)

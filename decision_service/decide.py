@@ -1,147 +1,168 @@
-"""One decision, stage by stage: the story of this process.
+"""Decisions, stage by stage: the story of this process.
 
 Prepare, ask the application's rules who is eligible, fetch features, score, make probabilities of the scores,
-draw, log, answer. Whatever fails between the request and the draw, an answer comes: the backstop is a policy
-like any other, with a true probability; what the store does not take in time is written down beside us.
+draw, log, answer. Requests that come together go through it together: each stage is done for all of them
+before the next one is, and what is asked of somebody else is asked once for all. What is refused is refused
+to one of them, and changes nothing for the others.
+
+Whatever fails between the request and the draw, an answer comes: the backstop is a policy like any other,
+with a true probability; what the store does not take in time is written down beside us.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+from functools import partial
+
 from msgspec.structs import replace
 
-from decision_service.api.recommendations import Recommendation, RecommendationRequest
+from decision_service.api.recommendations import RecommendationRequest
+from decision_service.budget import Budget, budget_of
+from decision_service.case import Case, Outcome, each
 from decision_service.choice import choose
 from decision_service.decided_event import event_of, slots_asked
 from decision_service.decider import Decider
 from decision_service.digests import kept_as
-from decision_service.errors import KeyReused, SidecarFailed
-from decision_service.looks import FirstLook, Resolved
-from decision_service.plan import Plan, is_logged, prepare
+from decision_service.errors import SidecarFailed
+from decision_service.event_log import ToLog
+from decision_service.looks import Wanted
+from decision_service.mailbox import Meeting
+from decision_service.plan import is_logged, prepare
 from decision_service.prepolicy import only, without
 from decision_service.rendezvous import named
+from decision_service.repeating import answer
 from decision_service.scored import Scored, backstop, by_rule
-from decision_service.telling import told
-from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.events import DecisionEvent, decode_decision
-from sidecar.contracts.scripts.decide import Decided, DecideStatus
 from sidecar.contracts.wire import ScoreRow
-from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import coin_of
 from sidecar.policy.slots import with_slots
 
 
-async def decide(decider: Decider, request: RecommendationRequest) -> Recommendation:
-    """Choose an arm for ``request``, log the decision, and answer.
+async def decide(
+    decider: Decider, requests: Sequence[RecommendationRequest], began_s: float | None = None
+) -> list[Outcome]:
+    """Choose an arm for each of ``requests``, log the decisions, and say what became of each, in their order.
 
-    Raises:
-        BadRequest: the arms or the key cannot be used.
-        NothingEligible: every arm is excluded.
-        KeyReused: the client's key was used with another body.
+    They have one deadline, that of the first, from ``began_s`` on the loop's clock. Outcomes that are no
+    answers: ``BadRequest``, the arms or the key cannot be used; ``NothingEligible``, every arm is excluded;
+    ``KeyReused``, the client's key was used with another body.
     """
-    plan = prepare(decider, request)
-    first = await decider.features.first_look(request, plan.eligible, plan.budget.deadline_at)
-    plan = pre_policy(decider, request, plan, first)
-    if first is not None and plan.rule:
-        found, scored = first.alone(request), by_rule(plan.rule, len(plan.eligible.ids))
-    else:
-        found = await decider.features.resolve(request, plan.eligible, plan.budget.deadline_at, first)
-        plan = explored(decider, plan, found)
-        scored = await score(decider, plan, found)
-    pmf = scored.pmf()
-    choice = choose(decider, plan, scored, pmf)
-    official = scored
-    if scored.candidates:
-        official = named(scored, choice.index, coin_of(plan.decision_id, decider.secret))
-    event = event_of(decider, request, plan, found, official, choice)
-    event = with_slots(event, plan.eligible.ids, slots_asked(request))
-    decided = await decider.log.append(
-        event,
-        plan.logged,
-        plan.budget.log_time_left(decider.loop_time()),
-        kept_as(decider.application.sessions, request),
-    )
-    return await answer(decider, event, decided, plan.eligible.ids, pmf)
+    began_s = decider.loop_time() if began_s is None else began_s
+    budget = budget_of(began_s, requests[0].deadline_ms or decider.deadline_ms)
+    cases = [Case(request) for request in requests]
+    going = each(cases, partial(planned, decider))
+    going = await eligible(decider, going, budget)
+    await featured(decider, going, budget)
+    await scored(decider, going, budget)
+    going = each(going, partial(drawn, decider))
+    going = each(going, partial(recorded, decider))
+    await logged(decider, going, budget)
+    await answered(decider, going)
+    return [case.outcome or RuntimeError("a request was forgotten") for case in cases]
 
 
-def pre_policy(decider: Decider, request: RecommendationRequest, plan: Plan, first: FirstLook | None) -> Plan:
-    """Take out what the application's rules exclude; what one of them answers at once needs no model.
+def planned(decider: Decider, case: Case) -> None:
+    """Fix the id and the arms that the request allows."""
+    case.plan = prepare(decider, case.request)
+
+
+async def eligible(decider: Decider, cases: Sequence[Case], budget: Budget) -> list[Case]:
+    """Ask the application's rules, and take out what they exclude."""
+    asked = [(case.request, case.plan.eligible) for case in cases]
+    looks = await decider.features.first_looks(asked, budget.deadline_at)
+    for case, first in zip(cases, looks, strict=True):
+        case.first = first
+    return each(cases, partial(pre_policy, decider))
+
+
+def pre_policy(decider: Decider, case: Case) -> None:
+    """Take out what rules exclude; what one of them answers at once needs no model.
 
     Raises:
         NothingEligible: they exclude every arm.
     """
+    plan, first, request = case.plan, case.first, case.request
     if first is None or not (first.excluded or first.answers):
-        return plan
+        return
     left = without(plan.eligible, first.excluded)
     decider.telemetry.excluded(len(plan.eligible.ids) - len(left.ids))
     for rule, arms in first.answers:
-        if (answered := only(left, arms)) is not None:
+        if (answers := only(left, arms)) is not None:
             share = plan.share * decider.application.rules.log_share
-            logged = is_logged(decider, request, plan.decision_id, share)
-            return replace(plan, eligible=answered, rule=rule, share=share, logged=logged)
-    return replace(plan, eligible=left)
+            kept = is_logged(decider, request, plan.decision_id, share)
+            case.plan = replace(plan, eligible=answers, rule=rule, share=share, logged=kept)
+            case.found, case.scored = first.alone(request), by_rule(rule, len(answers.ids))
+            return
+    case.plan = replace(plan, eligible=left)
 
 
-def explored(decider: Decider, plan: Plan, found: Resolved) -> Plan:
-    """Say how the decision explores: by its segment, which may ask for any feature of the context."""
-    return replace(plan, explores=decider.explore(found.context, plan.unit_id))
+async def featured(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
+    """Fetch the features of those that a model is to score, and say how each explores: by its segment."""
+    open_ = [case for case in cases if case.scored is None]
+    asked = [Wanted(case.request, case.plan.eligible, case.first) for case in open_]
+    resolved = await decider.features.resolve_all(asked, budget.deadline_at) if asked else ()
+    for case, found in zip(open_, resolved, strict=True):
+        case.found = found
+        case.plan = replace(case.plan, explores=decider.explore(found.context, case.plan.unit_id))
 
 
-async def score(decider: Decider, plan: Plan, found: Resolved) -> Scored:
-    """The models' scores, or the backstop's when none come in time."""
-    arms = plan.eligible
-    row = ScoreRow(found.context, arms.places, arms.arms, arm_features=found.arm_features)
+async def scored(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
+    """The models' scores, or the backstop's where none come in time."""
+    open_ = [case for case in cases if case.scored is None]
+    if not open_:
+        return
+    left_s = budget.score_by - decider.loop_time()
+    said = await decider.models.meet_all([_meeting(decider, case) for case in open_], left_s)
+    for case, what in zip(open_, said, strict=True):
+        case.scored = _usable(decider, case, what)
+
+
+def _meeting(decider: Decider, case: Case) -> Meeting:
+    plan, found = case.plan, case.found
+    row = ScoreRow(found.context, plan.eligible.places, plan.eligible.arms, arm_features=found.arm_features)
+    exploration = decider.staleness.explores(plan.explores.exploration)
+    return Meeting(plan.decision_id, row, plan.eligible, exploration)
+
+
+def _usable(decider: Decider, case: Case, said: Scored | Exception) -> Scored:
+    """What models said, if it may be used; else the backstop's word."""
     try:
-        left_s = plan.budget.score_by - decider.loop_time()
-        exploration = decider.staleness.explores(plan.explores.exploration)
-        scored = await decider.models.meet(plan.decision_id, row, arms, exploration, left_s)
+        if isinstance(said, Exception):
+            raise said
         decider.staleness.check()
-        return scored
     except (SidecarFailed, TimeoutError) as error:
         decider.telemetry.backstop(error)
-        return backstop(len(arms.ids), decider.models.names())
+        return backstop(len(case.plan.eligible.ids), decider.models.names())
+    return said
 
 
-async def answer(
-    decider: Decider,
-    event: DecisionEvent,
-    decided: Decided,
-    ids: tuple[str, ...],
-    pmf: npt.NDArray[np.float64],
-) -> Recommendation:
-    """What the caller is told, of the arms ``ids``; for a repeated key, what it was told the first time.
-
-    Raises:
-        KeyReused: the key was used with another body, or so long ago that its answer is gone.
-    """
-    match decided.status:
-        case DecideStatus.CONFLICT:
-            raise KeyReused(f"decision_id {event.client_key!r} was used in this session with another body")
-        case DecideStatus.DUP | DecideStatus.FIN if decided.decision_id != event.decision_id:
-            return await repeat(decider, event, decided)
-        case DecideStatus.FULL | DecideStatus.SHED:
-            decider.telemetry.unlogged(event, decided.status)
-            return told(event, ids, pmf, event.source, None)
-        case _:
-            decider.telemetry.decided(event)
-            return told(event, ids, pmf, event.source, decided.deadline_ms)
+def drawn(decider: Decider, case: Case) -> None:
+    """Make probabilities of the scores, and draw."""
+    case.pmf = case.scored.pmf()
+    case.choice = choose(decider, case.plan, case.scored, case.pmf)
 
 
-async def repeat(decider: Decider, event: DecisionEvent, decided: Decided) -> Recommendation:
-    """The stored decision, as it was answered then.
+def recorded(decider: Decider, case: Case) -> None:
+    """All that was seen and done, as an event; with the further slots, if the request has some."""
+    official = case.scored
+    if official.candidates:
+        official = named(official, case.choice.index, coin_of(case.plan.decision_id, decider.secret))
+    event = event_of(decider, case.request, case.plan, case.found, official, case.choice)
+    case.event = with_slots(event, case.plan.eligible.ids, slots_asked(case.request))
 
-    Raises:
-        KeyReused: it is so old that it is not kept any more, or it cannot be read.
-    """
-    decider.telemetry.repeated()
-    try:
-        stored = decode_decision(decided.payload or b"")
-    except BadEvent as error:
-        raise KeyReused(
-            f"decision_id {event.client_key!r} was answered before, as {decided.decision_id}, "
-            "and that answer is not kept any more"
-        ) from error
-    ids = await decider.catalogues.eligible_ids(stored)
-    pmf = pmf_of_event(stored)
-    return told(stored, ids, pmf, "repeat", decided.deadline_ms)
+
+async def logged(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
+    """Have the decisions written down before anybody hears of them."""
+    sessions, left_s = decider.application.sessions, budget.log_time_left(decider.loop_time())
+    asked = [ToLog(case.event, case.plan.logged, kept_as(sessions, case.request)) for case in cases]
+    decided = await decider.log.append_all(asked, left_s) if asked else ()
+    for case, one in zip(cases, decided, strict=True):
+        case.decided = one
+
+
+async def answered(decider: Decider, cases: Sequence[Case]) -> None:
+    """What each caller is told; for a repeated key, what it was told the first time."""
+    for case in cases:
+        try:
+            case.outcome = await answer(decider, case)
+        except Exception as error:
+            case.outcome = error

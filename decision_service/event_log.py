@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import chain
-from typing import TypeVar
+from itertools import chain, islice
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from redis.exceptions import ConnectionError as StoreConnectionError
@@ -21,6 +21,7 @@ from decision_service.batcher import Batcher
 from decision_service.beside import Beside
 from decision_service.breaker import Guard
 from decision_service.errors import StoreAway
+from decision_service.side_by_side import all_of
 from decision_service.spool import Spool
 from sidecar.contracts import journal
 from sidecar.contracts.application import Application
@@ -32,6 +33,20 @@ from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus,
 from sidecar.contracts.store import AsyncScripts, StoreError
 
 T = TypeVar("T")
+
+
+Lot = Sequence[tuple[int, DecideEntry]]
+"""Decisions that are logged together, each with its partition."""
+
+
+class ToLog(NamedTuple):
+    """One decision to be logged."""
+
+    event: DecisionEvent
+    logged: bool = True
+    """False: only look whether its key was used before."""
+    kept_as: str = ""
+    """What the session asked for, if sessions keep what they were given."""
 
 
 class EventLog:
@@ -60,33 +75,35 @@ class EventLog:
         self._sticky_ms = round(application.sessions.sticky_s * 1000)
         self._beside = Beside(spool, self._mode, self._sticky_ms)
         self._app = application.name
-        self._batcher = Batcher(self._log_all, max_batch=max_batch)
+        self._batcher: Batcher[Lot, list[Decided]] = Batcher(self._log_all, max_batch=max_batch, size=len)
 
     async def append(
         self, event: DecisionEvent, logged: bool = True, left_s: float | None = None, kept_as: str = ""
     ) -> Decided:
-        """Log ``event``; when its key was used before, the decision that stands.
+        """Log one."""
+        return (await self.append_all([ToLog(event, logged, kept_as)], left_s))[0]
+
+    async def append_all(self, asked: Sequence[ToLog], left_s: float | None = None) -> Sequence[Decided]:
+        """Log events; where a key was used before, the decision that stands.
 
         Args:
-            event: the decision.
-            logged: False: only look whether its key was used before.
-            left_s: how long the store is waited for, in seconds, before the spool takes it; None: as long as
-                its connection does.
-            kept_as: what the session asked for, if sessions keep what they were given.
+            asked: the decisions.
+            left_s: how long the store is waited for, in seconds, before the spool takes them; None: as long
+                as its connection does.
         """
-        if (standing := self._beside.standing(event, kept_as)) is not None:
-            return standing
-        if self._guard.closed and not self._spool.precedes("", event.session_id):
-            entry = self._entry(event, logged, kept_as)
-            try:
-                decided = await self._stored(entry, left_s)
-            except (StoreAway, TimeoutError):
-                self._guard.bad()
-            else:
-                self._guard.good()
-                self._beside.remembered.note(event, kept_as, decided, entry.payload)
-                return decided
-        return await self._beside.append(event, logged, kept_as)
+        found: list[Decided | None] = [self._beside.standing(one.event, one.kept_as) for one in asked]
+        new = [place for place, standing in enumerate(found) if standing is None]
+        if self._guard.closed:
+            for_store = [p for p in new if not self._spool.precedes("", asked[p].event.session_id)]
+            if for_store:
+                stored = await self._stored([asked[place] for place in for_store], left_s)
+                for place, decided in zip(for_store, stored, strict=True):
+                    found[place] = decided
+        left = [place for place, decided in enumerate(found) if decided is None]
+        beside = await all_of([self._beside.append(*asked[place]) for place in left]) if left else ()
+        for place, decided in zip(left, beside, strict=True):
+            found[place] = decided
+        return [decided for decided in found if decided is not None]
 
     def entries(
         self, event: DecisionEvent, mode: RewardMode, kept_as: str
@@ -104,9 +121,23 @@ class EventLog:
             return entry
         return msgspec.structs.replace(entry, sticky=kept_as, sticky_ms=self._sticky_ms)
 
-    async def _stored(self, entry: DecideEntry, left_s: float | None) -> Decided:
-        partition = partition_of_session(entry.session_id, self._partitions)
-        return await self._batcher.ask((partition, entry), left_s)
+    async def _stored(
+        self, asked: Sequence[ToLog], left_s: float | None
+    ) -> Sequence[Decided] | Sequence[None]:
+        """What the store says of each; None of all where it says nothing in time."""
+        lot = [
+            (partition_of_session(event.session_id, self._partitions), self._entry(event, logged, kept_as))
+            for event, logged, kept_as in asked
+        ]
+        try:
+            told = await self._batcher.ask(lot, left_s)
+        except (StoreAway, TimeoutError):
+            self._guard.bad(len(asked))
+            return [None] * len(asked)
+        self._guard.good(len(asked))
+        for (event, _, kept_as), decided, (_, entry) in zip(asked, told, lot, strict=True):
+            self._beside.remembered.note(event, kept_as, decided, entry.payload)
+        return told
 
     async def send(self, partition: int, entries: Sequence[DecideEntry]) -> list[Decided]:
         """Tell the store of spooled decisions of one partition.
@@ -114,10 +145,11 @@ class EventLog:
         Raises:
             StoreAway: nothing is certain; they may be sent again.
         """
-        return await self._log_all([(partition, entry) for entry in entries])
+        return (await self._log_all([[(partition, entry) for entry in entries]]))[0]
 
-    async def _log_all(self, asked: Sequence[tuple[int, DecideEntry]]) -> list[Decided]:
+    async def _log_all(self, lots: Sequence[Lot]) -> list[list[Decided]]:
         """One script call for each partition, all of them in one round trip."""
+        asked = list(chain.from_iterable(lots))
         places: dict[int, list[int]] = {}
         for place, (partition, _) in enumerate(asked):
             places.setdefault(partition, []).append(place)
@@ -128,7 +160,8 @@ class EventLog:
         told = await patiently(partial(self._decide, by_partition))
         answers = dict(zip(chain.from_iterable(places.values()), chain.from_iterable(told), strict=True))
         self._spool.settle_decisions(one.decision_id for one in answers.values() if one.status in _HEARD)
-        return [answers[place] for place in range(len(asked))]
+        in_order = iter([answers[place] for place in range(len(asked))])
+        return [list(islice(in_order, len(lot))) for lot in lots]
 
     async def _decide(self, by_partition: list[tuple[Keys, list[DecideEntry]]]) -> list[list[Decided]]:
         """A store at its memory limit refuses all of a partition: its decisions are shed, not failed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
@@ -14,7 +13,6 @@ from decision_service.api.recommendations import ActivationRequest, Recommendati
 from decision_service.api.rewards import RewardBatch, RewardReceipts, RewardRequest
 from decision_service.batch import RecommendationBatch, decide_all
 from decision_service.batcher import Batcher
-from decision_service.decide import decide
 from decision_service.decoding import decode
 from decision_service.door import Request
 from decision_service.errors import BadRequest, FieldError, NotReady
@@ -54,7 +52,7 @@ class Handlers:
     async def recommend(self, request: Request) -> HttpAnswer:
         """The hot path: see ``decide.py``."""
         service, asked, started_s = self._service, decode(_recommendation, request.body), time.perf_counter()
-        answer = await decide(service.decider, asked)
+        answer = await service.deciding.ask(asked)
         deadline_ms = asked.deadline_ms or service.settings.deadline_ms
         service.admission.answered(time.perf_counter() - started_s, deadline_ms / 1000)
         return HttpAnswer(201, _encode(answer))
@@ -62,7 +60,7 @@ class Handlers:
     async def recommend_batch(self, request: Request) -> HttpAnswer:
         """Each decided as if it came alone."""
         batch = decode(_recommendations, request.body)
-        return HttpAnswer(200, _encode(await decide_all(partial(decide, self._service.decider), batch)))
+        return HttpAnswer(200, _encode(await decide_all(self._service.deciding.ask, batch)))
 
     async def reward(self, request: Request) -> HttpAnswer:
         """One, under the key of its body or of the header."""

@@ -7,9 +7,10 @@ which is what most applications have, there is nothing to wait for beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+from msgspec import Struct
 
 from decision_service.canaries import Canaries
 from decision_service.decoys import Decoys
@@ -19,6 +20,7 @@ from decision_service.rendezvous import awaited, meeting, missing_of
 from decision_service.row_scores import RowScores
 from decision_service.scored import Scored, live_scores, version_scores
 from decision_service.scoring import Scorer
+from decision_service.side_by_side import all_of
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.models import foreign
@@ -27,6 +29,18 @@ from sidecar.contracts.wire import ScoreRow, VersionScores
 
 Answers = dict[str, Scored]
 """Model to what it said."""
+Said = RowScores | SidecarFailed | TimeoutError
+"""What a container says of one decision, or why it says nothing."""
+
+
+class Meeting(Struct, frozen=True):
+    """One decision that models are asked about."""
+
+    decision_id: str
+    row: ScoreRow
+    """To be scored."""
+    arms: Eligible
+    exploration: Exploration
 
 
 class Mailbox:
@@ -55,45 +69,67 @@ class Mailbox:
         """The models that are asked."""
         return missing_of(self._roster(), ())
 
-    async def meet(
-        self, decision_id: str, row: ScoreRow, arms: Eligible, exploration: Exploration, left_s: float
-    ) -> Scored:
-        """The answers that came in time, and with which probability each is the official one.
+    async def meet_all(self, asked: Sequence[Meeting], left_s: float) -> list[Scored | Exception]:
+        """For each decision what was said in time, and how probably each model is the official one.
+
+        Or why there is nothing: ``SidecarFailed`` if no scores can be had of any model that could be
+        official, ``TimeoutError`` if none came in time.
 
         Args:
-            decision_id: of the decision.
-            row: to be scored.
-            arms: its arms.
-            exploration: of the decision.
-            left_s: seconds until its deadline.
-
-        Raises:
-            SidecarFailed: no scores can be had of any model that could be official.
-            TimeoutError: none came in time.
+            asked: the decisions.
+            left_s: seconds until the deadline of all of them.
         """
         roster = self._roster()
         if roster.models == FIRST_ROSTER.models:  # one model: there is nobody to meet
-            said = await self._scorer("").score(row, arms.shelf.catalogue, left_s)
-            return live_scores(said, len(arms.ids), FIRST, exploration)
-        self._decoys.offer(roster, decision_id, arms.shelf.catalogue.version, row)
-        asked = _Asked(roster, len(arms.ids), exploration)
-        if len(asked.containers) == 1:
-            (only,) = asked.containers
-            wait_s = _patience(roster, only, left_s)
-            asked.hear(only, await self._scorer(only).score(row, arms.shelf.catalogue, wait_s))
+            said = await self._score("", asked, left_s)
+            return [_live(one, what) for one, what in zip(asked, said, strict=True)]
+        for one in asked:
+            self._decoys.offer(roster, one.decision_id, one.arms.shelf.catalogue.version, one.row)
+        minds = [_Asked(roster, len(one.arms.ids), one.exploration) for one in asked]
+        containers = minds[0].containers
+        if len(containers) == 1:
+            (only,) = containers
+            said = await self._score(only, asked, _patience(roster, only, left_s))
+            for mind, what in zip(minds, said, strict=True):
+                mind.take(only, what)
         else:
-            await self._meet_all(asked, row, arms.shelf.catalogue, left_s)
-        self._canaries.heard(roster, asked.said)
-        met = meeting(roster, asked.said)
-        if met is None:
-            raise asked.failure or TimeoutError
+            rows = [
+                self._meet_all(mind, one.row, one.arms.shelf.catalogue, left_s)
+                for mind, one in zip(minds, asked, strict=True)
+            ]
+            await all_of(rows)
+        return [self._met(roster, mind) for mind in minds]
+
+    def _met(self, roster: Roster, mind: _Asked) -> Scored | Exception:
+        self._canaries.heard(roster, mind.said)
+        return meeting(roster, mind.said) or mind.failure or TimeoutError()
+
+    async def meet(
+        self, decision_id: str, row: ScoreRow, arms: Eligible, exploration: Exploration, left_s: float
+    ) -> Scored:
+        """The same for one.
+
+        Raises:
+            SidecarFailed, TimeoutError: as above.
+        """
+        (met,) = await self.meet_all([Meeting(decision_id, row, arms, exploration)], left_s)
+        if isinstance(met, Exception):
+            raise met
         return met
+
+    async def _score(self, container: str, asked: Sequence[Meeting], left_s: float) -> Sequence[Said]:
+        """What a container says of all of them; one call for each catalogue, of which there is mostly one."""
+        scorer, catalogue = self._scorer(container), asked[0].arms.shelf.catalogue
+        if all(one.arms.shelf.catalogue is catalogue for one in asked):
+            return await scorer.score_all([one.row for one in asked], catalogue, left_s)
+        each = [scorer.score_all([one.row], one.arms.shelf.catalogue, left_s) for one in asked]
+        return [said for (said,) in await all_of(each)]
 
     async def _meet_all(self, asked: _Asked, row: ScoreRow, catalogue: Catalogue, left_s: float) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         calls = {
-            loop.create_task(self._scorer(container).score(row, catalogue, left_s)): container
+            loop.create_task(self._scorer(container).score_all([row], catalogue, left_s)): container
             for container in asked.containers
         }
         for call in calls:
@@ -102,7 +138,7 @@ class Mailbox:
             while (wait_s := asked.patience(set(calls.values()), loop.time() - started, left_s)) > 0.0:
                 done, _ = await asyncio.wait(calls, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
                 for call in done:
-                    asked.take(calls.pop(call), call)
+                    asked.take(calls.pop(call), call.result()[0])
         finally:
             for call in calls:
                 call.cancel()
@@ -119,12 +155,12 @@ class _Asked:
         self.said: Answers = {}
         self.failure: SidecarFailed | TimeoutError | None = None
 
-    def take(self, container: str, call: asyncio.Task[RowScores]) -> None:
-        """A call has ended, somehow."""
-        try:
-            self.hear(container, call.result())
-        except (SidecarFailed, TimeoutError) as error:
-            self.failure = error
+    def take(self, container: str, said: Said) -> None:
+        """A container has answered, or will not."""
+        if isinstance(said, Exception):
+            self.failure = said
+        else:
+            self.hear(container, said)
 
     def hear(self, container: str, said: RowScores) -> None:
         """A container has answered; a model whose scores are none is as if it had not."""
@@ -169,7 +205,19 @@ def _foreign(scored: Scored) -> Scored:
     return msgspec.structs.replace(scored, model_version=foreign(scored.model_version))
 
 
-def _heard(call: asyncio.Task[RowScores]) -> None:
+def _live(one: Meeting, said: Said) -> Scored | Exception:
+    """What the only model says."""
+    try:
+        return (
+            said
+            if isinstance(said, Exception)
+            else live_scores(said, len(one.arms.ids), FIRST, one.exploration)
+        )
+    except SidecarFailed as error:
+        return error
+
+
+def _heard(call: asyncio.Task[Sequence[Said]]) -> None:
     """What comes of a call after the rendezvous has closed is nobody's concern."""
     if not call.cancelled():
         call.exception()

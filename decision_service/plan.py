@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import Struct
 
 from decision_service.api.recommendations import RecommendationRequest
-from decision_service.budget import Budget, budget_of
 from decision_service.decider import Decider
 from decision_service.errors import BadRequest, FieldError
 from decision_service.horizon import horizon_ms_of
@@ -21,8 +20,6 @@ class Plan(Struct, frozen=True):
 
     decision_id: str
     decided_at_ms: int
-    budget: Budget
-    """Its deadline, on the loop's clock."""
     eligible: Eligible
     horizon_ms: int
     share: float
@@ -37,7 +34,7 @@ class Plan(Struct, frozen=True):
 
 
 def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
-    """Fix the id, the deadline and the eligible arms.
+    """Fix the id and the eligible arms.
 
     Raises:
         BadRequest: an arm stands twice, the client's key could be mistaken for one of our ids, or the horizon
@@ -54,7 +51,6 @@ def prepare(decider: Decider, request: RecommendationRequest) -> Plan:
     return Plan(
         decision_id,
         now_ms,
-        budget_of(decider.loop_time(), request.deadline_ms or decider.deadline_ms),
         eligible(request, decider.shelves.current),
         horizon_ms_of(request.horizon_s, decider.application.reward),
         share,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from decision_service.batcher import Batcher
 from decision_service.breaker import Guard
@@ -13,6 +14,8 @@ from sidecar.contracts.application import Exploration
 from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.wire import ScoreRow
 
+Lot = tuple[Catalogue, Sequence[ScoreRow]]
+"""Rows that were asked for together."""
 FEW = 4
 """Rows that are not worth gathering while others are away."""
 _FAIR_SHARE = 0.5
@@ -51,7 +54,9 @@ class Scorer:
         self._timeout_s = timeout_s
         self._calibrated = calibrated
         self._versions = versions
-        self._batcher = Batcher(self._call, max_batch=max_batch, in_flight=connections, few=FEW)
+        self._batcher: Batcher[Lot, list[RowScores]] = Batcher(
+            self._call, max_batch=max_batch, in_flight=connections, few=FEW, size=_rows
+        )
 
     async def score(self, row: ScoreRow, catalogue: Catalogue, left_s: float) -> RowScores:
         """Scores of one row, whose ``arms`` point into ``catalogue``.
@@ -60,34 +65,49 @@ class Scorer:
             SidecarFailed: no scores can be had.
             TimeoutError: none came within ``left_s`` seconds.
         """
+        (said,) = await self.score_all([row], catalogue, left_s)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    async def score_all(
+        self, rows: Sequence[ScoreRow], catalogue: Catalogue, left_s: float
+    ) -> Sequence[RowScores | SidecarFailed | TimeoutError]:
+        """Scores of rows, in their order; or, for each, why there are none."""
         if left_s <= 0:
-            raise TimeoutError
+            return [TimeoutError()] * len(rows)
         if not self._guard.closed:
-            raise SidecarFailed("it failed too often, and is left alone until it answers again")
+            return [SidecarFailed("it failed too often, and is left alone until it answers again")] * len(
+                rows
+            )
         try:
-            scores = await self._batcher.ask((catalogue, row), min(left_s, self._timeout_s))
+            scores = await self._batcher.ask((catalogue, rows), min(left_s, self._timeout_s))
         except (SidecarFailed, TimeoutError) as error:
             # One that was asked at the last moment is not to blame for being late.
             if isinstance(error, SidecarFailed) or left_s >= self._timeout_s * _FAIR_SHARE:
-                self._guard.bad()
-            raise
-        self._guard.good()
+                self._guard.bad(len(rows))
+            return [error] * len(rows)
+        self._guard.good(len(rows))
         return scores
 
-    async def _call(self, asked: Sequence[tuple[Catalogue, ScoreRow]]) -> list[RowScores]:
+    async def _call(self, lots: Sequence[Lot]) -> list[list[RowScores]]:
         """One call; just when the catalogue changes, one for each."""
-        catalogues = {catalogue.version: catalogue for catalogue, _ in asked}
-        if len(catalogues) == 1:
-            return await self._of_catalogue(asked[0][0], [row for _, row in asked])
-        found: list[RowScores | None] = [None] * len(asked)
-        for version, catalogue in catalogues.items():
-            places = [place for place, (its, _) in enumerate(asked) if its.version == version]
-            scores = await self._of_catalogue(catalogue, [asked[place][1] for place in places])
-            for place, one in zip(places, scores, strict=True):
-                found[place] = one
-        return [one for one in found if one is not None]
+        by_version: dict[str, list[int]] = {}
+        for place, (catalogue, _) in enumerate(lots):
+            by_version.setdefault(catalogue.version, []).append(place)
+        found: list[list[RowScores]] = [[]] * len(lots)
+        for places in by_version.values():
+            rows = [row for place in places for row in lots[place][1]]
+            scores = iter(await self._of_catalogue(lots[places[0]][0], rows))
+            for place in places:
+                found[place] = list(islice(scores, len(lots[place][1])))
+        return found
 
     async def _of_catalogue(self, catalogue: Catalogue, rows: Sequence[ScoreRow]) -> list[RowScores]:
         return await self._client.score(
             rows, self._explorations, catalogue, calibrated=self._calibrated, versions=self._versions()
         )
+
+
+def _rows(lot: Lot) -> int:
+    return len(lot[1])

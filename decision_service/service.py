@@ -13,6 +13,7 @@ from decision_service.breaker import Guard
 from decision_service.canaries import Canaries
 from decision_service.catalogues import Catalogues
 from decision_service.decider import Decider
+from decision_service.deciding import Deciding
 from decision_service.decisions import Decisions
 from decision_service.decoys import Decoys
 from decision_service.draining import Drainer
@@ -77,6 +78,7 @@ class Service:
         self.models: ModelDesk
         self.model_admin: ModelAdmin
         self.decider: Decider
+        self.deciding: Deciding
         self.rewarder: Rewarder
         self.activator: Activator
         self.decisions: Decisions

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from decision_service.api.recommendations import RecommendationRequest
-from decision_service.decide import decide
 from decision_service.decoding import decode
 from decision_service.errors import BodyTooLarge, ServiceError, TooSlow
 from decision_service.problem import HttpAnswer, http_problem, problem_of
@@ -112,7 +111,7 @@ class StreamFront:
         """As HTTP would answer."""
         try:
             request = self._checked(entry_id, body)
-            return HttpAnswer(201, _encode(await decide(self._service.decider, request)))
+            return HttpAnswer(201, _encode(await self._service.deciding.ask(request)))
         except ServiceError as error:
             return problem_of(error)
         except Exception:

@@ -36,7 +36,7 @@ class Container:
         self.left_s = None
         self.cancelled = False
 
-    async def score(self, row, catalogue, left_s):
+    async def score_all(self, rows, catalogue, left_s):
         self.left_s = left_s
         try:
             if self.after is not None:
@@ -44,9 +44,7 @@ class Container:
         except asyncio.CancelledError:
             self.cancelled = True
             raise
-        if self.error is not None:
-            raise self.error
-        return self.answer
+        return [self.error or self.answer for _ in rows]
 
 
 def champion(**fields):

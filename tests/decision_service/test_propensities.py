@@ -30,8 +30,8 @@ from decision_service.batch import RecommendationBatch, decide_all
 from decision_service.breaker import Guard
 from decision_service.canaries import Canaries
 from decision_service.catalogues import Catalogues
-from decision_service.decide import decide
 from decision_service.decider import Decider
+from decision_service.deciding import decide_one as decide
 from decision_service.decoys import Decoys
 from decision_service.errors import SidecarFailed
 from decision_service.event_log import EventLog
@@ -80,9 +80,10 @@ class Container:
     def __init__(self, name, fails=lambda row: False, cold=False, without=()):
         self._name, self._fails, self._cold, self._without = name, fails, cold, without
 
-    async def score(self, row, catalogue, left_s):
-        if self._fails(row):
-            raise SidecarFailed("gone")
+    async def score_all(self, rows, catalogue, left_s):
+        return [SidecarFailed("gone") if self._fails(row) else self.score(row, catalogue) for row in rows]
+
+    def score(self, row, catalogue):
         arms = row.given_arms or [catalogue.arms[n] for n in row.arms or range(len(catalogue.arms))]
         places = [int(arm.id[1:]) if arm.id in KNOWN else 0 for arm in arms]
 
@@ -110,13 +111,13 @@ class Together(Container):
             self._container, self.score_one = container, super(Together, container).score
 
         async def score(self, rows, explorations, catalogue, *, calibrated, versions):
-            said = [await self.score_one(row, catalogue, 1.0) for row in rows]
+            said = [self.score_one(row, catalogue) for row in rows]
             deployed = b"".join([one.models[0].scores for one in said])
             scored = tuple([ScoredRow(one.scores, b"") for one in said])
             return scores_of(ScoreResponse(scored, 7, False, models=(VersionScores(3, deployed),)), len(rows))
 
-    async def score(self, row, catalogue, left_s):
-        return await self._scorer.score(row, catalogue, left_s)
+    async def score_all(self, rows, catalogue, left_s):
+        return await self._scorer.score_all(rows, catalogue, left_s)
 
 
 class Log:
@@ -125,7 +126,10 @@ class Log:
     def __init__(self):
         self.stored, self.unlogged = [], 0
 
-    async def append(self, event, logged=True, left_s=None, kept_as=""):
+    async def append_all(self, asked, left_s=None):
+        return [self.append(*one) for one in asked]
+
+    def append(self, event, logged=True, kept_as=""):
         if not logged:
             self.unlogged += 1
             return Decided(DecideStatus.SHED, event.decision_id)

@@ -1,0 +1,48 @@
+"""One of the requests that are decided together: what is known of it so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from decision_service.api.recommendations import Recommendation, RecommendationRequest
+from decision_service.choice import Choice
+from decision_service.looks import FirstLook, Resolved
+from decision_service.plan import Plan
+from decision_service.scored import Scored
+from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.scripts.decide import Decided
+from sidecar.policy.exploration import Pmf
+
+Outcome = Recommendation | Exception
+"""What becomes of a request: an answer, or why there is none."""
+
+
+class Case(Struct):
+    """A request on its way; each stage fills in what it finds."""
+
+    request: RecommendationRequest
+    plan: Plan | None = None
+    first: FirstLook | None = None
+    found: Resolved | None = None
+    scored: Scored | None = None
+    pmf: Pmf | None = None
+    choice: Choice | None = None
+    event: DecisionEvent | None = None
+    decided: Decided | None = None
+    outcome: Outcome | None = None
+    """Set, it is over."""
+
+
+def each(cases: Sequence[Case], stage: Callable[[Case], None]) -> list[Case]:
+    """Do ``stage`` for each; those that go on. What it raises is the outcome of that one alone."""
+    going = []
+    for case in cases:
+        try:
+            stage(case)
+        except Exception as error:
+            case.outcome = error
+        else:
+            going.append(case)
+    return going

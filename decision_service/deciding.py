@@ -1,0 +1,67 @@
+"""Requests that come at the same time are decided together; who comes alone is decided at once.
+
+What came while the last decisions were on their way makes the next batch. Several batches are on their way at
+once, so that nobody waits for another one's features, and none of them for long: one more goes then. All of a
+batch have the same deadline, so that none loses anything by another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from decision_service.api.recommendations import Recommendation, RecommendationRequest
+from decision_service.batcher import Batcher
+from decision_service.case import Outcome
+from decision_service.decide import decide
+from decision_service.decider import Decider
+
+AT_ONCE = 4
+"""Batches on their way, as long as they come back in time."""
+PATIENCE_S = 0.003
+"""For how long a request waits for one of them."""
+
+
+class Deciding:
+    """Of one service; belongs to one event loop.
+
+    Args:
+        decider: gives what decisions need.
+        max_batch: most requests that are decided together.
+    """
+
+    def __init__(self, decider: Callable[[], Decider], max_batch: int) -> None:
+        self._decider = decider
+        self._batcher: Batcher[RecommendationRequest, Outcome] = Batcher(
+            self._decide,
+            max_batch=max_batch,
+            in_flight=AT_ONCE,
+            alike=lambda request: request.deadline_ms,
+            patience_s=PATIENCE_S,
+        )
+
+    async def ask(self, request: RecommendationRequest) -> Recommendation:
+        """The recommendation.
+
+        Raises:
+            BadRequest, NothingEligible, KeyReused: as :func:`decision_service.decide.decide` says.
+        """
+        return answer_of(await self._batcher.put(request))
+
+    async def _decide(self, requests: Sequence[RecommendationRequest]) -> list[Outcome]:
+        return await decide(self._decider(), requests)
+
+
+async def decide_one(decider: Decider, request: RecommendationRequest) -> Recommendation:
+    """The recommendation for one request.
+
+    Raises:
+        As :meth:`Deciding.ask`.
+    """
+    return answer_of((await decide(decider, [request]))[0])
+
+
+def answer_of(outcome: Outcome) -> Recommendation:
+    """The recommendation, if it is one; else what it is, raised."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
