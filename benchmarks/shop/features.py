@@ -14,7 +14,7 @@ from decision_service.feature_module import Surroundings
 from decision_service.sources.rows import Key, Rows
 from decision_service.sources.store import open_feature_store
 from examples.shop import features as shop
-from feature_graph import Graph, KeyMissing, batch, branch, each, fetch, lookup
+from feature_graph import Graph, batch, branch, each, fetch, lookup
 
 PATIENCE_S = 0.15
 
@@ -31,13 +31,10 @@ class Given(shop.Given):
     campaigns: Rows[Campaign]
 
 
-@fetch(timeout=PATIENCE_S, fallback=None)
-async def login(unit_id: str, logins: Rows[shop.Login]) -> shop.Login | None:
+@batch(max=100, timeout=PATIENCE_S, fallback=None)
+async def logins_of(unit_ids: Sequence[str], logins: Rows[shop.Login]) -> Mapping[Key, shop.Login | None]:
     """As the example's, and more patient: with every place taken, a round trip is the store's queue."""
-    try:
-        return await logins.get(unit_id)
-    except KeyMissing:
-        return None
+    return {**dict.fromkeys(unit_ids), **await logins.many(unit_ids)}
 
 
 @fetch(timeout=PATIENCE_S)
@@ -54,16 +51,18 @@ async def merchants(
     return {**dict.fromkeys(brands), **await register.many(brands)}
 
 
-@fetch(timeout=PATIENCE_S, fallback=shop.GUEST)
-async def customer(customer_id: str, customers: Rows[shop.Profile]) -> shop.Profile:
+@batch(max=100, timeout=PATIENCE_S, fallback=shop.GUEST)
+async def profiles_of(
+    customer_ids: Sequence[str], customers: Rows[shop.Profile]
+) -> Mapping[Key, shop.Profile]:
     """Likewise."""
-    return await customers.get(customer_id)
+    return await customers.many(customer_ids)
 
 
-@fetch(timeout=PATIENCE_S, fallback=Campaign("none"))
-async def campaign_of(segment: str, campaigns: Rows[Campaign]) -> Campaign:
-    """The campaign of a segment."""
-    return await campaigns.get(segment)
+@batch(max=100, timeout=PATIENCE_S, fallback=Campaign("none"))
+async def campaigns_of(segments: Sequence[str], campaigns: Rows[Campaign]) -> Mapping[Key, Campaign]:
+    """The campaigns of segments."""
+    return await campaigns.many(segments)
 
 
 def campaign(campaign_of: Campaign) -> str:
@@ -86,7 +85,6 @@ async def clients(around: Surroundings) -> AsyncIterator[dict[str, object]]:
 
 graph = Graph(
     Given,
-    login,
     offers,
     shop.sold_out,
     shop.brands,
@@ -94,13 +92,14 @@ graph = Graph(
     shop.not_for_children,
     shop.is_guest,
     shop.customer_id,
-    customer,
     shop.guest,
     shop.segment,
     shop.budget,
     shop.hour_band,
-    campaign_of,
     campaign,
+    login=lookup(logins_of, key="unit_id"),
+    customer=lookup(profiles_of, key="customer_id"),
+    campaign_of=lookup(campaigns_of, key="segment"),
     sellers=each(lookup(merchants, key="brand"), over="brands"),
     profile=branch("is_guest", then="guest", otherwise="customer"),
     scarce=each(shop.is_scarce, over="arms"),

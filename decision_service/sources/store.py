@@ -32,7 +32,6 @@ make every key its own command, and one tag for all would keep a table on one no
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -40,6 +39,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from decision_service.batcher import Batcher
+from decision_service.side_by_side import all_of
 from decision_service.sources.errors import (
     BadAnswer,
     BadSource,
@@ -246,7 +246,7 @@ class StoreTable(Generic[T]):
         texts = {key: key_text(key) for key in keys}
         unique = tuple(dict.fromkeys(texts.values()))
         parts = [unique[start : start + MAX_KEYS] for start in range(0, len(unique), MAX_KEYS)]
-        answers = await asyncio.gather(*(self._store.ask(self.name, part) for part in parts))
+        answers = await all_of([self._store.ask(self.name, part) for part in parts])
         rows: dict[str, T] = {}
         for key in texts if answers else ():
             check_parts(key, len(answers[0].record.key))
