@@ -298,7 +298,7 @@ class _Run(Flow):
             if not task.done() and not task.cancelling():  # again would break into its cleaning up
                 task.cancel()
             self._stopped.append((name, task))
-        self._scope.adopted.clear()  # a task knows its context, and that this scope
+        self._scope.forget()  # a task knows its context, and that this scope
         del self._lanes
         record = self.forget()
         return record, [(name, task) for name, task in self._stopped if not _has_ended(task)]

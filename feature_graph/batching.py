@@ -115,6 +115,12 @@ class Batches:
         self._scheduled = False
         self._turns = 0
 
+    def close(self) -> None:
+        """The run is over: what it gathered knows the run, and would keep it until the collector came by."""
+        for gathering in self.gatherings.values():
+            gathering.close()
+        self.gatherings.clear()
+
     def schedule(self) -> None:
         """Ask soon."""
         if not self._scheduled:
@@ -211,6 +217,12 @@ class Gathering:
             if call.task is not None:
                 call.task.cancel()
 
+    def close(self) -> None:
+        """Know nothing any more."""
+        self._known.clear()
+        self._pending.clear()
+        self._of_waiter.clear()
+
     def dispatch(self) -> None:
         """Ask for all keys that were gathered, in calls of at most ``max_keys``."""
         if not self._pending:
@@ -247,7 +259,7 @@ class Gathering:
             entry.answer = answer
         else:
             self._known.pop(entry.key, None)
-        waiters, entry.waiters = entry.waiters, {}
+        waiters, entry.waiters, entry.call = entry.waiters, {}, None
         for waiter in waiters:
             self._of_waiter.pop(waiter, None)
             if not waiter.done():

@@ -66,6 +66,13 @@ class Scope:
         self.apart = 0
         self.closed = False
 
+    def forget(self) -> None:
+        """The run is over, and has taken what it still has to wait for."""
+        self.adopted.clear()
+        if self.batches is not None:
+            self.batches.close()
+            self.batches = None
+
     def can_move(self) -> bool:
         """True if a task of the run will be stepped without anything coming from outside."""
         adopted = (task for _, task in self.adopted)

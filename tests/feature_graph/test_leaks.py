@@ -114,3 +114,33 @@ def test_ten_thousand_runs_leave_the_memory_as_it_was():
     grown_bytes, tasks = asyncio.run(main())
     assert tasks == 1
     assert min(grown_bytes) < 3_000
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_lookups_leave_nothing_for_the_garbage_collector(together: bool):
+    """No cycle between a run and what it gathered: a service looks keys up a thousand times a second."""
+
+    def more(row: int) -> list[int]:
+        return [row, row + 1]
+
+    graph = Graph(Given, more, row=lookup(rows, key="x"), each_row=each(lookup(rows, key="keys"), over="more"))
+    goals = "row" if together else ("row", "each_row")
+
+    async def main() -> int:
+        async def runs(count: int) -> None:
+            for x in range(1, count):
+                if together:
+                    await graph.resolve_all(goals, given=[{"x": x}, {"x": x + 1}], deadlines=[9.0, 9.0])
+                else:
+                    await graph.resolve(goals, given={"x": x}, deadline=9.0)
+
+        await runs(20)
+        gc.collect()
+        gc.disable()
+        try:
+            await runs(100)
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert asyncio.run(main()) < 100
