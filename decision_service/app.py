@@ -34,7 +34,15 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
     small, large = service.settings.max_body_bytes, service.settings.max_batch_body_bytes
     does = Handlers(service)
     return (
-        Endpoint("recommend", "POST", "/v1/recommendations", does.recommend, "decide", small),
+        Endpoint(
+            "recommend",
+            "POST",
+            "/v1/recommendations",
+            does.recommend,
+            "decide",
+            small,
+            at_once=does.recommend_at_once,
+        ),
         Endpoint(
             "recommend_batch",
             "POST",

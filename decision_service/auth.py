@@ -43,6 +43,11 @@ class Keyring:
         for key in keys:
             self._by_prefix.setdefault(key.prefix, []).append(key)
 
+    def knows(self, authorization: str, role: Role) -> bool:
+        """Whether the header was seen before, and may act as ``role``; if not, :meth:`authorise` says why."""
+        known = self._known.get(authorization)
+        return known is not None and role in known.roles
+
     def authorise(self, authorization: str, role: Role) -> ApiKey:
         """The key in an ``Authorization`` header, if it may act as ``role``.
 

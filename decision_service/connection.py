@@ -7,14 +7,16 @@ All else, and every answer that is not made of one piece, is as uvicorn does it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
+Express = Callable[[Any, bytes, Callable[..., bool], Any], bool]
 ANSWER = "sidearm.answer"
 """In a request's scope: how to answer it at once."""
 _LINES = {
@@ -54,6 +56,29 @@ class Connection(HttpToolsProtocol):
     """Of one caller; belongs to one event loop."""
 
     _idle_since_s: float | None = None
+    _held: Cycle | None = None
+    """A request whose head has come, and whose body may come with it."""
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        super().data_received(data)
+        if self._held is not None:  # its body takes a while
+            self._start_held()
+
+    def _start_held(self) -> None:
+        cycle, self._held = self._held, None
+        if cycle is not None:
+            self._start_asgi_task(cycle, self.app)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        super().on_message_complete()
+        held = self._held
+        if held is not None:
+            if express(self.app, held):
+                self._held = None
+            else:
+                self._start_held()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by asyncio."""
@@ -88,7 +113,10 @@ class Connection(HttpToolsProtocol):
         )
         scope[ANSWER] = self.cycle.answer  # type: ignore[literal-required]
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            if self.expect_100_continue:
+                self._start_asgi_task(self.cycle, self.app)
+            else:
+                self._held = self.cycle
         else:  # the answer before it comes first
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
@@ -112,6 +140,12 @@ class Connection(HttpToolsProtocol):
             and not self.transport.is_closing()
         ):
             self.transport.close()
+
+
+def express(app: object, cycle: Cycle) -> bool:
+    """Whether ``app`` answers a request that is all here without a task of its own."""
+    at_once: Express | None = getattr(app, "express", None)
+    return at_once is not None and at_once(cycle.scope, cycle.body, cycle.answer, cycle.send)
 
 
 def _is_plain(url: bytes) -> bool:

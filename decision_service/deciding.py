@@ -7,6 +7,7 @@ batch have the same deadline, so that none loses anything by another's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
@@ -19,6 +20,8 @@ AT_ONCE = 4
 """Batches on their way, as long as they come back in time."""
 PATIENCE_S = 0.003
 """For how long a request waits for one of them."""
+Asked = tuple[RecommendationRequest, float]
+"""A request, and when it came, on the loop's clock."""
 
 
 class Deciding:
@@ -31,13 +34,17 @@ class Deciding:
 
     def __init__(self, decider: Callable[[], Decider], max_batch: int) -> None:
         self._decider = decider
-        self._batcher: Batcher[RecommendationRequest, Outcome] = Batcher(
+        self._batcher: Batcher[Asked, Outcome] = Batcher(
             self._decide,
             max_batch=max_batch,
             in_flight=AT_ONCE,
-            alike=lambda request: request.deadline_ms,
+            alike=lambda asked: asked[0].deadline_ms,
             patience_s=PATIENCE_S,
         )
+
+    def put(self, request: RecommendationRequest) -> asyncio.Future[Outcome]:
+        """What becomes of ``request``, to come."""
+        return self._batcher.put((request, self._decider().loop_time()))
 
     async def ask(self, request: RecommendationRequest) -> Recommendation:
         """The recommendation.
@@ -45,10 +52,10 @@ class Deciding:
         Raises:
             BadRequest, NothingEligible, KeyReused: as :func:`decision_service.decide.decide` says.
         """
-        return answer_of(await self._batcher.put(request))
+        return answer_of(await self.put(request))
 
-    async def _decide(self, requests: Sequence[RecommendationRequest]) -> list[Outcome]:
-        return await decide(self._decider(), requests)
+    async def _decide(self, asked: Sequence[Asked]) -> list[Outcome]:
+        return await decide(self._decider(), [request for request, _ in asked], asked[0][1])
 
 
 async def decide_one(decider: Decider, request: RecommendationRequest) -> Recommendation:

@@ -30,6 +30,10 @@ Scope = MutableMapping[str, Any]  # as the ASGI specification has it
 Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Tell = Callable[[HttpAnswer | BaseException], None]
+"""Is told the answer, or why there is none; once."""
+AtOnce = Callable[[int, list[tuple[bytes, bytes]], bytes], bool]
+"""Sends an answer in one piece; False where it has to go the longer way."""
 
 
 _TOO_MANY = "more requests are under way than can be answered in time; try again later"
@@ -73,6 +77,8 @@ class Endpoint(Struct, frozen=True):
     """Longest body; 0: it takes none."""
     rank: Rank | None = None
     """Who is turned away first when there are too many; None: as the role has it."""
+    at_once: Callable[[Request, Tell], None] | None = None
+    """The same without a task for each request, for those that are all here."""
 
 
 class Door:
@@ -89,6 +95,8 @@ class Door:
         stopping: Callable[[], bool],
     ) -> None:
         self._admission = admission
+        self._slow: set[asyncio.Task[None]] = set()
+        """Answers that a client is slow to take."""
         self._stopping = stopping
         self._beyond = beyond
         self._keyring = keyring
@@ -122,6 +130,42 @@ class Door:
         await respond(send, answer, closing=self._stopping(), at_once=scope.get(ANSWER))
         name = endpoint.name if endpoint else "wrong_method"
         self._telemetry.answered(name, answer.status, time.perf_counter() - started)
+
+    def express(self, scope: Scope, body: bytes, at_once: AtOnce, send: Send) -> bool:
+        """Answer a request that is all here, without a task of its own, if its endpoint can and all is well.
+
+        What is to be refused goes the longer way.
+        """
+        endpoint = self._exact.get(scope["raw_path"], {}).get(scope["method"])
+        if endpoint is None or endpoint.at_once is None or len(body) > endpoint.limit_bytes:
+            return False
+        rank, headers = endpoint.rank or _RANK[endpoint.role], scope["headers"]
+        if endpoint.role is None or not self._keyring.knows(
+            _header(headers, b"authorization"), endpoint.role
+        ):
+            return False
+        if not self._admission.enter(rank):
+            return False
+        started = time.perf_counter()
+
+        def tell(said: HttpAnswer | BaseException) -> None:
+            self._admission.leave()
+            answer = said if isinstance(said, HttpAnswer) else refusal(said, endpoint)
+            if not at_once(answer.status, head_of(answer, closing=self._stopping()), answer.body):
+                self._send_slowly(send, answer)
+            self._telemetry.answered(endpoint.name, answer.status, time.perf_counter() - started)
+
+        try:
+            endpoint.at_once(Request(bytes(body), "", headers), tell)
+        except Exception as error:
+            tell(error)
+        return True
+
+    def _send_slowly(self, send: Send, answer: HttpAnswer) -> None:
+        """To a client that does not take it at one go."""
+        task = asyncio.get_running_loop().create_task(respond(send, answer, closing=self._stopping()))
+        self._slow.add(task)
+        task.add_done_callback(self._slow.discard)
 
     def _find(self, path: bytes) -> tuple[dict[str, Endpoint] | None, str]:
         if methods := self._exact.get(path):
@@ -244,20 +288,33 @@ def _rest_of(begun: Coroutine[Any, Any, bytes], waits_for: object) -> Generator[
         return body
 
 
-async def respond(
-    send: Send,
-    answer: HttpAnswer,
-    *,
-    closing: bool = False,
-    at_once: Callable[[int, list[tuple[bytes, bytes]], bytes], bool] | None = None,
-) -> None:
-    """Send ``answer``, the last one on its connection if ``closing``."""
-    headers = [
+def refusal(error: BaseException, endpoint: Endpoint) -> HttpAnswer:
+    """The problem that is answered instead."""
+    if isinstance(error, ServiceError):
+        return problem_of(error)
+    log.error("%s %s failed", endpoint.method, endpoint.path, exc_info=error)
+    return http_problem(500)
+
+
+def head_of(answer: HttpAnswer, *, closing: bool) -> list[tuple[bytes, bytes]]:
+    """Its headers."""
+    return [
         (b"content-type", answer.media_type.encode()),
         (b"content-length", str(len(answer.body)).encode()),
         *answer.headers,
         *(_CLOSING if closing else ()),
     ]
+
+
+async def respond(
+    send: Send,
+    answer: HttpAnswer,
+    *,
+    closing: bool = False,
+    at_once: AtOnce | None = None,
+) -> None:
+    """Send ``answer``, the last one on its connection if ``closing``."""
+    headers = head_of(answer, closing=closing)
     if at_once is not None and at_once(answer.status, headers, answer.body):
         return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -9,12 +10,17 @@ import msgspec
 
 from decision_service.api.arms import ArmFeatures, ArmPatch, ArmsRequest
 from decision_service.api.problems import Health
-from decision_service.api.recommendations import ActivationRequest, RecommendationRequest
+from decision_service.api.recommendations import (
+    ActivationRequest,
+    Recommendation,
+    RecommendationRequest,
+)
 from decision_service.api.rewards import RewardBatch, RewardReceipts, RewardRequest
 from decision_service.batch import RecommendationBatch, decide_all
 from decision_service.batcher import Batcher
+from decision_service.case import Outcome
 from decision_service.decoding import decode
-from decision_service.door import Request
+from decision_service.door import Request, Tell
 from decision_service.errors import BadRequest, FieldError, NotReady
 from decision_service.exploration_desk import ExplorationRequest
 from decision_service.model_admin import ModelChange, ModelRequest
@@ -51,11 +57,29 @@ class Handlers:
 
     async def recommend(self, request: Request) -> HttpAnswer:
         """The hot path: see ``decide.py``."""
-        service, asked, started_s = self._service, decode(_recommendation, request.body), time.perf_counter()
-        answer = await service.deciding.ask(asked)
-        deadline_ms = asked.deadline_ms or service.settings.deadline_ms
-        service.admission.answered(time.perf_counter() - started_s, deadline_ms / 1000)
+        asked, started_s = decode(_recommendation, request.body), time.perf_counter()
+        answer = await self._service.deciding.ask(asked)
+        self._took(asked, started_s)
         return HttpAnswer(201, _encode(answer))
+
+    def recommend_at_once(self, request: Request, tell: Tell) -> None:
+        """The same without a task for each request.
+
+        Raises:
+            BadRequest: it is none.
+        """
+        asked, started_s = decode(_recommendation, request.body), time.perf_counter()
+
+        def answer(coming: asyncio.Future[Outcome]) -> None:
+            self._took(asked, started_s)
+            outcome = RuntimeError("cut off") if coming.cancelled() else coming.exception() or coming.result()
+            tell(HttpAnswer(201, _encode(outcome)) if isinstance(outcome, Recommendation) else outcome)
+
+        self._service.deciding.put(asked).add_done_callback(answer)
+
+    def _took(self, asked: RecommendationRequest, started_s: float) -> None:
+        deadline_ms = asked.deadline_ms or self._service.settings.deadline_ms
+        self._service.admission.answered(time.perf_counter() - started_s, deadline_ms / 1000)
 
     async def recommend_batch(self, request: Request) -> HttpAnswer:
         """Each decided as if it came alone."""
