@@ -36,6 +36,7 @@ class Batcher(Generic[Q, A]):
             to be gathered, and somebody waits.
         size: as how many an item counts; each as one, where nobody says.
         alike: items of one call have the same of this; where nobody says, all may share one.
+        turns: of the loop for which a call waits while more comes in each.
         patience_s: an item waits for no longer than that for a call to come back: one more goes then.
     """
 
@@ -49,9 +50,11 @@ class Batcher(Generic[Q, A]):
         size: Callable[[Q], int] = lambda item: 1,
         alike: Callable[[Q], object] | None = None,
         patience_s: float | None = None,
+        turns: int = PATIENCE_TURNS,
     ) -> None:
         self._call = call
         self._size, self._alike, self._patience_s = size, alike, patience_s
+        self._most_turns = turns
         self._max_batch = max_batch
         self._free = in_flight
         self._few, self._under_way, self._queued = few, 0, 0
@@ -113,7 +116,7 @@ class Batcher(Generic[Q, A]):
             loop.call_soon(self._flush, loop)
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        if len(self._waiting) > self._seen and self._turns < PATIENCE_TURNS:
+        if len(self._waiting) > self._seen and self._turns < self._most_turns:
             self._seen, self._turns = len(self._waiting), self._turns + 1
             loop.call_soon(self._flush, loop)
             return

@@ -2,7 +2,8 @@
 
 What came while the last decisions were on their way makes the next batch. Several batches are on their way at
 once, so that nobody waits for another one's features, and none of them for long: one more goes then. All of a
-batch have the same deadline, so that none loses anything by another's.
+batch have the same deadline, so that none loses anything by another's. Where features are not looked up but
+fetched for each request (``looks.goes_together``), each is decided by itself, and shares but calls.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from decision_service.decider import Decider
 
 AT_ONCE = 4
 """Batches on their way, as long as they come back in time."""
+_ANY_NUMBER = 1 << 30
 PATIENCE_S = 0.003
 """For how long a request waits for one of them."""
 Asked = tuple[RecommendationRequest, float]
@@ -41,10 +43,16 @@ class Deciding:
             alike=lambda asked: asked[0].deadline_ms,
             patience_s=PATIENCE_S,
         )
+        self._alone: Batcher[Asked, Outcome] = Batcher(
+            self._decide, max_batch=1, in_flight=_ANY_NUMBER, turns=0
+        )
 
     def put(self, request: RecommendationRequest) -> asyncio.Future[Outcome]:
         """What becomes of ``request``, to come."""
-        return self._batcher.put((request, self._decider().loop_time()))
+        decider = self._decider()
+        if decider.features.together:
+            return self._batcher.put((request, decider.loop_time()))
+        return self._alone.put((request, decider.loop_time()))
 
     async def ask(self, request: RecommendationRequest) -> Recommendation:
         """The recommendation.

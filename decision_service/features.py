@@ -45,7 +45,7 @@ from decision_service.feature_module import (
     load_features,
 )
 from decision_service.first_look import look_first
-from decision_service.looks import FirstLook, Looker, Resolved, Wanted, looker_of
+from decision_service.looks import FirstLook, Looker, Resolved, Wanted, goes_together, looker_of
 from decision_service.mishaps import Count, Mishaps
 from decision_service.prepolicy import Eligible
 from decision_service.rules import Rules, with_rules
@@ -74,6 +74,8 @@ class FeatureSource:
         self._looker: Looker | None = None
         if declared is not None:
             self._looker = looker_of(declared, clients, loop_time, deadline_s, mishaps or Mishaps())
+        self.together = self._looker is None or goes_together(self._looker)
+        """Whether requests lose nothing by being decided together."""
 
     async def first_looks(
         self, asked: Sequence[tuple[RecommendationRequest, Eligible]], deadline_at: float

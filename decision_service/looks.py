@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from decision_service.api.recommendations import RecommendationRequest
-from decision_service.feature_module import Declared
+from decision_service.feature_module import ARMS, Declared
 from decision_service.feature_values import GIVEN
 from decision_service.mishaps import Mishaps
 from decision_service.prepolicy import Eligible
@@ -103,6 +103,20 @@ class Looker(Struct, frozen=True):
             else:
                 given[name] = self.clients.get(name, context.get(name))
         return given
+
+
+def goes_together(looker: Looker) -> bool:
+    """Whether all that is looked at for single requests is looked up for many at once.
+
+    A fetch that is no lookup is waited for by itself, and must not keep other requests waiting.
+    """
+    declared, division = looker.declared, looker.shared.division if looker.shared else None
+    first = division.own if division else declared.rules
+    second = (*declared.goals, *(division.own_arm_goals if division else declared.arm_goals))
+    known = {*looker.names, *looker.carried, *(division.lent if division else ())}
+    later = known | ({ARMS} & declared.graph.inputs)
+    plans = [(first, looker.names if not division else {*looker.names, *division.lent}), (second, later)]
+    return all(declared.graph.plan(goals, given).columns is not None for goals, given in plans if goals)
 
 
 def looker_of(

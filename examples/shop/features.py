@@ -16,7 +16,7 @@ import msgspec
 
 from decision_service.sources.constant import Fixed
 from decision_service.sources.rows import Key, Rows
-from feature_graph import Graph, KeyMissing, batch, branch, each, fetch, lookup
+from feature_graph import Graph, batch, branch, each, fetch, lookup
 
 BANDS = ("night", "morning", "afternoon", "evening")
 SCARCE_BELOW = 5
@@ -76,13 +76,10 @@ class Given(TypedDict):
     register: Rows[Merchant]
 
 
-@fetch(timeout=0.02, fallback=None)
-async def login(unit_id: str, logins: Rows[Login]) -> Login | None:
-    """Who this is; None: nobody whom the shop knows."""
-    try:
-        return await logins.get(unit_id)
-    except KeyMissing:
-        return None
+@batch(max=100, timeout=0.02, fallback=None)
+async def logins_of(unit_ids: Sequence[str], logins: Rows[Login]) -> Mapping[Key, Login | None]:
+    """Who these are; None: nobody whom the shop knows. Shoppers who come together are looked up together."""
+    return {**dict.fromkeys(unit_ids), **await logins.many(unit_ids)}
 
 
 @fetch(timeout=0.02)
@@ -145,10 +142,10 @@ def customer_id(login: Login | None) -> str:
     return login.customer
 
 
-@fetch(timeout=0.02, fallback=GUEST)
-async def customer(customer_id: str, customers: Rows[Profile]) -> Profile:
-    """What is known of the customer; if that cannot be had in time, they are treated as a guest."""
-    return await customers.get(customer_id)
+@batch(max=100, timeout=0.02, fallback=GUEST)
+async def profiles_of(customer_ids: Sequence[str], customers: Rows[Profile]) -> Mapping[Key, Profile]:
+    """What is known of customers; if that cannot be had in time, they are treated as guests."""
+    return await customers.many(customer_ids)
 
 
 def guest() -> Profile:
@@ -206,7 +203,6 @@ def read_rows(name: str, kind: type[T]) -> dict[str, T]:
 
 graph = Graph(
     Given,
-    login,
     offers,
     sold_out,
     brands,
@@ -214,11 +210,12 @@ graph = Graph(
     not_for_children,
     is_guest,
     customer_id,
-    customer,
     guest,
     segment,
     budget,
     hour_band,
+    login=lookup(logins_of, key="unit_id"),
+    customer=lookup(profiles_of, key="customer_id"),
     sellers=each(lookup(merchants, key="brand"), over="brands"),
     profile=branch("is_guest", then="guest", otherwise="customer"),
     scarce=each(is_scarce, over="arms"),
