@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
-
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.choice import Choice
 from decision_service.looks import FirstLook, Resolved
@@ -19,20 +17,40 @@ Outcome = Recommendation | Exception
 """What becomes of a request: an answer, or why there is none."""
 
 
-class Case(Struct):
+class Case:
     """A request on its way; each stage fills in what it finds."""
 
+    __slots__ = (
+        "choice",
+        "decided",
+        "event",
+        "first",
+        "found",
+        "is_open",
+        "outcome",
+        "plan",
+        "pmf",
+        "request",
+        "scored",
+    )
     request: RecommendationRequest
-    plan: Plan | None = None
-    first: FirstLook | None = None
-    found: Resolved | None = None
-    scored: Scored | None = None
-    pmf: Pmf | None = None
-    choice: Choice | None = None
-    event: DecisionEvent | None = None
-    decided: Decided | None = None
-    outcome: Outcome | None = None
+    plan: Plan
+    first: FirstLook | None
+    found: Resolved
+    scored: Scored
+    is_open: bool
+    """No rule has answered it: a model is to."""
+    pmf: Pmf
+    choice: Choice
+    event: DecisionEvent
+    decided: Decided
+    outcome: Outcome | None
     """Set, it is over."""
+
+    def __init__(self, request: RecommendationRequest) -> None:
+        self.request = request
+        self.first = self.outcome = None
+        self.is_open = True
 
 
 def each(cases: Sequence[Case], stage: Callable[[Case], None]) -> list[Case]:

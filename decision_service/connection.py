@@ -145,7 +145,7 @@ class Connection(HttpToolsProtocol):
 def express(app: object, cycle: Cycle) -> bool:
     """Whether ``app`` answers a request that is all here without a task of its own."""
     at_once: Express | None = getattr(app, "express", None)
-    return at_once is not None and at_once(cycle.scope, cycle.body, cycle.answer, cycle.send)
+    return at_once is not None and at_once(cycle.scope, bytes(cycle.body), cycle.answer, cycle.send)
 
 
 def _is_plain(url: bytes) -> bool:

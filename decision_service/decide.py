@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from msgspec.structs import replace
-
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.budget import Budget, budget_of
 from decision_service.case import Case, Outcome, each
@@ -89,25 +87,26 @@ def pre_policy(decider: Decider, case: Case) -> None:
         if (answers := only(left, arms)) is not None:
             share = plan.share * decider.application.rules.log_share
             kept = is_logged(decider, request, plan.decision_id, share)
-            case.plan = replace(plan, eligible=answers, rule=rule, share=share, logged=kept)
+            plan.eligible, plan.rule, plan.share, plan.logged = answers, rule, share, kept
             case.found, case.scored = first.alone(request), by_rule(rule, len(answers.ids))
+            case.is_open = False
             return
-    case.plan = replace(plan, eligible=left)
+    plan.eligible = left
 
 
 async def featured(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
     """Fetch the features of those that a model is to score, and say how each explores: by its segment."""
-    open_ = [case for case in cases if case.scored is None]
+    open_ = [case for case in cases if case.is_open]
     asked = [Wanted(case.request, case.plan.eligible, case.first) for case in open_]
     resolved = await decider.features.resolve_all(asked, budget.deadline_at) if asked else ()
     for case, found in zip(open_, resolved, strict=True):
         case.found = found
-        case.plan = replace(case.plan, explores=decider.explore(found.context, case.plan.unit_id))
+        case.plan.explores = decider.explore(found.context, case.plan.unit_id)
 
 
 async def scored(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
     """The models' scores, or the backstop's where none come in time."""
-    open_ = [case for case in cases if case.scored is None]
+    open_ = [case for case in cases if case.is_open]
     if not open_:
         return
     left_s = budget.score_by - decider.loop_time()

@@ -156,7 +156,7 @@ class Door:
             self._telemetry.answered(endpoint.name, answer.status, time.perf_counter() - started)
 
         try:
-            endpoint.at_once(Request(bytes(body), "", headers), tell)
+            endpoint.at_once(Request(body, "", headers), tell)
         except Exception as error:
             tell(error)
         return True

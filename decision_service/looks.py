@@ -68,6 +68,15 @@ class Wanted(Struct, frozen=True):
         return Resolved(self.request.context, outcomes)
 
 
+_OF_A_REQUEST: dict[str, Callable[[RecommendationRequest, Eligible], object]] = {
+    "session_id": lambda request, _: request.session_id,
+    "unit_id": lambda request, _: request.unit_id or request.session_id,
+    "context": lambda request, _: request.context,
+    "candidates": lambda _, candidates: candidates.ids,
+    "arm_features": lambda _, candidates: candidates.known,
+}
+
+
 class Looker(Struct, frozen=True):
     """What every look at the graph of one application needs."""
 
@@ -84,24 +93,19 @@ class Looker(Struct, frozen=True):
     """The part that is the same for everybody, if there is one."""
     names: tuple[str, ...]
     """Of the graph's inputs but ``arms``."""
+    lasting: Mapping[str, object]
+    """Inputs that are the same for every request."""
 
     def inputs(self, request: RecommendationRequest, candidates: Eligible) -> dict[str, object]:
         """The graph's inputs but ``arms``, and the request's features in place of nodes."""
         context = request.context
-        own: dict[str, object] = {
-            "session_id": request.session_id,
-            "unit_id": request.unit_id or request.session_id,
-            "context": context,
-            "candidates": candidates.ids,
-        }
-        given: dict[str, object] = {goal: context[goal] for goal in self.declared.goals if goal in context}
+        given: dict[str, object] = dict(self.lasting)
         for name in self.names:
-            if name == "arm_features":
-                given[name] = candidates.known
-            elif name in own:
-                given[name] = own[name]
-            else:
-                given[name] = self.clients.get(name, context.get(name))
+            if name not in given:
+                of = _OF_A_REQUEST.get(name)
+                given[name] = context.get(name) if of is None else of(request, candidates)
+        if not context.keys().isdisjoint(self.declared.goals):
+            given.update({goal: context[goal] for goal in self.declared.goals if goal in context})
         return given
 
 
@@ -130,4 +134,6 @@ def looker_of(
     division, shared = divide(declared, frozenset(clients)), None
     if division is not None:
         shared = SharedLook(division, declared.graph, clients, deadline_s, mishaps.look)
-    return Looker(declared, clients, loop_time, mishaps, carried_over(declared), shared, declared.inputs)
+    names = declared.inputs
+    lasting = {name: clients[name] for name in names if name in clients and name not in _OF_A_REQUEST}
+    return Looker(declared, clients, loop_time, mishaps, carried_over(declared), shared, names, lasting)

@@ -15,8 +15,8 @@ from sidecar.contracts.ids import has_our_form, new_decision_id, partition_of_se
 from sidecar.policy.sampling import is_kept
 
 
-class Plan(Struct, frozen=True):
-    """What is known before features are fetched."""
+class Plan(Struct):
+    """What is known before features are fetched; rules and segments may still change it."""
 
     decision_id: str
     decided_at_ms: int

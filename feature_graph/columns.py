@@ -164,7 +164,8 @@ class Walk:
         line, before = self._plan.columns, []
         assert line is not None
         while ahead:
-            place, here = min(ahead), []
+            here: list[Walker] = []
+            place = min(ahead)
             while place < len(line) and (here or place in ahead):
                 here += ahead.pop(place, ())
                 op, place = line[place], place + 1
@@ -222,7 +223,9 @@ class Walk:
     def _test(self, op: Op, here: list[Walker], ahead: dict[int, list[Walker]]) -> list[Walker]:
         index, condition = op.place, op.first
         then, otherwise = self._plan.steps[index].sides
-        now, stay, leave = self._clock(), [], []
+        now = self._clock()
+        stay: list[Walker] = []
+        leave: list[Walker] = []
         for walker in here:
             record = walker.record
             if record.status[index] is not None:
