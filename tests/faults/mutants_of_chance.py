@@ -113,8 +113,8 @@ OF_CHANCE = (
     Mutant(
         "the arm is drawn from one model and logged as drawn from all",
         "decision_service/decide.py",
-        "    pmf = scored.pmf()\n",
-        "    pmf = replace(scored, candidates=()).pmf()\n",
+        "    case.pmf = case.scored.pmf()\n",
+        '    case.pmf = __import__("msgspec").structs.replace(case.scored, candidates=()).pmf()\n',
         tests=(PROPENSITIES, "challenger"),
     ),
     Mutant(

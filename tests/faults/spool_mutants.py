@@ -132,8 +132,8 @@ OF_THE_SPOOL = (
     Mutant(
         "a service forgets what it answered",
         "decision_service/event_log.py",
-        "                self._beside.remembered.note(event, kept_as, decided, entry.payload)\n",
-        "",
+        "            self._beside.remembered.note(event, kept_as, decided, entry.payload)\n",
+        "            pass\n",
         SEEDS,
     ),
     Mutant(
@@ -153,8 +153,8 @@ OF_THE_SPOOL = (
     Mutant(
         "a decision overtakes what waits of its session",
         "decision_service/event_log.py",
-        'self._guard.closed and not self._spool.precedes("", event.session_id)',
-        "self._guard.closed",
+        ' if not self._spool.precedes("", asked[p].event.session_id)]',
+        "]",
         SEEDS,
     ),
     Mutant(
