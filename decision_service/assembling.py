@@ -149,7 +149,7 @@ def _decider(service: Service, ground: Ground, stack: AsyncExitStack) -> None:
         entropy=random_numbers(),
     )
     most = min(settings.score_batch, settings.log_batch)
-    service.deciding = Deciding(lambda: service.decider, most)
+    service.deciding = Deciding(lambda: service.decider, most, settings.deadline_ms / 1000)
 
 
 def _writers(service: Service) -> None:

@@ -17,11 +17,11 @@ from decision_service.case import Outcome
 from decision_service.decide import decide
 from decision_service.decider import Decider
 
-AT_ONCE = 4
+AT_ONCE = 2
 """Batches on their way, as long as they come back in time."""
 _ANY_NUMBER = 1 << 30
-PATIENCE_S = 0.003
-"""For how long a request waits for one of them."""
+PATIENCE_SHARE = 0.1
+"""Of a request's deadline: for so long it waits for one of them."""
 Asked = tuple[RecommendationRequest, float]
 """A request, and when it came, on the loop's clock."""
 
@@ -32,16 +32,17 @@ class Deciding:
     Args:
         decider: gives what decisions need.
         max_batch: most requests that are decided together.
+        deadline_s: of requests that name none.
     """
 
-    def __init__(self, decider: Callable[[], Decider], max_batch: int) -> None:
+    def __init__(self, decider: Callable[[], Decider], max_batch: int, deadline_s: float) -> None:
         self._decider = decider
         self._batcher: Batcher[Asked, Outcome] = Batcher(
             self._decide,
             max_batch=max_batch,
             in_flight=AT_ONCE,
             alike=lambda asked: asked[0].deadline_ms,
-            patience_s=PATIENCE_S,
+            patience_s=PATIENCE_SHARE * deadline_s,
         )
         self._alone: Batcher[Asked, Outcome] = Batcher(
             self._decide, max_batch=1, in_flight=_ANY_NUMBER, turns=0
