@@ -28,7 +28,7 @@ from decision_service.mailbox import Meeting
 from decision_service.plan import is_logged, prepare
 from decision_service.prepolicy import only, without
 from decision_service.rendezvous import named
-from decision_service.repeating import answer
+from decision_service.repeating import answer, repeat
 from decision_service.scored import Scored, backstop, by_rule
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.sampling import coin_of
@@ -162,6 +162,7 @@ async def answered(decider: Decider, cases: Sequence[Case]) -> None:
     """What each caller is told; for a repeated key, what it was told the first time."""
     for case in cases:
         try:
-            case.outcome = await answer(decider, case)
+            told = answer(decider, case)
+            case.outcome = await repeat(decider, case) if told is None else told
         except Exception as error:
             case.outcome = error

@@ -68,7 +68,8 @@ class Wanted(Struct, frozen=True):
         return Resolved(self.request.context, outcomes)
 
 
-_OF_A_REQUEST: dict[str, Callable[[RecommendationRequest, Eligible], object]] = {
+Of = Callable[[RecommendationRequest, Eligible], object]
+_OF_A_REQUEST: dict[str, Of] = {
     "session_id": lambda request, _: request.session_id,
     "unit_id": lambda request, _: request.unit_id or request.session_id,
     "context": lambda request, _: request.context,
@@ -94,16 +95,16 @@ class Looker(Struct, frozen=True):
     names: tuple[str, ...]
     """Of the graph's inputs but ``arms``."""
     lasting: Mapping[str, object]
-    """Inputs that are the same for every request."""
+    """Those that are the same for every request."""
+    own: tuple[tuple[str, Of | None], ...]
+    """The others, and how each is had of a request; None: of its context."""
 
     def inputs(self, request: RecommendationRequest, candidates: Eligible) -> dict[str, object]:
         """The graph's inputs but ``arms``, and the request's features in place of nodes."""
         context = request.context
         given: dict[str, object] = dict(self.lasting)
-        for name in self.names:
-            if name not in given:
-                of = _OF_A_REQUEST.get(name)
-                given[name] = context.get(name) if of is None else of(request, candidates)
+        for name, of in self.own:
+            given[name] = context.get(name) if of is None else of(request, candidates)
         if not context.keys().isdisjoint(self.declared.goals):
             given.update({goal: context[goal] for goal in self.declared.goals if goal in context})
         return given
@@ -136,4 +137,5 @@ def looker_of(
         shared = SharedLook(division, declared.graph, clients, deadline_s, mishaps.look)
     names = declared.inputs
     lasting = {name: clients[name] for name in names if name in clients and name not in _OF_A_REQUEST}
-    return Looker(declared, clients, loop_time, mishaps, carried_over(declared), shared, names, lasting)
+    own = tuple([(name, _OF_A_REQUEST.get(name)) for name in names if name not in lasting])
+    return Looker(declared, clients, loop_time, mishaps, carried_over(declared), shared, names, lasting, own)

@@ -8,23 +8,23 @@ from decision_service.decider import Decider
 from decision_service.errors import KeyReused
 from decision_service.telling import told
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.events import DecisionEvent, decode_decision
-from sidecar.contracts.scripts.decide import Decided, DecideStatus
+from sidecar.contracts.events import decode_decision
+from sidecar.contracts.scripts.decide import DecideStatus
 from sidecar.policy.propensity import pmf_of_event
 
 
-async def answer(decider: Decider, case: Case) -> Recommendation:
-    """What the caller is told; for a repeated key, what it was told the first time.
+def answer(decider: Decider, case: Case) -> Recommendation | None:
+    """What the caller is told; None where it is to be told again what it was told the first time.
 
     Raises:
-        KeyReused: the key was used with another body, or so long ago that its answer is gone.
+        KeyReused: the key was used with another body.
     """
     event, decided, ids, pmf = case.event, case.decided, case.plan.eligible.ids, case.pmf
     match decided.status:
         case DecideStatus.CONFLICT:
             raise KeyReused(f"decision_id {event.client_key!r} was used in this session with another body")
         case DecideStatus.DUP | DecideStatus.FIN if decided.decision_id != event.decision_id:
-            return await repeat(decider, event, decided)
+            return None
         case DecideStatus.FULL | DecideStatus.SHED:
             decider.telemetry.unlogged(event, decided.status)
             return told(event, ids, pmf, event.source, None)
@@ -33,12 +33,13 @@ async def answer(decider: Decider, case: Case) -> Recommendation:
             return told(event, ids, pmf, event.source, decided.deadline_ms)
 
 
-async def repeat(decider: Decider, event: DecisionEvent, decided: Decided) -> Recommendation:
+async def repeat(decider: Decider, case: Case) -> Recommendation:
     """The stored decision, as it was answered then.
 
     Raises:
         KeyReused: it is so old that it is not kept any more, or it cannot be read.
     """
+    event, decided = case.event, case.decided
     decider.telemetry.repeated()
     try:
         stored = decode_decision(decided.payload or b"")

@@ -88,7 +88,11 @@ class Asked:
             found = error
         notes = {**told, "batch": len(keys)}
         for key in keys:
-            group.answers[key] = readable_answer(name, key, found, notes)
+            value = found.get(key) if type(found) is dict else None
+            if value is None or isinstance(value, BaseException):
+                group.answers[key] = readable_answer(name, key, found, notes)
+            else:
+                group.answers[key] = Answer(value, notes=notes)
         del found  # an error holds this frame
 
     def is_wanted(self, groups: Container[int]) -> bool:

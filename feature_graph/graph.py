@@ -130,8 +130,10 @@ class Graph:
         """
         wanted = (goals,) if isinstance(goals, str) else tuple(goals)
         by_plan: dict[int, tuple[Plan, list[int]]] = {}
+        before, plan = None, None
         for place, one in enumerate(given):
-            plan = self.plan(wanted, one)
+            if plan is None or plan.outcomes or one.keys() != before or Outcome in map(type, one.values()):
+                before, plan = one.keys(), self.plan(wanted, one)
             by_plan.setdefault(id(plan), (plan, []))[1].append(place)
         found = await _all(
             [

@@ -51,6 +51,7 @@ class Resolution:
         "_degraded",
         "_peek",
         "_spans",
+        "_whole",
         "abandoned",
         "blocked",
         "deadline_s",
@@ -82,6 +83,7 @@ class Resolution:
         self._spans = spans
         self._peek = peek
         self._degraded: dict[str, tuple[str, ...]] = {}
+        self._whole: bool | None = None
 
     def __getitem__(self, name: str) -> object:
         """The value of a goal, or of any node that has one.
@@ -178,9 +180,10 @@ class Resolution:
     @property
     def whole(self) -> bool:
         """True if every node that ran gave its own value, so that nothing is degraded."""
-        if isinstance(self.outcomes, Outcomes):
-            return self.outcomes.whole
-        return all_own(self.outcomes.values())
+        if self._whole is None:
+            outcomes = self.outcomes
+            self._whole = outcomes.whole if isinstance(outcomes, Outcomes) else all_own(outcomes.values())
+        return self._whole
 
     @property
     def timeline(self) -> list[Span]:
