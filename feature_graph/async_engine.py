@@ -15,7 +15,7 @@ from math import inf
 from time import monotonic
 
 from feature_graph.alarm import Alarm
-from feature_graph.columns import Walk, Walker
+from feature_graph.columns import Walk
 from feature_graph.deadline import current_call, deadline_in
 from feature_graph.errors import BadRun, FetchTimedOut
 from feature_graph.flow import Flow
@@ -36,6 +36,7 @@ from feature_graph.record import Record
 from feature_graph.resolution import Outcomes, Resolution, check_required
 from feature_graph.scope import Notes, Scope, StandIn, current_scope
 from feature_graph.straight_run import Failure, StraightRun
+from feature_graph.walker import Party, Walker
 from feature_graph.watch import BLOCKED_S, watched
 
 # Bound once: reading a member through its enum class costs more than the comparison.
@@ -113,11 +114,12 @@ async def resolve_all(
     loop = asyncio.get_running_loop()
     clock = _clock_of(loop)
     now = clock()
+    party = Party(plan, loop, clock, watching, _goes_alone)
     walkers = [
-        Walker(plan, given, deadline_in(deadline_s), now, loop, watching)
+        Walker(party, given, deadline_in(deadline_s), now)
         for given, deadline_s in zip(givens, deadlines_s, strict=True)
     ]
-    walk = Walk(plan, walkers, loop, clock, _goes_alone)
+    walk = Walk(party, walkers)
     ends: list[tuple[Record, list[tuple[str, asyncio.Task[None]]]]] = []
     try:
         await walk.to_the_end()

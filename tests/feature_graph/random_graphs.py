@@ -147,18 +147,24 @@ async def _trouble(behaviour, name):
 
 
 @st.composite
-def cases(draw, *, trouble: bool = True):
-    """A graph of up to sixteen nodes over two inputs, some goals, and some nodes handed in."""
+def cases(draw, *, trouble: bool = True, looked_up: bool = False):
+    """A graph of up to sixteen nodes over two inputs, some goals, and some nodes handed in.
+
+    ``looked_up``: all that is fetched is, each node from a batch of its own.
+    """
     calls: Counter[str] = Counter()
     known = ["i0", "i1"]
     nodes: dict[str, Any] = {}
     bad = ["raise", "hang", "cancel"] if trouble else []
     kinds = ["fetch"] * 4 + ["derived"] * 3 + ["branch"] * 2 + ["first_of", "lookup", "each"]
+    if looked_up:
+        kinds = ["derived"] * 3 + ["branch"] * 2 + ["lookup"] * 3
     stock = _batch(draw, bad)
     for number in range(draw(st.integers(2, 16))):
         name = f"n{number}"
         kind = draw(st.sampled_from(kinds))
-        near = st.sampled_from(known[-7:])  # so that nodes share what they need, and trouble travels
+        # So that nodes share what they need, and trouble travels; or stand in a row.
+        near = st.sampled_from(known[-2:] if looked_up else known[-7:])
         some = st.lists(near, unique=True, min_size=min(number, 1), max_size=4)
         if kind == "branch":
             condition, then, otherwise = draw(near), draw(near), draw(near)
@@ -166,7 +172,7 @@ def cases(draw, *, trouble: bool = True):
         elif kind == "first_of":
             nodes[name] = first_of(*(draw(some) or ["i0"]))
         elif kind == "lookup":
-            nodes[name] = lookup(stock, key=draw(near))
+            nodes[name] = lookup(_batch(draw, bad) if looked_up else stock, key=draw(near))
         elif kind == "each":
             nodes[f"{name}s"] = _elements(draw(near))
             nodes[name] = each(_body(draw, name, bad, stock), over=f"{name}s")

@@ -8,9 +8,12 @@ from itertools import product
 from typing import TypedDict
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from feature_graph import Graph, Status, batch, branch, each, fetch, lookup, note
 from feature_graph.scope import StandIn
+from tests.feature_graph.random_graphs import cases
 from tests.feature_graph.virtual_time import run
 
 
@@ -120,10 +123,10 @@ def test_side_by_side_they_say_what_each_says_alone(ways: dict[str, str], fallba
     assert graph.plan(GOALS, givens[0]).columns is not None
     for deadlines in ([None] * 5, [1.5] * 5, [0.015] * 5, [0.0] * 5, [None, 1.5, 0.015, 0.0, 0.5]):
         together = run(lambda d=deadlines: graph.resolve_all(GOALS, given=givens, deadlines=d))
-        for place, (given, deadline) in enumerate(zip(givens, deadlines, strict=True)):
+        for place, (inputs, deadline) in enumerate(zip(givens, deadlines, strict=True)):
             if {"forgets", "errs", "stands in"} & {*ways.values()}:
                 continue  # the first key of a batch is in trouble, and alone each key is the first
-            alone = run(lambda g=given, d=deadline: graph.resolve(GOALS, given=g, deadline=d))
+            alone = run(lambda g=inputs, d=deadline: graph.resolve(GOALS, given=g, deadline=d))
             assert told(together[place]) == told(alone), (place, deadline)
 
 
@@ -213,3 +216,21 @@ def test_a_caller_who_leaves_sees_every_call_end():
         assert ended == ["slow"]
 
     run(main)
+
+
+ASKED = st.tuples(st.integers(0, 3), st.sampled_from([None, None, 0.0, 2.25, 5.25]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    case=st.booleans().flatmap(lambda looked_up: cases(looked_up=looked_up)),
+    asked=st.lists(ASKED, min_size=1, max_size=4),
+)
+def test_on_any_graph_they_say_what_each_says_alone(case, asked):
+    """Graphs with every kind of node and of trouble; several runs, each with inputs and time of its own."""
+    givens = [{**case.given, "i0": one} for one, _ in asked]
+    deadlines = [deadline for _, deadline in asked]
+    together = run(lambda: case.graph.resolve_all(case.goals, given=givens, deadlines=deadlines))
+    for found, inputs, deadline in zip(together, givens, deadlines, strict=True):
+        alone = run(lambda g=inputs, d=deadline: case.graph.resolve(case.goals, given=g, deadline=d))
+        assert (found.statuses, found.values) == (alone.statuses, alone.values)

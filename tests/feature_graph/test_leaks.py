@@ -123,7 +123,9 @@ def test_lookups_leave_nothing_for_the_garbage_collector(together: bool):
     def more(row: int) -> list[int]:
         return [row, row + 1]
 
-    graph = Graph(Given, more, row=lookup(rows, key="x"), each_row=each(lookup(rows, key="keys"), over="more"))
+    graph = Graph(
+        Given, more, row=lookup(rows, key="x"), each_row=each(lookup(rows, key="keys"), over="more")
+    )
     goals = "row" if together else ("row", "each_row")
 
     async def main() -> int:
