@@ -1,0 +1,118 @@
+"""Requests that are decided together: each is told what it would be told alone, and waits for nobody long."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from decision_service import deciding
+from decision_service.api.recommendations import Recommendation, RecommendationRequest
+from decision_service.decide import decide
+from decision_service.deciding import AT_ONCE, Deciding, decide_one
+from decision_service.errors import BadRequest, NothingEligible
+from tests.decision_service.test_propensities import BOLD, CHAMPION, OWN, SHADOW, Container, Service, request
+
+ODD = [
+    {"decision_id": "0-18bcfe5680000000000000000ff"},
+    {"arms": ["a1", "a1"]},
+    {"arms": ["a1"], "exclude": ["a1"]},
+    {"limit": 3},
+    {"limit": "all"},
+    {"arms": ["a4", "new"], "exclude": ["a3"]},
+    {"decision_id": "k"},
+    {},
+]
+
+
+async def alone(service: Service, asked: list[RecommendationRequest]) -> list[object]:
+    told: list[object] = []
+    for one in asked:
+        try:
+            told.append(await decide_one(service.decider, one))
+        except Exception as error:
+            told.append((type(error), str(error)))
+    return told
+
+
+@pytest.mark.parametrize("models", [(CHAMPION,), (CHAMPION, BOLD, SHADOW), (CHAMPION, BOLD, OWN)], ids=len)
+async def test_each_is_told_what_it_would_be_told_alone(models):
+    """Answers, refusals and the log's bytes, of every kind of request there is, beside one another."""
+
+    def containers():
+        return {"": Container("", fails=lambda row: row.context["device"] == "web"), "own": Container("own")}
+
+    asked = [request(n, **ODD[n % len(ODD)]) for n in range(64)]
+    asked += [request(6, decision_id="k")]  # once more
+    one_by_one, at_once = (Service(*models, containers=containers()) for _ in range(2))
+    told = await alone(one_by_one, asked)
+    outcomes = await decide(at_once.decider, asked)
+    assert told == [one if isinstance(one, Recommendation) else (type(one), str(one)) for one in outcomes]
+    assert at_once.log.stored == one_by_one.log.stored
+    refused = {type(one) for one in outcomes if isinstance(one, Exception)}
+    assert refused == {BadRequest, NothingEligible}
+    assert outcomes[-1].source == "repeat"
+    assert {one.source for one in outcomes if isinstance(one, Recommendation)} >= {"model", "repeat"}
+
+
+class Calls:
+    """Stands for ``decide``; notes what is decided together, and waits where it is told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.gates: dict[str, asyncio.Event] = {}
+
+    async def __call__(self, decider, requests, began_s):
+        self.batches.append([one.session_id for one in requests])
+        for one in requests:
+            if one.session_id in self.gates:
+                await self.gates[one.session_id].wait()
+        return [RuntimeError(one.session_id) for one in requests]
+
+
+def asked(session: str, deadline_ms: int | None = None) -> RecommendationRequest:
+    return RecommendationRequest(session_id=session, deadline_ms=deadline_ms)
+
+
+def of(monkeypatch, together=True, deadline_s=0.05) -> tuple[Calls, Deciding]:
+    calls, loop = Calls(), asyncio.get_running_loop()
+    monkeypatch.setattr(deciding, "decide", calls)
+    decider = SimpleNamespace(features=SimpleNamespace(together=together), loop_time=loop.time)
+    return calls, Deciding(lambda: decider, 64, deadline_s)
+
+
+async def test_who_comes_together_is_decided_together_with_those_of_the_same_deadline(monkeypatch):
+    calls, many = of(monkeypatch)
+    coming = [many.put(asked(f"s{n}", 100 if n % 2 else None)) for n in range(6)]
+    assert [str(one) for one in await asyncio.gather(*coming)] == [f"s{n}" for n in range(6)]
+    assert calls.batches == [["s0", "s2", "s4"], ["s1", "s3", "s5"]]
+
+
+async def test_nobody_waits_long_for_batches_that_hang(monkeypatch):
+    """As many as may be on their way hang; who comes then goes a tenth of a deadline later."""
+    calls, many = of(monkeypatch)
+    held = []
+    for n in range(AT_ONCE):
+        calls.gates[f"hangs{n}"] = asyncio.Event()
+        held.append(many.put(asked(f"hangs{n}")))
+        await asyncio.sleep(0.001)
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    await many.put(asked("next"))
+    assert loop.time() - began_s < 0.04
+    assert calls.batches[-1] == ["next"]
+    for gate in calls.gates.values():
+        gate.set()
+    await asyncio.gather(*held)
+
+
+async def test_what_is_fetched_for_each_request_is_decided_by_itself(monkeypatch):
+    """A slow fetch of one is waited for by nobody else."""
+    calls, many = of(monkeypatch, together=False)
+    calls.gates["slow"] = asyncio.Event()
+    slow = many.put(asked("slow"))
+    await asyncio.gather(*[many.put(asked(f"s{n}")) for n in range(20)])
+    assert sorted(map(len, calls.batches)) == [1] * 21
+    calls.gates["slow"].set()
+    await slow
