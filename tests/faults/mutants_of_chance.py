@@ -21,7 +21,7 @@ OF_CHANCE = (
         "a bet costs nothing",
         f"{PROMOTION}/evidence.py",
         "_GAIN * totals[:, :, None] - _COST",
-        "_GAIN * totals[:, :, None] - 0.2 * _COST",
+        "_GAIN * totals[:, :, None] - 0.0 * _COST",
         tests=(EVIDENCE, "looking_again"),
     ),
     Mutant(
@@ -80,13 +80,6 @@ OF_CHANCE = (
         "if one.joined.kind == _CLOSING",
         "if True",
         tests=(PROMOTER, "only_what_is_finalised"),
-    ),
-    Mutant(
-        "what is read again counts again",
-        f"{PROMOTION}/promoter.py",
-        "if _is_before(before, one.entry[0])",
-        "if True",
-        tests=(PROMOTER, "counts_once"),
     ),
     Mutant(
         "a restart does not read again what was not written down",
