@@ -22,7 +22,7 @@ OF_CHANCE = (
         f"{PROMOTION}/evidence.py",
         "_GAIN * totals[:, :, None] - _COST",
         "_GAIN * totals[:, :, None] - 0.0 * _COST",
-        tests=(EVIDENCE, "looking_again"),
+        tests=(EVIDENCE, "bound_lies_below"),
     ),
     Mutant(
         "the mean of what is taken off is not put back",
@@ -116,13 +116,6 @@ OF_CHANCE = (
         "accumulate(posterior(scored.parts(), place))",
         "accumulate([part[1] for part in scored.parts()])",
         tests=(PROPENSITIES, "challenger"),
-    ),
-    Mutant(
-        "the share of a challenger that is silent is nobody's",
-        "decision_service/rendezvous.py",
-        "1.0 - sum(shares.values())",
-        "1.0 - sum(model.share for model in models if model.role == 'challenger')",
-        tests=(PROPENSITIES, "silent"),
     ),
     Mutant(
         "the exploration that is logged is not the one that was used",
