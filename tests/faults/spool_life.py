@@ -171,9 +171,10 @@ class Disk:
         for path in sorted(sim.root.rglob("*.spool")):
             file = path.stat()
             kept = min(self.synced.get(file.st_ino, 0), file.st_size)
-            size = sim.rng.randint(kept, file.st_size)
+            torn = file.st_size > kept and sim.rng.random() < 0.5
+            size = file.st_size if torn else sim.rng.randint(kept, file.st_size)
             content = bytearray(path.read_bytes()[:size])
-            if size > kept and sim.rng.random() < 0.5:
+            if torn:
                 content[sim.rng.randrange(kept, size)] ^= 0xFF
             with path.open("r+b") as there:  # the same file: others may hold it open
                 there.truncate(size)
