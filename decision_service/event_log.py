@@ -97,9 +97,8 @@ class EventLog:
         return self._sticky(named, kept_as), alone
 
     def note_sent(self, event: DecisionEvent, kept_as: str, decided: Decided, payload: bytes) -> None:
-        """A spooled decision left the spool: its session is given it again, if the store goes away."""
-        if decided.decision_id == event.decision_id:
-            self._beside.remembered.note(event, kept_as, decided, payload)
+        """A spooled decision left the spool: what stands is given again, if the store goes away."""
+        self._beside.remembered.note(event, kept_as, decided, payload)
 
     def _entry(self, event: DecisionEvent, logged: bool, kept_as: str) -> DecideEntry:
         return self._sticky(entry_of(event, self._mode, logged, self._by_arm), kept_as)

@@ -159,7 +159,8 @@ class Disk:
         self._sync = os.fdatasync
 
     def __call__(self, descriptor: int) -> None:
-        self._faults.maybe_die()
+        for _ in range(4):  # the worst of moments: it is written, and not on the disk
+            self._faults.maybe_die()
         if self._faults.rng.random() < self._faults.full:
             raise OSError(28, "No space left on device")
         file = os.fstat(descriptor)

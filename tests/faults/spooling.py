@@ -180,7 +180,7 @@ class Spooling:
         if decided.decision_id in wish.ids:
             wish.life = self.lives
             return
-        if wish.life == self.lives:
+        if wish.life == self.lives and decided.decision_id == event.decision_id:  # not of an unheard attempt
             raise Violation(f"I1 {wish} is given {decided.decision_id} by the same service")
         wish.ids.append(decided.decision_id)
         wish.life = self.lives
