@@ -130,8 +130,8 @@ OF_THE_SPOOL = (
     ),
     Mutant(
         "a service forgets what it has sent from its spool",
-        "decision_service/beside.py",
-        "        self.remembered.note(event, kept_as, decided, body)\n",
+        "decision_service/event_log.py",
+        "        self._beside.remembered.note(event, kept_as, decided, payload)\n",
         "",
         SEEDS,
     ),
