@@ -113,6 +113,10 @@ class EventLog:
         named = msgspec.structs.replace(alone, client_key=event.client_key, digest=event.digest)
         return self._sticky(named, kept_as), alone
 
+    def note_sent(self, event: DecisionEvent, kept_as: str, decided: Decided, payload: bytes) -> None:
+        """A spooled decision left the spool: what stands is given again, if the store goes away."""
+        self._beside.remembered.note(event, kept_as, decided, payload)
+
     def _entry(self, event: DecisionEvent, logged: bool, kept_as: str) -> DecideEntry:
         return self._sticky(entry_of(event, self._mode, logged, self._by_arm), kept_as)
 

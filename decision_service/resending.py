@@ -67,6 +67,9 @@ class _Decisions:
             if held.event is not None
         ]
         told = await self._of(partition, [named for named, _ in both])
+        for held, outcome in zip(batch, told, strict=True):
+            if held.event is not None and isinstance(outcome, Decided):
+                self._events.note_sent(held.event, held.record.kept_as, outcome, held.record.body)
         sent = [_sent(named, outcome) for (named, _), outcome in zip(both, told, strict=True)]
         again = [place for place, one in enumerate(sent) if one == _SUPERSEDED]
         alone = [both[place][1] for place in again]
@@ -119,7 +122,7 @@ def _one_by_one(send: Callable[[Held], Awaitable[Sent]]) -> Send:
 async def _reward(rewarder: Rewarder, held: Held) -> Sent:
     try:
         status = await rewarder.resend(_rewards.decode(held.record.body))
-    except (BadRequest, msgspec.MsgspecError):
+    except (BadRequest, msgspec.MsgspecError, UnicodeDecodeError):
         return _REFUSED
     return Sent(status.value.lower())
 
@@ -137,7 +140,7 @@ class _Activations:
         try:
             request = _activations.decode(held.record.body)
             receipt = await self._activator.resend(decision_id, request)
-        except (BadRequest, msgspec.MsgspecError):
+        except (BadRequest, msgspec.MsgspecError, UnicodeDecodeError):
             return _REFUSED
         if receipt.status == "unknown" and self._may_come(decision_id):
             return _AGAIN

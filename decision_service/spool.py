@@ -309,6 +309,6 @@ def _session_of(record: Spooled) -> str:
         return ""
     try:
         named = _named.decode(record.body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
     return "" if named.decision_id else named.session_id or ""

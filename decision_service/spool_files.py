@@ -88,9 +88,11 @@ class Orphan:
         self._lock = lock
 
     def segments(self) -> Iterator[bytes]:
-        """What its segments hold, the oldest first."""
+        """What its segments hold, the oldest first, flushed: its process may have died before that."""
         for path in sorted(self._folder.glob("*.spool")):
-            yield path.read_bytes()
+            with path.open("rb") as file:
+                os.fdatasync(file.fileno())
+                yield file.read()
 
     def remove(self) -> None:
         """All of it is in the store, or in another file."""

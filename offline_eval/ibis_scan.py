@@ -19,6 +19,7 @@ from offline_eval.terms import ONE, Kind, Plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_COLUMNS = ("reward", "propensity", "e", "q", "v")
 Expression = Any
 """Of Ibis, which has no types that mypy would know without it."""
 
@@ -38,9 +39,9 @@ def partial_ibis(table: Expression, centre: float, plan: Plan | None = None) -> 
         BadSums: a column is missing.
     """
     plan = plan or Plan()
-    if missing := {"reward", "propensity", "e", "q", "v"} - set(table.columns):
+    if missing := set(_COLUMNS) - set(table.columns):
         raise BadSums(f"column {min(missing)!r} is missing: score the rows first")
-    numbers = {name: table[name].cast("float64") for name in ("reward", "propensity", "e", "q", "v")}
+    numbers = {name: table[name].cast("float64") for name in _COLUMNS}
     rows = table.select(**numbers)
     kept = rows.filter(_sound(rows))
     found = kept.aggregate(**_aggregates(kept, centre, plan)).to_pyarrow().to_pylist()[0]
@@ -49,13 +50,17 @@ def partial_ibis(table: Expression, centre: float, plan: Plan | None = None) -> 
 
 
 def _sound(rows: Expression) -> Expression:
-    """NaN is above every number in these engines: bounds on both sides keep it out, and null and infinity."""
-    top, most = 1 + ROUNDING, 1.7e308
-    finite = [(rows[name] >= -most) & (rows[name] <= most) for name in ("reward", "q", "v")]
-    shares = [(rows.e >= 0.0) & (rows.e <= top), (rows.propensity <= top)]
-    found = rows.propensity >= PROPENSITY_FLOOR
-    for one in (*finite, *shares):
-        found = found & one
+    """Whether a row counts.
+
+    x - x is 0 for what is finite, and asks for every value: a comparison alone may be answered by a file's
+    statistics, which leave NaN out.
+    """
+    top = 1 + ROUNDING
+    found = (
+        (rows.propensity >= PROPENSITY_FLOOR) & (rows.propensity <= top) & (rows.e >= 0.0) & (rows.e <= top)
+    )
+    for name in _COLUMNS:
+        found = found & (rows[name] - rows[name] == 0.0)
     return found
 
 

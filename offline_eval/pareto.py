@@ -29,7 +29,7 @@ def pareto_k(heaviest: Floats, rows: int) -> float | None:
         without context have.
 
     >>> pareto_k(np.sort(np.random.default_rng(1).pareto(1 / 0.9, 10_000))[::-1][:1_000], 10_000)
-    0.87
+    0.85
     """
     size = min(len(heaviest) - 1, int(0.2 * rows), int(3 * rows**0.5))
     if size < _LEAST_TAIL:

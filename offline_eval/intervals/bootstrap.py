@@ -49,5 +49,6 @@ def bootstrap(fit: Fit, buckets: Buckets, sums: Floats, level: float = 0.95) -> 
         raise BadSums("fit and buckets were centred by different constants: scan both with one")
     if buckets.filled < 2:
         return -np.inf, np.inf
-    low, high = np.quantile(values_of(fit, sums), [(1 - level) / 2, (1 + level) / 2])
+    # Of B resamples the k-th is the quantile k / (B + 1): by another count few resamples are too bold.
+    low, high = np.quantile(values_of(fit, sums), [(1 - level) / 2, (1 + level) / 2], method="weibull")
     return float(low), float(high)

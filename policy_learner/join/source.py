@@ -15,7 +15,6 @@ from sidecar.contracts.application import Application
 from sidecar.contracts.books import clock_of
 from sidecar.contracts.errors import BadEvent, BadId
 from sidecar.contracts.events import JoinedDecision
-from sidecar.contracts.ids import by_tombstone
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.finalise import decode_example, finalise_call
@@ -89,8 +88,8 @@ def close_due(scripts: Scripts, waiting: Waiting, batch: int, tombstone_ms: int)
     if waiting.strangers:
         log.error("partition %d: no decisions: %r", waiting.keys.partition, waiting.strangers[:8])
         scripts.run(strangers_call(waiting.keys, waiting.strangers))
-    due = by_tombstone(waiting.due)
-    calls = [finalise_call(waiting.keys, some, tombstone_ms=tombstone_ms) for some in _batches(due, batch)]
+    batches = _batches(waiting.due, batch)
+    calls = [finalise_call(waiting.keys, ids, tombstone_ms=tombstone_ms) for ids in batches]
     for some in _batches(calls, _CALLS_AT_ONCE):
         scripts.run_all(some)
         reached("finalised")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
 import mmh3
@@ -81,17 +80,6 @@ def tombstone(decision_id: str) -> tuple[str, str]:
     """
     digest = mmh3.hash64(decision_id, _TOMB_SEED, signed=False)
     return f"{decided_ms(decision_id) // _TOMB_WIDTH_MS:x}.{digest[1] & 0x3F:x}", str(digest[0] >> 2)
-
-
-def by_tombstone(decision_ids: Iterable[str]) -> list[str]:
-    """Ids with those side by side whose tombstones lie in one bucket, and in their order there.
-
-    Whoever closes hundreds, some at a time, has to touch few buckets for each lot then.
-
-    Raises:
-        BadId: one is none of ours.
-    """
-    return sorted(decision_ids, key=lambda decision_id: tombstone(decision_id)[0])
 
 
 def unit_bucket(unit_id: str) -> int:

@@ -74,5 +74,5 @@ def spooled_in(content: bytes) -> Iterator[Spooled | bytes]:
 def _read(body: bytes) -> Spooled | bytes:
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return body

@@ -19,7 +19,8 @@ import redis
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.api.rewards import RewardRequest
 from decision_service.decide import decide
-from decision_service.service import Service, open_service
+from decision_service.opening import open_service
+from decision_service.service import Service
 from decision_service.settings import ServiceSettings
 from examples.shop.simulator import HORIZON_S, Session, Shopper, expected_reward, sessions
 from policy_learner.loop import step

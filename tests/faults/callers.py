@@ -80,7 +80,7 @@ class Caller(threading.Thread):
         if not asked.accepted:
             asked.accepted, asked.accepted_ms = decision_id, self.stage.now_ms()
         elif decision_id not in asked.ids:
-            another = self.stage.services > self.by_service[asked.session]
+            another = asked.unheard or self.stage.services > self.by_service[asked.session]
             assert another, f"I1 {asked} is answered with {decision_id}"
             self.statuses["given anew"] += 1
         if decision_id not in asked.ids:

@@ -72,7 +72,8 @@ def _tested(folder: str, mutant: Mutant) -> subprocess.CompletedProcess[str]:
     file, which = mutant.tests
     chosen = (file, "-k", which, "-m", "not slow")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen]
-    environ = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+    wide = {"COLUMNS": "400"}  # a line of the summary says why only where it has the room
+    environ = {**os.environ, **wide, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
 
 

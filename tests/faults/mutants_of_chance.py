@@ -21,8 +21,8 @@ OF_CHANCE = (
         "a bet costs nothing",
         f"{PROMOTION}/evidence.py",
         "_GAIN * totals[:, :, None] - _COST",
-        "_GAIN * totals[:, :, None] - 0.2 * _COST",
-        tests=(EVIDENCE, "looking_again"),
+        "_GAIN * totals[:, :, None] - 0.0 * _COST",
+        tests=(EVIDENCE, "bound_lies_below"),
     ),
     Mutant(
         "the mean of what is taken off is not put back",
@@ -82,13 +82,6 @@ OF_CHANCE = (
         tests=(PROMOTER, "only_what_is_finalised"),
     ),
     Mutant(
-        "what is read again counts again",
-        f"{PROMOTION}/promoter.py",
-        "if _is_before(before, one.entry[0])",
-        "if True",
-        tests=(PROMOTER, "counts_once"),
-    ),
-    Mutant(
         "a restart does not read again what was not written down",
         f"{PROMOTION}/promoter.py",
         "        self._positions = saved.positions\n",
@@ -123,13 +116,6 @@ OF_CHANCE = (
         "accumulate(posterior(scored.parts(), place))",
         "accumulate([part[1] for part in scored.parts()])",
         tests=(PROPENSITIES, "challenger"),
-    ),
-    Mutant(
-        "the share of a challenger that is silent is nobody's",
-        "decision_service/rendezvous.py",
-        "1.0 - sum(shares.values())",
-        "1.0 - sum(model.share for model in models if model.role == 'challenger')",
-        tests=(PROPENSITIES, "silent"),
     ),
     Mutant(
         "the exploration that is logged is not the one that was used",

@@ -52,6 +52,8 @@ MIDNIGHT_MS = 1_700_092_800_000
 ALL = 3000
 """Steps that take a learner to its next rest, whatever there is to do."""
 PAUSED_AT_A_MOMENT = 0.06
+AIMED_AT = ("file begun", "file written", "linked", "published", "trimmed")
+"""Moments at which whoever pauses does most harm: they come late in a step, and chance seldom gets there."""
 MOST_TURNS = 10
 """Turns within which a lone, undisturbed learner must come to rest."""
 TEXTS = {name: script_text(name) for name in NAMES}
@@ -133,6 +135,7 @@ class Simulation:
         self.now_s = 0.0
         self.wire = Wire(rng.random, rng.choice((0.0, 0.02, 0.1)), self._step)
         self.disk_full, self.paused = rng.choice((0.0, 0.0, 0.1)), PAUSED_AT_A_MOMENT
+        self.pause_at = ""
         self.scripts = scripts_on(LossyRedis.over(self.wire, client))
         self.running: Actor | None = None
         self.learners: list[Actor] = []
@@ -205,10 +208,14 @@ class Simulation:
 
     def _take_over(self) -> None:
         """One is paused at a named moment; the next does its work, and more; then the first comes back."""
-        usual, self.paused = self.paused, 0.3
+        usual, self.pause_at = self.paused, self.rng.choice(("", "", *AIMED_AT))
+        self.paused = 0.0 if self.pause_at else 0.3
         self._run_learner()
-        self.paused = usual
+        self.paused, self.pause_at = usual, ""
         paused = self.learners[-1]
+        if self.rng.random() < 0.5:  # so that the next one finds more to do than the first
+            self.customer.ask()
+            self._pass_time()
         self._start_learner()
         for step in (self.customer.ask, self._pass_time, self._run_learner, self._run_learner):
             step()
@@ -247,7 +254,8 @@ class Simulation:
         if moment.endswith("written") and self.rng.random() < self.disk_full:
             self.faults["disk full"] += 1
             raise OSError(28, "No space left on device")
-        self.running.passing(moment not in STORE and self.rng.random() < self.paused)
+        aimed = moment == self.pause_at
+        self.running.passing(aimed or (moment not in STORE and self.rng.random() < self.paused))
 
     def _come_to_rest(self) -> None:
         """No more faults; zombies come back, time runs out for all that waits, one learner does the rest."""

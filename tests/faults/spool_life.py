@@ -159,7 +159,8 @@ class Disk:
         self._sync = os.fdatasync
 
     def __call__(self, descriptor: int) -> None:
-        self._faults.maybe_die()
+        for _ in range(4):  # the worst of moments: it is written, and not on the disk
+            self._faults.maybe_die()
         if self._faults.rng.random() < self._faults.full:
             raise OSError(28, "No space left on device")
         file = os.fstat(descriptor)
@@ -171,9 +172,10 @@ class Disk:
         for path in sorted(sim.root.rglob("*.spool")):
             file = path.stat()
             kept = min(self.synced.get(file.st_ino, 0), file.st_size)
-            size = sim.rng.randint(kept, file.st_size)
+            torn = file.st_size > kept and sim.rng.random() < 0.5
+            size = file.st_size if torn else sim.rng.randint(kept, file.st_size)
             content = bytearray(path.read_bytes()[:size])
-            if size > kept and sim.rng.random() < 0.5:
+            if torn:
                 content[sim.rng.randrange(kept, size)] ^= 0xFF
             with path.open("r+b") as there:  # the same file: others may hold it open
                 there.truncate(size)

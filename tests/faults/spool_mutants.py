@@ -36,6 +36,13 @@ OF_THE_SPOOL = (
         SEEDS,
     ),
     Mutant(
+        "what a dead process had not flushed is relied on",
+        "decision_service/spool_files.py",
+        "                os.fdatasync(file.fileno())\n",
+        "",
+        SEEDS,
+    ),
+    Mutant(
         "a torn record is taken for a whole one",
         "sidecar/contracts/spooled.py",
         " or zlib.crc32(body) != checksum:",
@@ -101,25 +108,10 @@ OF_THE_SPOOL = (
         SEEDS,
     ),
     Mutant(
-        "a decision whose key was used is taken for sent, whatever the store says",
-        "decision_service/resending.py",
-        "            sent[place] = _SUPERSEDED if stands.status and not stands.refused else stands",
-        "            del stands",
-        SEEDS,
-    ),
-    Mutant(
         "one lost reply and the spool is taken for sent",
         "decision_service/resending.py",
         "            if not _is_refusal(error):\n                raise\n",
         "            pass\n",
-        SEEDS,
-    ),
-    Mutant(
-        "an activation of what is still on its way is dropped",
-        "decision_service/resending.py",
-        '        if receipt.status == "unknown" and self._may_come(decision_id):\n'
-        "            return _AGAIN\n",
-        "",
         SEEDS,
     ),
     Mutant(
@@ -138,8 +130,8 @@ OF_THE_SPOOL = (
     ),
     Mutant(
         "a service forgets what it has sent from its spool",
-        "decision_service/beside.py",
-        "        self.remembered.note(event, kept_as, decided, body)\n",
+        "decision_service/event_log.py",
+        "        self._beside.remembered.note(event, kept_as, decided, payload)\n",
         "",
         SEEDS,
     ),

@@ -76,7 +76,7 @@ class Spooling:
             partitions=PARTITIONS,
             reward=RewardConfig(horizon_s=3600.0, max_per_decision=1000, early_window_s=3600.0),
         )
-        self.limit_bytes = self.rng.choice((1 << 20, 1 << 20, 12_000))
+        self.limit_bytes = self.rng.choice((1 << 20, 1 << 20, 3_000))
         self.faults, self.jumped_ms = Faults(self.rng), 0
         self.disk = Disk(self.faults)
         self.wishes: list[Wish] = []
@@ -135,7 +135,11 @@ class Spooling:
         self.last.clear()
         self.lives += 1
         self.life = Life(self)
-        await self.life.spool.adopt()
+        with mock.patch.multiple(self.faults, dying=0.0, full=0.0):
+            await self.life.spool.adopt()
+        for wish in self.wishes:  # what it has found it knows
+            if any(self.life.spool.decision(decision_id) for decision_id in wish.ids):
+                wish.life = self.lives
 
     async def _restart(self) -> None:
         if self.rng.random() < 0.5:
@@ -176,7 +180,7 @@ class Spooling:
         if decided.decision_id in wish.ids:
             wish.life = self.lives
             return
-        if wish.life == self.lives:
+        if wish.life == self.lives and decided.decision_id == event.decision_id:  # not of an unheard attempt
             raise Violation(f"I1 {wish} is given {decided.decision_id} by the same service")
         wish.ids.append(decided.decision_id)
         wish.life = self.lives

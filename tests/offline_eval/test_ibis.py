@@ -13,6 +13,7 @@ from offline_eval.ibis_scan import partial_ibis
 from tests.offline_eval.scored import LIMITS, scan, scored, values
 
 ibis = pytest.importorskip("ibis")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # Ibis' own
 PLAN = plan_of(estimators(LIMITS))
 
 
