@@ -6,10 +6,12 @@ neither the decision nor those beside it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from decision_service.api.values import MAX_MAGNITUDE
 from feature_graph import Resolution, Status
 from feature_graph.node import MISSING
-from sidecar.contracts.application import FeatureValue
+from sidecar.contracts.application import Features, FeatureValue
 
 GIVEN = Status.GIVEN.value
 OK = Status.OK.value
@@ -20,6 +22,24 @@ UNUSABLE = "unusable"
 """Outcome of a node whose value cannot be a feature."""
 
 _MAX_TEXT = 1024
+
+
+def features(found: Resolution, nodes: Sequence[str], outcomes: dict[str, str]) -> Features:
+    """Those of ``nodes`` that have a value that can be a feature; how each was had goes into ``outcomes``."""
+    told: Features = {}
+    values = found.plainly(nodes)
+    if values is None:
+        for node in nodes:
+            outcomes[node], one = feature(found, node)
+            if one is not None:
+                told[node] = one
+        return told
+    for node, value in zip(nodes, values, strict=True):
+        one = None if value is None else usable(value)
+        outcomes[node] = UNUSABLE if one is None and value is not None else OK
+        if one is not None:
+            told[node] = one
+    return told
 
 
 def feature(found: Resolution, node: str) -> tuple[str, FeatureValue | None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from decision_service.arm_values import NO_ARM_FEATURES, ArmFeatures, arm_features, together
 from decision_service.feature_module import ARMS, FETCH_SHARE
-from decision_service.feature_values import GIVEN, feature
+from decision_service.feature_values import GIVEN, features
 from decision_service.looks import Looker, Resolved, Wanted
 from decision_service.side_by_side import all_of
 from feature_graph import Resolution
@@ -88,10 +88,7 @@ def _resolved(
     outcomes = dict.fromkeys(context, GIVEN)
     if one.first is not None:
         outcomes.update(one.first.outcomes)
-    for goal in goals:
-        outcomes[goal], value = feature(found, goal)
-        if value is not None:
-            context[goal] = value
+    context.update(features(found, goals, outcomes))
     outcomes.update(fetched.outcomes)
     looker.mishaps.unusable(outcomes)
     return Resolved(context, outcomes, fetched.columns, fetched.by_arm)

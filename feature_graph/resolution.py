@@ -174,6 +174,19 @@ class Resolution:
             return outcome.status, MISSING
         return (Status.FALLBACK if self.degraded(name) else outcome.status), outcome.value
 
+    def plainly(self, names: Iterable[str]) -> list[object] | None:
+        """The values of ``names`` where each ran, and all that ran gave their own; None: ask :meth:`had`."""
+        peek = self._peek
+        if peek is None or not self.whole:
+            return None
+        given, values = self.given, []
+        for name in names:
+            value = peek(name)
+            if value is MISSING or name in given:
+                return None
+            values.append(value)
+        return values
+
     def _is_given(self, name: str) -> bool:
         return name in self.given and self.outcomes[name].status is Status.GIVEN
 

@@ -36,9 +36,9 @@ class Counts:
         self._counts: dict[tuple[str, ...], int] = dict.fromkeys(known, 0)
         registry.register(self)
 
-    def add(self, labels: tuple[str, ...]) -> None:
-        """One more."""
-        self._counts[labels] = self._counts.get(labels, 0) + 1
+    def add(self, labels: tuple[str, ...] = (), count: int = 1) -> None:
+        """One more, or so many."""
+        self._counts[labels] = self._counts.get(labels, 0) + count
 
     def describe(self) -> list[CounterMetricFamily]:
         """Called by the registry."""

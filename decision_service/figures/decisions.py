@@ -25,8 +25,12 @@ class DecisionFigures:
         self._decisions = Counts(
             "sidearm_decisions", "Decisions logged and answered.", ("source",), registry, _SOURCES
         )
-        self._cold = Counter(
-            "sidearm_decisions_cold", "Decisions before the first publication of weights.", registry=registry
+        self._cold = Counts(
+            "sidearm_decisions_cold",
+            "Decisions before the first publication of weights.",
+            (),
+            registry,
+            ((),),
         )
         self._repeats = Counter(
             "sidearm_decisions_repeated", "Requests answered with a stored decision.", registry=registry
@@ -55,10 +59,12 @@ class DecisionFigures:
             "Share of this process's decisions that a rule answered, and no model was asked for.",
             registry=registry,
         )
-        self._excluded = Counter(
+        self._excluded = Counts(
             "sidearm_arms_excluded",
             "Arms that rules of the application took out before scoring.",
-            registry=registry,
+            (),
+            registry,
+            ((),),
         )
         self._mishaps = Counter(
             "sidearm_node_mishaps",
@@ -78,7 +84,7 @@ class DecisionFigures:
         if event.source == "model":
             self._last_reason = None
         if event.cold:
-            self._cold.inc()
+            self._cold.add()
 
     def repeated(self) -> None:
         """A key was used again."""
@@ -101,7 +107,7 @@ class DecisionFigures:
     def excluded(self, arms: int) -> None:
         """Rules of the application took out so many arms."""
         if arms:
-            self._excluded.inc(arms)
+            self._excluded.add((), arms)
             self.tally.excluded(arms)
 
     def mishap(self, node: str, kind: str) -> None:
