@@ -8,7 +8,8 @@ from starlette.requests import Request as FrameworkRequest
 from starlette.responses import Response
 
 from decision_service.documentation.openapi import document_of
-from decision_service.door import Door, Endpoint
+from decision_service.door import Door
+from decision_service.endpoint import Endpoint
 from decision_service.handlers import Handlers
 from decision_service.problem import HttpAnswer, http_problem
 from decision_service.service import Service

@@ -10,75 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, MutableMapping
-from types import coroutine
-from typing import Any
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
-from msgspec import Struct
-
 from decision_service.admission import Admission, Rank
-from decision_service.auth import Keyring, Role
+from decision_service.asgi import AsgiApp, Disconnected, Receive, Scope, Send, body_in_time, header_of
+from decision_service.auth import Keyring
 from decision_service.connection import ANSWER
-from decision_service.errors import BodyTooLarge, Overloaded, ServiceError, TooSlow, WrongMethod
+from decision_service.endpoint import Endpoint, Request, rank_of
+from decision_service.errors import Overloaded, ServiceError, TooSlow, WrongMethod
 from decision_service.problem import HttpAnswer, http_problem, problem_of
+from decision_service.responding import AtOnce, head_of, respond
 from decision_service.telemetry import Telemetry
 
 log = logging.getLogger("sidearm.decision_service")
 
-Scope = MutableMapping[str, Any]  # as the ASGI specification has it
-Receive = Callable[[], Awaitable[Scope]]
-Send = Callable[[Scope], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Tell = Callable[[HttpAnswer | BaseException], None]
-"""Is told the answer, or why there is none; once."""
-AtOnce = Callable[[int, list[tuple[bytes, bytes]], bytes], bool]
-"""Sends an answer in one piece; False where it has to go the longer way."""
-
-
 _TOO_MANY = "more requests are under way than can be answered in time; try again later"
-_CLOSING = ((b"connection", b"close"),)
-
-
-_RANK: dict[Role | None, Rank] = {
-    None: "probe",
-    "read": "batch",
-    "admin": "batch",
-    "decide": "decide",
-    "reward": "reward",
-}
-
-
-class Request(Struct, frozen=True):
-    """What an endpoint is given."""
-
-    body: bytes
-    argument: str
-    """The part of the path that stands for ``{…}``, decoded."""
-    headers: Iterable[tuple[bytes, bytes]]
-
-    def header(self, name: bytes) -> str:
-        """A header by its lower-case name; empty if it is not there."""
-        return _header(self.headers, name)
-
-
-class Endpoint(Struct, frozen=True):
-    """One row of the table of endpoints."""
-
-    name: str
-    """For metrics, and the operation's id in the documentation."""
-    method: str
-    path: str
-    """May have a last or a last but one part ``{…}``, of any content."""
-    handle: Callable[[Request], Awaitable[HttpAnswer]]
-    role: Role | None = None
-    """None: anybody may call it."""
-    limit_bytes: int = 0
-    """Longest body; 0: it takes none."""
-    rank: Rank | None = None
-    """Who is turned away first when there are too many; None: as the role has it."""
-    at_once: Callable[[Request, Tell], None] | None = None
-    """The same without a task for each request, for those that are all here."""
 
 
 class Door:
@@ -139,9 +86,9 @@ class Door:
         endpoint = self._exact.get(scope["raw_path"], {}).get(scope["method"])
         if endpoint is None or endpoint.at_once is None or len(body) > endpoint.limit_bytes:
             return False
-        rank, headers = endpoint.rank or _RANK[endpoint.role], scope["headers"]
+        rank, headers = rank_of(endpoint), scope["headers"]
         if endpoint.role is None or not self._keyring.knows(
-            _header(headers, b"authorization"), endpoint.role
+            header_of(headers, b"authorization"), endpoint.role
         ):
             return False
         if not self._admission.enter(rank):
@@ -191,14 +138,14 @@ class Door:
         try:
             if endpoint is None:
                 raise WrongMethod(tuple(methods))
-            rank = endpoint.rank or _RANK[endpoint.role]
+            rank = rank_of(endpoint)
             if self._admission.full(rank):  # before its body is read
                 raise Overloaded(_TOO_MANY)
             if endpoint.role is not None:
-                self._keyring.authorise(_header(headers, b"authorization"), endpoint.role)
+                self._keyring.authorise(header_of(headers, b"authorization"), endpoint.role)
             body = b""
             if endpoint.limit_bytes:
-                body = await self._body(receive, headers, endpoint.limit_bytes)
+                body = await body_in_time(receive, headers, endpoint.limit_bytes, self._body_timeout_s)
             return await self._handled(endpoint, rank, Request(body, argument, headers))
         except ServiceError as error:
             return problem_of(error)
@@ -209,24 +156,6 @@ class Door:
         except Exception:
             log.exception("%s %s failed", scope["method"], endpoint.path if endpoint else "?")
             return http_problem(500)
-
-    async def _body(
-        self, receive: Receive, headers: Iterable[tuple[bytes, bytes]], limit_bytes: int
-    ) -> bytes:
-        """It is here already more often than not: no clock is set then.
-
-        Raises:
-            As :func:`read_body`.
-            TimeoutError: it did not come in time.
-        """
-        reading = read_body(receive, headers, limit_bytes)
-        try:
-            waits_for = reading.send(None)
-        except StopIteration as done:
-            body: bytes = done.value
-            return body
-        async with asyncio.timeout(self._body_timeout_s):
-            return await _rest_of(reading, waits_for)
 
     async def _handled(self, endpoint: Endpoint, rank: Rank, request: Request) -> HttpAnswer:
         """A request takes a place when all of it is here: whoever dribbles takes none. Nor do probes.
@@ -244,85 +173,9 @@ class Door:
             self._admission.leave()
 
 
-class Disconnected(Exception):
-    """The client went away before its body was here: there is nobody to answer."""
-
-
-async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], limit_bytes: int) -> bytes:
-    """The request's body, refused at the first byte over the limit, whatever the headers promised.
-
-    Raises:
-        BodyTooLarge: it is, or says that it will be.
-        Disconnected: it never came.
-    """
-    declared = _header(headers, b"content-length")
-    if declared.isdigit() and int(declared) > limit_bytes:
-        raise BodyTooLarge(limit_bytes)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message["type"] == "http.request" and message.get("more_body", False):
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > limit_bytes:
-            break
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    if len(body) > limit_bytes:
-        raise BodyTooLarge(limit_bytes)
-    return body
-
-
-@coroutine
-def _rest_of(begun: Coroutine[Any, Any, bytes], waits_for: object) -> Generator[Any, Any, bytes]:
-    """Await what is left of a coroutine that waits for something."""
-    try:
-        while True:
-            try:
-                sent = yield waits_for
-            except BaseException as error:
-                waits_for = begun.throw(error)
-            else:
-                waits_for = begun.send(sent)
-    except StopIteration as done:
-        body: bytes = done.value
-        return body
-
-
 def refusal(error: BaseException, endpoint: Endpoint) -> HttpAnswer:
     """The problem that is answered instead."""
     if isinstance(error, ServiceError):
         return problem_of(error)
     log.error("%s %s failed", endpoint.method, endpoint.path, exc_info=error)
     return http_problem(500)
-
-
-def head_of(answer: HttpAnswer, *, closing: bool) -> list[tuple[bytes, bytes]]:
-    """Its headers."""
-    return [
-        (b"content-type", answer.media_type.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
-        *answer.headers,
-        *(_CLOSING if closing else ()),
-    ]
-
-
-async def respond(
-    send: Send,
-    answer: HttpAnswer,
-    *,
-    closing: bool = False,
-    at_once: AtOnce | None = None,
-) -> None:
-    """Send ``answer``, the last one on its connection if ``closing``."""
-    headers = head_of(answer, closing=closing)
-    if at_once is not None and at_once(answer.status, headers, answer.body):
-        return
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
-
-
-def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
-    for key, value in headers:
-        if key == name:
-            return value.decode("latin-1")
-    return ""

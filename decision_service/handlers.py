@@ -20,7 +20,7 @@ from decision_service.batch import RecommendationBatch, decide_all
 from decision_service.batcher import Batcher
 from decision_service.case import Outcome
 from decision_service.decoding import decode
-from decision_service.door import Request, Tell
+from decision_service.endpoint import Request, Tell
 from decision_service.errors import BadRequest, FieldError, NotReady
 from decision_service.exploration_desk import ExplorationRequest
 from decision_service.model_admin import ModelChange, ModelRequest

@@ -12,7 +12,7 @@ from decision_service.documentation.of_arms import OF_ARMS
 from decision_service.documentation.of_decisions import OF_DECISIONS
 from decision_service.documentation.of_operation import OF_OPERATION
 from decision_service.documentation.operation import DECISION_ID, Json, Operation
-from decision_service.door import Endpoint
+from decision_service.endpoint import Endpoint
 from decision_service.problem import MEDIA_TYPE
 
 OPERATIONS = {**OF_DECISIONS, **OF_ARMS, **OF_OPERATION}

@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 
 from decision_service.connection import ANSWER, Connection
-from decision_service.door import respond
 from decision_service.problem import HttpAnswer
+from decision_service.responding import respond
 
 
 async def app(scope, receive, send) -> None:
