@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
+from decision_service.budget import Budget
 from decision_service.choice import Choice
+from decision_service.decider import Decider
 from decision_service.looks import FirstLook, Resolved
 from decision_service.plan import Plan
 from decision_service.scored import Scored
@@ -64,3 +66,25 @@ def each(cases: Sequence[Case], stage: Callable[[Case], None]) -> list[Case]:
         else:
             going.append(case)
     return going
+
+
+Stage = Callable[[Decider, Sequence[Case], Budget], Awaitable[Sequence[Case]]]
+"""What is done for many at once; those that go on."""
+
+
+def apart(stage: Stage) -> Stage:
+    """``stage``, done again for each by itself where it fails for all: whose fault it is, they bear it.
+
+    Only for what may be done twice.
+    """
+
+    async def staged(decider: Decider, cases: Sequence[Case], budget: Budget) -> Sequence[Case]:
+        try:
+            return await stage(decider, cases, budget)
+        except Exception as error:
+            if len(cases) == 1:
+                cases[0].outcome = error
+                return ()
+            return [one for case in cases for one in await staged(decider, [case], budget)]
+
+    return staged

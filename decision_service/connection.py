@@ -67,7 +67,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_held(self) -> None:
         cycle, self._held = self._held, None
-        if cycle is not None:
+        if cycle is not None and not self.transport.is_closing():
             self._start_asgi_task(cycle, self.app)
 
     def on_message_complete(self) -> None:

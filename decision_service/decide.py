@@ -16,21 +16,19 @@ from functools import partial
 
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.budget import Budget, budget_of
-from decision_service.case import Case, Outcome, each
+from decision_service.case import Case, Outcome, apart, each
 from decision_service.choice import choose
 from decision_service.decided_event import event_of, slots_asked
 from decision_service.decider import Decider
 from decision_service.digests import kept_as
-from decision_service.errors import SidecarFailed
 from decision_service.event_log import ToLog
 from decision_service.looks import Wanted
-from decision_service.mailbox import Meeting
+from decision_service.meetings import meeting_of, usable
 from decision_service.plan import is_logged, prepare
 from decision_service.prepolicy import only, without
 from decision_service.rendezvous import named
 from decision_service.repeating import answer, repeat
-from decision_service.scored import Scored, backstop, by_rule
-from sidecar.contracts.wire import ScoreRow
+from decision_service.scored import by_rule
 from sidecar.policy.sampling import coin_of
 from sidecar.policy.slots import with_slots
 
@@ -47,10 +45,10 @@ async def decide(
     began_s = decider.loop_time() if began_s is None else began_s
     budget = budget_of(began_s, requests[0].deadline_ms or decider.deadline_ms)
     cases = [Case(request) for request in requests]
-    going = each(cases, partial(planned, decider))
+    going: Sequence[Case] = each(cases, partial(planned, decider))
     going = await eligible(decider, going, budget)
-    await featured(decider, going, budget)
-    await scored(decider, going, budget)
+    going = await featured(decider, going, budget)
+    going = await scored(decider, going, budget)
     going = each(going, partial(drawn, decider))
     going = each(going, partial(recorded, decider))
     await logged(decider, going, budget)
@@ -63,7 +61,8 @@ def planned(decider: Decider, case: Case) -> None:
     case.plan = prepare(decider, case.request)
 
 
-async def eligible(decider: Decider, cases: Sequence[Case], budget: Budget) -> list[Case]:
+@apart
+async def eligible(decider: Decider, cases: Sequence[Case], budget: Budget) -> Sequence[Case]:
     """Ask the application's rules, and take out what they exclude."""
     asked = [(case.request, case.plan.eligible) for case in cases]
     looks = await decider.features.first_looks(asked, budget.deadline_at)
@@ -94,7 +93,8 @@ def pre_policy(decider: Decider, case: Case) -> None:
     plan.eligible = left
 
 
-async def featured(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
+@apart
+async def featured(decider: Decider, cases: Sequence[Case], budget: Budget) -> Sequence[Case]:
     """Fetch the features of those that a model is to score, and say how each explores: by its segment."""
     open_ = [case for case in cases if case.is_open]
     asked = [Wanted(case.request, case.plan.eligible, case.first) for case in open_]
@@ -102,36 +102,20 @@ async def featured(decider: Decider, cases: Sequence[Case], budget: Budget) -> N
     for case, found in zip(open_, resolved, strict=True):
         case.found = found
         case.plan.explores = decider.explore(found.context, case.plan.unit_id)
+    return cases
 
 
-async def scored(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
+@apart
+async def scored(decider: Decider, cases: Sequence[Case], budget: Budget) -> Sequence[Case]:
     """The models' scores, or the backstop's where none come in time."""
     open_ = [case for case in cases if case.is_open]
     if not open_:
-        return
+        return cases
     left_s = budget.score_by - decider.loop_time()
-    said = await decider.models.meet_all([_meeting(decider, case) for case in open_], left_s)
+    said = await decider.models.meet_all([meeting_of(decider, case) for case in open_], left_s)
     for case, what in zip(open_, said, strict=True):
-        case.scored = _usable(decider, case, what)
-
-
-def _meeting(decider: Decider, case: Case) -> Meeting:
-    plan, found = case.plan, case.found
-    row = ScoreRow(found.context, plan.eligible.places, plan.eligible.arms, arm_features=found.arm_features)
-    exploration = decider.staleness.explores(plan.explores.exploration)
-    return Meeting(plan.decision_id, row, plan.eligible, exploration)
-
-
-def _usable(decider: Decider, case: Case, said: Scored | Exception) -> Scored:
-    """What models said, if it may be used; else the backstop's word."""
-    try:
-        if isinstance(said, Exception):
-            raise said
-        decider.staleness.check()
-    except (SidecarFailed, TimeoutError) as error:
-        decider.telemetry.backstop(error)
-        return backstop(len(case.plan.eligible.ids), decider.models.names())
-    return said
+        case.scored = usable(decider, case, what)
+    return cases
 
 
 def drawn(decider: Decider, case: Case) -> None:

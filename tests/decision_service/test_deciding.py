@@ -116,3 +116,23 @@ async def test_what_is_fetched_for_each_request_is_decided_by_itself(monkeypatch
     assert sorted(map(len, calls.batches)) == [1] * 21
     calls.gates["slow"].set()
     await slow
+
+
+@pytest.mark.parametrize("stage", ["first_looks", "resolve_all"])
+async def test_what_fails_for_all_of_them_fails_for_the_one_whose_fault_it_is(stage, monkeypatch):
+    """A request that nobody thought of takes nobody with it."""
+    service = Service(CHAMPION)
+    features, asked = service.decider.features, [request(n) for n in range(5)]
+    before = getattr(features, stage)
+
+    async def fails(rows, deadline_at):
+        said = [row[0] if isinstance(row, tuple) else row.request for row in rows]
+        if any(one.session_id == "s3" for one in said):
+            raise ValueError("s3")
+        return await before(rows, deadline_at)
+
+    monkeypatch.setattr(features, stage, fails)
+    outcomes = await decide(service.decider, asked)
+    assert [isinstance(one, Recommendation) for one in outcomes] == [True, True, True, False, True]
+    assert isinstance(outcomes[3], ValueError)
+    assert len(service.log.stored) == 4
