@@ -8,11 +8,12 @@ from __future__ import annotations
 from tests.faults.mutant import Mutant
 
 PROMOTION = "policy_learner/promotion"
-EVIDENCE, CONTESTS, PROMOTER, PROPENSITIES = (
+EVIDENCE, CONTESTS, PROMOTER, PROPENSITIES, DECIDING = (
     "tests/policy_learner/test_evidence.py",
     "tests/policy_learner/test_contests.py",
     "tests/policy_learner/test_promoter.py",
     "tests/decision_service/test_propensities.py",
+    "tests/decision_service/test_deciding.py",
 )
 
 OF_CHANCE = (
@@ -109,6 +110,13 @@ OF_CHANCE = (
         "    case.pmf = case.scored.pmf()\n",
         '    case.pmf = __import__("msgspec").structs.replace(case.scored, candidates=()).pmf()\n',
         tests=(PROPENSITIES, "challenger"),
+    ),
+    Mutant(
+        "those who are decided together are given one another's scores",
+        "decision_service/decide.py",
+        "    for case, what in zip(open_, said, strict=True):\n",
+        "    for case, what in zip(open_, reversed(said), strict=True):\n",
+        tests=(DECIDING, "told_alone"),
     ),
     Mutant(
         "who is official has nothing to do with the arm",
