@@ -47,7 +47,7 @@ class Batcher(Generic[Q, A]):
         max_batch: int,
         in_flight: int = 1,
         few: int = 0,
-        size: Callable[[Q], int] = lambda item: 1,
+        size: Callable[[Q], int] | None = None,
         alike: Callable[[Q], object] | None = None,
         patience_s: float | None = None,
         turns: int = PATIENCE_TURNS,
@@ -90,7 +90,7 @@ class Batcher(Generic[Q, A]):
             loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
         self._waiting.append((item, future))
-        self._queued += self._size(item)
+        self._queued += 1 if self._size is None else self._size(item)
         if not self._scheduled:
             if self._may_go():
                 self._scheduled = True
@@ -139,22 +139,28 @@ class Batcher(Generic[Q, A]):
         """What goes next, and as how many it counts."""
         batch: list[tuple[Q, asyncio.Future[A]]] = []
         others: list[tuple[Q, asyncio.Future[A]]] = []
-        size, alike = 0, self._alike
-        while self._waiting and size < self._max_batch:
+        total, kind, size_of, alike = 0, None, self._size, self._alike
+        while self._waiting and total < self._max_batch:
             entry = self._waiting.popleft()
-            if entry[1].done():  # its caller gave up or went away
-                self._queued -= self._size(entry[0])
-            elif batch and alike is not None and alike(entry[0]) != alike(batch[0][0]):
+            item, future = entry
+            size = 1 if size_of is None else size_of(item)
+            if future.done():  # its caller gave up or went away
+                self._queued -= size
+                continue
+            its = None if alike is None else alike(item)
+            if not batch:
+                kind = its
+            elif its != kind:
                 others.append(entry)
-            elif batch and size + self._size(entry[0]) > self._max_batch:
+                continue
+            elif total + size > self._max_batch:
                 others.append(entry)
                 break
-            else:
-                batch.append(entry)
-                size += self._size(entry[0])
+            batch.append(entry)
+            total += size
         self._waiting.extendleft(reversed(others))
-        self._queued -= size
-        return batch, size
+        self._queued -= total
+        return batch, total
 
     async def _run(self, batch: list[tuple[Q, asyncio.Future[A]]], size: int) -> None:
         try:

@@ -16,6 +16,8 @@ from sidecar.contracts.catalogue import Catalogue
 
 EXCLUDED_BY_REQUEST = "excluded by the request"
 _REASONS_TOLD = 5
+_MOST_LEFT = 64
+"""Sets of excluded arms that are remembered: what is sold out does not change with each request."""
 
 KnownFeatures = Mapping[str, Mapping[str, str | float | bool]]
 """Arm to its features before anything was fetched."""
@@ -31,6 +33,10 @@ class Shelf:
         self.features: KnownFeatures = MappingProxyType(
             {arm.id: MappingProxyType(arm.features) for arm in catalogue.arms}
         )
+        self.whole = Eligible(self, self.ids, None, (), (), {}, {})
+        """All of it."""
+        self.left: dict[tuple[tuple[str, str], ...], Eligible] = {}
+        """Of all of it, what is left without arms that rules excluded lately, by arm and reason."""
 
 
 class Shelves:
@@ -72,7 +78,7 @@ def eligible(request: RecommendationRequest, shelf: Shelf) -> Eligible:
         NothingEligible: every candidate is excluded.
     """
     if request.arms is None and not request.exclude:
-        return Eligible(shelf, shelf.ids, None, (), (), {}, {})
+        return shelf.whole
     candidates = shelf.ids if request.arms is None else _candidates(request.arms)
     barred = set(request.exclude)
     ids = tuple(arm_id for arm_id in candidates if arm_id not in barred)
@@ -88,7 +94,7 @@ def eligible(request: RecommendationRequest, shelf: Shelf) -> Eligible:
 
 
 def without(candidates: Eligible, excluded: Mapping[str, str]) -> Eligible:
-    """The candidates less those that the application's own rules exclude.
+    """The candidates less those that the application's own rules exclude; mostly it was asked before.
 
     Args:
         candidates: what the request allows.
@@ -97,6 +103,18 @@ def without(candidates: Eligible, excluded: Mapping[str, str]) -> Eligible:
     Raises:
         NothingEligible: none is left; the message tells the reasons.
     """
+    if candidates is not candidates.shelf.whole:
+        return _without(candidates, excluded)
+    known, why = candidates.shelf.left, tuple(excluded.items())
+    left = known.get(why)
+    if left is None:
+        if len(known) >= _MOST_LEFT:
+            known.clear()
+        left = known[why] = _without(candidates, excluded)
+    return left
+
+
+def _without(candidates: Eligible, excluded: Mapping[str, str]) -> Eligible:
     reasons = {arm_id: excluded[arm_id] for arm_id in candidates.ids if arm_id in excluded}
     if not reasons:
         return candidates
