@@ -95,8 +95,8 @@ class Batcher(Generic[Q, A]):
             if self._may_go():
                 self._scheduled = True
                 loop.call_soon(self._flush, loop)
-            elif self._patience_s is not None and self._watch is None:
-                self._watch = loop.call_later(self._patience_s, self._waited_long, loop)
+            else:
+                self._watch_over(loop)
         return future
 
     def _may_go(self) -> bool:
@@ -107,8 +107,7 @@ class Batcher(Generic[Q, A]):
         self._watch = None
         if self._waiting and not self._scheduled:
             self._send(loop)
-            if self._waiting and self._patience_s is not None:
-                self._watch = loop.call_later(self._patience_s, self._waited_long, loop)
+            self._watch_over(loop)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._free > 0 and not self._scheduled:
@@ -123,6 +122,12 @@ class Batcher(Generic[Q, A]):
         self._scheduled, self._seen, self._turns = False, 0, 0
         while self._may_go() and self._send(loop):
             pass
+        self._watch_over(loop)
+
+    def _watch_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See that nobody waits for too long."""
+        if self._waiting and self._patience_s is not None and self._watch is None:
+            self._watch = loop.call_later(self._patience_s, self._waited_long, loop)
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> bool:
         batch, size = self._take()
