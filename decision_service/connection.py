@@ -55,7 +55,7 @@ class Connection(HttpToolsProtocol):
 
     _idle_since_s: float | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as theirs
         """Called by asyncio."""
         super().connection_made(transport)
         _watch_idlers(self.loop, self.server_state, self.timeout_keep_alive)
@@ -86,7 +86,7 @@ class Connection(HttpToolsProtocol):
             keep_alive=self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        scope[ANSWER] = self.cycle.answer  # type: ignore[literal-required]
+        scope[ANSWER] = self.cycle.answer  # type: ignore[literal-required]  # ours
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:  # the answer before it comes first

@@ -106,7 +106,7 @@ async def _serve(
 class InOnePiece(HttpToolsProtocol):
     """uvicorn's connection, which sends head and body of an answer together."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as theirs
         """Called by asyncio."""
         super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
 
