@@ -101,8 +101,7 @@ async def _serve(
         )
         host, port = listening.getsockname()[:2]
         log.info("application %s on http://%s:%s", application.name, host, port)
-        server = LeavingServer(config, service, settings.linger_s)
-        server.should_exit = bool(stopped)
+        server = LeavingServer(config, service, settings.linger_s, stopped)
         search_less()
         await server.serve(sockets=[listening])
 

@@ -61,9 +61,9 @@ def _plain_columns(found: Resolution, nodes: Sequence[str], n_arms: int) -> ArmF
     for node in nodes:
         status, said = found.had(node)
         is_plain = said.__class__ is list and len(said) == n_arms
-        if not is_plain or not _PLAIN.issuperset(map(type, said)):  # type: ignore[call-overload]
+        if not is_plain or not _PLAIN.issuperset(map(type, said)):  # type: ignore[call-overload]  # a list
             return None
-        column = column_of(said)  # type: ignore[arg-type]
+        column = column_of(said)  # type: ignore[arg-type]  # of plain values
         outcomes[node] = WORDS[status]
         if column:
             columns[node] = column

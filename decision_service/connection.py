@@ -80,7 +80,7 @@ class Connection(HttpToolsProtocol):
             else:
                 self._start_held()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as theirs
         """Called by asyncio."""
         super().connection_made(transport)
         _watch_idlers(self.loop, self.server_state, self.timeout_keep_alive)
@@ -111,7 +111,7 @@ class Connection(HttpToolsProtocol):
             keep_alive=self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        scope[ANSWER] = self.cycle.answer  # type: ignore[literal-required]
+        scope[ANSWER] = self.cycle.answer  # type: ignore[literal-required]  # ours
         if before is None or before.response_complete:
             if self.expect_100_continue:
                 self._start_asgi_task(self.cycle, self.app)

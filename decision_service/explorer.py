@@ -34,7 +34,7 @@ class Explorer:
         self._app = app
         self._otherwise = otherwise
         self._rules = rules
-        self._complaint = Complaint(log)
+        self._unread, self._unknown = Complaint(log), Complaint(log)
         self.current = NOTHING_CHANGED
         self._outside = Found("", otherwise)
 
@@ -53,8 +53,9 @@ class Explorer:
         try:
             fresh = await read_exploring_async(self._scripts, self._app)
         except (BadSegment, redis.ResponseError) as error:  # something else lies there
-            self._complaint.say(f"how to explore cannot be read: {error}; what is in memory stays")
+            self._unread.say(f"how to explore cannot be read: {error}; what is in memory stays")
             return
+        self._unread.over()
         if fresh != self.current:
             self._follow(fresh)
 
@@ -63,7 +64,7 @@ class Explorer:
         everywhere = self._otherwise if fresh.everywhere is None else fresh.everywhere.as_logged()
         self._outside = Found("", everywhere)
         unknown = [s.rule for s in fresh.segments if s.rule and s.rule not in self._rules]
-        self._complaint.over()
+        self._unknown.over()
         log.info("exploration, revision %s: %s", fresh.revision, everywhere)
         if unknown:
-            self._complaint.say(f"segments name rules that this application has not: {', '.join(unknown)}")
+            self._unknown.say(f"segments name rules that this application has not: {', '.join(unknown)}")

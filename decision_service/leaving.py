@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
@@ -17,13 +19,29 @@ from decision_service.service import Service
 
 
 class LeavingServer(uvicorn.Server):
-    """Serves until SIGTERM, and for ``linger_s`` after it. SIGINT, or a second signal, is obeyed at once."""
+    """Serves until SIGTERM, and for ``linger_s`` after it. SIGINT, or a second signal, is obeyed at once.
 
-    def __init__(self, config: uvicorn.Config, service: Service, linger_s: float) -> None:
+    Args:
+        config: of uvicorn.
+        service: what is served.
+        linger_s: how long after SIGTERM.
+        stopped: signals that came before this server listened to them.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, service: Service, linger_s: float, stopped: Sequence[int]
+    ) -> None:
         super().__init__(config)
         self._service = service
         self._linger_s = linger_s
+        self._stopped = stopped
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called once signals are listened to."""
+        self.should_exit = self.should_exit or bool(self._stopped)
+        if not self.should_exit:
+            await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal's handler, between any two instructions."""

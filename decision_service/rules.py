@@ -122,7 +122,7 @@ def _more(graph: Graph, functions: Mapping[str, Rule]) -> Graph:
     assert isinstance(given, type)
     asked = {name for rule in functions.values() for name in _parameters(rule)}
     unsaid = asked.intersection(OF_A_REQUEST) - graph.inputs - set(graph.nodes)
-    return build(_wider(given, unsaid), nodes, {**named, **functions})  # type: ignore[dict-item]
+    return build(_wider(given, unsaid), nodes, {**named, **functions})  # type: ignore[dict-item]  # rules are nodes
 
 
 def _wider(given: type, unsaid: set[str]) -> type:

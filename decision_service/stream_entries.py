@@ -137,7 +137,7 @@ class Entries:
         for one in answered:
             if one.reply:
                 where = keys.reply(self._app, one.reply)
-                pipe.xadd(where, one.said, maxlen=_MOST_ANSWERS, approximate=True)  # type: ignore[arg-type]
+                pipe.xadd(where, one.said, maxlen=_MOST_ANSWERS, approximate=True)  # type: ignore[arg-type]  # bytes
         for reply in {one.reply for one in answered if one.reply}:
             pipe.pexpire(keys.reply(self._app, reply), REPLIES_KEPT_MS)
         ids = [one.entry_id for one in answered]

@@ -165,7 +165,7 @@ def _of_json(text: str | None, row: int) -> Features:
 def _features(row: dict[str, object]) -> Features:
     """What is null is no feature; whole numbers are magnitudes like the others."""
     return {
-        name: value if isinstance(value, str | bool) else float(value)  # type: ignore[arg-type]
+        name: value if isinstance(value, str | bool) else float(value)  # type: ignore[arg-type]  # a number, by its column
         for name, value in row.items()
         if value is not None
     }

@@ -156,7 +156,7 @@ def _group(values: Iterator[object], shape: Shape) -> Group:
     """The key of a row: a column that is summed over has its bit set in GROUPING."""
     if not shape.keys:
         return ()
-    bits = int(next(values))  # type: ignore[call-overload]
+    bits = int(next(values))  # type: ignore[call-overload]  # GROUPING is whole
     named = [(key, next(values)) for key in shape.keys]
     last = len(shape.keys) - 1
     return tuple(
@@ -281,7 +281,7 @@ def _cast(relation: str, shape: Shape) -> str:
 
 def _number(value: object) -> float:
     """An aggregate over no rows is null: zero here."""
-    return 0.0 if value is None else float(value)  # type: ignore[arg-type]
+    return 0.0 if value is None else float(value)  # type: ignore[arg-type]  # of a sum
 
 
 def _count(value: object) -> int:

@@ -47,6 +47,8 @@ class Lines:
         Raises:
             StoreConnectionError, StoreTimeoutError: no reply; the commands may have been carried out.
         """
+        if not commands:
+            return []
         packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # of any length
         if self._idle:
             try:
@@ -57,7 +59,7 @@ class Lines:
         return await self._exchange(await self._open(), packed, len(commands))
 
     async def _open(self) -> _Line:
-        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # theirs
         try:
             return _Line(connection)
         except BaseException:

@@ -27,6 +27,7 @@ from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.settings import load_settings
 from sidecar.server.app import open_server
 from sidecar.server.settings import SidecarSettings
+from sidecar.server.stopping import StoppingServer
 
 BAD_SETTINGS = 2
 
@@ -98,16 +99,14 @@ async def _serve(
             timeout_graceful_shutdown=settings.drain_s,
         )
         log.info("application %s on %s", application.name, listening.getsockname())
-        server = uvicorn.Server(config)
-        server.should_exit = bool(stopped)
         search_less()
-        await server.serve(sockets=[listening])
+        await StoppingServer(config, stopped).serve(sockets=[listening])
 
 
 class InOnePiece(HttpToolsProtocol):
     """uvicorn's connection, which sends head and body of an answer together."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as theirs
         """Called by asyncio."""
         super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
 

@@ -91,3 +91,19 @@ async def test_foreign_bytes_under_a_key_end_nothing(store, store_url, key):
         store.delete(at)
         done = change_exploring(Scripts.on(store), APP, lambda now: now, "test")
         await one.reach(done.revision)
+
+
+async def test_what_cannot_be_read_is_told_each_time_it_begins(store, store_url, caplog):
+    """Mended as it was and broken the same way again: that is news."""
+    reader, where = connect_reader_async(store_url, block_s=BLOCK_MS / 1000), keys.exploring(APP)
+    explorer = Explorer(AsyncScripts.on(reader), APP, Exploration(), {})
+    try:
+        for _ in range(2):
+            store.set(where, b"of another kind")
+            for _ in range(3):
+                await explorer.refresh()
+            store.delete(where)
+            await explorer.refresh()
+    finally:
+        await reader.aclose()
+    assert caplog.text.count("cannot be read") == 2

@@ -12,7 +12,7 @@ import pytest
 from tests.decision_service.platform import platform
 
 EXAMPLES = os.environ.get("SIDEARM_SCHEMATHESIS_EXAMPLES", "60")
-"""An operation. CI's nightly run takes 500."""
+"""An operation; the variable is for longer campaigns."""
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",

@@ -59,6 +59,7 @@ def test_a_seed_that_breaks_the_program_as_it_is_has_caught_nobody(monkeypatch):
     assert verdict.told.startswith("seed 7 breaks the program as it is")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "caught"),
     [

@@ -8,6 +8,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
+from policy_learner import failpoints
 from policy_learner.archive import chain
 from policy_learner.archive.chain import Span
 from policy_learner.archive.rows import LATE
@@ -71,6 +72,25 @@ def test_of_writers_that_race_exactly_one_wins(folder):
         thread.join()
     assert [chain.end_of(folder, 0)] == won
     assert [path.name for path in folder.rglob("*") if path.is_file()] == ["0-5-0.parquet"]
+
+
+@pytest.mark.parametrize("moment", ["file begun", "file written"], ids=["begun", "written"])
+def test_a_writer_that_was_paused_finds_the_name_taken(folder, moment):
+    """After it looked, another wrote the same stretch and more: that file stands, the late one has lost."""
+    others = []
+
+    def overtaken(reached):
+        if reached == moment and not others:
+            others.append(None)
+            others[0] = append(folder, "0-0", "5-0", "9-0")
+
+    failpoints.arm(overtaken)
+    try:
+        assert append(folder, "0-0", "5-0", "7-0") is None
+    finally:
+        failpoints.arm(None)
+    assert others[0] is not None
+    assert chain.end_of(folder, 0) == "9-0"
 
 
 def test_a_half_written_file_is_never_seen_and_is_swept(folder):

@@ -63,3 +63,8 @@ async def test_a_caller_who_leaves_takes_the_line_along(lines: Lines, store: red
     store.rpush("nothing", "late")
     talks = [lines.talk([("ECHO", str(number))]) for number in range(2)]
     assert await asyncio.gather(*talks) == [[b"0"], [b"1"]]
+
+
+async def test_who_says_nothing_is_answered_at_once(lines: Lines) -> None:
+    """No reply will come to no command."""
+    assert await lines.talk([]) == []
