@@ -141,13 +141,15 @@ async def _whole(work: asyncio.Future[list[None]]) -> None:
     """See ``work`` to its end, also when it is time to stop: what was begun is answered.
 
     Raises:
-        CancelledError: it was time to stop, and the work is done.
+        CancelledError: it was time to stop, and the work is done, or failed.
     """
     stopping = False
     while not work.done():
         try:
-            await asyncio.shield(work)
+            await asyncio.wait([work])
         except asyncio.CancelledError:
             stopping = True
     if stopping:
+        _ = work.cancelled() or work.exception()  # nobody is there to hear of it
         raise asyncio.CancelledError
+    work.result()

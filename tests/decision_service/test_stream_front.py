@@ -177,6 +177,31 @@ async def test_streams_stay_bounded_whatever_is_asked(store, store_url, monkeypa
     assert len(deciding.statuses) < 1000  # the oldest beyond the bound were dropped unanswered
 
 
+async def test_who_is_told_to_stop_stops_though_the_store_fails_meanwhile(store, store_url, monkeypatch):
+    """What was begun could not be answered; it lies there for whoever comes next."""
+    writes, fails = asyncio.Event(), asyncio.Event()
+
+    async def write(entries, answered):
+        writes.set()
+        await fails.wait()
+        raise redis.exceptions.TimeoutError
+
+    monkeypatch.setattr(stream_entries.Entries, "_write", write)
+    store.xadd(keys.requests("bounds"), {"request": "x" * 11, "reply": "mine", "id": "1"})
+    client = connect_reader_async(store_url, block_s=0.05)
+    front = asyncio.create_task(StreamFront(Deciding(), client, 50, 1e9).serve())
+    await writes.wait()
+    front.cancel()
+    await asyncio.sleep(0)
+    fails.set()
+    done, _ = await asyncio.wait([front], timeout=5)
+    front.cancel()
+    await client.aclose()
+    assert done
+    assert front.cancelled()
+    assert store.xlen(keys.requests("bounds")) == 1
+
+
 @pytest.mark.parametrize(
     ("user", "command"),
     [
