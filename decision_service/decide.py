@@ -29,6 +29,7 @@ from decision_service.prepolicy import only, without
 from decision_service.rendezvous import named
 from decision_service.repeating import answer, repeat
 from decision_service.scored import by_rule
+from decision_service.side_by_side import all_of
 from sidecar.policy.sampling import coin_of
 from sidecar.policy.slots import with_slots
 
@@ -51,8 +52,8 @@ async def decide(
     going = await scored(decider, going, budget)
     going = each(going, partial(drawn, decider))
     going = each(going, partial(recorded, decider))
-    await logged(decider, going, budget)
-    await answered(decider, going)
+    going = await logged(decider, going, budget)
+    await answered(decider, going, budget)
     return [case.outcome or RuntimeError("a request was forgotten") for case in cases]
 
 
@@ -133,20 +134,20 @@ def recorded(decider: Decider, case: Case) -> None:
     case.event = with_slots(event, case.plan.eligible.ids, slots_asked(case.request))
 
 
-async def logged(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
-    """Have the decisions written down before anybody hears of them."""
+@apart
+async def logged(decider: Decider, cases: Sequence[Case], budget: Budget) -> Sequence[Case]:
+    """Have the decisions written down before anybody hears of them. One that is told twice is logged once."""
     sessions, left_s = decider.application.sessions, budget.log_time_left(decider.loop_time())
     asked = [ToLog(case.event, case.plan.logged, kept_as(sessions, case.request)) for case in cases]
     decided = await decider.log.append_all(asked, left_s) if asked else ()
     for case, one in zip(cases, decided, strict=True):
         case.decided = one
+    return cases
 
 
-async def answered(decider: Decider, cases: Sequence[Case]) -> None:
+async def answered(decider: Decider, cases: Sequence[Case], budget: Budget) -> None:
     """What each caller is told; for a repeated key, what it was told the first time."""
-    for case in cases:
-        try:
-            told = answer(decider, case)
-            case.outcome = await repeat(decider, case) if told is None else told
-        except Exception as error:
-            case.outcome = error
+    told = each(cases, partial(answer, decider))
+    if again := [case for case in told if case.outcome is None]:
+        left_s = budget.log_time_left(decider.loop_time())
+        await all_of([repeat(decider, case, left_s) for case in again])

@@ -1,17 +1,27 @@
-"""One lookup of many runs: the keys of all of them, asked for in as few calls as there may be."""
+"""One lookup of many runs: the keys of all of them, asked for in as few calls as there may be.
+
+A call that fails as a whole may have failed over one of its keys, and most of them are other runs'. So each
+key is asked for once more, by itself, unless the error says that its source is away: what a run would be told
+alone it is told here, and a bad key is bad for nobody but its own run.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import NamedTuple
 
 from feature_graph.batching import Answer, readable_answer, unhashable
 from feature_graph.deadline import current_call
+from feature_graph.errors import BreakerOpen, Overloaded, TransientError
 from feature_graph.guards import guarded
 from feature_graph.node import Lookup
 from feature_graph.scope import Scope, current_scope, tell_apart
+
+
+_OF_NO_KEY = (TransientError, Overloaded, BreakerOpen, OSError)  # a TimeoutError is an OSError
+"""Errors that no key is to blame for."""
 
 
 class Asking(NamedTuple):
@@ -30,11 +40,13 @@ def asking_of(node: Lookup) -> Asking:
 class Group:
     """Keys that are asked for with the same other arguments."""
 
-    __slots__ = ("answers", "others", "until_s")
+    __slots__ = ("answers", "meanwhile", "others", "until_s")
 
     def __init__(self, others: Sequence[object], until_s: float) -> None:
         self.others, self.until_s = others, until_s
         self.answers: dict[object, Answer | None] = {}
+        self.meanwhile: dict[object, Answer] = {}
+        """How the call failed in which a key was asked for that is being asked for once more."""
 
 
 class Asked:
@@ -79,7 +91,7 @@ class Asked:
         return context
 
     async def _run(self, group: Group, keys: list[object]) -> None:
-        name, told = self._asking.name, tell_apart()
+        told = tell_apart()
         try:
             found = await self._asking.call(list(keys), *group.others)
         except (KeyboardInterrupt, SystemExit):
@@ -87,13 +99,27 @@ class Asked:
         except BaseException as error:
             found = error
         notes = {**told, "batch": len(keys)}
+        if len(keys) > 1 and _is_of_a_key(found) and not self._scope.closed:
+            self._ask_apart(group, keys, found, notes)
+        else:
+            self._tell(group, keys, found, notes)
+        del found  # an error holds this frame
+
+    def _tell(self, group: Group, keys: list[object], found: object, notes: Mapping[str, object]) -> None:
         for key in keys:
             value = found.get(key) if type(found) is dict else None
             if value is None or isinstance(value, BaseException):
-                group.answers[key] = readable_answer(name, key, found, notes)
+                group.answers[key] = readable_answer(self._asking.name, key, found, notes)
             else:
                 group.answers[key] = Answer(value, notes=notes)
-        del found  # an error holds this frame
+
+    def _ask_apart(
+        self, group: Group, keys: list[object], found: object, notes: Mapping[str, object]
+    ) -> None:
+        for key in keys:
+            group.meanwhile[key] = readable_answer(self._asking.name, key, found, notes)
+            context = self._context(group.until_s)
+            self.tasks.append(self._loop.create_task(self._run(group, [key]), context=context))
 
     def is_wanted(self, groups: Container[int]) -> bool:
         """Whether somebody waits for one of the groups; by their identities."""
@@ -115,3 +141,8 @@ class Asked:
         for _, task in alive:
             task.cancel()
         return alive
+
+
+def _is_of_a_key(found: object) -> bool:
+    """Whether one key may be why a call failed."""
+    return isinstance(found, Exception) and not isinstance(found, _OF_NO_KEY)

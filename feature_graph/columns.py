@@ -130,6 +130,8 @@ class Walk:
                     ahead.setdefault(place + 1, []).append(walker)
             elif now < until_s:
                 still.append(wait)
+            elif isinstance(asked, Group) and (failed := asked.meanwhile.get(key)) is not None:
+                _take(self._line[place], walker, failed, now)
             else:
                 _is_late(self._line[place], walker, until_s)
         self._waits = still

@@ -76,6 +76,8 @@ def straight_line(
             return None
     if len(steps) > MOST_NODES:
         return None
+    if any(branch in _behind(steps, steps[branch].sides) for branch in kinds.branches):
+        return None  # no run goes around such a ring; who lays it out would
     for one, other in combinations(sorted(kinds.fetches), 2):
         if _may_overlap(steps, kinds, goals, one, other):
             return None

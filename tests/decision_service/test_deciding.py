@@ -11,7 +11,7 @@ from decision_service import deciding
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.decide import decide
 from decision_service.deciding import AT_ONCE, Deciding, decide_one
-from decision_service.errors import BadRequest, NothingEligible
+from decision_service.errors import BadRequest, NothingEligible, StoreAway
 from tests.decision_service.test_propensities import BOLD, CHAMPION, OWN, SHADOW, Container, Service, request
 
 ODD = [
@@ -136,3 +136,36 @@ async def test_what_fails_for_all_of_them_fails_for_the_one_whose_fault_it_is(st
     assert [isinstance(one, Recommendation) for one in outcomes] == [True, True, True, False, True]
     assert isinstance(outcomes[3], ValueError)
     assert len(service.log.stored) == 4
+
+
+async def test_repeats_are_told_at_once_and_hold_up_nobody_for_longer_than_the_deadline(monkeypatch):
+    """Their catalogue is read from a store that does not answer: each of them says so, the others go on."""
+    service, looking = Service(CHAMPION), []
+    kept = [request(n, decision_id="k", deadline_ms=50) for n in range(3)]
+    await decide(service.decider, kept)
+
+    async def silent(event):
+        looking.append(event.session_id)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(service.decider.catalogues, "eligible_ids", silent)
+    outcomes = await asyncio.wait_for(decide(service.decider, [*kept, request(3)]), 5)
+    assert looking == ["s0", "s1", "s2"]
+    assert [type(one) for one in outcomes] == [StoreAway] * 3 + [Recommendation]
+
+
+async def test_what_cannot_be_logged_is_nobody_elses_matter(monkeypatch):
+    """The log fails over one of them; those beside it are logged, once."""
+    service, asked = Service(CHAMPION), [request(n) for n in range(4)]
+    before = service.log.append_all
+
+    async def fails(rows, left_s=None):
+        if any(one.event.session_id == "s2" for one in rows):
+            raise ValueError("s2")
+        return await before(rows, left_s)
+
+    monkeypatch.setattr(service.log, "append_all", fails)
+    outcomes = await decide(service.decider, asked)
+    assert [isinstance(one, Recommendation) for one in outcomes] == [True, True, False, True]
+    assert isinstance(outcomes[2], ValueError)
+    assert sorted(one.session_id for one in service.log.events) == ["s0", "s1", "s3"]
