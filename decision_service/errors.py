@@ -19,6 +19,7 @@
         ├── NotReady          send callers elsewhere: it starts, or it is being stopped
         ├── Overloaded        more requests than can be answered in time: try again, as Retry-After says
         └── SidecarFailed     no scores: never seen by a caller, since the backstop answers then
+            └── SidecarRefused   it answered, and will not score what it was asked to
 """
 
 from __future__ import annotations
@@ -109,3 +110,7 @@ class Overloaded(ServiceError):
 
 class SidecarFailed(ServiceError):
     """No scores came from the sidecar; the backstop answers instead."""
+
+
+class SidecarRefused(SidecarFailed):
+    """It is there, and has said that it will not score these rows: one of them may be why."""

@@ -1,19 +1,26 @@
-"""Scores for one decision out of shared calls: concurrent decisions travel to the sidecar together."""
+"""Scores for one decision out of shared calls: concurrent decisions travel to the sidecar together.
+
+Rows that are refused together are asked for again by halves, so that it is the one row that nobody can score
+whose decision falls back.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from itertools import islice
 
 from decision_service.batcher import Batcher
 from decision_service.breaker import Guard
-from decision_service.errors import SidecarFailed
+from decision_service.errors import SidecarFailed, SidecarRefused
 from decision_service.row_scores import RowScores
 from decision_service.sidecar_client import SidecarClient
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.wire import ScoreRow
 
+Told = RowScores | SidecarFailed
+"""What is said of a row."""
 Lot = tuple[Catalogue, Sequence[ScoreRow]]
 """Rows that were asked for together."""
 FEW = 4
@@ -54,7 +61,7 @@ class Scorer:
         self._timeout_s = timeout_s
         self._calibrated = calibrated
         self._versions = versions
-        self._batcher: Batcher[Lot, list[RowScores]] = Batcher(
+        self._batcher: Batcher[Lot, list[Told]] = Batcher(
             self._call, max_batch=max_batch, in_flight=connections, few=FEW, size=_rows
         )
 
@@ -72,7 +79,7 @@ class Scorer:
 
     async def score_all(
         self, rows: Sequence[ScoreRow], catalogue: Catalogue, left_s: float
-    ) -> Sequence[RowScores | SidecarFailed | TimeoutError]:
+    ) -> Sequence[Told | TimeoutError]:
         """Scores of rows, in their order; or, for each, why there are none."""
         if left_s <= 0:
             return [TimeoutError()] * len(rows)
@@ -87,21 +94,35 @@ class Scorer:
             if isinstance(error, SidecarFailed) or left_s >= self._timeout_s * _FAIR_SHARE:
                 self._guard.bad(len(rows))
             return [error] * len(rows)
-        self._guard.good(len(rows))
+        refused = sum(isinstance(one, SidecarFailed) for one in scores)
+        self._guard.good(len(rows) - refused)
+        self._guard.bad(refused)
         return scores
 
-    async def _call(self, lots: Sequence[Lot]) -> list[list[RowScores]]:
+    async def _call(self, lots: Sequence[Lot]) -> list[list[Told]]:
         """One call; just when the catalogue changes, one for each."""
         by_version: dict[str, list[int]] = {}
         for place, (catalogue, _) in enumerate(lots):
             by_version.setdefault(catalogue.version, []).append(place)
-        found: list[list[RowScores]] = [[]] * len(lots)
+        found: list[list[Told]] = [[]] * len(lots)
+        until_s = asyncio.get_running_loop().time() + self._timeout_s
         for places in by_version.values():
             rows = [row for place in places for row in lots[place][1]]
-            scores = iter(await self._of_catalogue(lots[places[0]][0], rows))
+            scores = iter(await self._some(lots[places[0]][0], rows, until_s))
             for place in places:
                 found[place] = list(islice(scores, len(lots[place][1])))
         return found
+
+    async def _some(self, catalogue: Catalogue, rows: Sequence[ScoreRow], until_s: float) -> list[Told]:
+        """Rows of one catalogue; halves of those that were refused, while there is time."""
+        try:
+            return [*await self._of_catalogue(catalogue, rows)]
+        except SidecarRefused as error:
+            if len(rows) == 1 or asyncio.get_running_loop().time() >= until_s:
+                return [error] * len(rows)
+        half = len(rows) // 2
+        first = await self._some(catalogue, rows[:half], until_s)
+        return first + await self._some(catalogue, rows[half:], until_s)
 
     async def _of_catalogue(self, catalogue: Catalogue, rows: Sequence[ScoreRow]) -> list[RowScores]:
         return await self._client.score(

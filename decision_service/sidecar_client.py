@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from decision_service.errors import SidecarFailed
+from decision_service.errors import SidecarFailed, SidecarRefused
 from decision_service.row_scores import RowScores, decoded, scores_of
 from decision_service.sidecar_connection import Connection, connect
 from sidecar.contracts.application import Exploration
@@ -16,6 +16,7 @@ from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.wire import ScoreRequest, ScoreRow, encode
 
 _UNKNOWN_CATALOGUE = 409
+_REFUSED = frozenset({400, 413, 422, 500})
 
 
 class SidecarClient:
@@ -52,7 +53,8 @@ class SidecarClient:
             versions: deployed versions that are to score them too.
 
         Raises:
-            SidecarFailed: it is not there, is too slow, refuses, or answers what is no answer.
+            SidecarFailed: it is not there, is too slow, or answers what is no answer.
+            SidecarRefused: one of the rows may be why.
         """
         request = ScoreRequest(
             tuple(rows), explorations, catalogue.version, calibrated=calibrated, versions=versions
@@ -68,7 +70,8 @@ class SidecarClient:
         except (OSError, EOFError) as error:
             raise SidecarFailed(f"{type(error).__name__}: {error}") from error
         if status != 200:
-            raise SidecarFailed(f"status {status}: {body[:200]!r}")
+            kind = SidecarRefused if status in _REFUSED else SidecarFailed
+            raise kind(f"status {status}: {body[:200]!r}")
         response = decoded(body)
         self.trained_until_ms = response.trained_until_ms
         return scores_of(response, len(rows))

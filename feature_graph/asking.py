@@ -19,7 +19,6 @@ from feature_graph.guards import guarded
 from feature_graph.node import Lookup
 from feature_graph.scope import Scope, current_scope, tell_apart
 
-
 _OF_NO_KEY = (TransientError, Overloaded, BreakerOpen, OSError)  # a TimeoutError is an OSError
 """Errors that no key is to blame for."""
 

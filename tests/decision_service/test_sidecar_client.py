@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.errors import SidecarFailed
+from decision_service.breaker import Guard
+from decision_service.errors import SidecarFailed, SidecarRefused
+from decision_service.scoring import Scorer
 from decision_service.sidecar_client import SidecarClient
 from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.catalogue import catalogue_of
@@ -162,3 +164,39 @@ async def test_nobody_there_is_a_failure(tmp_path):
     """No socket at all."""
     with pytest.raises(SidecarFailed):
         await ask(SidecarClient(tmp_path / "none.sock", timeout_s=0.5))
+
+
+async def test_a_row_that_nobody_can_score_fails_alone(tmp_path):
+    """Of what was asked together; nor is the sidecar left alone over it."""
+    asked, guard = [], Guard("sidecar", None, asyncio.get_running_loop().time, lambda *_: None)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            rows = decode_request(await read_request(reader)).rows
+            asked.append(len(rows))
+            bad = any(row.context["hour"] == 5.0 for row in rows)
+            writer.write(http(b"no", 422) if bad else http(scores(len(rows))))
+
+    async with peer(tmp_path, serve) as client:
+        scorer = Scorer(client, Exploration(), timeout_s=1.0, max_batch=64, connections=2, guard=guard)
+        told = await scorer.score_all([ScoreRow({"hour": float(n)}) for n in range(32)], CATALOGUE, 1.0)
+
+    assert [n for n, one in enumerate(told) if isinstance(one, SidecarFailed)] == [5]
+    assert asked == [32, 16, 8, 4, 4, 2, 1, 1, 2, 8, 16]
+    assert guard.closed
+
+
+async def test_a_sidecar_that_refuses_everything_is_left_alone(tmp_path):
+    guard = Guard("sidecar", None, asyncio.get_running_loop().time, lambda *_: None)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(http(b"no", 422))
+
+    async with peer(tmp_path, serve) as client:
+        scorer = Scorer(client, Exploration(), timeout_s=1.0, max_batch=64, connections=2, guard=guard)
+        told = await scorer.score_all([ROW] * 32, CATALOGUE, 1.0)
+
+    assert {type(one) for one in told} == {SidecarRefused}
+    assert not guard.closed
