@@ -131,6 +131,25 @@ def test_whoever_dribbles_takes_no_place_from_others():
             dribbler.close()
 
 
+def test_who_hangs_up_leaves_those_who_are_decided_beside_them_their_answers():
+    """Half of those who ask at once go before they are told; no place is lost, and the service goes on."""
+    with platform(sidecar=False) as shop, ThreadPoolExecutor(20) as callers:
+        host, port = shop.url.removeprefix("http://").split(":")
+        body = b'{"session_id":"gone"}'
+        head = f"POST /v1/recommendations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {shop.key}\r\n"
+        whole = head.encode() + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        for _ in range(3):
+            leaving = [socket.create_connection((host, int(port))) for _ in range(20)]
+            staying = [callers.submit(shop.recommend, session_id=f"stays-{n}") for n in range(20)]
+            for one in leaving:
+                one.sendall(whole)
+                one.close()
+            answers = [one.result() for one in staying]
+            assert {one.status_code for one in answers} == {201}
+            assert {one.json()["session_id"] for one in answers} == {f"stays-{n}" for n in range(20)}
+        until(lambda: under_way(shop) == 0)
+
+
 def test_at_sigterm_callers_are_sent_elsewhere_before_the_door_closes():
     """Readiness says no at once; requests are served, each on its last connection; then it ends well."""
     environ = {"SIDEARM_DECISION_SERVICE_LINGER_S": "3"}

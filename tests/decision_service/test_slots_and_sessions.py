@@ -81,6 +81,16 @@ def test_a_session_keeps_its_decision(shop):
     assert len({other["decision_id"] for other in [first, *others]}) == 5
 
 
+def test_a_session_that_asks_twice_at_once_is_given_one_decision(shop):
+    """Decided together, the later ones of them are repeats of the first, each beside sessions of its own."""
+    asked = [{"session_id": "twin" if n % 2 else f"one-{n}", "context": {"hour": n}} for n in range(12)]
+    answer = shop.client.post("/v1/recommendations/batch", json={"requests": asked}).json()
+    made = [result["recommendation"] for result in answer["results"]]
+    first, *others = (one for one in made if one["session_id"] == "twin")
+    assert others == [{**first, "source": "repeat"}] * 5
+    assert len({one["decision_id"] for one in made}) == 7
+
+
 @pytest.mark.slow
 def test_whichever_service_is_asked_a_session_keeps_its_decision(shop):
     """By a key or without one, asked twenty times at once of two services: one decision."""

@@ -71,10 +71,14 @@ def test_a_black_holed_store_costs_the_deadline_at_first_and_then_nothing():
         assert metric(shop, 'sidearm_breaker_open{dependency="store"}') == 1
         assert {(answer["source"], answer["logged"]) for answer in answers} == {("model", True)}
         assert metric(shop, "sidearm_spool_records") == 60
+        keyed = {"requests": [{"session_id": "twice", "decision_id": "k"}] * 3}
+        found = shop.client.post("/v1/recommendations/batch", json=keyed).json()["results"]
+        first, *again = (result["recommendation"] for result in found)
+        assert again == [{**first, "source": "repeat"}] * 2
 
         shop.proxy.drop_held()
 
-        logged_once(shop, answers)
+        logged_once(shop, [*answers, first])
         until(lambda: metric(shop, 'sidearm_breaker_open{dependency="store"}') == 0)
 
 
