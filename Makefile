@@ -19,7 +19,7 @@ SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-CODE := decision_service policy_learner feature_graph offline_eval sidecar examples benchmarks docs tests
+CODE := decision_service policy_learner feature_graph offline_eval sidecar sidearm_client examples benchmarks docs tests
 BUILD := $(CURDIR)/build
 
 # Tools that would write into the home folder write into build/ instead.

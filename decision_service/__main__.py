@@ -28,6 +28,7 @@ from sidecar.contracts.errors import BadSettings, ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.settings import load_settings
+from sidecar.contracts.store_address import store_address
 
 BAD_SETTINGS = 2
 _BACKLOG = 2048
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         folder, data = Path(arguments.app), DataFolder(Path(arguments.data))
         application = load_application(folder)
         settings = load_settings(ServiceSettings, "decision_service", application.decision_service, environ)
-        url = environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
+        url = store_address(environ, data)
         count, noted = arguments.workers or settings.workers, _stop_quietly()
 
         def work(place: int) -> int:

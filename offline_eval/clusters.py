@@ -18,7 +18,7 @@ import numpy as np
 from offline_eval.errors import BadSums
 from offline_eval.estimators.base import Fit, standard_error
 from offline_eval.sums import Sums, recentring
-from offline_eval.term_sql import identifier, rows_sql, shape_of
+from offline_eval.term_sql import Shape, identifier, rows_sql, shape_of
 from offline_eval.terms import ONE, Floats, Plan
 
 BUCKETS = 1024
@@ -44,16 +44,24 @@ class Buckets:
 def bucket_sums(
     connection: duckdb.DuckDBPyConnection, relation: str, centre: float, plan: Plan | None = None
 ) -> Buckets:
-    """One scan with 1,024 groups, by the column ``unit_bucket`` of the relation.
+    """One scan with 1,024 groups, by the column ``unit_bucket``; plain at first, as in ``scan.py``.
 
     Rows that break a rule are left out, as ``scan.partial`` counts them.
     """
-    plan = plan or Plan()
-    rows = connection.execute(_by_cluster(connection, relation, centre, plan, "unit_bucket")).fetchall()
-    table = np.zeros((BUCKETS, len(plan.names)))
-    for bucket, *sums in rows:
+    shape = shape_of(connection, relation, centre, plan or Plan(), by=(("unit_bucket",),))
+    total = int(connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
+    found = _bucket_table(connection, relation, shape)
+    if found[:, ONE].sum() != total or not np.isfinite(found).all():
+        found = _bucket_table(connection, relation, shape._replace(is_plain=False))
+    return Buckets(centre, found)
+
+
+def _bucket_table(connection: duckdb.DuckDBPyConnection, relation: str, shape: Shape) -> Floats:
+    """(BUCKETS, k) sums of the rows that count."""
+    table = np.zeros((BUCKETS, len(shape.plan.names)))
+    for bucket, *sums in connection.execute(_by_cluster(relation, shape)).fetchall():
         table[int(bucket)] = sums
-    return Buckets(centre, table)
+    return table
 
 
 def combine_buckets(parts: list[Buckets]) -> Buckets:
@@ -87,7 +95,8 @@ def clustered_by(
     Exact where buckets would be few; a group for every unit takes memory.
     """
     plan = plan or Plan(sums.shrunk)
-    by_cluster = _by_cluster(connection, relation, sums.centre, plan, key)
+    shape = shape_of(connection, relation, sums.centre, plan, by=((key,),))._replace(is_plain=False)
+    by_cluster = _by_cluster(relation, shape)
     k = len(plan.names)
     pairs = [(i, j) for i in range(k) for j in range(i, k)]
     products = ", ".join(f"sum(t{i} * t{j})" for i, j in pairs)
@@ -106,12 +115,12 @@ def widening(sums: Sums, buckets: Buckets, fit: Fit) -> float | None:
     return standard_error(clustered(sums, buckets), fit) / plain
 
 
-def _by_cluster(
-    connection: duckdb.DuckDBPyConnection, relation: str, centre: float, plan: Plan, key: str
-) -> str:
-    shape = shape_of(connection, relation, centre, plan, by=((key,),))._replace(is_plain=False)
-    terms = ", ".join(f"sum({shape.term(place, '')}) AS t{place}" for place in range(len(plan.names)))
-    return f"SELECT k0 AS {identifier(key)}, {terms} FROM ({rows_sql(relation, shape)}) GROUP BY k0"
+def _by_cluster(relation: str, shape: Shape) -> str:
+    """A row for every value of the shape's one key: the value, and its sums of terms."""
+    places = range(1, len(shape.plan.names))
+    terms = ["count(*)" if shape.is_plain else "sum(s)", *(f"sum({shape.term(one, '')})" for one in places)]
+    named = ", ".join(f"{sql} AS t{place}" for place, sql in enumerate(terms))
+    return f"SELECT k0 AS {identifier(shape.keys[0])}, {named} FROM ({rows_sql(relation, shape)}) GROUP BY k0"
 
 
 def _with_clusters(sums: Sums, second: Floats, clusters: int) -> Sums:

@@ -63,8 +63,9 @@ def _of_store(folder: Path, application: Application, data: Path, model: str) ->
     from offline_eval.serving_now import scoring_now
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import connect
+    from sidecar.contracts.store_address import store_address
 
-    url = os.environ.get("REDIS_URL") or f"unix://{DataFolder(data).store_socket()}"
+    url = store_address(os.environ, DataFolder(data))
     try:
         with connect(url) as client:
             return scoring_now(client, folder, application, model)

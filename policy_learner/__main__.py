@@ -25,6 +25,7 @@ from sidecar.contracts.errors import ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import Scripts, connect
+from sidecar.contracts.store_address import store_address
 
 BAD_SETTINGS = 2
 FENCED = 3
@@ -57,7 +58,7 @@ def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
     settings = learner_settings(application.learner, environ)
     if settings.warm_start:
         settings = msgspec.structs.replace(settings, warm_start=str(folder / settings.warm_start))
-    client = connect(environ.get("REDIS_URL") or f"unix://{data.store_socket()}")
+    client = connect(store_address(environ, data))
     metrics = LearnerMetrics()
     if settings.metrics_port:
         metrics.serve(settings.metrics_host, settings.metrics_port)

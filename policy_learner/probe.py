@@ -1,53 +1,112 @@
-"""Whether the learner's loop still turns, for a liveness probe: ``python -m policy_learner.probe``.
+"""How the learner or a helper of it is, for probes: ``python -m policy_learner.probe [live|ready] [who]``.
 
-It reads the status that the learner writes once a second. A store that is away is no fault of the learner's:
-a restart would not bring it back.
+It reads what each of them writes to the store once a second. ``live`` fails when a loop has stood still for
+so long that only a restart can help; a store that is away is no fault of anybody's here. ``ready`` fails
+whenever the work does not go on, and says why in one line: the store, a disk, or nothing heard.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import redis
 
 from policy_learner.status import Status, read
+from sidecar.contracts import keys
 from sidecar.contracts.application import load_application
-from sidecar.contracts.errors import ContractError
+from sidecar.contracts.errors import BadSettings, ContractError
+from sidecar.contracts.scripts.working import decode_workers
 from sidecar.contracts.store import StoreError, connect
+from sidecar.contracts.store_address import named_address
 
-__all__ = ["STUCK_AFTER_MS", "Status", "age_ms", "main"]
+__all__ = ["LATE_AFTER_MS", "STUCK_AFTER_MS", "Status", "heard_of", "main"]
 
 STUCK_AFTER_MS = 120_000
 """Longer than any one step: rewriting a checkpoint, resuming from one, a slow store."""
+LATE_AFTER_MS = 15_000
+"""Each says how it is once a second (``status_every_s``)."""
 
 
-def age_ms(client: redis.Redis, app: str) -> int | None:
-    """How old the learner's status is, by the store's clock; None when it never wrote one."""
-    status = read(client, app)
+class Heard(NamedTuple):
+    """The last that was heard of somebody."""
+
+    age_ms: int
+    """By the store's clock."""
+    error: str
+    """What it said was wrong; empty while all is well."""
+
+
+def heard_of(client: redis.Redis, app: str, who: str, host: str) -> Heard | None:
+    """The learner, or the helper of that kind on this host; None when nothing was ever heard.
+
+    Raises:
+        StoreError, OSError: the store does not answer.
+    """
+    said = _learner(client, app) if who == "learner" else _helper(client, app, f"{who}-{host}-")
     seconds, micros = client.time()
-    return None if status is None else int(seconds) * 1000 + int(micros) // 1000 - status.at_ms
+    return None if said is None else Heard(int(seconds) * 1000 + int(micros) // 1000 - said[0], said[1])
 
 
-def main(environ: Mapping[str, str]) -> int:
-    """0 while the loop turns or nothing can be said, 1 when it is stuck, 2 when not configured."""
+def _learner(client: redis.Redis, app: str) -> tuple[int, str] | None:
+    status = read(client, app)
+    return None if status is None else (status.at_ms, status.last_error)
+
+
+def _helper(client: redis.Redis, app: str, prefix: str) -> tuple[int, str] | None:
+    """The newest word, since one that was killed on this host may still be on the list."""
+    said = cast("dict[bytes, bytes]", client.hgetall(keys.workers(app)))
+    seen = decode_workers(said)
+    return max(((s.at_ms, s.worker.error) for s in seen if s.name.startswith(prefix)), default=None)
+
+
+def main(environ: Mapping[str, str], argv: Sequence[str] = ()) -> int:
+    """0 all is well as far as was asked, 1 it is not, 2 not configured."""
+    parser = argparse.ArgumentParser(prog="python -m policy_learner.probe", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("live", "ready"), default="live")
+    parser.add_argument("who", nargs="?", choices=("learner", "joiner", "archiver"), default="learner")
+    asked = parser.parse_args(argv)
     try:
         application = load_application(Path(environ.get("SIDEARM_APP", "")))
-        with connect(environ.get("REDIS_URL", "")) as client:
-            age = age_ms(client, application.name)
+        with connect(_address(environ)) as client:
+            heard = heard_of(client, application.name, asked.who, socket.gethostname())
     except (StoreError, OSError) as error:
-        print(f"the store does not answer, so nothing is known: {error}", file=sys.stderr)
-        return 0
+        return _say(f"the store does not answer: {error}", int(asked.what == "ready"))
     except ContractError as error:
-        print(f"SIDEARM_APP and REDIS_URL must be set: {error}", file=sys.stderr)
-        return 2
-    if age is not None and age > STUCK_AFTER_MS:
-        print(f"the learner's last sign of life is {age / 1000:.0f} s old", file=sys.stderr)
-        return 1
-    return 0
+        return _say(f"SIDEARM_APP, and REDIS_URL or REDIS_URL_FILE, must be set: {error}", 2)
+    complaint = _stuck(asked.who, heard) if asked.what == "live" else _unready(asked.who, heard)
+    return _say(complaint, 1) if complaint else 0
+
+
+def _address(environ: Mapping[str, str]) -> str:
+    if not (url := named_address(environ)):
+        raise BadSettings("no address of a store")
+    return url
+
+
+def _stuck(who: str, heard: Heard | None) -> str:
+    if heard is None or heard.age_ms <= STUCK_AFTER_MS:
+        return ""
+    return f"the {who}'s last sign of life is {heard.age_ms / 1000:.0f} s old"
+
+
+def _unready(who: str, heard: Heard | None) -> str:
+    if heard is None:
+        return f"nothing was heard of the {who} yet"
+    if heard.age_ms > LATE_AFTER_MS:
+        return f"the {who}'s last word is {heard.age_ms / 1000:.0f} s old"
+    return heard.error
+
+
+def _say(complaint: str, code: int) -> int:
+    print(complaint, file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    sys.exit(main(os.environ, sys.argv[1:]))

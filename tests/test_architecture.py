@@ -13,7 +13,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / ".importlinter"
-PACKAGES = ("decision_service", "policy_learner", "offline_eval", "feature_graph", "sidecar")
+PACKAGES = (
+    "decision_service",
+    "policy_learner",
+    "offline_eval",
+    "feature_graph",
+    "sidecar",
+    "sidearm_client",
+)
 
 # contract -> the file that breaks it, what it says, and what the report must name
 PLANTED = {
@@ -25,6 +32,9 @@ PLANTED = {
     "contracts-pure": ("sidecar/contracts/planted.py", "import redis", "sidecar.contracts.planted -> redis"),
     "trainer-alone": ("policy_learner/planted_vw.py", "import vowpal_wabbit_next", "planted_vw"),
     "over-the-socket": ("decision_service/planted.py", "import sidecar.policy.model", "sidecar.policy.model"),
+    "client-alone": ("sidearm_client/planted.py", "import sidecar.contracts.ids", "sidearm_client.planted"),
+    "client-light": ("sidearm_client/planted_light.py", "import msgspec", "planted_light -> msgspec"),
+    "client-unused": ("policy_learner/planted_client.py", "import sidearm_client.wire", "planted_client"),
 }
 
 

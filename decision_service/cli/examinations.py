@@ -19,6 +19,7 @@ from decision_service.cli.errors import CommandError
 from decision_service.cli.platform import check_port
 from decision_service.cli.store import OLDEST_MAJOR, find_binary, running_pid
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.store_address import named_address
 
 OLDEST_GLIBC = (2, 28)
 """The oldest that the wheels of Arrow, Polars and DuckDB are built for."""
@@ -100,7 +101,7 @@ def package(name: str, why: str) -> Finding:
 
 def store(data: DataFolder, environ: Mapping[str, str]) -> Finding:
     """A store to use: the one that REDIS_URL names, else a server to start."""
-    if url := environ.get("REDIS_URL"):
+    if url := named_address(environ):
         return _store_at(url)
     if pid := running_pid(data):
         return Finding("fine", "store", f"runs already on {data.root} (pid {pid})")

@@ -137,15 +137,15 @@ def remove_command(name: Name, app: App = _SHOP, data: Data = _DATA) -> None:
 @contextmanager
 def _opened(app: Path, data: Path) -> Iterator[tuple[Application, Scripts, int]]:
     """The application, its store, and how many arms it begins with."""
-    from decision_service.cli.store import store_url
     from sidecar.contracts.application import load_application
     from sidecar.contracts.catalogue import load_catalogue
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import Scripts, StoreError, connect
+    from sidecar.contracts.store_address import store_address
 
     application = load_application(app)
-    url = store_url(DataFolder(data), os.environ)
+    url = store_address(os.environ, DataFolder(data))
     try:
         with connect(url) as client:
             yield application, Scripts.on(client), len(load_catalogue(app, application).arms)

@@ -129,12 +129,12 @@ def _keys(app: Path, table: str) -> FeatureKeys:
 
 @contextmanager
 def _store(data: Path, timeout_s: float = 5.0) -> Iterator[redis.Redis]:
-    from decision_service.cli.store import store_url
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import StoreError, connect
+    from sidecar.contracts.store_address import store_address
 
-    url = store_url(DataFolder(data), os.environ)
+    url = store_address(os.environ, DataFolder(data))
     try:
         with connect(url, timeout_s=timeout_s) as client:
             yield client

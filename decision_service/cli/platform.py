@@ -20,6 +20,7 @@ from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.store_address import named_address, store_address
 
 MODULES = {
     "sidecar": "sidecar.server",
@@ -81,7 +82,7 @@ class Platform:
     @property
     def store_url(self) -> str:
         """Where the store is."""
-        return self.environ.get("REDIS_URL") or f"unix://{self.data.store_socket()}"
+        return store_address(self.environ, self.data)
 
     def start(self, name: str) -> Part:
         """Start one of :data:`MODULES`, or ``joiner-<n>``; its output goes to ``run/<name>.log``."""
@@ -160,7 +161,8 @@ def started(
         folder: the application's.
         data: where everything is kept; two platforms need two of them, or one that brings the store.
         port: of the decision service.
-        environ: what the processes see; ``REDIS_URL`` names a store instead of the embedded one.
+        environ: what the processes see; ``REDIS_URL`` or ``REDIS_URL_FILE`` names a store instead of the
+            embedded one.
         parts: which of :data:`ALL`, in the order of start.
         store: False when the embedded store of this data folder is run by somebody else.
 
@@ -177,7 +179,7 @@ def started(
     key = ensure_development_key(data.keys)
     platform = Platform(folder, data, port, environ, application, key)
     try:
-        if store and not environ.get("REDIS_URL"):
+        if store and not named_address(environ):
             platform.store = start_store(data)
         for name in parts:
             platform.start(name)

@@ -19,15 +19,15 @@ def status_command(
 
     from decision_service.cli.look import in_one_line, look
     from decision_service.cli.model_figures import SHOWN_APART, models_table, tables
-    from decision_service.cli.store import store_url
     from decision_service.cli.workers import workers_table
     from sidecar.contracts.application import load_application
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import StoreError, connect
+    from sidecar.contracts.store_address import store_address
 
     application = load_application(app)
-    url = store_url(DataFolder(data), os.environ)
+    url = store_address(os.environ, DataFolder(data))
     try:
         with connect(url) as client:
             seen = look(client, application)

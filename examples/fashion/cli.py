@@ -111,10 +111,10 @@ def _import(
 def _store(folder: Path, data: DataFolder) -> Iterator[tuple[str, bool]]:
     """Address of a store, and whether it and a learner were started here."""
     from decision_service.cli.platform import started
-    from decision_service.cli.store import store_url
     from sidecar.contracts.store import StoreError, connect
+    from sidecar.contracts.store_address import store_address
 
-    url = store_url(data, os.environ)
+    url = store_address(os.environ, data)
     try:
         with connect(url) as client:
             client.ping()

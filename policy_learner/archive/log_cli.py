@@ -67,6 +67,9 @@ def compact_command(
         bool, typer.Option("--all", help="Also the day that goes on, however few files it has.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is due.")] = False,
+    retain: Annotated[
+        bool, typer.Option("--retain", help="First delete days that are older than retention_days, for good.")
+    ] = False,
 ) -> None:
     """Put the many small files of closed days into few large, sorted ones.
 
@@ -79,7 +82,7 @@ def compact_command(
 
     console, (application, log, settings) = Console(), _open(app, data)
     name, now_ms = application.name, wall_ms()
-    policy = policy_of(settings)._replace(retention_days=0)
+    policy = policy_of(settings)._replace(retention_days=settings.retention_days if retain else 0)
     if everything:
         policy = policy._replace(many_files=1)
     wanted = due(log, name, now_ms, policy.many_files)
@@ -92,6 +95,8 @@ def compact_command(
             return
     with _bar(console, "compact", rows_due(log, name, wanted)) as tick:
         kept = keep(log, name, now_ms, policy, tick=tick)
+    for dataset, day, rows in kept.dropped:
+        console.print(f"deleted: {dataset} of {day}, {rows:,} rows", highlight=False)
     for one in kept.compacted:
         console.print(f"compacted: {one.dataset} of {one.day}, {one.files:,} files", highlight=False)
     console.print(f"removed: {kept.removed:,} files whose grace was over", highlight=False)

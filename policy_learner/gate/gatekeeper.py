@@ -47,6 +47,8 @@ class Gatekeeper:
         self._before = Earlier(f"{settings.gate_before_s:g} s before", 1000.0 * settings.gate_before_s)
         self.refusals: deque[Judgement] = deque(maxlen=REFUSALS_KEPT)
         self.latest: Judgement | None = None
+        self._in_a_row = 0
+        """Refusals since something passed."""
 
     def compare(self, verdict: Verdict, weights: Weights) -> Verdict:
         """The verdict on weights that are numbers, bounded and the trainer's own."""
@@ -68,11 +70,23 @@ class Gatekeeper:
         self._trust(Scored(weights))
 
     def note(self, verdict: Verdict, version: int, examples: int, at_ms: int) -> None:
-        """An event of the gate; refusals are kept, and logged with their numbers."""
+        """An event of the gate; refusals are kept, and logged ever more rarely."""
         self.latest = judgement = Judgement(version, at_ms, examples, verdict)
-        if not verdict.passed:
-            self.refusals.append(judgement)
-            log.error("gate refused %s", learner_report.encode(judgement))
+        if verdict.passed:
+            self._pass()
+        else:
+            self._refuse(judgement)
+
+    def _refuse(self, judgement: Judgement) -> None:
+        self.refusals.append(judgement)
+        self._in_a_row += 1
+        if _is_said(self._in_a_row):
+            log.error("gate refused, %d in a row: %s", self._in_a_row, learner_report.encode(judgement))
+
+    def _pass(self) -> None:
+        if self._in_a_row:
+            log.warning("gate lets weights pass again, after %d refusals", self._in_a_row)
+        self._in_a_row = 0
 
     def _complaint(self, found: Sequence[Comparison]) -> str:
         """Why not, if not. Just after a refusal one standard error of doubt is enough for another.
@@ -120,6 +134,15 @@ class Gatekeeper:
         margin = self._settings.gate_reward_margin * float(np.abs(rewards).mean())
         value, error = reward_difference(moved, spread, rewards, wide)
         return Difference(value, error, margin, len(rewards)) if math.isfinite(value + error) else None
+
+
+def _is_said(refusals: int) -> bool:
+    """The 1st of a row, the 2nd, the 4th, …: poison is refused twenty times a second for as long as it lasts.
+
+    >>> [n for n in range(100) if _is_said(n)]
+    [1, 2, 4, 8, 16, 32, 64]
+    """
+    return refusals.bit_count() == 1
 
 
 def _in_words(measure: str, difference: Difference, error: float, found: Comparison) -> str:

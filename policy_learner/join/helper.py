@@ -24,6 +24,7 @@ from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.working import Worker, working_call
 from sidecar.contracts.store import Scripts, StoreError, connect
+from sidecar.contracts.store_address import store_address
 
 BAD_SETTINGS = 2
 DAMAGED_LOG = 4
@@ -110,7 +111,7 @@ def main(
 def _deps(kind: str, folder: Path, data: DataFolder, environ: Mapping[str, str]) -> HelperDeps:
     application = load_application(folder)
     settings = learner_settings(application.learner, environ)
-    client = connect(environ.get("REDIS_URL") or f"unix://{data.store_socket()}")
+    client = connect(store_address(environ, data))
     name = f"{kind}-{socket.gethostname()}-{os.getpid()}"
     return HelperDeps(application, settings, data, Scripts.on(client), time.monotonic, name)
 

@@ -52,9 +52,10 @@ def open_place(app: Path, data: Path) -> Iterator[Opened]:
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import Scripts, StoreError, connect
+    from sidecar.contracts.store_address import store_address
 
     application, folder = load_application(app), DataFolder(data)
-    url = os.environ.get("REDIS_URL") or f"unix://{folder.store_socket()}"
+    url = store_address(os.environ, folder)
     try:
         with connect(url) as client:
             yield Opened(application, folder, Scripts.on(client))

@@ -25,6 +25,7 @@ from sidecar.contracts.errors import BadSettings, ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.settings import load_settings
+from sidecar.contracts.store_address import store_address
 from sidecar.server.app import open_server
 from sidecar.server.settings import SidecarSettings
 from sidecar.server.stopping import StoppingServer
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         application = load_application(Path(arguments.app))
         settings = load_settings(SidecarSettings, "sidecar", application.sidecar, environ)
         path = Path(settings.socket) if settings.socket else data.sidecar_socket(application.name)
-        url = environ.get("REDIS_URL") or f"unix://{data.store_socket()}"
+        url = store_address(environ, data)
         count, noted = arguments.workers or settings.workers, _stop_quietly()
 
         def work(place: int) -> int:

@@ -20,10 +20,10 @@ from sidecar.contracts.catalogue import load_catalogue
 from sidecar.server.settings import SidecarSettings
 
 pytestmark = pytest.mark.slow
-BASE = Path(__file__).parents[2] / "k8s" / "base"
+BASE = Path(__file__).parents[2] / "k8s" / "overlays" / "dev"
 VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
 SETTINGS = {"DECISION_SERVICE": ServiceSettings, "SIDECAR": SidecarSettings, "LEARNER": LearnerSettings}
-COMMON_ENVIRONMENT = {"SIDEARM_APP", "SIDEARM_DATA", "REDIS_URL"}
+COMMON_ENVIRONMENT = {"SIDEARM_APP", "SIDEARM_DATA", "REDIS_URL_FILE"}
 
 
 @pytest.fixture(scope="module")
@@ -122,5 +122,5 @@ def test_the_environment_names_settings_that_exist(objects: list[dict[str, Any]]
 
 def test_the_application_that_is_deployed_loads() -> None:
     """The ConfigMap's files are an application that the processes accept."""
-    folder = BASE / "application"
+    folder = BASE.parents[1] / "base" / "application"
     assert load_catalogue(folder, load_application(folder)).arms

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from policy_learner.gate.gate_sample import GateSample
+from policy_learner.gate.gatekeeper import Gatekeeper
 from policy_learner.gate.soundness import judge_parity, judge_values
 from policy_learner.learning.trainer import Example, Trainer
-from sidecar.contracts.application import Arm, Exploration
+from policy_learner.settings import LearnerSettings
+from sidecar.contracts.application import Arm, Exploration, ExplorationConfig
 from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.learner_report import Verdict
 from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import WeightsHeader, weights_of
 
@@ -80,3 +84,20 @@ def test_weights_that_are_not_the_trainers_are_refused(trainer):
     verdict = judge_parity(judge_values(values, 1e6), weights(values), trainer, sample, 1e-6)
     assert not verdict.passed
     assert "sidecar and trainer differ" in verdict.reason
+
+
+def test_a_long_refusal_is_said_ever_more_rarely_and_so_is_its_end(caplog):
+    """Poison that lasts for an hour leaves a dozen lines in the log, and the latest numbers in the status."""
+    keeper = Gatekeeper(LearnerSettings(), ExplorationConfig(), GateSample(100, 100, MODEL))
+    refused = Verdict(False, "too large", not_finite=0, largest_weight=1e9, parity=None, sample=0)
+    passed = Verdict(True, "", not_finite=0, largest_weight=1.0, parity=0.0, sample=0)
+    for at_ms in range(1000):
+        keeper.note(refused, version=7, examples=at_ms, at_ms=at_ms)
+    keeper.note(passed, version=7, examples=1000, at_ms=1000)
+    keeper.note(refused, version=8, examples=1001, at_ms=1001)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 10 + 1 + 1
+    assert said[9].startswith("gate refused, 512 in a row: ")
+    assert said[10] == "gate lets weights pass again, after 1000 refusals"
+    assert said[11].startswith("gate refused, 1 in a row: ")
+    assert keeper.refusals[-2].at_ms == 999

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from decision_service.cli.main import root
+from policy_learner.archive import log_keeping
 from policy_learner.archive.chain import dataset_folder
 from policy_learner.loop import drain
 from policy_learner.models.replay import replay
@@ -125,6 +126,23 @@ def test_forget_deletes_a_unit_and_the_books_still_balance(logged, store):
 def test_retain_says_what_it_would_delete_and_deletes_only_with_yes(logged):
     """The world's clock is years ahead of no one: nothing of today is older than a day."""
     assert "nothing is older than" in run(logged, "log", "retain", "1", "--yes").output
+
+
+def test_compact_deletes_old_days_only_when_it_is_told_to(logged, monkeypatch):
+    """By hand nothing goes; --retain, as the nightly job says it, obeys retention_days."""
+    asked = []
+
+    def keep(log, name, now_ms, policy, tick):
+        asked.append(policy.retention_days)
+        return log_keeping.Kept((), (("decisions", "2026-01-01", 1200),), 0)
+
+    monkeypatch.setattr(log_keeping, "keep", keep)
+    with (logged[1] / "app.toml").open("a") as file:
+        file.write("[learner]\nretention_days = 7\n")
+    run(logged, "log", "compact")
+    said = run(logged, "log", "compact", "--retain").output
+    assert asked == [0, 7]
+    assert "deleted: decisions of 2026-01-01, 1,200 rows" in said
 
 
 def test_an_unknown_dataset_is_one_line(logged):

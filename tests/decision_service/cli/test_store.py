@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from decision_service.cli.errors import NoStoreBinary, StoreAlreadyRunning, StoreDidNotStart
-from decision_service.cli.store import StoreBinary, answers, find_binary, running_pid, start_store, store_url
+from decision_service.cli.store import StoreBinary, answers, find_binary, running_pid, start_store
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import connect
 from tests.processes import pid_exists
@@ -173,13 +173,6 @@ def test_a_server_that_never_answers_is_killed_at_the_deadline(data_folder, tmp_
     with pytest.raises(StoreDidNotStart, match="did not answer within"):
         start_store(data_folder, binary=mute, deadline_s=0.3)
     assert running_pid(data_folder) is None
-
-
-def test_redis_url_wins_over_the_embedded_store():
-    """One variable points every process at another store."""
-    data = DataFolder(Path("data"))
-    assert store_url(data, {"REDIS_URL": "redis://elsewhere"}) == "redis://elsewhere"
-    assert store_url(data, {}) == "unix://data/run/store.sock"
 
 
 def test_the_shared_fixture_is_empty_for_every_test(store, store_url):
