@@ -60,6 +60,19 @@ def evaluate_command(
         bool, typer.Option(help="Keep what candidates would have done in the log's folder scores/.")
     ] = False,
     clip: Annotated[list[float] | None, typer.Option(help="Limit of clipped IPS; may be repeated.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="What sums scored rows: duckdb, or spark, with numbers equal to 1e-9.")
+    ] = "duckdb",
+    spark_remote: Annotated[
+        str,
+        typer.Option(
+            help="With --engine spark: a Spark Connect server, sc://host:port; else Spark runs here."
+        ),
+    ] = "",
+    spark_folder: Annotated[
+        str,
+        typer.Option(help="Where scored rows are put for Spark; a remote one must see it under that name."),
+    ] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything here as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page here.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the forest plot here.")] = None,
@@ -72,6 +85,7 @@ def evaluate_command(
         window = _window(since, until, as_of, policy)
         kept = str(log / "scores") if keep_scores else ""
         options = _options(tuple(key or ()), tuple(by or ()), tuple(clip or ()), against, kept, reward_model)
+        options = _with_engine(options, engine, spark_remote, spark_folder)
         candidates = _candidates(candidate or ["uniform", "logged"], weights, log.name)
         with _progress(console) as advance:
             evaluation = _evaluate(log, candidates, window, options, advance)
@@ -126,6 +140,16 @@ def _options(
     return Options(
         limits=limits, model=ModelSettings(keys, weights=weights), by=by, against=other, scores=scores
     )
+
+
+def _with_engine(options: Options, engine: str, remote: str, folder: str) -> Options:
+    from msgspec.structs import replace
+
+    if engine not in ("duckdb", "spark"):
+        raise BadCandidate(f"--engine {engine!r} is not known; legal: duckdb, spark")
+    if engine == "duckdb" and (remote or folder):
+        raise BadCandidate("--spark-remote and --spark-folder need --engine spark")
+    return replace(options, engine=engine, spark_remote=remote, spark_folder=folder)
 
 
 def _candidates(names: list[str], weights: str, app: str) -> list[TargetPolicy]:
