@@ -24,7 +24,7 @@ from offline_eval.doctor import examine
 from offline_eval.engine import connect
 from offline_eval.errors import BadCandidate
 from offline_eval.estimators import Limits
-from offline_eval.fingerprint import fingerprint
+from offline_eval.fingerprint import fingerprint, identity
 from offline_eval.groups import DAY, GROUP, SEGMENT
 from offline_eval.histogram import bins
 from offline_eval.kept_scores import finish, kept
@@ -51,7 +51,9 @@ class Options(Struct, frozen=True):
     model: ModelSettings = ModelSettings()
     gates: Gates = Gates()
     batch_rows: int = BATCH_ROWS
-    threads: int = 0
+    threads: int = 1
+    """Of DuckDB, 0 for one per core. With one the same question has the same answer to the last digit, and
+    takes no longer: scoring, which is most of the work, has one anyway."""
     memory_limit: str = ""
     by: tuple[str, ...] = ()
     """What estimates are made apart by too (``offline_eval.row_keys``), such as ``("segment",)``."""
@@ -92,7 +94,8 @@ def evaluate(
     summary = summarise(log)
     checks = (*log_checks(summary, options.gates), *examine(log, options.gates))
     sums = estimate(log, summary, candidates, options, advance)
-    return compare(log, summary, checks, sums, options)
+    made_of = fingerprint(log, [identity(one) for one in candidates], _said(options))
+    return compare(summary, checks, sums, options, made_of)
 
 
 def load(folder: Path, window: Window, options: Options) -> Log:
@@ -152,7 +155,7 @@ def _engine(log: Log, asked: Asked, options: Options) -> Iterator[Engine]:
 
 
 def compare(
-    log: Log, summary: LogSummary, checks: tuple[Check, ...], sums: Summing, options: Options
+    summary: LogSummary, checks: tuple[Check, ...], sums: Summing, options: Options, made_of: str
 ) -> Evaluation:
     """Estimates, checks and a verdict for every candidate: on all rows, and group by group."""
     calibration = sums.calibration.bins()
@@ -176,14 +179,14 @@ def compare(
         days=apart(DAY),
         segments=apart(SEGMENT),
         calibration=calibration,
-        fingerprint=fingerprint(log, [one.candidate for one in results], _said(options)),
+        fingerprint=made_of,
     )
 
 
 def _said(options: Options) -> Options:
     """Without what changes no number."""
     return replace(
-        options, batch_rows=BATCH_ROWS, threads=0, memory_limit="", scores="",
+        options, batch_rows=BATCH_ROWS, threads=1, memory_limit="", scores="",
         engine="duckdb", spark_remote="", spark_folder="",
     )  # fmt: skip
 
