@@ -67,7 +67,7 @@ def lose_containers(cluster: Cluster, traffic: Traffic) -> None:
     (store,) = cluster.pods[STORE]
     store.container("store").running.kill()
     traffic.go_on(50)
-    spool = one.volumes["spool"]
+    spool = one.volumes["data"] / "spool"
     assert any(file.stat().st_size for file in spool.rglob("*") if file.is_file()), "it spools"
     one.container("service").running.kill()
     traffic.go_on(20)
@@ -100,6 +100,8 @@ def check(cluster: Cluster, traffic: Traffic, folder: Path) -> None:
         until(lambda: all_finalised(client, keys), 60.0, "all finalised")
         cluster.stop(set(cluster.pods) - {STORE})
         check_books(client, keys)
+    for job in ("compaction", "evaluation"):
+        cluster.run_job(job)
     cluster.stop([STORE])
     rows = rows_of(folder / "claims", APP, "decisions")
     check_decisions(traffic, rows)

@@ -43,9 +43,20 @@ class Cluster:
         before = dict(self.objects)
         self.objects |= {(m["kind"], m["metadata"]["name"]): m for m in manifests}
         for kind in WORKLOADS:
-            for (of_kind, name), workload in list(self.objects.items()):
-                if of_kind == kind and _template(before.get((kind, name))) != _template(workload):
-                    self._roll(name, workload)
+            changed = [
+                (name, workload)
+                for (of_kind, name), workload in self.objects.items()
+                if of_kind == kind and _template(before.get((kind, name))) != _template(workload)
+            ]
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda one: self._roll(*one), changed))
+
+    def run_job(self, name: str) -> None:
+        """One run of a CronJob, which must end well."""
+        spec = self.objects["CronJob", name]["spec"]["jobTemplate"]["spec"]
+        pod = self._pod(f"{name}-{next(self._numbers)}", spec)
+        pod.start()
+        pod.terminate()
 
     def stop(self, names: Iterable[str]) -> None:
         """The pods of these workloads, all at once."""
@@ -59,7 +70,7 @@ class Cluster:
         self._begin(name, self.objects[self._kind_of(name), name])
 
     def _roll(self, name: str, workload: Spec) -> None:
-        replicas, old = workload["spec"].get("replicas", 1), self.pods.get(name, [])
+        replicas, old = self._replicas(name, workload), self.pods.get(name, [])
         self.pods[name] = list(old)
         surge = workload["spec"].get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", 0)
         if not old:
@@ -71,18 +82,25 @@ class Cluster:
                 act(name, workload if act == self._begin else self._leaving(name, pod))
 
     def _begin(self, name: str, workload: Spec) -> None:
-        number = next(self._numbers)
-        ordinal = workload["kind"] == "StatefulSet"
-        pod_name, ip = f"{name}-{0 if ordinal else number}", address(number)
-        claims = workload["spec"].get("volumeClaimTemplates", [])
-        volumes = Volumes(self._folder, self.objects, self._hosts)
-        template = workload["spec"]["template"]
-        pod = Pod(pod_name, ip, template, claims, volumes, self._hosts, self._processes, self._folder)
+        number = 0 if workload["kind"] == "StatefulSet" else next(self._numbers)
+        pod = self._pod(f"{name}-{number}", workload["spec"])
         pod.start()
         self.pods[name].append(pod)
-        for service in self._services_of(template):
+        for service in self._services_of(pod.template):
             self.endpoints.setdefault(service, Endpoints()).add(pod)
             self._hosts[service] = self.endpoints[service].first.ip
+
+    def _pod(self, name: str, spec: Spec) -> Pod:
+        ip, claims = address(next(self._numbers)), spec.get("volumeClaimTemplates", [])
+        volumes = Volumes(self._folder, self.objects, self._hosts)
+        template, hosts = spec["template"], self._hosts
+        return Pod(name, ip, template, claims, volumes, hosts, self._processes, self._folder)
+
+    def _replicas(self, name: str, workload: Spec) -> int:
+        """As many as it says; what leaves that to an autoscaler has as many as that one's least."""
+        scalers = [o["spec"] for (kind, _), o in self.objects.items() if kind == "HorizontalPodAutoscaler"]
+        least = next((s["minReplicas"] for s in scalers if s["scaleTargetRef"]["name"] == name), 1)
+        return int(workload["spec"].get("replicas", least))
 
     def _leaving(self, name: str, pod: Pod) -> Pod:
         self.pods[name].remove(pod)

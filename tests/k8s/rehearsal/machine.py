@@ -11,12 +11,6 @@ from pathlib import Path, PurePosixPath
 
 from decision_service.cli.store import find_binary
 
-ENTRY_POINTS = {
-    "sidearm-service": ["python", "-m", "decision_service"],
-    "sidearm-sidecar": ["python", "-m", "sidecar.server"],
-    "sidearm-learner": ["python", "-m", "policy_learner"],
-}
-"""What an image runs when its container names no command."""
 _HOST = re.compile(r"(?<=//)[a-z0-9-]+(?=[.:/]|$)")
 
 
@@ -26,20 +20,13 @@ def address(pod: int) -> str:
     return f"127.{16 + mine // 200}.{mine % 200}.{pod + 1}"
 
 
-def image_name(image: str) -> str:
-    """Without registry, tag and digest.
-
-    >>> image_name("registry:5000/team/sidearm-service:0.1.0@sha256:00")
-    'sidearm-service'
-    """
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-
-
 def program(command: Sequence[str], ip: str) -> list[str]:
     """The command as it runs here: our Python, this machine's store, bound to the pod's address."""
     name, rest = command[0], list(command[1:])
     if name == "python":
         return [sys.executable, *rest]
+    if name == "sidearm":
+        return [sys.executable, "-m", "decision_service.cli.main", *rest]
     if name in ("valkey-server", "redis-server"):
         return [str(find_binary().path), *rest, "--bind", ip, "--protected-mode", "no"]
     if name in ("valkey-cli", "redis-cli"):

@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.k8s.rehearsal.machine import ENTRY_POINTS, image_name, placed, program, resolved
+from tests.k8s.rehearsal.machine import placed, program, resolved
 from tests.k8s.rehearsal.volumes import Spec, Volumes, mount, written_outside
 from tests.processes import ROOT, Process, Processes
 from tests.waiting import until
 
+PATIENCE_S = 120.0
+LOOK_S = 0.3
+"""Between two probes while something starts: sooner than the kubelet, and no load of its own."""
 INHERITED = ("PATH", "LANG", "LC_ALL")
 """All that a container's process has of this machine's environment."""
 
@@ -34,8 +37,7 @@ class Container:
     def start(self) -> None:
         """Run its command; a container that is started again finds its volumes as they were."""
         mount(self.root, self._pod.volumes, list(self.spec.get("volumeMounts", ())))
-        command = self.spec.get("command") or ENTRY_POINTS[image_name(self.spec["image"])]
-        words = [self._here(word) for word in [*command, *self.spec.get("args", ())]]
+        words = [self._here(word) for word in [*self.spec["command"], *self.spec.get("args", ())]]
         name = f"{self._pod.name}-{self.name}"
         self.process = self._pod.processes.run(
             program(words, self._pod.ip), name, self._environ(), alone=True
@@ -46,7 +48,15 @@ class Container:
         probe = self.spec.get("startupProbe") or self.spec.get("readinessProbe")
         if probe:
             patience_s = probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)
-            self.running.wait_until(lambda: self.passes(probe), patience_s, "started")
+            until(lambda: self._has_started(probe), patience_s, f"{self.name} started", poll_s=LOOK_S)
+
+    def _has_started(self, probe: Spec) -> bool:
+        assert self.running.alive(), f"{self.name} ended:\n{self.running.output()}"
+        return self.passes(probe)
+
+    def wait_until_done(self) -> None:
+        """It ends by itself, and well."""
+        assert self.running.exit_code(PATIENCE_S) == 0, self.running.output()
 
     def is_ready(self) -> bool:
         """What its readiness probe says; without one it is."""
@@ -140,12 +150,16 @@ class Pod:
             if container.spec.get("restartPolicy") == "Always":
                 container.wait_until_started()
             else:
-                assert container.running.exit_code(60.0) == 0, container.running.output()
+                container.wait_until_done()
         for container in self.main:
             container.start()
+        if self.spec.get("restartPolicy") == "Never":  # of a job
+            for container in self.main:
+                container.wait_until_done()
+            return
         for container in self.main:
             container.wait_until_started()
-        until(self.is_ready, 60.0, f"{self.name} is ready", poll_s=0.1)
+        until(self.is_ready, PATIENCE_S, f"{self.name} is ready", poll_s=LOOK_S)
 
     def is_ready(self) -> bool:
         """Every container is."""

@@ -1,4 +1,4 @@
-"""An overlay as a user writes it, with an application of its own, rendered by the real kubectl."""
+"""An overlay as a user writes it, on that for development, rendered by the real kubectl."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from tests.k8s.kubectl import K8S
 
-APP = "rehearsal"
+APP = "starter"
 PARTITIONS = 4
 APPLICATION = f"""
 name = "{APP}"
@@ -28,7 +28,7 @@ OVERLAY = """
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: sidearm
-resources: [{base}]
+resources: [{below}]
 configMapGenerator:
   - name: application
     behavior: replace
@@ -37,13 +37,13 @@ configMapGenerator:
 
 
 def rendered(folder: Path, prices: list[float]) -> list[dict[str, Any]]:
-    """The base with our application, whose arms have these prices."""
+    """The platform with our application, whose arms have these prices."""
     folder.mkdir(exist_ok=True)
     arms = [{"id": f"arm-{n}", "features": {"price": price}} for n, price in enumerate(prices)]
     (folder / "arms.json").write_text(json.dumps(arms))
     (folder / "app.toml").write_text(APPLICATION)
-    base = os.path.relpath((K8S / "base").resolve(), folder.resolve())
-    (folder / "kustomization.yaml").write_text(OVERLAY.format(base=base))
+    below = os.path.relpath((K8S / "overlays" / "dev").resolve(), folder.resolve())
+    (folder / "kustomization.yaml").write_text(OVERLAY.format(below=below))
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))

@@ -61,6 +61,8 @@ class Caller(threading.Thread):
         session = f"s-{self._number}-{n}"
         asked = {"session_id": session, "decision_id": "first", "context": {"hour": n % 24}}
         decision = self._insist("/v1/recommendations", asked, 201)
+        if not decision["logged"]:  # said so: an overload, after this machine stood still
+            return
         self.heard.decided[decision["decision_id"]] = decision["arm"]
         if self._rng.random() < 0.5:
             value = (self._number * 1_000_000 + n + 1) / 1e7
@@ -85,7 +87,7 @@ class Caller(threading.Thread):
     def _ask(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if self._line is None:
             self._pod = self._endpoints.pick(self._rng)
-            self._line = http.client.HTTPConnection(self._pod.ip, self._pod.port("http"), timeout=10)
+            self._line = http.client.HTTPConnection(self._pod.ip, self._pod.port("http"), timeout=PATIENCE_S)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         self._line.request("POST", path, json.dumps(body), headers)
         answer = self._line.getresponse()
