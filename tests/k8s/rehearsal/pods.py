@@ -18,7 +18,7 @@ from tests.k8s.rehearsal.volumes import Spec, Volumes, mount, written_outside
 from tests.processes import ROOT, Process, Processes
 from tests.waiting import until
 
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 LOOK_S = 0.3
 """Between two probes while something starts: sooner than the kubelet, and no load of its own."""
 INHERITED = ("PATH", "LANG", "LC_ALL")
