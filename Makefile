@@ -49,7 +49,7 @@ demo: $(VENV)/run.stamp ## real logs, live sessions, learning, an honest estimat
 test: $(VENV)/dev.stamp ## the tests but the slow ones, doctests included: under 8 minutes
 	@$(PYTEST) -m "not slow" -n 2 --dist loadscope $(ARGS)
 
-test-all: $(VENV)/dev.stamp ## the slow tests: faults, notebooks, manifests with kubectl
+test-all: $(VENV)/dev.stamp $(VENV)/spark.stamp ## the slow tests: faults, notebooks, Spark, manifests with kubectl
 	@$(PYTEST) -m slow $(ARGS)
 
 faults: $(VENV)/dev.stamp ## SECONDS=60 of kills, pauses, lost replies and power cuts; then every wrong variant is caught
@@ -85,6 +85,8 @@ lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no 
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
 		-o requirements-notebooks.lock requirements-notebooks.in
+	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links -c requirements-dev.lock -o requirements-spark.lock requirements-spark.in
 
 clean: ## what was built, measured and cached; not data/ nor .venv/
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
@@ -112,6 +114,11 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp | $(VENV)/base.stamp
 $(VENV)/notebooks.stamp: requirements-notebooks.lock $(VENV)/run.stamp | $(VENV)/base.stamp
 	@echo "installing JupyterLab …"
 	@$(call INSTALL,--require-hashes -r requirements-notebooks.lock)
+	@touch $@
+
+$(VENV)/spark.stamp: requirements-spark.lock $(VENV)/dev.stamp | $(VENV)/base.stamp
+	@echo "installing Spark, 400 MB, once …"
+	@$(call INSTALL,--require-hashes -r requirements-spark.lock)
 	@touch $@
 
 $(VENV)/base.stamp: requirements-uv.lock

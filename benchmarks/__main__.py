@@ -12,7 +12,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import client, failures, hostile, learning, models, offline_eval, rolling, serving_suite
+from benchmarks import (
+    client,
+    doors,
+    failures,
+    hostile,
+    learning,
+    models,
+    offline_eval,
+    rolling,
+    serving_suite,
+)
 from benchmarks.feature_graph import suite as feature_graph
 from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
@@ -28,6 +38,7 @@ SUITES: dict[str, Suite] = {
     "hostile": lambda gates, tell: hostile.figures(Path("build/bench-hostile")),
     "rolling": lambda gates, tell: rolling.figures(Path("build/bench-rolling")),
     "client": lambda gates, tell: client.figures(),
+    "doors": lambda gates, tell: doors.figures(Path("build/bench-doors")),
     "models": lambda gates, tell: models.figures(),
     "learner": lambda gates, tell: learning.figures(),
     "learner_loop": lambda gates, tell: loop.figures(),

@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from decision_service.documentation.openapi import document_of
 from decision_service.door import Door
+from decision_service.doors.foreign import ForeignDoor
+from decision_service.doors.personalizer.dialect import Personalizer
 from decision_service.endpoint import Endpoint
 from decision_service.handlers import Handlers
 from decision_service.problem import HttpAnswer, http_problem
@@ -19,9 +21,18 @@ def make_app(service: Service) -> Door:
     """The ASGI application over an open service."""
     settings = service.settings
     table = endpoints(service)
+    foreign = ForeignDoor(
+        [Personalizer(service)],
+        _framework(service, table),
+        service.keyring,
+        service.telemetry,
+        settings.body_timeout_s,
+        service.admission,
+        lambda: service.stopping,
+    )
     return Door(
         table,
-        _framework(service, table),
+        foreign,
         service.keyring,
         service.telemetry,
         settings.body_timeout_s,

@@ -44,6 +44,11 @@ class Explorer:
             return self._outside
         return found_for(self.current, context, unit_id, self._rules, self._otherwise)
 
+    @property
+    def everywhere(self) -> Exploration:
+        """How decisions explore that are in no segment."""
+        return self._outside.exploration
+
     async def refresh(self) -> None:
         """Look once. What cannot be read changes nothing.
 

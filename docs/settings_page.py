@@ -17,6 +17,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.inspect import type_info
 
 from decision_service.settings import ServiceSettings
+from offline_eval.settings import EvaluationSettings
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import Application, ExplorationConfig, SessionConfig
 from sidecar.contracts.model_section import BaseConfig, ModelConfig
@@ -77,6 +78,12 @@ SECTIONS = (
         "sidecar", "The model container: `python -m sidecar.server`.", SidecarSettings, "SIDEARM_SIDECAR_"
     ),
     Section("learner", "The learner: `python -m policy_learner`.", LearnerSettings, "SIDEARM_LEARNER_"),
+    Section(
+        "evaluation",
+        "What other policies would have earned, asked every night: `sidearm evaluate --app FOLDER`.",
+        EvaluationSettings,
+        "SIDEARM_EVALUATION_",
+    ),
 )
 
 _HEAD = """\

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from offline_eval.errors import BadCandidate
+from offline_eval.filing import PAGE
 from sidecar.contracts.errors import SidearmError
 
 # DuckDB, Polars and Altair take half a second to import: `sidearm --help` must not.
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from offline_eval.asking import Asked
     from offline_eval.dataset import Window
     from offline_eval.evaluate import Advance, Options
     from offline_eval.results import Evaluation
@@ -27,6 +31,16 @@ _BAD_INPUT = 2
 
 def evaluate_command(
     log: Annotated[Path, typer.Option(help="An application's log folder.")] = Path("data/log/shop"),
+    app: Annotated[
+        Path | None,
+        typer.Option(
+            help="An application's folder: ask its log what [evaluation] in app.toml says, and file the"
+            " answer away under evaluations/<name>/<day> of the data folder."
+        ),
+    ] = None,
+    data: Annotated[
+        Path, typer.Option(help="Where everything is kept; for --app.", envvar="SIDEARM_DATA")
+    ] = Path("data"),
     candidate: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,25 +74,68 @@ def evaluate_command(
         bool, typer.Option(help="Keep what candidates would have done in the log's folder scores/.")
     ] = False,
     clip: Annotated[list[float] | None, typer.Option(help="Limit of clipped IPS; may be repeated.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="What sums scored rows: duckdb, or spark, with numbers equal to 1e-9.")
+    ] = "duckdb",
+    spark_remote: Annotated[
+        str,
+        typer.Option(
+            help="With --engine spark: a Spark Connect server, sc://host:port; else Spark runs here."
+        ),
+    ] = "",
+    spark_folder: Annotated[
+        str,
+        typer.Option(help="Where scored rows are put for Spark; a remote one must see it under that name."),
+    ] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything here as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page here.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the forest plot here.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say the verdicts only, in one line.")] = False,
 ) -> None:
     """Estimate what target policies would have earned, from a Parquet log, with intervals."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(quiet=quiet)
     try:
         window = _window(since, until, as_of, policy)
+        asked = _asked(app, data, window) if app else None
+        if asked:
+            said = asked.settings
+            log, weights, against = asked.log, weights or asked.weights, _other(against) or said.against
+            candidate = candidate or list(asked.candidates)
+            key, by = key or list(said.keys), by or list(said.by)
+            window = replace(window, since=asked.since, until=asked.until)
         kept = str(log / "scores") if keep_scores else ""
         options = _options(tuple(key or ()), tuple(by or ()), tuple(clip or ()), against, kept, reward_model)
+        options = _with_engine(options, engine, spark_remote, spark_folder)
         candidates = _candidates(candidate or ["uniform", "logged"], weights, log.name)
         with _progress(console) as advance:
             evaluation = _evaluate(log, candidates, window, options, advance)
         _write(evaluation, console, json_file, html, png)
+        _file_away(evaluation, asked, console)
+        if quiet and not asked:
+            typer.echo("; ".join(f"{one.candidate}: {one.verdict}" for one in evaluation.candidates))
     except SidearmError as error:
         typer.echo(f"sidearm evaluate: {error}", err=True)
         raise typer.Exit(_BAD_INPUT) from error
+
+
+def _asked(app: Path, data: Path, window: Window) -> Asked:
+    from offline_eval.asking import asked_by
+
+    return asked_by(app, data, os.environ, datetime.now(UTC), window.since, window.until)
+
+
+def _file_away(evaluation: Evaluation, asked: Asked | None, console: Console) -> None:
+    """Under its day, and a line about it: on the console, or, where that is quiet, by itself."""
+    if asked is None:
+        return
+    from offline_eval.filing import file_away, in_one_line
+
+    path = file_away(evaluation, asked.folder, asked.day, asked.settings.keep)
+    if console.quiet:
+        typer.echo(in_one_line(evaluation, asked.day, path))
+    console.print(f"written: {path} and {PAGE}", soft_wrap=True, highlight=False)
 
 
 def _evaluate(
@@ -122,10 +179,25 @@ def _options(
     if any(not 0 < limit < float("inf") for limit in clips):
         raise BadCandidate("--clip: legal are finite numbers above 0")
     limits = Limits(clip=tuple(dict.fromkeys(clips))) if clips else Limits()
-    other = "" if against == "logged" else against
     return Options(
-        limits=limits, model=ModelSettings(keys, weights=weights), by=by, against=other, scores=scores
-    )
+        limits=limits, model=ModelSettings(keys, weights=weights), by=by, against=_other(against),
+        scores=scores,
+    )  # fmt: skip
+
+
+def _other(against: str) -> str:
+    """The candidate that others are held against; empty: the logger."""
+    return "" if against == "logged" else against
+
+
+def _with_engine(options: Options, engine: str, remote: str, folder: str) -> Options:
+    from msgspec.structs import replace
+
+    if engine not in ("duckdb", "spark"):
+        raise BadCandidate(f"--engine {engine!r} is not known; legal: duckdb, spark")
+    if engine == "duckdb" and (remote or folder):
+        raise BadCandidate("--spark-remote and --spark-folder need --engine spark")
+    return replace(options, engine=engine, spark_remote=remote, spark_folder=folder)
 
 
 def _candidates(names: list[str], weights: str, app: str) -> list[TargetPolicy]:

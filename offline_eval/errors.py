@@ -7,6 +7,7 @@
         ├── BadLog          no Parquet log there, a column missing, a catalogue missing
         ├── BadCandidate    a target policy that does not exist, or lacks what it needs
         ├── BadSums         sums that do not belong together
+        ├── BadEngine       an engine that is not installed, does not start or does not answer
         └── BadInput        a table that cannot be scored
 
 Bad *rows* raise nothing: they are counted by reason (``offline_eval.rejections``). An estimate that the data
@@ -32,6 +33,10 @@ class BadCandidate(EvaluationError):
 
 class BadSums(EvaluationError):
     """Sums that cannot be merged because they were made with different clip limits."""
+
+
+class BadEngine(EvaluationError):
+    """An engine that is not installed, does not start or does not answer."""
 
 
 class BadInput(EvaluationError):

@@ -9,8 +9,10 @@
 # ruff: noqa: S608 - SQL is made of our own names, and values go through engine.literal
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,7 +24,7 @@ from offline_eval.doctor import examine
 from offline_eval.engine import connect
 from offline_eval.errors import BadCandidate
 from offline_eval.estimators import Limits
-from offline_eval.fingerprint import fingerprint
+from offline_eval.fingerprint import fingerprint, identity
 from offline_eval.groups import DAY, GROUP, SEGMENT
 from offline_eval.histogram import bins
 from offline_eval.kept_scores import finish, kept
@@ -31,7 +33,7 @@ from offline_eval.reward_model import Expecting, ModelSettings, fit_reward_model
 from offline_eval.reward_weights import WeightsModel
 from offline_eval.scan import scan_sql
 from offline_eval.scoring import BATCH_ROWS, gathered, score_log
-from offline_eval.summing import CURVE, Summing
+from offline_eval.summing import CURVE, Asked, DuckDb, Engine, Summing, asked_of
 from offline_eval.sums import Sums
 from offline_eval.target_policy import TargetPolicy
 from offline_eval.verdict import judge
@@ -49,7 +51,9 @@ class Options(Struct, frozen=True):
     model: ModelSettings = ModelSettings()
     gates: Gates = Gates()
     batch_rows: int = BATCH_ROWS
-    threads: int = 0
+    threads: int = 1
+    """Of DuckDB, 0 for one per core. With one the same question has the same answer to the last digit, and
+    takes no longer: scoring, which is most of the work, has one anyway."""
     memory_limit: str = ""
     by: tuple[str, ...] = ()
     """What estimates are made apart by too (``offline_eval.row_keys``), such as ``("segment",)``."""
@@ -57,6 +61,12 @@ class Options(Struct, frozen=True):
     """Folder where what candidates would have done is kept (``kept_scores.py``); empty: nowhere."""
     against: str = ""
     """Candidate that the others are held against, beside the logger."""
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    """What sums scored rows; numbers are equal to 1e-9."""
+    spark_remote: str = ""
+    """``sc://host:port`` of a Spark Connect server; empty: Spark in this process."""
+    spark_folder: str = ""
+    """Folder that Spark sees too, for scored rows; empty: that of temporary files."""
 
 
 def evaluate(
@@ -84,7 +94,8 @@ def evaluate(
     summary = summarise(log)
     checks = (*log_checks(summary, options.gates), *examine(log, options.gates))
     sums = estimate(log, summary, candidates, options, advance)
-    return compare(log, summary, checks, sums, options)
+    made_of = fingerprint(log, [identity(one) for one in candidates], _said(options))
+    return compare(summary, checks, sums, options, made_of)
 
 
 def load(folder: Path, window: Window, options: Options) -> Log:
@@ -118,18 +129,33 @@ def estimate(
     check_against(options.against, names)
     status = population(summary)
     model = fit_model(log, status, options)
-    sums = Summing(log.connection, names, options.against, summary.mean_reward, options.limits, model)
     policies = kept(candidates, options.scores)
-    scored = score_log(log, policies, model, options.model.keys, status, options.by, options.batch_rows)
-    for tables in gathered(scored):
-        sums.add(tables)
-        advance(sum(map(len, tables.values())))
-    finish(policies)
+    asked = asked_of(names, options.against, summary.mean_reward, options.limits)
+    with _engine(log, asked, options) as engine:
+        sums = Summing(engine, asked, model)
+        scored = score_log(log, policies, model, options.model.keys, status, options.by, options.batch_rows)
+        for tables in gathered(scored):
+            sums.add(tables)
+            advance(sum(map(len, tables.values())))
+        finish(policies)
+        sums.finish()
     return sums
 
 
+@contextmanager
+def _engine(log: Log, asked: Asked, options: Options) -> Iterator[Engine]:
+    """What sums."""
+    if options.engine == "duckdb":
+        yield DuckDb(asked, log.connection, scan_sql("scored", asked.centre, asked.plan))
+        return
+    from offline_eval.spark import spark_engine
+
+    with spark_engine(asked, options.spark_remote, options.spark_folder) as engine:
+        yield engine
+
+
 def compare(
-    log: Log, summary: LogSummary, checks: tuple[Check, ...], sums: Summing, options: Options
+    summary: LogSummary, checks: tuple[Check, ...], sums: Summing, options: Options, made_of: str
 ) -> Evaluation:
     """Estimates, checks and a verdict for every candidate: on all rows, and group by group."""
     calibration = sums.calibration.bins()
@@ -137,8 +163,8 @@ def compare(
     results = judged(sums.whole(), summary, checks, options, sums)
 
     def apart(column: str, least: int = 2) -> tuple[GroupResult, ...]:
-        groups = sums.groups[column] if least <= len(sums.groups[column]) else {}
-        each = sorted(groups.items())
+        groups = sums.found.groups[column]
+        each = sorted(groups.items()) if least <= len(groups) else []
         return tuple([GroupResult(group, judged(one, summary, checks, options)) for group, one in each])
 
     return Evaluation(
@@ -146,20 +172,23 @@ def compare(
         checks=checks,
         level=options.level,
         candidates=results,
-        scan=scan_sql("scored", summary.mean_reward, sums.plan),
+        scan=sums.sql,
         by=options.by,
         groups=apart(GROUP, least=1) if options.by else (),
-        versus=versus_all(sums.pairs, options.against, results, options.level, options.limits),
+        versus=versus_all(sums.found.pairs, options.against, results, options.level, options.limits),
         days=apart(DAY),
         segments=apart(SEGMENT),
         calibration=calibration,
-        fingerprint=fingerprint(log, [one.candidate for one in results], _said(options)),
+        fingerprint=made_of,
     )
 
 
 def _said(options: Options) -> Options:
     """Without what changes no number."""
-    return replace(options, batch_rows=BATCH_ROWS, threads=0, memory_limit="", scores="")
+    return replace(
+        options, batch_rows=BATCH_ROWS, threads=1, memory_limit="", scores="",
+        engine="duckdb", spark_remote="", spark_folder="",
+    )  # fmt: skip
 
 
 def judged(
@@ -171,7 +200,7 @@ def judged(
 ) -> tuple[CandidateResult, ...]:
     """What there is to say about each candidate on some rows; on all of them, with curve and histogram."""
     status, gates, limits, range_ = population(summary), options.gates, options.limits, summary.rewards
-    buckets, curve, weights = (whole.buckets, CURVE, whole.weights) if whole else ({}, None, {})
+    buckets, curve, weights = (whole.found.buckets, CURVE, whole.weights) if whole else ({}, None, {})
     results = {
         name: judge(name, one, status, options.level, gates, limits, checks, buckets.get(name), curve, range_)
         for name, one in sums.items()

@@ -1,4 +1,4 @@
-"""What an evaluation was made of, as one hash: the same files, window and options have the same one."""
+"""What an evaluation was made of, as one hash: files, window, candidates with their weights, options."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from offline_eval.dataset import Log
+from offline_eval.kept_scores import digest_of
+from offline_eval.target_policy import Scored, Table, TargetPolicy
 
 _TAIL = 8
 _LENGTH = 4
@@ -24,6 +26,13 @@ def fingerprint(log: Log, *parts: object) -> str:
     for line in _files(log):
         digest.update(line)
     return digest.hexdigest()
+
+
+def identity(policy: TargetPolicy) -> tuple[str, str]:
+    """Name, and a digest of the weights or the table behind it; a function is known by its name alone."""
+    if isinstance(policy, Scored):
+        return policy.name, digest_of(policy)
+    return policy.name, policy.digest if isinstance(policy, Table) else ""
 
 
 def _files(log: Log) -> Iterable[bytes]:

@@ -46,7 +46,16 @@ def add(
     for ((column, group),), sums in found.items():
         known = groups[column].setdefault(group or "", {})
         known[candidate] = combine([known[candidate], sums]) if candidate in known else sums
-    if len(groups[GROUP]) > MOST_GROUPS:
+    check_groups(groups[GROUP])
+
+
+def check_groups(groups: GroupSums) -> None:
+    """Whether they are few enough to read.
+
+    Raises:
+        BadCandidate: they are not.
+    """
+    if len(groups) > MOST_GROUPS:
         raise BadCandidate(f"--by makes more than {MOST_GROUPS} groups: group by something coarser")
 
 

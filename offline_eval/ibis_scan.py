@@ -1,119 +1,221 @@
 """The one scan as an Ibis expression: the same sums from Spark, Spark Connect, or whatever else Ibis speaks.
 
 An optional extra (``pip install sidearm[spark]``): a hundred million rows need no other engine than DuckDB.
-Only + - * /, least, CASE, sum, max and count are used, which all engines have, and nothing is divided by
-zero, which Spark refuses.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
+import ibis
 import numpy as np
 
-from offline_eval.errors import BadSums
-from offline_eval.rejections import PROPENSITY_FLOOR, ROUNDING
-from offline_eval.sums import Sums
-from offline_eval.terms import ONE, Kind, Plan
+from offline_eval.clusters import BUCKETS, Buckets
+from offline_eval.ibis_terms import REASON, Expression, Scan, judged, termed
+from offline_eval.rejections import scored_rules
+from offline_eval.scan import Whole
+from offline_eval.sums import Sums, empty
+from offline_eval.terms import ONE, Floats, Plan
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_COLUMNS = ("reward", "propensity", "e", "q", "v")
-Expression = Any
-"""Of Ibis, which has no types that mypy would know without it."""
+Row = dict[str, Any]
+Group = tuple[str, ...]
+"""Values of the scan's keys."""
 
 
 def partial_ibis(table: Expression, centre: float, plan: Plan | None = None) -> Sums:
-    """Scan one scored table with columns reward, propensity, e, q and v, each row counted once.
-
-    Rows that break a rule are left out and counted together. Estimates and intervals of these sums are those
-    of ``scan.partial`` to the last digits but one.
+    """Scan one scored table: estimates and intervals are those of ``scan.partial`` to 1e-9.
 
     Args:
-        table: an Ibis table of any backend.
+        table: an Ibis table of any backend, with the columns of ``scan.SCORED_COLUMNS``.
         centre: any constant near the mean reward.
-        plan: what is summed; the largest weights are not.
+        plan: what is summed.
 
     Raises:
         BadSums: a column is missing.
     """
-    plan = plan or Plan()
-    if missing := set(_COLUMNS) - set(table.columns):
-        raise BadSums(f"column {min(missing)!r} is missing: score the rows first")
-    numbers = {name: table[name].cast("float64") for name in _COLUMNS}
-    rows = table.select(**numbers)
-    kept = rows.filter(_sound(rows))
-    found = kept.aggregate(**_aggregates(kept, centre, plan)).to_pyarrow().to_pylist()[0]
-    total = int(table.count().to_pyarrow().as_py())
-    return _sums(found, total, centre, plan)
+    return scanned_ibis(table, Scan(centre, plan or Plan()))[()].sums[0]
 
 
-def _sound(rows: Expression) -> Expression:
-    """Whether a row counts.
+def scanned_ibis(table: Expression, scan: Scan, total: int | None = None) -> dict[Group, Whole]:
+    """The sums of every group, in their order; under ``()`` those of all rows where the scan has no keys.
 
-    x - x is 0 for what is finite, and asks for every value: a comparison alone may be answered by a file's
-    statistics, which leave NaN out.
+    Args:
+        table: of any backend.
+        scan: what is summed.
+        total: rows of the table, where they are known: if all of them count, reasons are not asked for.
+
+    Raises:
+        BadSums: a column is missing.
     """
-    top = 1 + ROUNDING
-    found = (
-        (rows.propensity >= PROPENSITY_FLOOR) & (rows.propensity <= top) & (rows.e >= 0.0) & (rows.e <= top)
-    )
-    for name in _COLUMNS:
-        found = found & (rows[name] - rows[name] == 0.0)
-    return found
-
-
-def _terms(
-    rows: Expression, centre: float, plan: Plan
-) -> tuple[list[Expression], list[Expression], Expression]:
-    """The terms without their 1, the shrunk weights, and w."""
-    w, d, rho = rows.e / rows.propensity, rows.reward - rows.q, rows.reward - centre
-    bent = [_bends()[one.kind](w, one.limit) for one in plan.shrunk]
-    shrunk = [
-        g * rows.reward - centre if one.of == "reward" else g * d
-        for one, g in zip(plan.shrunk, bent, strict=True)
-    ]
-    return [w - 1.0, rho, w * rho, rows.v - centre, w * d, *shrunk], bent, w
-
-
-def _aggregates(rows: Expression, centre: float, plan: Plan) -> dict[str, Expression]:
-    terms, bent, w = _terms(rows, centre, plan)
-    y = [None, *terms]
-    found = {f"f{place}": one.sum() for place, one in enumerate(terms, 1)}
-    found |= {f"p{i}_{j}": (y[i] * y[j]).sum() for i, j in plan.pairs()}
-    found |= {f"g{place}": one.sum() for place, one in enumerate(bent)}
-    return found | {
-        "n": rows.count(), "top": w.max(), "overlapping": (w > 0.0).sum(),
-        "least_p": rows.propensity.min(), "most_p": rows.propensity.max(),
-    }  # fmt: skip
-
-
-def _bends() -> dict[Kind, Callable[[Expression, float], Expression]]:
-    import ibis
-
+    rows = judged(table, scan)
+    terms = termed(rows, scan)
+    found = {_group(row, scan): _whole(row, scan) for row in _collected(_summed(terms, scan))}
+    nothing = _nothing(scan)
+    is_whole = total == sum(whole.sums[0].rows for whole in found.values())
+    reasons = {} if is_whole else _reasons(rows, scan)
+    groups = sorted({*found, *reasons, *([] if scan.keys else [()])})
+    weighed = _heaviest(terms, scan) if scan.plan.heaviest else {}
     return {
-        "clip": lambda w, limit: ibis.least(w, ibis.literal(limit)),
-        "sub_gaussian": lambda w, limit: w / (1.0 - limit + limit * w),
-        "switch": lambda w, limit: ibis.ifelse(w <= limit, w, 0.0),
-        "optimistic": lambda w, limit: w * limit / (w * w + limit),
+        group: _completed(found.get(group, nothing), reasons.get(group, {}), weighed.get(group, {}))
+        for group in groups
     }
 
 
-def _sums(found: dict[str, Any], total: int, centre: float, plan: Plan) -> Sums:
-    def of(name: str) -> float:
-        return 0.0 if found[name] is None else float(found[name])
+def buckets_ibis(table: Expression, centre: float, plan: Plan) -> Buckets:
+    """Sums of terms by ``unit_bucket``.
 
-    k, n = len(plan.names), int(of("n"))
-    first, second = np.zeros(k), np.full((k, k), np.nan)
-    first[ONE] = n
-    first[1:] = [of(f"f{place}") for place in range(1, k)]
-    for i, j in plan.pairs():
-        second[i, j] = second[j, i] = of(f"p{i}_{j}")
-    second[ONE, :] = second[:, ONE] = first
+    Raises:
+        BadSums: a column is missing.
+    """
+    scan = Scan(centre, plan, keys=("unit_bucket",))
+    terms = termed(judged(table, scan), scan)
+    sums = terms.group_by(scan.places).aggregate(**_firsts(terms, scan, ""))
+    first = np.zeros((BUCKETS, len(plan.names)))
+    for row in _collected(sums):
+        first[int(row["k0"])] = _vector(row, scan, "")
+    return Buckets(centre, first)
+
+
+def sql_ibis(table: Expression, centre: float, plan: Plan) -> str:
+    """The scan as the backend's SQL: for audit."""
+    scan = Scan(centre, plan)
+    return str(ibis.to_sql(_summed(termed(judged(table, scan), scan), scan)))
+
+
+def _collected(expression: Expression) -> list[Row]:
+    rows: list[Row] = expression.to_pyarrow().to_pylist()
+    return rows
+
+
+def _group(row: Row, scan: Scan) -> Group:
+    values = [row[place] for place in scan.places] if scan.keys else []
+    return tuple(["" if value is None else str(value) for value in values])
+
+
+def _summed(terms: Expression, scan: Scan) -> Expression:
+    columns = {"n": terms.count(), "low": terms.p.min(), "high": terms.p.max()}
+    for policy in scan.policies:
+        columns |= (
+            _firsts(terms, scan, policy) | _products(terms, scan, policy) | _extras(terms, scan, policy)
+        )
+    if len(scan.policies) == 2:
+        columns |= _cross(terms, scan)
+    return terms.group_by(scan.places).aggregate(**columns)
+
+
+def _firsts(terms: Expression, scan: Scan, policy: str) -> dict[str, Expression]:
+    """Sums of s y."""
+    places = range(len(scan.plan.names))
+    return {f"f{place}{policy}": terms[scan.term(place, policy)].sum() for place in places}
+
+
+def _pairs(scan: Scan) -> list[tuple[int, int]]:
+    """Places whose product is summed: what the plan asks for, and those with y_0."""
+    return [*((ONE, place) for place in range(len(scan.plan.names))), *scan.plan.pairs()]
+
+
+def _products(terms: Expression, scan: Scan, policy: str) -> dict[str, Expression]:
+    """Sums of s² y y'."""
+    return {
+        f"p{i}_{j}{policy}": (terms[scan.term(i, policy)] * terms[scan.term(j, policy)]).sum()
+        for i, j in _pairs(scan)
+    }
+
+
+def _cross_pairs(scan: Scan) -> list[tuple[int, int]]:
+    k = len(scan.plan.names)
+    ones = [(ONE, j) for j in range(k)] + [(i, ONE) for i in range(1, k)]
+    return [*ones, *scan.plan.cross_pairs()]
+
+
+def _cross(terms: Expression, scan: Scan) -> dict[str, Expression]:
+    """Sums of s² y y'ᵀ between two policies."""
+    left, right = scan.policies
+    return {
+        f"x{i}_{j}": (terms[scan.term(i, left)] * terms[scan.term(j, right)]).sum()
+        for i, j in _cross_pairs(scan)
+    }
+
+
+def _extras(terms: Expression, scan: Scan, policy: str) -> dict[str, Expression]:
+    w, support = terms[f"w{policy}"], terms.support
+    found = {
+        "top": w.max(), "mass": (terms.s * w).max(), "overlapping": (w > 0.0).sum(),
+        "known": terms[f"known{policy}"].sum(), "support": (terms.s * support).sum(),
+        "support_known": ibis.ifelse(support.isnull(), 0.0, terms.s).sum(),
+    }  # fmt: skip
+    found |= {f"g{place}": terms[f"g{place}{policy}"].sum() for place in range(len(scan.plan.shrunk))}
+    return {f"{name}{policy}": value for name, value in found.items()}
+
+
+def _reasons(rows: Expression, scan: Scan) -> dict[Group, dict[str, int]]:
+    """Rows that break a rule, by group and reason."""
+    counted = rows.filter(rows[REASON] > 0).group_by([*scan.places, REASON]).aggregate(n=ibis._.count())
+    rules, found = scored_rules(scan.policies), dict[Group, dict[str, int]]()
+    for row in sorted(_collected(counted), key=lambda row: int(row[REASON])):
+        reasons, reason = found.setdefault(_group(row, scan), {}), rules[row[REASON] - 1].reason
+        reasons[reason] = reasons.get(reason, 0) + int(row["n"])
+    return found
+
+
+def _heaviest(terms: Expression, scan: Scan) -> dict[Group, dict[str, Floats]]:
+    """Group to policy to its largest weights, falling."""
+    found: dict[Group, dict[str, Floats]] = {}
+    for policy in scan.policies:
+        by_weight = ibis.window(group_by=scan.places, order_by=ibis.desc(f"w{policy}"))
+        ranked = terms.select(*scan.places, w=terms[f"w{policy}"], rank=ibis.row_number().over(by_weight))
+        top = ranked.filter(ranked["rank"] < scan.plan.heaviest)
+        top = top.group_by(scan.places).aggregate(w=ibis._.w.collect())
+        for row in _collected(top):
+            found.setdefault(_group(row, scan), {})[policy] = np.sort(np.array(row["w"]))[::-1]
+    return found
+
+
+def _completed(whole: Whole, reasons: dict[str, int], heaviest: dict[str, Floats]) -> Whole:
+    policies = ("", "_2")[: len(whole.sums)]
+    return whole._replace(
+        sums=tuple(
+            replace(one, rejected=reasons, heaviest=heaviest.get(policy, one.heaviest))
+            for one, policy in zip(whole.sums, policies, strict=True)
+        )
+    )
+
+
+def _nothing(scan: Scan) -> Whole:
+    none = empty(scan.centre, scan.plan.shrunk)
+    return Whole((none,) * len(scan.policies), np.zeros_like(none.second) if len(scan.policies) > 1 else None)
+
+
+def _whole(row: Row, scan: Scan) -> Whole:
+    sums = tuple(_sums(row, scan, policy) for policy in scan.policies)
+    if len(sums) < 2:
+        return Whole(sums, None)
+    k = len(scan.plan.names)
+    cross = np.full((k, k), np.nan)
+    for i, j in _cross_pairs(scan):
+        cross[i, j] = _of(row, f"x{i}_{j}")
+    return Whole(sums, cross)
+
+
+def _sums(row: Row, scan: Scan, policy: str) -> Sums:
+    k, n = len(scan.plan.names), int(row["n"])
+    second = np.full((k, k), np.nan)
+    for i, j in _pairs(scan):
+        second[i, j] = second[j, i] = _of(row, f"p{i}_{j}{policy}")
+    names = ("top", "mass", "overlapping", "known", "support", "support_known")
+    top, mass, overlapping, known, support, support_known = (_of(row, f"{one}{policy}") for one in names)
     return Sums(
-        centre, n, first, second, of("top"), of("top"), int(of("overlapping")),
-        propensities=(of("least_p"), of("most_p")) if n else (np.inf, -np.inf), shrunk=plan.shrunk,
-        shrunk_weight=tuple([of(f"g{place}") for place in range(len(plan.shrunk))]),
-        rejected={"left_out": total - n} if total > n else {},
+        scan.centre, n, _vector(row, scan, policy), second, top, mass, int(overlapping), n - int(known),
+        support, support_known, (float(row["low"]), float(row["high"])), scan.plan.shrunk,
+        tuple([_of(row, f"g{place}{policy}") for place in range(len(scan.plan.shrunk))]),
     )  # fmt: skip
+
+
+def _vector(row: Row, scan: Scan, policy: str) -> Floats:
+    return np.array([_of(row, f"f{place}{policy}") for place in range(len(scan.plan.names))])
+
+
+def _of(row: Row, name: str) -> float:
+    """A sum over nothing but nulls is null: zero here."""
+    return 0.0 if row[name] is None else float(row[name])

@@ -75,8 +75,9 @@ def export_dsjson_command(
         counts = export_dsjson(log, file)
     except SidearmError as error:
         _refuse("export dsjson", error)
-    others = "".join(f"; {count:,} {reason}" for reason, count in counts.items() if reason != "written")
-    typer.echo(f"{counts['written']:,} lines in {file}{others}")
+    written, several = counts.pop("written"), counts.pop("of_several_slots")
+    others = "".join(f"; {count:,} rows {reason}" for reason, count in counts.items())
+    typer.echo(f"{written:,} lines in {file}, {several:,} of them of several slots{others}")
 
 
 def _import_table(file: Path, into: Path, named: list[str], context: list[str]) -> Imported:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import duckdb
 import pyarrow as pa
@@ -26,50 +27,98 @@ CURVE = Limits(
 """Limits of the curve that shows what an estimate owes to its limit."""
 
 
-class Summing:
-    """Sums of a log that grow batch by batch."""
+class Asked(NamedTuple):
+    """What an engine is to sum."""
 
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        candidates: Sequence[str],
-        against: str,
-        centre: float,
-        limits: Limits,
-        model: Expecting,
-    ) -> None:
+    candidates: Sequence[str]
+    against: str
+    """Candidate that the others are paired with; empty: none."""
+    centre: float
+    plan: Plan
+    pair_plan: Plan
+
+
+class Found(NamedTuple):
+    """What an engine has summed."""
+
+    groups: dict[str, GroupSums]
+    """Column of ``groups.GROUPINGS`` to group to candidate to sums."""
+    pairs: PairSums
+    buckets: dict[str, Buckets]
+    """Candidate to sums by bucket of units."""
+
+
+class Engine(Protocol):
+    """Sums scored rows, here or elsewhere."""
+
+    def add(self, tables: Mapping[str, pa.Table]) -> None:
+        """Take the scored rows of every candidate, which are the same rows in the same order."""
+
+    def found(self) -> Found:
+        """The sums of all that was added."""
+
+    def sql(self) -> str:
+        """The scan, for audit."""
+
+
+class DuckDb:
+    """Sums every batch as it comes."""
+
+    def __init__(self, asked: Asked, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+        self._asked = asked
         self._connection = connection
-        self._candidates = candidates
-        self._against = against
-        self._centre = centre
-        self._pair_plan = plan_of(estimators(limits))
-        self.plan = plan_with_curve(limits)
-        self.groups: dict[str, GroupSums] = {column: {} for column in GROUPINGS}
-        """Column of ``groups.GROUPINGS`` to group to candidate to sums."""
-        self.pairs: PairSums = {}
-        self.buckets: dict[str, Buckets] = {}
-        """Candidate to sums by bucket of units."""
-        self.weights: dict[str, Counts] = {name: {} for name in candidates}
-        """Candidate to its weights' histogram."""
-        self.model = model
-        self.calibration = Calibration(model)
+        self._sql = sql
+        self._found = Found({column: {} for column in GROUPINGS}, {}, {})
 
     def add(self, tables: Mapping[str, pa.Table]) -> None:
         """Sum the scored rows of every candidate."""
-        self.calibration.add(
-            next(iter(tables.values()))
-        )  # what the model expects of shown arms is everyone's
+        asked, found = self._asked, self._found
         for name, table in tables.items():
-            add(self.groups, self._connection, name, table, self._centre, self.plan)
-            add_buckets(self.buckets, self._connection, name, table, self._centre, self.plan)
+            add(found.groups, self._connection, name, table, asked.centre, asked.plan)
+            add_buckets(found.buckets, self._connection, name, table, asked.centre, asked.plan)
+        add_pairs(found.pairs, self._connection, tables, asked.against, asked.centre, asked.pair_plan)
+
+    def found(self) -> Found:
+        """The sums of all that was added."""
+        return self._found
+
+    def sql(self) -> str:
+        """The scan, for audit."""
+        return self._sql
+
+
+class Summing:
+    """What is summed of a log by an engine, and the little that is counted on the way to it."""
+
+    def __init__(self, engine: Engine, asked: Asked, model: Expecting) -> None:
+        self._engine = engine
+        self._asked = asked
+        self.model = model
+        self.calibration = Calibration(model)
+        self.weights: dict[str, Counts] = {name: {} for name in asked.candidates}
+        """Candidate to its weights' histogram."""
+        self.found = Found({column: {} for column in GROUPINGS}, {}, {})
+        self.sql = ""
+
+    def add(self, tables: Mapping[str, pa.Table]) -> None:
+        """Take the scored rows of every candidate."""
+        # What the model expects of shown arms is everyone's.
+        self.calibration.add(next(iter(tables.values())))
+        for name, table in tables.items():
             count_weights(self.weights[name], table)
-        add_pairs(self.pairs, self._connection, tables, self._against, self._centre, self._pair_plan)
+        self._engine.add(tables)
+
+    def finish(self) -> None:
+        """All rows are in."""
+        self.found, self.sql = self._engine.found(), self._engine.sql()
 
     def whole(self) -> dict[str, Sums]:
         """Candidate to the sums of all rows."""
-        return all_together(self.groups[GROUPINGS[0]], self._candidates, self._centre, self.plan)
+        asked = self._asked
+        return all_together(self.found.groups[GROUPINGS[0]], asked.candidates, asked.centre, asked.plan)
 
 
-def plan_with_curve(limits: Limits) -> Plan:
+def asked_of(candidates: Sequence[str], against: str, centre: float, limits: Limits) -> Asked:
     """What is summed for the estimators at these limits and at those of the curve."""
-    return plan_of((*estimators(limits), *estimators(CURVE)), heaviest=MOST_HEAVIEST)
+    plan = plan_of((*estimators(limits), *estimators(CURVE)), heaviest=MOST_HEAVIEST)
+    return Asked(candidates, against, centre, plan, plan_of(estimators(limits)))

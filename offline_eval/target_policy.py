@@ -7,9 +7,11 @@ weights; a table of probabilities; and ``logged``, the policy that made the log.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Protocol
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -144,6 +146,12 @@ class Table(_Plain):
         for key, pmf in probabilities.items():
             for arm, probability in pmf.items():
                 self._table[self._keys[_canonical(key)], arms.index(arm)] = probability
+
+    @property
+    def digest(self) -> str:
+        """Of what it says."""
+        said = msgspec.json.encode([list(self._keys), self._arms.to_pylist(), self._table.tolist()])
+        return hashlib.sha256(said).hexdigest()
 
     def pmf(self, batch: Batch) -> Floats:
         """(m,) probabilities; NaN where the key is not listed, or no eligible arm has any."""

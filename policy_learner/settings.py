@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from sidecar.contracts.daily import TimeOfDay
 from sidecar.contracts.settings import load_settings
 
 Seconds = Annotated[float, Meta(gt=0.0, le=86_400.0)]
@@ -80,7 +81,7 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     for each weight that is not zero, 1 MB at most at 18 bits and 17 MB at 22."""
     checkpoint_every_s: Seconds = 60.0
     """Seconds between two checkpoints: what a restart has to train again, and what the streams keep."""
-    rebase_at: Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = ""
+    rebase_at: TimeOfDay = ""
     """Time of the day, UTC, such as `03:00`, at which a base is trained on the log and handed over, in a
     process of its own and behind everything else; empty: never. `sidearm train` does it by hand."""
     rebase_days: Annotated[int, Meta(ge=1, le=3650)] = 30

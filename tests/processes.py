@@ -76,10 +76,18 @@ class Processes:
         command = [sys.executable, "-m", module, *map(str, arguments)]
         return self.run(command, name or module, environ)
 
-    def run(self, command: Sequence[str], name: str, environ: Mapping[str, str] | None = None) -> Process:
-        """Any command, with the same care."""
+    def run(
+        self,
+        command: Sequence[str],
+        name: str,
+        environ: Mapping[str, str] | None = None,
+        *,
+        alone: bool = False,
+    ) -> Process:
+        """Any command, with the same care; ``alone``: ``environ`` is all it sees, ours is not added."""
         log = self.folder / f"{name}-{len(self.started)}.log"
-        child = start_child(command, log, environ={**os.environ, **(environ or {})}, folder=ROOT)
+        ours = {} if alone else os.environ
+        child = start_child(command, log, environ={**ours, **(environ or {})}, folder=ROOT)
         self.started.append(Process(name, child, log))
         return self.started[-1]
 

@@ -28,11 +28,14 @@ MODULES = {
     "learner": "policy_learner",
     "joiner": "policy_learner.joiner",
     "archiver": "policy_learner.archiver",
+    "evaluation": "offline_eval.nightly",
 }
 ALL = ("sidecar", "learner", "service")
 """In the order of start; the order of stop is the reverse, so that no answer waits for what is gone."""
 ARCHIVER = "SIDEARM_LEARNER_ARCHIVER"
 """The learner's setting that says who writes the log."""
+EVALUATION = "SIDEARM_EVALUATION_AT"
+"""The setting that says when other policies are evaluated: where it is empty, nobody waits for that time."""
 LINES = "SIDEARM_DECISION_SERVICE_SIDECAR_CONNECTIONS"
 WORKERS, SIDECARS = "SIDEARM_DECISION_SERVICE_WORKERS", "SIDEARM_SIDECAR_WORKERS"
 """The settings that say how many processes share the port, and the sidecar's socket."""
@@ -198,9 +201,14 @@ def parts_of(folder: Path, environ: Mapping[str, str], joiners: int) -> tuple[st
     Raises:
         BadApplication: the folder cannot be used.
     """
-    told = environ.get(ARCHIVER) or load_application(folder).learner.get("archiver")
+    application = load_application(folder)
+    told = environ.get(ARCHIVER) or application.learner.get("archiver")
     archiver = ("archiver",) if told == "apart" else ()
-    return ("sidecar", *archiver, "learner", *(f"joiner-{n}" for n in range(1, joiners + 1)), "service")
+    evaluation = ("evaluation",) if environ.get(EVALUATION, application.evaluation.get("at")) else ()
+    return (
+        "sidecar", *archiver, *evaluation, "learner", *(f"joiner-{n}" for n in range(1, joiners + 1)),
+        "service",
+    )  # fmt: skip
 
 
 def free_port() -> int:

@@ -143,7 +143,12 @@ def _processes(platform: Platform) -> Table:
         table.add_row("store", str(store.pid), state, platform.store_url, str(store.log))
     else:
         table.add_row("store", "–", "REDIS_URL", _without_password(platform.store_url), "–")
-    where = {"sidecar": str(platform.data.sidecar_socket(platform.application.name)), "service": platform.url}
+    name = platform.application.name
+    where = {
+        "sidecar": str(platform.data.sidecar_socket(name)),
+        "service": platform.url,
+        "evaluation": str(platform.data.evaluations(name)),
+    }
     for part in platform.parts:
         table.add_row(part.name, str(part.child.pid), part.state(), where.get(part.name, "–"), str(part.log))
     return table

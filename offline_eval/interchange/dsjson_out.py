@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from offline_eval.batches import read_batches
 from offline_eval.dataset import Log, Window, open_log
 from offline_eval.engine import connect
 from offline_eval.errors import BadInput
+from offline_eval.interchange.dsjson_slots import SlotRow, first_slots, outcomes, ranking, slots
 from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.events import DecisionEvent
 
@@ -36,13 +38,14 @@ def export_dsjson(folder: Path, file: Path, window: Window | None = None) -> dic
         window: which rows.
 
     Returns:
-        ``written``, and reason to rows that DSJSON has no line for.
+        ``written`` lines, how many of them are ``of_several_slots``, and reason to rows that DSJSON has no
+        place for.
 
     Raises:
         BadLog: the log cannot be read.
         BadInput: the file cannot be written.
     """
-    log, counts = open_log(connect(), folder, window), Counter[str](written=0)
+    log, counts = open_log(connect(), folder, window), Counter[str](written=0, of_several_slots=0)
     beside = file.with_name(f".{file.name}.part")
     try:
         with beside.open("wb") as out:
@@ -59,31 +62,62 @@ def export_dsjson(folder: Path, file: Path, window: Window | None = None) -> dic
 def lines_of(log: Log, counts: Counter[str]) -> Iterator[bytes]:
     """The lines; ``counts`` says what became of the rows."""
     catalogues: dict[str, Catalogue] = {}
+    for _, rows in groupby(_rows(log), lambda one: one.event.decision_id):
+        found = first_slots(list(rows), counts)
+        if not found:
+            continue
+        version = found[0].event.catalogue
+        if version not in catalogues:
+            catalogues[version] = log.catalogue(version)
+        counts["written"] += 1
+        counts["of_several_slots"] += len(found) > 1
+        yield msgspec.json.encode((_line if len(found) == 1 else _long_line)(found, catalogues[version]))
+
+
+def _rows(log: Log) -> Iterator[SlotRow]:
+    """In the order of the log, in which slots of a decision follow each other."""
     for batch in read_batches(log, "", {}, with_events=True, batch_rows=_BATCH_ROWS):
-        for row, event in zip(batch.table.select(_COLUMNS).to_pylist(), batch.events, strict=True):
-            why = "further_slot" if row["slot"] else "pmf_not_known" if row["pmf"] is None else "written"
-            counts[why] += 1
-            if why == "written":
-                if event.catalogue not in catalogues:
-                    catalogues[event.catalogue] = log.catalogue(event.catalogue)
-                yield msgspec.json.encode(_line(event, row, catalogues[event.catalogue]))
+        rows = batch.table.select(_COLUMNS).to_pylist()
+        yield from map(SlotRow, batch.events, rows)
 
 
-def _line(event: DecisionEvent, row: Mapping[str, Any], catalogue: Catalogue) -> Mapping[str, object]:
-    reward, kept, p, pmf = row["reward"], row["inclusion_probability"], row["propensity"], row["pmf"]
-    chosen = row["arm_index"]
-    others = sorted((one for one in range(len(pmf)) if one != chosen), key=lambda one: -pmf[one])
+def _line(found: Sequence[SlotRow], catalogue: Catalogue) -> Mapping[str, object]:
+    """A decision of one slot: actions are counted from 1."""
+    ((event, row),) = found
+    reward, p, chosen = row["reward"], row["propensity"], row["arm_index"]
+    ranked = ranking(row)
     observed = [{"v": reward, "EventId": event.decision_id, "ActionTaken": False}]
     cost = -reward if reward else 0.0
     return {
         "_label_cost": cost, "_label_probability": p, "_label_Action": chosen + 1, "_labelIndex": chosen,
         "o": observed if row["reward_source_n"] else [], "Timestamp": _stamp(event.decided_at_ms),
-        "Version": "1", "EventId": event.decision_id, "a": [chosen + 1, *(one + 1 for one in others)],
+        "Version": "1", "EventId": event.decision_id, "a": [one + 1 for one in ranked],
         "c": {"FromUrl": [event.context], "_multi": _multi(event, row["arms"], catalogue)},
-        "p": [p, *(pmf[one] for one in others)],
-        "VWState": {"m": f"{event.policy}/{event.model_version}"},
-        **({"pdrop": 1.0 - kept} if kept < 1.0 else {}), "_original_label_cost": cost,
+        "p": [p, *(row["pmf"][one] for one in ranked[1:])], **_model(event), **_dropped(row),
+        "_original_label_cost": cost,
     }  # fmt: skip
+
+
+def _long_line(found: Sequence[SlotRow], catalogue: Catalogue) -> Mapping[str, object]:
+    """A decision of several."""
+    event = found[0].event
+    arms = list(dict.fromkeys(arm for one in found for arm in one.row["arms"]))
+    return {
+        "Timestamp": _stamp(event.decided_at_ms), "Version": "1", "EventId": event.decision_id,
+        "c": {"FromUrl": [event.context], "_multi": _multi(event, arms, catalogue),
+              "_slots": slots(found, arms)},
+        "_outcomes": outcomes(found, arms), **_model(event), **_dropped(found[0].row),
+    }  # fmt: skip
+
+
+def _model(event: DecisionEvent) -> Mapping[str, object]:
+    return {"VWState": {"m": f"{event.policy}/{event.model_version}"}}
+
+
+def _dropped(row: Mapping[str, Any]) -> Mapping[str, object]:
+    """Only where it is not 0."""
+    kept = row["inclusion_probability"]
+    return {"pdrop": 1.0 - kept} if kept < 1.0 else {}
 
 
 def _multi(event: DecisionEvent, arms: Sequence[str], catalogue: Catalogue) -> list[dict[str, object]]:

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from policy_learner.models.checkpoint import write_whole
+from sidecar.contracts.daily import due_before
 
 if TYPE_CHECKING:
     from policy_learner.settings import LearnerSettings
@@ -127,17 +127,3 @@ class Nightly:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_whole(self._folder / _FILE, msgspec.json.encode(night))
         self._night = night
-
-
-def due_before(at: str, now_ms: int) -> int:
-    """The last moment before now, milliseconds, that a time of the day (UTC) came.
-
-    >>> due_before("03:00", 10_799_999) - due_before("03:00", 10_800_000)
-    -86400000
-    """
-    hour, minute = map(int, at.split(":"))
-    now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if moment > now:
-        moment -= timedelta(days=1)
-    return round(moment.timestamp() * 1000)

@@ -116,6 +116,7 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Settings of that process: see ``docs/settings.md``. The environment overrides them."""
     sidecar: dict[str, Any] = {}
     learner: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         """Refuse sections that do not go together.

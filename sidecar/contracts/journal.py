@@ -156,6 +156,13 @@ async def decisions_of_client_keys(
     return [text(stored or b"").partition("|")[0] for stored in await pipe.execute()]
 
 
+async def decisions_with_keys(scripts: AsyncScripts, keys: Keys, session_id: str) -> list[str]:
+    """Our ids of all decisions of a session that its client calls by keys of its own."""
+    found = await scripts.client.hgetall(keys.session(session_id))
+    stored = cast("dict[bytes, bytes]", found)
+    return [text(value).partition("|")[0] for field, value in stored.items() if field.startswith(b"k:")]
+
+
 class StoredDecision(Struct, frozen=True):
     """A decision as the store still has it."""
 

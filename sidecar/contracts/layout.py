@@ -40,6 +40,10 @@ class DataFolder:
         """Root of an application's Parquet datasets."""
         return self.root / "log" / app
 
+    def evaluations(self, app: str) -> Path:
+        """What other policies would have earned: a folder for each day."""
+        return self.root / "evaluations" / app
+
     def spool(self, app: str) -> Path:
         """What services wrote down while the store was away: a folder for each process."""
         return self.root / "spool" / app

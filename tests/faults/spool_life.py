@@ -120,7 +120,7 @@ class Life:
     def __init__(self, sim: Any) -> None:
         self.remote, app = Remote(sim.scripts, sim.faults), sim.application
         self.spool = Spool(sim.root, sim.limit_bytes, 10.0, sim.now_ms)
-        self.guard: Any = SimpleNamespace(closed=True, good=lambda: None, bad=lambda: None)
+        self.guard: Any = SimpleNamespace(closed=True, good=lambda calls=1: None, bad=lambda calls=1: None)
         telemetry, beside = Telemetry(CollectorRegistry()), (self.guard, self.spool)
         remote: Any = self.remote
         self.log = EventLog(remote, app, 64, *beside)

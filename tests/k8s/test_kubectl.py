@@ -107,11 +107,11 @@ def test_diff_shows_what_an_apply_would_change_and_changes_nothing(
 ) -> None:
     kubectl.ok(*APPLY, base)
     before = server.cluster.objects.revision
-    change(base, "replicas: 2", "replicas: 3")
+    change(base, "terminationGracePeriodSeconds: 45", "terminationGracePeriodSeconds: 60")
     different = kubectl.run(*DIFF, base)
     assert different.returncode == 1
-    assert "-  replicas: 2" in different.stdout
-    assert "+  replicas: 3" in different.stdout
+    assert "-      terminationGracePeriodSeconds: 45" in different.stdout
+    assert "+      terminationGracePeriodSeconds: 60" in different.stdout
     assert server.cluster.objects.revision == before
 
 
@@ -131,13 +131,17 @@ def test_a_field_that_is_no_longer_applied_goes(kubectl: Kubectl, base: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("replicas: 2", "replicaz: 2", 'unknown field "spec.replicaz"'),
+        ("  template:", "  tempalte:", 'unknown field "spec.tempalte"'),
         (
             "            limits: { memory: 512Mi }",
             "            limit: { memory: 512Mi }",
             'unknown field "spec.template.spec.initContainers[0].resources.limit"',
         ),
-        ("replicas: 2", "replicas: two", "spec.replicas: 'two' is not of type 'integer'"),
+        (
+            "terminationGracePeriodSeconds: 45",
+            "terminationGracePeriodSeconds: long",
+            "spec.template.spec.terminationGracePeriodSeconds: 'long' is not of type 'integer'",
+        ),
         ("  name: decision-service\n", "  name: Decision_Service\n", "metadata.name"),
     ],
 )
@@ -162,7 +166,7 @@ def test_a_field_of_another_manager_changes_only_by_force(kubectl: Kubectl, base
     scale: dict[str, Any] = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "decision-service", "namespace": "sidearm"},
+        "metadata": {"name": "joiner", "namespace": "sidearm"},
         "spec": {"replicas": 7},
     }
     as_scaler = ("apply", "--server-side", "--field-manager", "scaler", "-f", "-")
@@ -173,9 +177,9 @@ def test_a_field_of_another_manager_changes_only_by_force(kubectl: Kubectl, base
     taken = kubectl.run(*APPLY, base)
     assert taken.returncode == 1
     assert 'conflict with "scaler": .spec.replicas' in taken.stderr
-    change(base, "  replicas: 2\n", "")
+    change(base, "  replicas: 2\n", "", "joiner/deployment.yaml")
     kubectl.ok(*APPLY, base)
-    assert kubectl.get("deploy", "decision-service", "-n", "sidearm")["spec"]["replicas"] == 7
+    assert kubectl.get("deploy", "joiner", "-n", "sidearm")["spec"]["replicas"] == 7
 
 
 def test_what_cannot_change_is_refused(kubectl: Kubectl, base: Path) -> None:

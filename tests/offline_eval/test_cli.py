@@ -95,6 +95,10 @@ def test_no_weights_in_the_store_is_said(log, store_url):
         (["--key", "colour"], "legal are slot"),
         (["--log", "/nowhere"], "name a log folder"),
         (["--json", "/nowhere/x.json"], "cannot be written"),
+        (["--engine", "abacus"], "legal: duckdb, spark"),
+        (["--spark-remote", "sc://cluster:15002"], "need --engine spark"),
+        (["--engine", "spark", "--spark-remote", "cluster"], "legal: sc://host:port"),
+        (["--engine", "spark", "--spark-remote", "sc://127.0.0.1:1"], "no Spark Connect server answers"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(log, arguments, message):
@@ -104,6 +108,17 @@ def test_bad_input_is_one_line_and_exit_code_2(log, arguments, message):
     assert result.exit_code == 2, result.output
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
+
+
+def test_without_spark_it_is_said_how_to_install_it(log, monkeypatch):
+    """The extra by its name."""
+    monkeypatch.setitem(sys.modules, "ibis", None)
+
+    result = run("--log", log, "--engine", "spark")
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "Spark is not installed" in result.stderr
+    assert "pip install 'sidearm[eval,spark]'" in result.stderr
 
 
 def test_the_command_is_registered():

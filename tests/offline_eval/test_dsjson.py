@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import pyarrow.parquet as pq
 import pytest
 
 from offline_eval.errors import BadInput
@@ -12,7 +13,7 @@ from offline_eval.evaluate import evaluate
 from offline_eval.interchange.dsjson_in import decisions_of, import_dsjson
 from offline_eval.interchange.dsjson_out import export_dsjson
 from offline_eval.target_policy import Logged, Uniform
-from tests.offline_eval.logs import row, simulated_rows, write_log
+from tests.offline_eval.logs import ARMS, catalogue, row, simulated_rows, write_log
 
 REFERENCE_LINE = (
     '{"_label_cost":-1.0,"_label_probability":0.8500000238418579,"_label_Action":1,"_labelIndex":0,'
@@ -121,7 +122,7 @@ def test_out_and_in_again_is_the_same_log(tmp_path):
     counts = export_dsjson(log, tmp_path / "out.json")
     made = import_dsjson(tmp_path / "out.json", tmp_path / "log" / "again")
 
-    assert counts == {"written": 300}
+    assert counts == {"written": 300, "of_several_slots": 0}
     assert (made.summary.counted, made.skipped) == (300, {})
     first, second = (
         evaluate(folder, [Uniform(), Logged()]).candidates for folder in (log, tmp_path / "log" / "again")
@@ -145,10 +146,85 @@ def test_keys_have_the_order_of_the_format(tmp_path):
 
 
 def test_what_has_no_line_is_counted(tmp_path):
-    """Later slots, and rows whose other probabilities are not known."""
-    log = write_log(tmp_path, [row(0), row(0, slot=1), row(2, pmf=None), row(3, reward=None)])
+    """Rows whose other probabilities are not known, and slots behind one that lacks."""
+    rows = [row(0), row(1, slot=1), row(2, pmf=None), row(3, reward=None),
+            *of_slots(4, ("red", "blue"), kept=(1.0, 0.5))]  # fmt: skip
 
-    assert export_dsjson(log, tmp_path / "out.json") == {"written": 1, "further_slot": 1, "pmf_not_known": 1}
+    counts = export_dsjson(write_log(tmp_path, rows), tmp_path / "out.json")
+
+    assert counts == {
+        "written": 2, "of_several_slots": 0, "slot_before_missing": 1, "pmf_not_known": 1,
+        "kept_with_another_probability": 1,
+    }  # fmt: skip
+
+
+def of_slots(i, shown, kept=None, forbidden=""):
+    """Rows of one decision, each slot among the arms that the slots before left, and a reward each."""
+    rows, left = [], list(ARMS)
+    for slot, arm in enumerate(shown):
+        could = [one for one in left if one != forbidden or slot != 1]
+        pmf = [(place + 1) / sum(range(1, len(could) + 1)) for place in range(len(could))]
+        place = could.index(arm)
+        rows.append(
+            row(
+                i, could, slot=slot, arm=arm, arm_index=place, propensity=pmf[place], pmf=pmf,
+                catalogue=catalogue().version, reward=float(i + slot), reward_source_n=1,
+                inclusion_probability=kept[slot] if kept else 0.5,
+            )
+        )  # fmt: skip
+        left.remove(arm)
+    return rows
+
+
+def test_several_slots_are_one_line_and_come_back_as_they_were(tmp_path):
+    """Arms left, probabilities, rewards and the share that was kept, slot by slot; single ones among them."""
+    rows = [row(0), *of_slots(1, ("blue", "red", "grey")), *of_slots(2, ("green", "grey")), row(3)]
+    log = write_log(tmp_path, rows)
+
+    counts = export_dsjson(log, tmp_path / "out.json")
+    import_dsjson(tmp_path / "out.json", tmp_path / "log" / "again")
+
+    assert counts == {"written": 4, "of_several_slots": 2}
+    first, second = (_rows_of(folder) for folder in (log, tmp_path / "log" / "again"))
+    assert first == second
+    assert [one["slot"] for one in second] == [0, 0, 1, 2, 0, 1, 0]
+
+
+def _rows_of(folder) -> list[dict[str, object]]:
+    names = ["decision_id", "slot", "arm", "arms", "pmf", "propensity", "reward", "inclusion_probability"]
+    (file,) = folder.rglob("*.parquet")
+    return pq.read_table(file, columns=names).to_pylist()
+
+
+def test_a_line_of_slots_has_the_order_of_the_format(tmp_path):
+    """Actions are counted from 0 there, and probabilities know nothing of drops."""
+    export_dsjson(write_log(tmp_path, of_slots(7, ("blue", "green"))), tmp_path / "out.json")
+
+    line = json.loads((tmp_path / "out.json").read_text())
+    assert list(line) == ["Timestamp", "Version", "EventId", "c", "_outcomes", "VWState", "pdrop"]
+    assert list(line["c"]) == ["FromUrl", "_multi", "_slots"]
+    assert list(line["_outcomes"][0]) == ["_label_cost", "_id", "_a", "_p", "_o", "_original_label_cost"]
+    assert [(one["_a"], one["_label_cost"]) for one in line["_outcomes"]] == [
+        ([2, 3, 1, 0], -7.0),
+        ([1, 3, 0], -8.0),
+    ]
+    assert [one["_p"] for one in line["_outcomes"]] == [[0.3, 0.4, 0.2, 0.1], [2 / 6, 3 / 6, 1 / 6]]
+    assert (line["pdrop"], line["c"]["_slots"]) == (0.5, [{"_id": "slot-0"}, {"_id": "slot-1"}])
+
+
+def test_vw_reads_slots(tmp_path):
+    """Its own reader: each slot's cost, the shown action with its probability, and which it could show."""
+    vw = pytest.importorskip("vowpal_wabbit_next")
+    log = write_log(tmp_path, of_slots(1, ("blue", "red"), forbidden="grey"))
+    export_dsjson(log, tmp_path / "out.json")
+
+    parser = vw.DSJsonFormatParser(vw.Workspace(["--ccb_explore_adf", "--quiet", "--dsjson"]))
+    labels = [one.get_label() for one in parser.parse_json((tmp_path / "out.json").read_text())][5:]
+
+    assert [(cost, *actions[0]) for cost, actions in (one.outcome for one in labels)] == [
+        (-1.0, 2, pytest.approx(0.3)), (-2.0, 0, pytest.approx(1 / 3)),
+    ]  # fmt: skip
+    assert [one.explicit_included_actions for one in labels] == [None, [0, 1]]
 
 
 def test_vw_reads_what_is_written(tmp_path):

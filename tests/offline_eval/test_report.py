@@ -13,8 +13,8 @@ from rich.console import Console
 from offline_eval.evaluate import Options, evaluate
 from offline_eval.forest import forest_frame, write_png
 from offline_eval.report import print_report, to_html, to_json
-from offline_eval.target_policy import Logged, Table, Uniform
-from tests.offline_eval.logs import START, row, simulated_rows, write_log
+from offline_eval.target_policy import Logged, Table, Uniform, greedy
+from tests.offline_eval.logs import START, row, simulated_rows, weights, write_log
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +113,18 @@ def test_days_and_segments_have_their_tables(tmp_path):
 
 
 def test_the_fingerprint_is_of_what_was_read(tmp_path):
-    """Threads do not change it; another reward, another window and another candidate do."""
+    """Threads do not change it; another reward, window, candidate, table and other weights do."""
     rows = simulated_rows(50, seed=3)
     log, other = write_log(tmp_path / "a", rows), write_log(tmp_path / "b", [*rows[:-1], row(99)])
 
     def of(folder, candidate=None, **options):
         return evaluate(folder, [candidate or Uniform()], options=Options(**options)).fingerprint
 
-    assert of(log) == of(log, threads=1, batch_rows=3)
-    assert len({of(log), of(other), of(log, Logged()), of(log, level=0.9)}) == 4
+    def table(share):
+        return Table("t", {"": {"red": share, "blue": 1 - share}})
+
+    assert of(log) == of(log, threads=2, batch_rows=3)
+    assert of(log, table(0.5)) == of(log, table(0.5))
+    different = [Logged(), table(0.5), table(0.4), greedy(weights()), greedy(weights({3: 1.0}))]
+    found = {of(log), of(other), of(log, level=0.9), *(of(log, one) for one in different)}
+    assert len(found) == 3 + len(different)

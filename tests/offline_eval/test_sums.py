@@ -15,6 +15,26 @@ from offline_eval.sums import combine, empty, recentred
 from tests.offline_eval.scored import LIMITS, NO_LIMITS, in_memory, scan, scored, values
 
 SHRUNK = plan_of(estimators(LIMITS)).shrunk
+BAD = [
+    ("reward", None, "reward_missing"),
+    ("reward", np.nan, "reward_not_finite"),
+    ("reward", np.inf, "reward_not_finite"),
+    ("propensity", None, "propensity_missing"),
+    ("propensity", np.nan, "propensity_not_a_number"),
+    ("propensity", 0.0, "propensity_zero"),
+    ("propensity", -0.1, "propensity_zero"),
+    ("propensity", 1.7, "propensity_above_one"),
+    ("propensity", np.inf, "propensity_above_one"),
+    ("propensity", 1e-320, "propensity_below_floor"),
+    ("inclusion_probability", 0.0, "inclusion_probability_invalid"),
+    ("inclusion_probability", np.nan, "inclusion_probability_invalid"),
+    ("inclusion_probability", None, "inclusion_probability_invalid"),
+    ("e", None, "target_unknown"),
+    ("e", np.nan, "target_unknown"),
+    ("e", -0.1, "target_invalid"),
+    ("e", 1.1, "target_invalid"),
+]
+"""Column of a scored row, a bad value, and the reason under which the row is counted."""
 
 
 def approximately(expected: dict, rel: float = 1e-11):
@@ -97,28 +117,7 @@ def test_a_row_kept_with_probability_one_half_counts_twice():
         assert error > values(expected)[name][1]
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "reason"),
-    [
-        ("reward", None, "reward_missing"),
-        ("reward", np.nan, "reward_not_finite"),
-        ("reward", np.inf, "reward_not_finite"),
-        ("propensity", None, "propensity_missing"),
-        ("propensity", np.nan, "propensity_not_a_number"),
-        ("propensity", 0.0, "propensity_zero"),
-        ("propensity", -0.1, "propensity_zero"),
-        ("propensity", 1.7, "propensity_above_one"),
-        ("propensity", np.inf, "propensity_above_one"),
-        ("propensity", 1e-320, "propensity_below_floor"),
-        ("inclusion_probability", 0.0, "inclusion_probability_invalid"),
-        ("inclusion_probability", np.nan, "inclusion_probability_invalid"),
-        ("inclusion_probability", None, "inclusion_probability_invalid"),
-        ("e", None, "target_unknown"),
-        ("e", np.nan, "target_unknown"),
-        ("e", -0.1, "target_invalid"),
-        ("e", 1.1, "target_invalid"),
-    ],
-)
+@pytest.mark.parametrize(("column", "value", "reason"), BAD)
 def test_a_bad_row_is_counted_by_reason_and_moves_nothing(column, value, reason):
     """One bad value: one more rejected row, and every estimate stays what it was."""
     rows = scored(50, seed=7)

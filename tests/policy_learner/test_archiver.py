@@ -17,7 +17,7 @@ from policy_learner.loop import finalise, step, trim
 from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.keys import learnt
-from tests.policy_learner.test_loop import rows, steps, stop
+from tests.policy_learner.walking import rows, steps, stop
 from tests.policy_learner.world import World
 
 APART = LearnerSettings(archiver="apart", publish_every_examples=1, archive_rows=1000, compact_every_s=0.0)

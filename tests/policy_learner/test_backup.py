@@ -24,7 +24,7 @@ from policy_learner.status import read as read_status
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.deltas import read_newest
 from sidecar.contracts.layout import DataFolder
-from tests.policy_learner.test_models import Shop
+from tests.policy_learner.kept_shop import Shop
 from tests.waiting import until
 
 

@@ -29,7 +29,7 @@ from sidecar.policy.held_arms import ArmTables
 from tests.decision_service.platform import platform, sidecar_get
 from tests.decision_service.test_failures import publish
 from tests.decision_service.test_service import stored_event
-from tests.policy_learner.test_models import Shop
+from tests.policy_learner.kept_shop import Shop
 from tests.policy_learner.world import World
 from tests.waiting import until
 

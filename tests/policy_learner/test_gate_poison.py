@@ -14,7 +14,7 @@ from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
 from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
-from tests.policy_learner.test_loop import stop
+from tests.policy_learner.walking import stop
 from tests.policy_learner.world import ARMS, CATALOGUE, HORIZON_MS, World
 
 A_BATCH = 50

@@ -14,7 +14,7 @@ from sidecar.contracts import keys as app_keys
 from sidecar.contracts.catalogue import encode_arms
 from sidecar.contracts.scripts.working import decode_workers
 from sidecar.contracts.upkeep import read_books
-from tests.policy_learner.test_loop import rows
+from tests.policy_learner.walking import rows
 from tests.policy_learner.world import ARMS, World
 from tests.waiting import until
 

@@ -11,7 +11,7 @@ from policy_learner.joiner import Joiner
 from policy_learner.loop import finalise
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.upkeep import read_books
-from tests.policy_learner.test_loop import rows, steps, stop
+from tests.policy_learner.walking import rows, steps, stop
 from tests.policy_learner.world import World
 
 LEASE_MS = 300_000

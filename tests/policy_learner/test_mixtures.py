@@ -16,7 +16,7 @@ from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import scores_of_event
 from sidecar.policy.propensity import pmf_of_event
 from sidecar.policy.sampling import draw
-from tests.policy_learner.test_models import Shop
+from tests.policy_learner.kept_shop import Shop
 from tests.policy_learner.world import CATALOGUE, EXPLORATION
 
 

@@ -1,4 +1,4 @@
-"""Versions that are kept: listed, shown, served again, taken in and out; the real store, the real sidecar."""
+"""Versions that are kept: listed, shown, rolled back to; the real store, the real sidecar."""
 
 from __future__ import annotations
 
@@ -7,65 +7,20 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
 
-from decision_service.cli.main import root
-from policy_learner import loop
 from policy_learner.loop import drain, step
-from policy_learner.models import publish
 from policy_learner.models.history import read_kept
-from policy_learner.models.imported import ImportedModels
 from policy_learner.models.model_features import largest_weights
-from policy_learner.models.model_shelf import look, read_model, take_in
-from policy_learner.models.replay import replay
-from policy_learner.settings import LearnerSettings
+from policy_learner.models.model_shelf import look, read_model
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.application import Arm
-from sidecar.contracts.catalogue import encode_arms
-from sidecar.contracts.deltas import read_newest
-from sidecar.contracts.errors import BadModel, SidearmError
+from sidecar.contracts.errors import BadModel
 from sidecar.contracts.models import IMPORTED_FROM, Kept, ModelInfo, thinned
-from sidecar.contracts.store import connect
-from sidecar.contracts.weights import decode_weights, encode_weights, weights_of
+from sidecar.contracts.weights import weights_of
 from tests.decision_service.platform import ask_sidecar
-from tests.policy_learner.world import ARMS, World
+from tests.policy_learner.kept_shop import Shop
+from tests.policy_learner.world import ARMS
 from tests.waiting import until
-
-SETTINGS = LearnerSettings(publish_every_examples=1, archive_rows=1000, history_every_s=1.0, history=8)
-
-
-class Shop(World):
-    """A world with an ``app.toml``, whose decisions are scored with the version that is served."""
-
-    def __init__(self, store, data, folder, **settings):
-        super().__init__(store, data, settings=msgspec.structs.replace(SETTINGS, **settings))
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        (folder / "app.toml").write_text(
-            'name = "world"\npartitions = 2\n[reward]\nhorizon_s = 60\n[model]\nbits = 10\n'
-            "[sidecar]\npoll_s = 5.0\nblock_ms = 500\n"
-        )
-        (folder / "arms.json").write_bytes(encode_arms(ARMS))
-        self.served = None
-
-    def weights(self):
-        if self.served is not None:
-            return read_model(self.client, "world", self.served)[0]
-        return super().weights()
-
-    def learn(self, learner, count=10):
-        """Decide, reward, learn, publish, keep."""
-        self.shop(count)
-        self.now_s += 2.0
-        for _ in range(50):
-            if not step(learner):
-                return learner.progress.version
-        raise AssertionError("the learner does not come to rest")
-
-    def run(self, *arguments, url, app=True):
-        where = ["--app", str(self.folder)] if app else []
-        asked = [*map(str, arguments), *where, "--data", str(self.data.root)]
-        return CliRunner().invoke(root(), asked, env={"COLUMNS": "250", "REDIS_URL": url})
 
 
 @pytest.fixture
@@ -201,101 +156,6 @@ def test_a_pin_outlives_sidecar_and_learner(shop, store_url, processes):
     until(lambda: [(s.version, s.pinned) for s in look(shop.client, "world").serving] == [(old, True)], 20.0)
 
 
-def test_a_log_over_a_rollback_and_an_import_replays_without_a_mismatch(shop):
-    """Decisions of an old version between those of newer ones, and of a model from elsewhere."""
-    learner = shop.learner()
-    old = shop.learn(learner, 20)
-    shop.learn(learner, 20)
-    shop.served = old
-    shop.learn(learner, 20)
-    record = read_model(shop.client, "world", old)[1]
-    strange = encode_weights(weights_of(decode_weights(record).header, decode_weights(record).values * 2))
-    shop.served = take_in(shop.scripts, shop.application, ImportedModels(shop.log), strange, "elsewhere")
-    shop.learn(learner, 20)
-    shop.served = None
-    shop.learn(learner, 20)
-    drain(learner, lambda: True)
-
-    result = replay(shop.application, shop.data)
-    assert result.clean, result.told
-    assert result.counts["scored"] == result.counts["decisions"] == 100
-
-
-def test_an_imported_model_that_was_altered_in_the_log_is_a_mismatch(shop):
-    """The replay says so, it does not guess."""
-    learner = shop.learner()
-    shop.learn(learner)
-    record = read_model(shop.client, "world", learner.progress.version)[1]
-    shop.served = take_in(shop.scripts, shop.application, ImportedModels(shop.log), record[:], "x")
-    assert shop.served == learner.progress.version  # it is ours: no second number for it
-    other = encode_weights(weights_of(decode_weights(record).header, decode_weights(record).values * 2))
-    shop.served = take_in(shop.scripts, shop.application, ImportedModels(shop.log), other, "x")
-    assert shop.served == IMPORTED_FROM + 1
-    shop.learn(learner)
-    drain(learner, lambda: True)
-    path = shop.log / "models" / f"{shop.served}.bin"
-    path.write_bytes(path.read_bytes()[:-1])
-    assert replay(shop.application, shop.data).mismatches["weights"] == 1
-
-
-def test_export_and_import_carry_a_model_between_platforms(shop, store_url, tmp_path):
-    """The file is the record; the other platform gives it a number of its own, the same one twice."""
-    learner = shop.learner()
-    version = shop.learn(learner)
-    file = tmp_path / "model.bin"
-    result = shop.run("models", "export", version, file, url=store_url)
-    assert result.exit_code == 0, result.output
-    assert file.read_bytes() == read_model(shop.client, "world", version)[1]
-    again = shop.run("models", "export", version, file, url=store_url)
-    assert "exists" in str(again.exception)
-
-    shop.client.flushall()
-    for _ in range(2):
-        result = shop.run("models", "import", file, url=store_url)
-        assert "version i1" in result.output, result.output
-    assert shop.run("models", "rollback", "i1", url=store_url).exit_code == 0
-    taken = read_model(shop.client, "world", IMPORTED_FROM + 1)[0]
-    assert taken.values.tobytes() == decode_weights(file.read_bytes()).values.tobytes()
-    assert "i1" in shop.run("models", "list", url=store_url).output
-    assert "is pinned" in str(shop.run("models", "forget", "i1", url=store_url).exception)
-    shop.run("models", "resume", url=store_url)
-    assert shop.run("models", "forget", "i1", url=store_url).exit_code == 0
-    assert ImportedModels(shop.log).read(IMPORTED_FROM + 1) is not None  # what it decided can be replayed
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        (lambda record: record[:-1], "cut or altered"),
-        (lambda record: b"", "at least"),
-        (lambda record: b"GIF89a" + record[6:], "not b'SDW1'"),
-        ("bits", "9 bits"),
-        ("interactions", "interactions"),
-    ],
-)
-def test_a_model_that_does_not_fit_is_not_taken_in(shop, store_url, tmp_path, change, complaint):
-    """One line that says what is wrong; nothing was changed."""
-    learner = shop.learner()
-    record = read_model(shop.client, "world", shop.learn(learner))[1]
-    weights = decode_weights(record)
-    if change == "bits":
-        header, values = msgspec.structs.replace(weights.header, bits=9), weights.values[:512]
-        record = encode_weights(weights_of(header, values))
-    elif change == "interactions":
-        header = msgspec.structs.replace(weights.header, interactions=("aa",))
-        record = encode_weights(weights_of(header, weights.values))
-    else:
-        record = change(record)
-    file = tmp_path / "model.bin"
-    file.write_bytes(record)
-    before = look(shop.client, "world").kept
-    result = shop.run("models", "import", file, url=store_url)
-    assert isinstance(result.exception, SidearmError)
-    assert complaint in str(result.exception)
-    assert look(shop.client, "world").kept == before
-    assert ImportedModels(shop.log).versions() == []
-
-
 @pytest.mark.parametrize("version", ["99999", "i7", "seven", "0", "-1"])
 def test_a_version_that_is_not_there_is_named_with_those_that_are(shop, store_url, version):
     """Rolling back to nothing changes nothing."""
@@ -401,82 +261,3 @@ def test_without_a_store_it_is_one_line(shop, tmp_path):
     """Where it was looked for, and what to start."""
     result = shop.run("models", "list", url=f"unix://{tmp_path}/none.sock")
     assert "is `sidearm up` running?" in str(result.exception)
-
-
-def test_a_large_model_travels_as_deltas_and_replays_like_any_other(shop, sidecar, monkeypatch):
-    """Published whole now and then, else as what changed; restart and replay know no difference."""
-    monkeypatch.setattr(publish, "DELTA_FROM_BYTES", 0)
-    monkeypatch.setattr(publish, "_WORTHWHILE", 0)
-    learner = shop.learner()
-    sizes = []
-    for turn in range(12):
-        version = shop.learn(learner, 6)
-        until(lambda: sidecar()[0] == version)  # noqa: B023
-        stored = decode_weights(shop.client.hget(app_keys.weights("world"), "record"))
-        sizes.append(version - stored.header.version)
-        newest = read_newest(shop.client, "world")
-        assert newest.checksum.encode() == shop.client.hget(app_keys.weights("world"), "checksum")
-        if turn == 6:
-            learner = shop.learner()
-            assert not learner.figures.rebuild_mismatch
-    assert sizes.count(0) < 7
-    assert max(sizes) > 0
-    drain(learner, lambda: True)
-    result = replay(shop.application, shop.data)
-    assert result.clean, result.told
-    assert result.counts["versions"] == newest.weights.header.version
-
-
-def test_a_learner_whose_base_is_gone_publishes_whole(shop, monkeypatch):
-    """Somebody wrote into the hash: the delta does not fit, the record does."""
-    monkeypatch.setattr(publish, "DELTA_FROM_BYTES", 0)
-    monkeypatch.setattr(publish, "_WORTHWHILE", 0)
-    learner = shop.learner()
-    shop.learn(learner)
-    shop.client.hset(app_keys.weights("world"), "checksum", "by hand")
-    version = shop.learn(learner)
-    assert read_newest(shop.client, "world").weights.header.version == version
-
-
-@pytest.mark.parametrize(("read_batch", "least", "most"), [(1, 4, 6), (256, 38, 40)])
-def test_publishing_takes_no_more_than_its_share_of_the_time(shop, monkeypatch, read_batch, least, most):
-    """A learner that is behind asks a gate that takes a second every five, one that is not at every step."""
-    shop.settings = msgspec.structs.replace(
-        shop.settings,
-        publish_every_examples=10**6,
-        publish_every_s=0.05,
-        publish_share=0.2,
-        read_batch=read_batch,
-    )
-    learner = shop.learner()
-    judge = loop.judge
-
-    def slow(of, training):
-        shop.now_s += 1.0
-        return judge(of, training)
-
-    monkeypatch.setattr(loop, "judge", slow)
-    published = []
-    for _ in range(40):
-        shop.shop(1)
-        step(learner)
-        published.append(learner.progress.version)
-        shop.now_s += 0.5
-    assert least <= published[-1] <= most
-
-
-def test_a_fenced_learner_keeps_nothing(shop, store_url):
-    """History is the learner's of the day."""
-    from policy_learner.errors import Fenced
-
-    learner = shop.learner()
-    shop.shop(4)
-    learner.history._timer = type("Never", (), {"due": False, "restart": lambda self: None})()
-    learner.history._kept_any = True
-    step(learner)
-    learner.history._kept_any = False
-    with connect(store_url) as client:
-        client.incr(app_keys.epoch("world"))
-    with pytest.raises(Fenced):
-        learner.history.keep()
-    assert read_kept(shop.client, "world") == []

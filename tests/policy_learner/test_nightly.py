@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from policy_learner.rebase.nightly import Nightly, due_before
+from policy_learner.rebase.nightly import Nightly
 from policy_learner.settings import LearnerSettings, learner_settings
+from sidecar.contracts.daily import due_before
 from sidecar.contracts.errors import BadSettings
 from tests.waiting import until
 

@@ -42,7 +42,7 @@ class Up:
     def pids(self):
         """Process name to pid, as printed."""
         rows = re.findall(
-            r"^(store|sidecar|learner|service|archiver|joiner-\d+) +(\d+) +running",
+            r"^(store|sidecar|learner|service|archiver|evaluation|joiner-\d+) +(\d+) +running",
             self.process.output(),
             re.M,
         )
@@ -83,10 +83,14 @@ def stops_orderly(up, number):
 
 @slow
 def test_joiners_and_the_archiver_are_started_listed_and_stopped(processes, data_folder):
-    """`--joiners 2 --archiver`: each has its line, says so in `sidearm status`, and is gone at the end."""
-    up = Up(processes, data_folder, "--joiners", 2, "--archiver").wait_until_ready()
+    """`--joiners 2 --archiver`: each has its line, says so in `sidearm status`, and is gone at the end.
+
+    Where an evaluation is asked for every night, somebody waits for that time, too.
+    """
+    nightly = {"SIDEARM_EVALUATION_AT": "03:00"}
+    up = Up(processes, data_folder, "--joiners", 2, "--archiver", **nightly).wait_until_ready()
     pids = up.pids()
-    assert set(pids) == {"store", *ALL, "archiver", "joiner-1", "joiner-2"}
+    assert set(pids) == {"store", *ALL, "archiver", "evaluation", "joiner-1", "joiner-2"}
     command = [str(SIDEARM), "status", str(SHOP), "--data", str(data_folder.root)]
 
     def listed():
