@@ -18,7 +18,7 @@ import redis
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.api.rewards import RewardRequest
-from decision_service.decide import decide
+from decision_service.deciding import decide_one
 from decision_service.opening import open_service
 from decision_service.service import Service
 from decision_service.settings import ServiceSettings
@@ -160,7 +160,7 @@ class Shop:
 
         async def one(session: Session) -> Recommendation:
             async with gate:
-                return await decide(
+                return await decide_one(
                     decider,
                     RecommendationRequest(
                         session_id=session.session_id, unit_id=session.unit_id, context=dict(session.context)
