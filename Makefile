@@ -1,6 +1,6 @@
 # One command for each job; `make help` lists them. Each does all the set-up that it needs.
 # Knobs: PYTHON=python3.12  APP=examples/shop  DATA=data  PORT=8000  FAST=1 (demo)  ARGS=… (test, bench)
-#        SECONDS=60 SEED=1 (faults)
+#        SECONDS=60 SEED=1 (faults)  K8S=folder WRITE=1 (k8s)
 #        PYTHONS="3.11 3.12" (bench: the gates of the feature graph run under each that is there)
 
 .DEFAULT_GOAL := help
@@ -35,7 +35,7 @@ export PYTHONUTF8 := 1
 PYTEST = folder=$$(mktemp -d /tmp/sidearm-XXXXXX) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM \
 	&& PYTEST_DEBUG_TEMPROOT=$$folder $(PY) -m pytest
 
-.PHONY: help run demo test test-all faults check notebooks bench fmt lock clean distclean
+.PHONY: help run demo test test-all faults k8s check notebooks bench fmt lock clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ test-all: $(VENV)/dev.stamp $(VENV)/spark.stamp ## the slow tests: faults, noteb
 
 faults: $(VENV)/dev.stamp ## SECONDS=60 of kills, pauses, lost replies and power cuts; then every wrong variant is caught
 	@$(PY) -m tests.faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+k8s: $(VENV)/dev.stamp ## every set of manifests: rendered, against schemas, rules and the real kubectl; K8S=folder: yours; WRITE=1
+	@$(PY) -m tests.k8s.check $(if $(WRITE),--write) $(K8S)
+	@$(if $(K8S),:,$(PYTEST) -q -m slow tests/k8s/test_kubectl.py)
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, documentation: under a minute
 	@$(PY) -m ruff format --check $(CODE)
