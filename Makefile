@@ -38,7 +38,7 @@ PYTEST = folder=$$(mktemp -d /tmp/sidearm-XXXXXX) && trap 'rm -rf "$$folder"' EX
 .PHONY: help run demo test test-all faults k8s check notebooks bench fmt lock clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## the platform on APP (examples/shop): store, sidecar, service on :8000, learner
 	@$(BIN)/sidearm up $(APP) --data $(DATA) $(if $(PORT),--port $(PORT))
