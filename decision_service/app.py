@@ -10,6 +10,7 @@ from starlette.responses import Response
 from decision_service.documentation.openapi import document_of
 from decision_service.door import Door, Endpoint
 from decision_service.doors.foreign import ForeignDoor
+from decision_service.doors.ofrep.dialect import Ofrep
 from decision_service.doors.personalizer.dialect import Personalizer
 from decision_service.handlers import Handlers
 from decision_service.problem import HttpAnswer, http_problem
@@ -21,7 +22,7 @@ def make_app(service: Service) -> Door:
     settings = service.settings
     table = endpoints(service)
     foreign = ForeignDoor(
-        [Personalizer(service)],
+        [Personalizer(service), Ofrep(service)],
         _framework(service, table),
         service.keyring,
         service.telemetry,

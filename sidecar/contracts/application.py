@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from sidecar.contracts.checking import checked
 from sidecar.contracts.errors import BadApplication
+from sidecar.contracts.flags_section import FlagConfig, FlagName
 from sidecar.contracts.model_options import refused_option
 from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.promotion import PromotionConfig
@@ -112,6 +113,8 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     rules: RulesConfig = RulesConfig()
     model: ModelConfig = ModelConfig()
     promotion: PromotionConfig = PromotionConfig()
+    flags: dict[FlagName, FlagConfig] = {}
+    """Flags for clients of OpenFeature, beside the one that has the application's name and all its arms."""
     decision_service: dict[str, Any] = {}
     """Settings of that process: see ``docs/settings.md``. The environment overrides them."""
     sidecar: dict[str, Any] = {}
