@@ -226,4 +226,10 @@ def judged(
         name: judge(name, one, status, options.level, gates, limits, checks, buckets.get(name), curve, range_)
         for name, one in sums.items()
     }
-    return tuple([replace(one, weights=bins(weights.get(name, {}))) for name, one in results.items()])
+    unscored = whole.unscored if whole else {}
+    return tuple(
+        [
+            replace(one, weights=bins(weights.get(name, {})), unscored=unscored.get(name, ()))
+            for name, one in results.items()
+        ]
+    )
