@@ -87,6 +87,9 @@ lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no 
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -c requirements.lock -o requirements-bench.lock requirements-bench.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --override requirements-obp.without \
+		-o requirements-obp.lock requirements-obp.in
+	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
 		-o requirements-notebooks.lock requirements-notebooks.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
