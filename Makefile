@@ -77,7 +77,10 @@ fmt: $(VENV)/dev.stamp ## format, fix what can be fixed, write the page of setti
 	@$(PY) -m ruff format $(CODE)
 	@$(PY) -m docs.settings_page
 
-lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no addresses
+IMAGE_LOCK = $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links -c requirements.lock
+
+lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in, and those of the images: hashes, no addresses
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -o requirements.lock requirements.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
@@ -94,6 +97,11 @@ lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no 
 		-o requirements-notebooks.lock requirements-notebooks.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -c requirements-dev.lock -o requirements-spark.lock requirements-spark.in
+	@$(IMAGE_LOCK) --extra serve -o k8s/images/service.lock pyproject.toml
+	@$(IMAGE_LOCK) --extra sidecar -o k8s/images/sidecar.lock pyproject.toml
+	@$(IMAGE_LOCK) --extra learn --extra objects -o k8s/images/learner.lock pyproject.toml
+	@$(IMAGE_LOCK) --extra eval --extra objects -o k8s/images/eval.lock pyproject.toml
+	@grep '^setuptools' requirements.in | $(IMAGE_LOCK) -o k8s/images/build.lock -
 
 clean: ## what was built, measured and cached; not data/ nor .venv/
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
