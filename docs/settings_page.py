@@ -25,6 +25,7 @@ from sidecar.contracts.model_section import BaseConfig, ModelConfig
 from sidecar.contracts.promotion import PromotionConfig
 from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.rules_section import RulesConfig
+from sidecar.contracts.track_section import TrackConfig
 from sidecar.server.settings import SidecarSettings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -74,6 +75,12 @@ SECTIONS = (
         "What clients of OpenFeature may ask for ([flags](flags.md)). There is always one flag of the"
         " application's name, for the whole catalogue.",
         FlagConfig,
+        "",
+    ),
+    Section(
+        "track.NAME",
+        "Which events of trackers, and which types of CloudEvents, are rewards ([events](events.md)).",
+        TrackConfig,
         "",
     ),
     Section(

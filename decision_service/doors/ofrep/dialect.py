@@ -34,6 +34,10 @@ class Ofrep:
         self._one = Operation("ofrep_one", "decide", does.one, most)
         self._all = Operation("ofrep_all", "decide", does.all, most)
 
+    def claims(self, path: bytes) -> bool:
+        """All below the prefix."""
+        return True
+
     def find(self, visit: Visit) -> Operation:
         """The operation.
 
