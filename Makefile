@@ -1,6 +1,6 @@
 # One command for each job; `make help` lists them. Each does all the set-up that it needs.
 # Knobs: PYTHON=python3.12  APP=examples/shop  DATA=data  PORT=8000  FAST=1 (demo)  ARGS=… (test, bench)
-#        SECONDS=60 SEED=1 (faults)
+#        SECONDS=60 SEED=1 (faults)  K8S=folder WRITE=1 (k8s)
 #        PYTHONS="3.11 3.12" (bench: the gates of the feature graph run under each that is there)
 
 .DEFAULT_GOAL := help
@@ -35,10 +35,10 @@ export PYTHONUTF8 := 1
 PYTEST = folder=$$(mktemp -d /tmp/sidearm-XXXXXX) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM \
 	&& PYTEST_DEBUG_TEMPROOT=$$folder $(PY) -m pytest
 
-.PHONY: help run demo test test-all faults check notebooks bench fmt lock clean distclean
+.PHONY: help run demo test test-all faults k8s check notebooks bench fmt lock clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## the platform on APP (examples/shop): store, sidecar, service on :8000, learner
 	@$(BIN)/sidearm up $(APP) --data $(DATA) $(if $(PORT),--port $(PORT))
@@ -54,6 +54,10 @@ test-all: $(VENV)/dev.stamp $(VENV)/spark.stamp ## the slow tests: faults, noteb
 
 faults: $(VENV)/dev.stamp ## SECONDS=60 of kills, pauses, lost replies and power cuts; then every wrong variant is caught
 	@$(PY) -m tests.faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+k8s: $(VENV)/dev.stamp ## every set of manifests: rendered, against schemas, rules and the real kubectl; K8S=folder: yours; WRITE=1
+	@$(PY) -m tests.k8s.check $(if $(WRITE),--write) $(K8S)
+	@$(if $(K8S),:,$(PYTEST) -q -m slow tests/k8s/test_kubectl.py)
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, documentation: under a minute
 	@$(PY) -m ruff format --check $(CODE)
@@ -73,7 +77,10 @@ fmt: $(VENV)/dev.stamp ## format, fix what can be fixed, write the page of setti
 	@$(PY) -m ruff format $(CODE)
 	@$(PY) -m docs.settings_page
 
-lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no addresses
+IMAGE_LOCK = $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links -c requirements.lock
+
+lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in, and those of the images: hashes, no addresses
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -o requirements.lock requirements.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
@@ -83,10 +90,18 @@ lock: $(VENV)/dev.stamp ## requirements*.lock from requirements*.in: hashes, no 
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -c requirements.lock -o requirements-bench.lock requirements-bench.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --override requirements-obp.without \
+		-o requirements-obp.lock requirements-obp.in
+	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
 		-o requirements-notebooks.lock requirements-notebooks.in
 	@$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links -c requirements-dev.lock -o requirements-spark.lock requirements-spark.in
+	@$(IMAGE_LOCK) --extra serve -o k8s/images/service.lock pyproject.toml
+	@$(IMAGE_LOCK) --extra sidecar -o k8s/images/sidecar.lock pyproject.toml
+	@$(IMAGE_LOCK) --extra learn --extra objects -o k8s/images/learner.lock pyproject.toml
+	@$(IMAGE_LOCK) --extra eval --extra objects -o k8s/images/eval.lock pyproject.toml
+	@grep '^setuptools' requirements.in | $(IMAGE_LOCK) -o k8s/images/build.lock -
 
 clean: ## what was built, measured and cached; not data/ nor .venv/
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

@@ -47,7 +47,7 @@ SUITES: dict[str, Suite] = {
     "learner_isolated": lambda gates, tell: isolation.figures(),
     "learner_lagging": lambda gates, tell: lagging.figures(),
     "learner_fresh": lambda gates, tell: freshness.figures(),
-    "offline_eval": lambda gates, tell: offline_eval.figures(Path("build/bench-data/offline_eval")),
+    "offline_eval": lambda gates, tell: offline_eval.figures(Path("build/bench-data/offline_eval"), tell),
     "quality": lambda gates, tell: _quality(),
     "feature_graph": feature_graph.rows,
     "feature_graph_http": lambda gates, tell: http_figures(),

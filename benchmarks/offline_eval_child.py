@@ -7,7 +7,6 @@ prints seconds by job, the process's largest resident memory, and what the last 
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks import offline_eval_obp
+from benchmarks.offline_eval_obp import peak_mb
 from offline_eval.clusters import bucket_sums
 from offline_eval.diagnostics import effective_rows
 from offline_eval.engine import connect, literal
@@ -88,14 +87,7 @@ def jobs(folder: Path) -> dict[str, Callable[[], Found]]:
         "bootstrap": lambda: resample(connection, scored),
         "hundred": lambda: scan(small, ten_times),
         "first": lambda: scan(connection, file("first")),
-        "obp": lambda: offline_eval_obp.estimate(offline_eval_obp.load(folder / "dense.parquet")),
     }
-
-
-def peak_mb() -> float:
-    """Largest resident memory of this process since it began: getrusage would count its parent's as well."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else float("nan")
 
 
 def main() -> None:

@@ -9,7 +9,10 @@ from starlette.responses import Response
 
 from decision_service.documentation.openapi import document_of
 from decision_service.door import Door
+from decision_service.doors.events.cloudevents import CloudEvents
+from decision_service.doors.events.segment import Segment
 from decision_service.doors.foreign import ForeignDoor
+from decision_service.doors.ofrep.dialect import Ofrep
 from decision_service.doors.personalizer.dialect import Personalizer
 from decision_service.endpoint import Endpoint
 from decision_service.handlers import Handlers
@@ -22,7 +25,7 @@ def make_app(service: Service) -> Door:
     settings = service.settings
     table = endpoints(service)
     foreign = ForeignDoor(
-        [Personalizer(service)],
+        [Personalizer(service), Ofrep(service), CloudEvents(service), Segment(service)],
         _framework(service, table),
         service.keyring,
         service.telemetry,

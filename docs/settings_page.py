@@ -20,10 +20,12 @@ from decision_service.settings import ServiceSettings
 from offline_eval.settings import EvaluationSettings
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import Application, ExplorationConfig, SessionConfig
+from sidecar.contracts.flags_section import FlagConfig
 from sidecar.contracts.model_section import BaseConfig, ModelConfig
 from sidecar.contracts.promotion import PromotionConfig
 from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.rules_section import RulesConfig
+from sidecar.contracts.track_section import TrackConfig
 from sidecar.server.settings import SidecarSettings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -66,6 +68,19 @@ SECTIONS = (
         "promotion",
         "When a challenger takes the champion's place. Evidence is counted wherever several models score.",
         PromotionConfig,
+        "",
+    ),
+    Section(
+        "flags.NAME",
+        "What clients of OpenFeature may ask for ([flags](flags.md)). There is always one flag of the"
+        " application's name, for the whole catalogue.",
+        FlagConfig,
+        "",
+    ),
+    Section(
+        "track.NAME",
+        "Which events of trackers, and which types of CloudEvents, are rewards ([events](events.md)).",
+        TrackConfig,
         "",
     ),
     Section(
@@ -130,7 +145,7 @@ def fields(section: Section) -> list[msgspec.inspect.Field]:
     """The fields that are values; those that are sections have their own table."""
     described = type_info(section.settings)
     assert isinstance(described, msgspec.inspect.StructType)
-    sections = {other.name for other in SECTIONS}
+    sections = {other.name.removesuffix(".NAME") for other in SECTIONS}
     return [f for f in described.fields if f"{section.name}.{f.name}".lstrip(".") not in sections]
 
 

@@ -7,7 +7,8 @@ else the reason (``offline_eval.rejections``) for which it does not. Nothing is 
 # ruff: noqa: S608 - SQL is made of our own names, and values go through engine.literal
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import duckdb
 
 from offline_eval.engine import literal
 from offline_eval.errors import BadLog
+from offline_eval.readable_files import Lost, unreadable
 from offline_eval.rejections import LOG_RULES, reason_sql
 from sidecar.contracts.catalogue import Catalogue, decode_arms
 from sidecar.contracts.columns import ADDED_COLUMNS, DECISION_COLUMNS
@@ -45,7 +47,10 @@ class Log:
     connection: duckdb.DuckDBPyConnection
     folder: Path
     files: tuple[Path, ...]
+    """Those that are read."""
     window: Window
+    lost: Mapping[Path, Lost] = field(default_factory=dict)
+    """Those that cannot be, and why."""
 
     def catalogue(self, version: str) -> Catalogue:
         """The arms that decisions name by ``version``.
@@ -60,20 +65,33 @@ class Log:
             raise BadLog(f"{path} is missing: scoring needs the arms of catalogue {version!r}") from None
 
 
-def open_log(connection: duckdb.DuckDBPyConnection, folder: Path, window: Window | None = None) -> Log:
+def open_log(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    window: Window | None = None,
+    damaged: Mapping[Path, Lost] | None = None,
+) -> Log:
     """Make the view ``log`` of an application's log folder, such as ``data/log/shop``.
 
+    Files that cannot be read are left out and told of (``Log.lost``).
+
+    Args:
+        connection: where the view is made.
+        folder: of the log.
+        window: which rows; all by default.
+        damaged: files that are known to be (``readable_files.damaged``).
+
     Raises:
-        BadLog: no Parquet file there, one that cannot be read, or a column missing.
+        BadLog: no Parquet file there, or none that is a decision log.
     """
     window = window or Window()
-    files = find_files(folder)
+    files, lost = _sound(folder, damaged or {})
     listed = "[" + ", ".join(literal(str(path)) for path in files) + "]"
     source = (
         f"read_parquet({listed}, union_by_name = true, hive_partitioning = false, filename = true,"
         " file_row_number = true)"
     )
-    columns = ", ".join(["*", *_added(_columns(connection, source, folder))])
+    columns = ", ".join(["*", *_added(_columns(connection, source))])
     connection.execute(f"CREATE OR REPLACE VIEW raw AS SELECT {columns} FROM {source} WHERE {_where(window)}")
     _find_repeats(connection)
     names = "".join(f" WHEN {place} THEN '{rule.reason}'" for place, rule in enumerate(LOG_RULES, 1))
@@ -85,7 +103,22 @@ def open_log(connection: duckdb.DuckDBPyConnection, folder: Path, window: Window
             FROM raw LEFT JOIN repeats USING (decision_id, slot)
         )
         SELECT *, CASE {reason_sql(LOG_RULES)}{names} ELSE '' END AS status FROM marked""")
-    return Log(connection, folder, files, window)
+    return Log(connection, folder, files, window, lost)
+
+
+def _sound(folder: Path, damaged: Mapping[Path, Lost]) -> tuple[tuple[Path, ...], dict[Path, Lost]]:
+    """The files that can be read, and those that cannot.
+
+    Raises:
+        BadLog: there is none that can.
+    """
+    files = find_files(folder)
+    lost = {**unreadable(path for path in files if path not in damaged), **damaged}
+    sound = tuple([path for path in files if path not in lost])
+    if not sound:
+        path, first = next(iter(lost.items()))
+        raise BadLog(f"{folder} cannot be read: no file is a decision log: {path.name}: {first.detail}")
+    return sound, lost
 
 
 def find_files(folder: Path) -> tuple[Path, ...]:
@@ -105,17 +138,9 @@ def find_files(folder: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, source: str, folder: Path) -> set[str]:
+def _columns(connection: duckdb.DuckDBPyConnection, source: str) -> set[str]:
     """The columns that are there: all but those that came later."""
-    try:
-        described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-    except duckdb.Error as error:
-        raise BadLog(f"{folder} cannot be read: {str(error).splitlines()[0]}") from error
-    found = {row[0] for row in described}
-    missing = [column.name for column in DECISION_COLUMNS if column.name not in found | {*ADDED_COLUMNS}]
-    if missing:
-        raise BadLog(f"{folder} is no decision log: column {', '.join(missing)} missing")
-    return found
+    return {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
 
 
 def _added(found: set[str]) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Literal
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from offline_eval.sums import Sums
 from offline_eval.terms import WEIGHT, WEIGHTED
 
 Level = Literal["ok", "caution", "stop"]
+_MOST_NAMED = 3
 
 
 class Gates(Struct, frozen=True):
@@ -80,6 +82,8 @@ class LogSummary(Struct, frozen=True):
     """Over the rows that count, each by 1/inclusion_probability; 0 without rows."""
     rewards: tuple[float, float] | None = None
     """Smallest and largest of the rows that count."""
+    lost: dict[str, str] = {}
+    """File that cannot be read to why: its rows are in none of the numbers."""
 
 
 def summarise(log: Log) -> LogSummary:
@@ -104,6 +108,7 @@ def summarise(log: Log) -> LogSummary:
         last_decided_at=totals[1],
         mean_reward=_mean(totals[2], totals[3]),
         rewards=None if totals[4] is None else (float(totals[4]), float(totals[5])),
+        lost={str(path.relative_to(log.folder)): lost.reason for path, lost in log.lost.items()},
     )
 
 
@@ -140,7 +145,22 @@ def log_checks(summary: LogSummary, gates: Gates) -> tuple[Check, ...]:
             float(versions),
             f"logged by {versions} policy versions, each with the propensities that it had",
         ),
+        *_lost_files(summary),
     )
+
+
+def _lost_files(summary: LogSummary) -> list[Check]:
+    """Files that cannot be read: nobody knows how many rows they held."""
+    if not summary.lost:
+        return []
+    counts = Counter(summary.lost.values())
+    listed = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    named = ", ".join(sorted(summary.lost)[:_MOST_NAMED]) + (", …" if len(summary.lost) > _MOST_NAMED else "")
+    files = summary.files + len(summary.lost)
+    text = (
+        f"{len(summary.lost)} of {files} files cannot be read ({listed}: {named}), and their rows are missing"
+    )
+    return [Check("files", "caution", float(len(summary.lost)), text)]
 
 
 def effective_rows(sums: Sums) -> float:
@@ -179,6 +199,8 @@ def support_mass(sums: Sums) -> float | None:
 
 def weight_checks(sums: Sums, gates: Gates, rewards: tuple[float, float] | None = None) -> tuple[Check, ...]:
     """What the weights say about a candidate's estimates; with the log's smallest and largest reward."""
+    if not sums.rows:  # nothing is wrong with weights that are not there
+        return ()
     ess, share, z = effective_rows(sums), top_share(sums), mean_weight_z(sums)
     if not sums.overlapping:
         return (Check("overlap", "stop", 0.0, "no row has an arm that the candidate would have shown"),)

@@ -14,20 +14,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import duckdb
+import pyarrow as pa
 from msgspec import Struct
 from msgspec.structs import replace
 
 from offline_eval.calibration import model_checks
-from offline_eval.dataset import VIEW, Log, Window, open_log
+from offline_eval.dataset import VIEW, Log, Window, find_files, open_log
 from offline_eval.diagnostics import Check, Gates, LogSummary, log_checks, summarise
 from offline_eval.doctor import examine
 from offline_eval.engine import connect
-from offline_eval.errors import BadCandidate
+from offline_eval.errors import BadCandidate, BadLog
 from offline_eval.estimators import Limits
 from offline_eval.fingerprint import fingerprint, identity
 from offline_eval.groups import DAY, GROUP, SEGMENT
 from offline_eval.histogram import bins
 from offline_eval.kept_scores import finish, kept
+from offline_eval.readable_files import Lost, damaged
 from offline_eval.results import CandidateResult, Evaluation, GroupResult
 from offline_eval.reward_model import Expecting, ModelSettings, fit_reward_model
 from offline_eval.reward_weights import WeightsModel
@@ -89,8 +92,26 @@ def evaluate(
         BadLog: the log cannot be read.
         BadCandidate: the candidates or the reward model's keys make no sense.
     """
-    options = options or Options()
-    log = load(folder, window or Window(), options)
+    options, window = options or Options(), window or Window()
+    try:
+        return _evaluated(folder, candidates, window, options, advance, {})
+    except (duckdb.Error, pa.ArrowException) as error:
+        bad = damaged(find_files(folder))
+        if not bad:
+            raise BadLog(f"{folder} cannot be read: {str(error).partition(chr(10))[0]}") from error
+    return _evaluated(folder, candidates, window, options, advance, bad)
+
+
+def _evaluated(
+    folder: Path,
+    candidates: Sequence[TargetPolicy],
+    window: Window,
+    options: Options,
+    advance: Advance,
+    bad: Mapping[Path, Lost],
+) -> Evaluation:
+    """The whole of it, without files that turned out to be damaged."""
+    log = load(folder, window, options, bad)
     summary = summarise(log)
     checks = (*log_checks(summary, options.gates), *examine(log, options.gates))
     sums = estimate(log, summary, candidates, options, advance)
@@ -98,9 +119,9 @@ def evaluate(
     return compare(summary, checks, sums, options, made_of)
 
 
-def load(folder: Path, window: Window, options: Options) -> Log:
+def load(folder: Path, window: Window, options: Options, bad: Mapping[Path, Lost] | None = None) -> Log:
     """Open the log; no row is read into memory."""
-    return open_log(connect(options.threads, options.memory_limit), folder, window)
+    return open_log(connect(options.threads, options.memory_limit), folder, window, bad)
 
 
 def population(summary: LogSummary) -> str:
@@ -205,4 +226,10 @@ def judged(
         name: judge(name, one, status, options.level, gates, limits, checks, buckets.get(name), curve, range_)
         for name, one in sums.items()
     }
-    return tuple([replace(one, weights=bins(weights.get(name, {}))) for name, one in results.items()])
+    unscored = whole.unscored if whole else {}
+    return tuple(
+        [
+            replace(one, weights=bins(weights.get(name, {})), unscored=unscored.get(name, ()))
+            for name, one in results.items()
+        ]
+    )

@@ -144,7 +144,9 @@ def _table(result: CandidateResult, level: float) -> Table:
         paired = ("", "") if name == "logger" else (f"{one.difference.value:+.3g}", span(one.difference, 3))
         table.add_row(name, number(one.value.value), plain(span(one.value)), paired[0], plain(paired[1]), ess)
     reasons = {one.withheld for _, one in _rows(result) if one.withheld}
-    table.caption = "\n".join([*(f"withheld: {plain(reason)}" for reason in sorted(reasons)), _DM_NOTE])
+    unscored = [f"not scored: {', '.join(map(plain, result.unscored))}, …"] if result.unscored else []
+    withheld = [f"withheld: {plain(reason)}" for reason in sorted(reasons)]
+    table.caption = "\n".join([*withheld, *unscored, _DM_NOTE])
     table.caption_justify = "left"
     return table
 

@@ -61,6 +61,8 @@ class CandidateResult(Struct, frozen=True):
     """Histogram of e/p."""
     curve: tuple[Point, ...] = ()
     """Clipped IPS and DRos at many limits: where a curve is steep, the limit makes the number."""
+    unscored: tuple[str, ...] = ()
+    """The first decisions that could not be scored, by their ids."""
 
 
 class GroupResult(Struct, frozen=True):

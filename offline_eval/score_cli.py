@@ -63,7 +63,7 @@ def _of_store(folder: Path, application: Application, data: Path, model: str) ->
     from offline_eval.serving_now import scoring_now
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import connect
-    from sidecar.contracts.store_address import store_address
+    from sidecar.contracts.store_address import store_address, without_password
 
     url = store_address(os.environ, DataFolder(data))
     try:
@@ -71,5 +71,5 @@ def _of_store(folder: Path, application: Application, data: Path, model: str) ->
             return scoring_now(client, folder, application, model)
     except (redis.RedisError, OSError) as error:
         raise BadInput(
-            f"no store answers at {url} ({error}): start it, or name a file by --weights"
+            f"no store answers at {without_password(url)} ({error}): start it, or name a file by --weights"
         ) from error

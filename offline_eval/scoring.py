@@ -86,7 +86,9 @@ def _scored(batch: Batch, candidate: TargetPolicy, expected: Floats) -> pa.Table
     pmf = candidate.pmf(batch)
     mass = batch.sum_by_row(pmf)
     # Divided by its own mass, so that a table that sums to 0.9999999 biases nothing.
-    mean = np.divide(batch.sum_by_row(pmf * expected), mass, out=np.full(len(mass), np.nan), where=mass != 0)
+    # An arm that the policy never shows adds nothing, whatever is (or is not) expected of it: 0 x NaN is NaN.
+    worth = np.where(pmf == 0.0, 0.0, pmf * expected)
+    mean = np.divide(batch.sum_by_row(worth), mass, out=np.full(len(mass), np.nan), where=mass != 0)
     reachable = np.where(np.isnan(batch.logged_pmf), np.nan, pmf * (batch.logged_pmf > 0))
     support = batch.sum_by_row(reachable)
     kept = batch.table.select(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from offline_eval.calibration import Calibration
@@ -13,6 +14,7 @@ from offline_eval.clusters import Buckets
 from offline_eval.estimators import Limits, estimators, plan_of
 from offline_eval.groups import GROUPINGS, GroupSums, add, add_buckets, all_together
 from offline_eval.histogram import Counts, count_weights
+from offline_eval.rejections import ROUNDING
 from offline_eval.reward_model import Expecting
 from offline_eval.sums import MOST_HEAVIEST, Sums
 from offline_eval.terms import Plan
@@ -25,6 +27,9 @@ CURVE = Limits(
     optimistic=(0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0),
 )
 """Limits of the curve that shows what an estimate owes to its limit."""
+
+
+_MOST_UNSCORED = 5
 
 
 class Asked(NamedTuple):
@@ -97,6 +102,8 @@ class Summing:
         self.calibration = Calibration(model)
         self.weights: dict[str, Counts] = {name: {} for name in asked.candidates}
         """Candidate to its weights' histogram."""
+        self.unscored: dict[str, tuple[str, ...]] = dict.fromkeys(asked.candidates, ())
+        """Candidate to the first decisions for which it has no probability that is one."""
         self.found = Found({column: {} for column in GROUPINGS}, {}, {})
         self.sql = ""
 
@@ -106,6 +113,7 @@ class Summing:
         self.calibration.add(next(iter(tables.values())))
         for name, table in tables.items():
             count_weights(self.weights[name], table)
+            self.unscored[name] = (*self.unscored[name], *_unscored(table))[:_MOST_UNSCORED]
         self._engine.add(tables)
 
     def finish(self) -> None:
@@ -116,6 +124,13 @@ class Summing:
         """Candidate to the sums of all rows."""
         asked = self._asked
         return all_together(self.found.groups[GROUPINGS[0]], asked.candidates, asked.centre, asked.plan)
+
+
+def _unscored(table: pa.Table) -> list[str]:
+    e = table["e"].to_numpy()
+    wrong = np.flatnonzero(~((e >= 0) & (e <= 1 + ROUNDING)))[:_MOST_UNSCORED]
+    found: list[str] = table["decision_id"].take(wrong).to_pylist()
+    return found
 
 
 def asked_of(candidates: Sequence[str], against: str, centre: float, limits: Limits) -> Asked:

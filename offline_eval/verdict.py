@@ -22,7 +22,10 @@ HEADLINES = ("dr", "snips", "dm")
 _OF_WEIGHTS = frozenset({"overlap", "ess", "exploration", "chance"})
 """What stops only estimates that divide by propensities: a reward model can still answer."""
 
-SAME = "green: this is the logger itself: it gives every shown arm the logged probability"
+_UNREMARKABLE = {"defects": 0.0, "repeated": 0.0, "matured": 1.0}
+"""Check to the value that need not be mentioned."""
+
+SAME = "this is the logger itself: it gives every shown arm the logged probability"
 _SAME_TOLERANCE = 1e-18  # of a mean square: weights within 1e-9 of 1, which is rounding
 
 
@@ -79,11 +82,25 @@ def judge(
         estimates=estimates,
         checks=checks,
         headline=headline,
-        verdict=SAME
-        if said and is_logger(sums)
-        else found_better(said.get(headline), "the logger", _texts(checks), level),
+        verdict=_sentence(said.get(headline), sums, _texts(checks), level) + _noted(of_log),
         curve=_curve(sums, checks, level, curve) if curve else (),
     )
+
+
+def _sentence(headline: Estimate | None, sums: Sums, doubts: list[str], level: float) -> str:
+    if headline is None or not is_logger(sums):
+        return found_better(headline, "the logger", doubts, level)
+    return f"amber: {SAME}, but {'; '.join(doubts)}" if doubts else f"green: {SAME}"
+
+
+def _noted(of_log: tuple[Check, ...]) -> str:
+    """What was left out and raises no doubt is still said: a number is not silent about its rows."""
+    texts = [
+        check.text
+        for check in of_log
+        if check.level == "ok" and check.name in _UNREMARKABLE and check.value != _UNREMARKABLE[check.name]
+    ]
+    return "".join(f"; {text}" for text in texts)
 
 
 def _curve(sums: Sums, checks: tuple[Check, ...], level: float, limits: Limits) -> tuple[Point, ...]:

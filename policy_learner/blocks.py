@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from policy_learner import turns
-from policy_learner.join.source import Chunk, read_chunks
+from policy_learner.join.source import Chunk, examples_after, read_chunks
 from policy_learner.state import Deps, Learner
 from sidecar.contracts.scripts.publish import Batch
 
@@ -13,9 +13,11 @@ from sidecar.contracts.scripts.publish import Batch
 def read_blocks(learner: Learner) -> list[Chunk]:
     """The next block of each partition that has one."""
     deps, positions, only = learner.deps, _handed_over(learner), turns.only(learner)
-    chunks = read_chunks(deps.scripts.client, deps.application, positions, block_of(deps), only)
+    chunks = read_chunks(learner.ahead.read, deps.application, positions, block_of(deps), only)
     learner.archive.note(chunks, positions)
     learner.progress.more = is_behind(learner, chunks)
+    if learner.progress.more and only is None:
+        _ask(learner, chunks, positions)
     turns.pass_on(learner, learner.progress.more)
     return chunks
 
@@ -42,6 +44,15 @@ def block_of(deps: Deps) -> int:
 def batch_of(learner: Learner, chunk: Chunk) -> Batch:
     """A block as the version log lists it."""
     return Batch(chunk.partition, chunk.first, chunk.last, bool(learner.deps.application.model.shuffle))
+
+
+def _ask(learner: Learner, chunks: Sequence[Chunk], positions: Sequence[str]) -> None:
+    """Have the store look for what comes next, while this is learnt."""
+    after = list(positions)
+    for chunk in chunks:
+        after[chunk.partition] = chunk.last
+    wanted = [examples_after(keys, after) for keys in learner.partitions]
+    learner.ahead.ask(wanted, block_of(learner.deps))
 
 
 def _handed_over(learner: Learner) -> list[str]:

@@ -35,8 +35,9 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     for a sidecar that starts; longer: less for the store to write (1 MB each at 18 bits, up to 17 at 22)."""
     idle_s: Annotated[float, Meta(gt=0.0, le=10.0)] = 0.02
     """Seconds to rest after a step that found nothing to do. Longer: less load, later rewards."""
-    finalise_batch: Annotated[int, Meta(ge=1, le=64)] = 64
-    """Decisions per finalise script call: the store answers nobody else meanwhile (about 20 µs each)."""
+    finalise_batch: Annotated[int, Meta(ge=1, le=256)] = 128
+    """Decisions per finalise script call: the store answers nobody else meanwhile (about 15 µs each), and
+    has them on the disk together. Fewer: decisions wait less while others are closed; more: closes faster."""
     finalise_per_step: Count = 512
     """Decisions finalised per partition and step, at most."""
     lease_s: Annotated[float, Meta(ge=0.1, le=3600.0)] = 3.0

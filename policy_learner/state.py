@@ -14,6 +14,7 @@ from policy_learner.gate.gate_sample import GateSample
 from policy_learner.gate.gatekeeper import Gatekeeper
 from policy_learner.join.catalogues import Catalogues, read_from_store
 from policy_learner.join.leases import Free
+from policy_learner.join.read_ahead import ReadAhead
 from policy_learner.join.source import Chunk
 from policy_learner.join.streams import Entry
 from policy_learner.learning.trainers import Trainers
@@ -128,6 +129,8 @@ class Learner:
     """The keys of every partition."""
     free: Free
     """Those where no joiner closes decisions."""
+    ahead: ReadAhead
+    """Of the example streams."""
     epoch: int
     training: Training
     gatekeeper: Gatekeeper
@@ -185,6 +188,7 @@ def open_learner(deps: Deps) -> Learner:
         deps,
         partitions,
         Free(client, partitions, Every(settings.lease_s / 3, clock)),
+        ReadAhead(client),
         epoch,
         training,
         gatekeeper,

@@ -42,9 +42,9 @@ def _interpreter(wanted: str, tell: Callable[[str], None]) -> Interpreter:
         return Interpreter(
             tag, None, wanted, why_not=f"{name} was not found; PYTHONS='3.11 /path/to/it' names it"
         )
-    environment = _environment(python, tag, tell)
-    has = frozenset(name for name in ("uvloop", "hamilton") if _runs(environment, f"import {name}"))
-    return Interpreter(tag, environment, version, has)
+    own = environment(python, tag, LOCK, "uvloop and Hamilton", tell)
+    has = frozenset(name for name in ("uvloop", "hamilton") if runs(own, f"import {name}"))
+    return Interpreter(tag, own, version, has)
 
 
 def find(wanted: str) -> tuple[str | None, str]:
@@ -53,7 +53,7 @@ def find(wanted: str) -> tuple[str | None, str]:
     if wanted[0].isdigit():
         candidates = [sys.executable, f"python{wanted}", *_of_pyenv(wanted)]
     for candidate in candidates:
-        version = _runs(candidate, VERSION)
+        version = runs(candidate, VERSION)
         if version and (not wanted[0].isdigit() or f"{version}.".startswith(f"{wanted}.")):
             return candidate, version
     return None, ""
@@ -67,27 +67,41 @@ def _of_pyenv(version: str) -> list[str]:
     return [] if done.returncode else [f"{done.stdout.strip()}/bin/python"]
 
 
-def _environment(python: str, tag: str, tell: Callable[[str], None]) -> str:
-    """A Python with uvloop and Hamilton as locked; the plain one where they cannot be installed."""
+def environment(
+    python: str, tag: str, lock: Path, what: str, tell: Callable[[str], None], *options: str
+) -> str:
+    """A Python with what a file locks; the plain one where that cannot be installed.
+
+    Args:
+        python: to make it of.
+        tag: part of the folder's name.
+        lock: requirements with hashes.
+        what: that is, for a reader.
+        tell: shows a line.
+        options: further ones of the installer.
+    """
     folder = ROOT / "build" / f"bench-{tag}"
     own, stamp = folder / "bin" / "python", folder / "stamp"
-    if stamp.exists() and stamp.read_text() == LOCK.read_text() and _runs(str(own), VERSION):
+    if stamp.exists() and stamp.read_text() == lock.read_text() and runs(str(own), VERSION):
         return str(own)
-    tell(f"installing uvloop and Hamilton for {tag} into {folder.relative_to(ROOT)} …")
+    tell(f"installing {what} into {folder.relative_to(ROOT)} …")
     shutil.rmtree(folder, ignore_errors=True)
-    commands = [[python, "-m", "venv", "--without-pip", str(folder)], [*_installer(own), "-r", str(LOCK)]]
+    commands = [
+        [python, "-m", "venv", "--without-pip", str(folder)],
+        [*_installer(own), *options, "-r", str(lock)],
+    ]
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             tell(f"{' '.join(command)}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
-            return str(own) if _runs(str(own), VERSION) else python
-    stamp.write_text(LOCK.read_text())
+            return str(own) if runs(str(own), VERSION) else python
+    stamp.write_text(lock.read_text())
     return str(own)
 
 
 def _installer(python: Path) -> list[str]:
     """uv where it is installed beside us, else our pip, told to work on the other Python."""
-    if _runs(sys.executable, "import uv"):
+    if runs(sys.executable, "import uv"):
         return [
             sys.executable,
             "-m",
@@ -102,7 +116,7 @@ def _installer(python: Path) -> list[str]:
     return [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--require-hashes"]
 
 
-def _runs(python: str, program: str) -> str:
+def runs(python: str, program: str) -> str:
     """What the program prints (or a word, where it prints nothing); empty if it fails."""
     try:
         done = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=60)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import redis
@@ -24,10 +25,12 @@ from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.decide import DecideEntry, decide_call, entry_of
 from sidecar.contracts.scripts.reward import RewardEntry, limits_of, reward_call
+from sidecar.contracts.scripts.working import decode_lease
 from sidecar.contracts.store import Scripts, connect
 
 TOMBSTONE_MS = 86_400_000
 _AT_ONCE = 64
+_JUMP_MS = HORIZON_MS + 1000
 _DEADLINE_S = 600.0
 
 
@@ -67,10 +70,13 @@ class Scene:
         return len(rewarded)
 
     def pass_horizon(self) -> None:
-        """All that waits is due from now on."""
+        """All that waits is due from now on. Leases jump along with the clock that they end by."""
         for keys in self.partitions:
-            self.client.incrby(keys.skew, HORIZON_MS + 1000)
-        self.client.incrby(app_keys.app_skew(APP), HORIZON_MS + 1000)
+            lease = decode_lease(cast("bytes | None", self.client.get(keys.lease)))
+            if lease is not None:
+                self.client.set(keys.lease, f"{lease.holder}|{lease.until_ms + _JUMP_MS}")
+            self.client.incrby(keys.skew, _JUMP_MS)
+        self.client.incrby(app_keys.app_skew(APP), _JUMP_MS)
 
     def waiting(self) -> int:
         """Decisions that wait for their horizon, or to be closed."""

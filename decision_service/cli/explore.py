@@ -142,7 +142,7 @@ def _opened(app: Path, data: Path) -> Iterator[tuple[Application, Scripts, int]]
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import Scripts, StoreError, connect
-    from sidecar.contracts.store_address import store_address
+    from sidecar.contracts.store_address import store_address, without_password
 
     application = load_application(app)
     url = store_address(os.environ, DataFolder(data))
@@ -150,7 +150,9 @@ def _opened(app: Path, data: Path) -> Iterator[tuple[Application, Scripts, int]]
         with connect(url) as client:
             yield application, Scripts.on(client), len(load_catalogue(app, application).arms)
     except StoreError as error:
-        raise BadSettings(f"no store answers at {url} ({error}): is `sidearm up` running?") from error
+        raise BadSettings(
+            f"no store answers at {without_password(url)} ({error}): is `sidearm up` running?"
+        ) from error
 
 
 def _given(*values: str | float | None) -> dict[str, str | float]:

@@ -24,7 +24,7 @@ def status_command(
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import StoreError, connect
-    from sidecar.contracts.store_address import store_address
+    from sidecar.contracts.store_address import store_address, without_password
 
     application = load_application(app)
     url = store_address(os.environ, DataFolder(data))
@@ -32,7 +32,9 @@ def status_command(
         with connect(url) as client:
             seen = look(client, application)
     except (StoreError, OSError) as error:
-        raise BadSettings(f"no store answers at {url} ({error}): is `sidearm up` running?") from error
+        raise BadSettings(
+            f"no store answers at {without_password(url)} ({error}): is `sidearm up` running?"
+        ) from error
     console = Console()
     if seen.learner:
         table = Table("learner", "", box=None, pad_edge=False)

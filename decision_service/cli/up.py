@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.store_address import without_password
 
 if TYPE_CHECKING:
     import redis
@@ -142,7 +143,7 @@ def _processes(platform: Platform) -> Table:
         state = "running" if code is None else f"ended with code {code}"
         table.add_row("store", str(store.pid), state, platform.store_url, str(store.log))
     else:
-        table.add_row("store", "–", "REDIS_URL", _without_password(platform.store_url), "–")
+        table.add_row("store", "–", "REDIS_URL", without_password(platform.store_url), "–")
     name = platform.application.name
     where = {
         "sidecar": str(platform.data.sidecar_socket(name)),
@@ -152,11 +153,6 @@ def _processes(platform: Platform) -> Table:
     for part in platform.parts:
         table.add_row(part.name, str(part.child.pid), part.state(), where.get(part.name, "–"), str(part.log))
     return table
-
-
-def _without_password(url: str) -> str:
-    scheme, slashes, rest = url.partition("://")
-    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
 _CURL = """\

@@ -63,6 +63,10 @@ class Dialect(Protocol):
     prefix: bytes
     """Of its paths, with a slash at both ends."""
 
+    def claims(self, path: bytes) -> bool:
+        """Whether a path that begins so is of this dialect."""
+        ...
+
     def find(self, visit: Visit) -> Operation:
         """The operation that a request means, before its body is there.
 
@@ -101,7 +105,9 @@ class ForeignDoor:
         """ASGI."""
         path: bytes = scope["raw_path"] if scope["type"] == "http" else b""
         path = b"/" + path.lstrip(b"/")  # clients put one more after an address that ends with one
-        dialect = next((one for one in self._dialects if path.startswith(one.prefix)), None)
+        dialect = next(
+            (one for one in self._dialects if path.startswith(one.prefix) and one.claims(path)), None
+        )
         if dialect is None:
             await self._beyond(scope, receive, send)
             return

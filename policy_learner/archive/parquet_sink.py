@@ -35,8 +35,9 @@ from policy_learner.join.catalogues import Catalogues
 from policy_learner.join.just_read import JustRead
 from policy_learner.join.learnt import Learnt
 from policy_learner.join.positions import order
+from policy_learner.join.read_ahead import ReadAhead
 from policy_learner.join.source import Chunk, lessons_in
-from policy_learner.join.streams import Entry, Wanted, read_all_after
+from policy_learner.join.streams import Entry, Wanted
 from policy_learner.learning.teaching import is_lesson
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import Application
@@ -76,7 +77,7 @@ class Archive:
         catalogues: Catalogues,
         refused: Refused,
     ) -> None:
-        self._client = client
+        self._client, self._reader = client, ReadAhead(client)
         name, partitions = application.name, range(application.partitions)
         folders = {dataset: dataset_folder(folder, dataset, name) for dataset in DATASETS}
         self._folders = folders
@@ -149,7 +150,7 @@ class Archive:
     def _stretches(self, wanted: list[Wanted], count: int) -> dict[Wanted, list[Entry]]:
         found = {one: known for one in wanted if (known := self._known(one)) is not None}
         missing = [one for one in wanted if one not in found]
-        read = read_all_after(self._client, missing, count) if missing else []
+        read = self._reader.read_side_by_side(missing, count) if missing else []
         return found | dict(zip(missing, read, strict=True))
 
     def _known(self, wanted: Wanted) -> list[Entry] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ SCHEMAS = {"decisions": DECISIONS, "lessons": LESSONS, "late": LATE, "dead": DEA
 """Dataset to its columns."""
 
 _MS = 1000  # microseconds
+_json = msgspec.json.Encoder().encode
 _SCORE_BYTES = 4
 
 LEARNT_SOURCES = ("model", "fallback", "import")
@@ -82,19 +84,10 @@ def decision_table(
         reward: how rewards become one number.
         refused: whether the trainer refused the example, so that it was not trained on after all.
     """
-    rows = [_decision_row(one, arm_ids, reward, refused) for one in joined]
-    scores = [np.frombuffer(one.decision.scores, "<f4") for one in joined]
-    pmfs = _pmfs([one.decision for one in joined], scores)
-    lists = {
-        "scores": _lists(scores, [len(s) > 0 for s in scores], pa.float32()),
-        "pmf": _lists(pmfs, [len(p) > 0 for p in pmfs], pa.float64()),
-    }
-    plain = pa.schema([field for field in DECISIONS if field.name not in lists])
-    table = _table(rows, plain)
-    return pa.table(
-        [lists.get(name, table[name] if name in plain.names else None) for name in DECISIONS.names],
-        schema=DECISIONS,
+    columns = _decision_columns(joined, arm_ids, reward, refused) | _lists_of(
+        [one.decision for one in joined]
     )
+    return pa.table([columns[name] for name in DECISIONS.names], schema=DECISIONS)
 
 
 def lesson_table(lessons: Sequence[Lesson], refused: Callable[[JoinedDecision], bool]) -> pa.Table:
@@ -184,49 +177,55 @@ def _batches(stored: Sequence[dict[str, Any]], shuffled: Sequence[bool] | None) 
     )
 
 
-def _decision_row(
-    one: JoinedDecision,
+def _decision_columns(
+    joined: Sequence[JoinedDecision],
     arm_ids: Callable[[str], Sequence[str]],
     config: RewardConfig,
     refused: Callable[[JoinedDecision], bool],
-) -> tuple[object, ...]:
-    """The columns in their order, but ``scores`` and ``pmf``."""
-    event, reward = one.decision, join(one.rewards, config)
-    arms = event.arms or arm_ids(event.catalogue)
-    return (
-        event.decision_id,
-        one.slot,
-        event.session_id,
-        event.unit_id,
-        unit_bucket(event.unit_id),
-        event.decided_at_ms * _MS,
-        ms_of(one.position) * _MS,
-        one.partition,
-        one.position,
-        event.source,
-        event.policy,
-        event.model_version,
-        event.catalogue,
-        event.arm,
-        event.arm_index,
-        len(event.scores) // _SCORE_BYTES or len(arms),
-        event.propensity,
-        event.propensity_mc_n or None,
-        event.source == "pre_policy" or event.propensity >= 1.0,
-        one.kind != NEVER and is_learnt(event) and not refused(one),
-        reward.value if math.isfinite(reward.value) else None,
-        reward.count,
-        None if reward.first_at_ms is None else reward.first_at_ms * _MS,
-        event.inclusion_probability,
-        arms,
-        msgspec.json.encode(event.context).decode(),
-        one.payload,
-        one.mode,
-        one.kind != NEVER,
-        event.expected,
-        event.rank,
-        event.segment or None,
-    )
+) -> dict[str, pa.Array]:
+    """All but ``scores`` and ``pmf``. Column by column: a row of thirty values is twice as dear."""
+    events = [one.decision for one in joined]
+    rewards = [join(one.rewards, config) for one in joined]
+    arms = [event.arms or arm_ids(event.catalogue) for event in events]
+    activated = [one.kind != NEVER for one in joined]
+    values: dict[str, Sequence[object]] = {
+        "decision_id": [event.decision_id for event in events],
+        "slot": [one.slot for one in joined],
+        "session_id": [event.session_id for event in events],
+        "unit_id": [event.unit_id for event in events],
+        "unit_bucket": [unit_bucket(event.unit_id) for event in events],
+        "decided_at": [event.decided_at_ms * _MS for event in events],
+        "finalised_at": [ms_of(one.position) * _MS for one in joined],
+        "partition": [one.partition for one in joined],
+        "position": [one.position for one in joined],
+        "source": [event.source for event in events],
+        "policy": [event.policy for event in events],
+        "model_version": [event.model_version for event in events],
+        "catalogue": [event.catalogue for event in events],
+        "arm": [event.arm for event in events],
+        "arm_index": [event.arm_index for event in events],
+        "n_arms": [len(e.scores) // _SCORE_BYTES or len(own) for e, own in zip(events, arms, strict=True)],
+        "propensity": [event.propensity for event in events],
+        "propensity_mc_n": [event.propensity_mc_n or None for event in events],
+        "deterministic": [event.source == "pre_policy" or event.propensity >= 1.0 for event in events],
+        "learn": [
+            active and is_learnt(one.decision) and not refused(one)
+            for one, active in zip(joined, activated, strict=True)
+        ],
+        "reward": [reward.value if math.isfinite(reward.value) else None for reward in rewards],
+        "reward_source_n": [reward.count for reward in rewards],
+        "reward_at": [None if at is None else at * _MS for _, _, at in rewards],
+        "inclusion_probability": [event.inclusion_probability for event in events],
+        "arms": arms,
+        "context": [_json(event.context).decode() for event in events],
+        "event": [one.payload for one in joined],
+        "mode": [one.mode for one in joined],
+        "activated": activated,
+        "expected": [event.expected for event in events],
+        "rank": [event.rank for event in events],
+        "segment": [event.segment or None for event in events],
+    }
+    return {name: pa.array(column, DECISIONS.field(name).type) for name, column in values.items()}
 
 
 def _lesson_row(lesson: Lesson, refused: bool) -> tuple[object, ...]:
@@ -249,6 +248,38 @@ def _lesson_row(lesson: Lesson, refused: bool) -> tuple[object, ...]:
         one.payload,
         one.slot,
     )
+
+
+def _lists_of(events: Sequence[DecisionEvent]) -> dict[str, pa.Array]:
+    """The columns ``scores`` and ``pmf``; all at once where all decisions are of one kind, as nearly ever."""
+    sizes = {len(event.scores) for event in events}
+    if len(sizes) == 1 and 0 not in sizes and not any(event.candidates for event in events):
+        first = events[0].exploration
+        if all(event.exploration == first for event in events):
+            scores = np.frombuffer(b"".join([event.scores for event in events]), "<f4")
+            with contextlib.suppress(PolicyError):
+                rows = scores.reshape(len(events), -1)
+                return {
+                    "scores": _even_lists(rows, pa.float32()),
+                    "pmf": _even_lists(pmf_of(rows, first), pa.float64()),
+                }
+    return _uneven_lists(events)
+
+
+def _uneven_lists(events: Sequence[DecisionEvent]) -> dict[str, pa.Array]:
+    scores = [np.frombuffer(event.scores, "<f4") for event in events]
+    pmfs = _pmfs(events, scores)
+    return {
+        "scores": _lists(scores, [len(s) > 0 for s in scores], pa.float32()),
+        "pmf": _lists(pmfs, [len(p) > 0 for p in pmfs], pa.float64()),
+    }
+
+
+def _even_lists(rows: np.ndarray, kind: pa.DataType) -> pa.Array:
+    """A list column of lists of one length, none of them null."""
+    n_rows, width = rows.shape
+    offsets = np.arange(0, (n_rows + 1) * width, width, dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.reshape(-1), kind))
 
 
 def _pmfs(events: Sequence[DecisionEvent], scores: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
 import redis
 
 from policy_learner.failpoints import reached
-from policy_learner.join.streams import Entry, Wanted, read_all_after
+from policy_learner.join.streams import Entry, Wanted
 from policy_learner.learning.teaching import Teaching, teaching_of
 from sidecar.contracts.application import Application
 from sidecar.contracts.books import clock_of
@@ -24,6 +24,8 @@ from sidecar.contracts.slots import slots_of
 from sidecar.contracts.store import Scripts
 
 Part = TypeVar("Part")
+Read = Callable[[Sequence[Wanted], int], list[list[Entry]]]
+"""Reads the next entries of streams, at most so many of each."""
 
 _CALLS_AT_ONCE = 8
 """The store has the next one at hand when it is done with one; between them it answers others."""
@@ -100,7 +102,7 @@ def close_due(scripts: Scripts, waiting: Waiting, batch: int, tombstone_ms: int)
 
 
 def read_chunks(
-    client: redis.Redis,
+    read: Read,
     application: Application,
     positions: Sequence[str],
     most: int,
@@ -109,7 +111,7 @@ def read_chunks(
     """What was finalised after ``positions``: a chunk a partition that has any, at most ``most`` entries.
 
     Args:
-        client: of the store.
+        read: reads streams.
         application: whose partitions.
         positions: of each.
         most: entries of a chunk.
@@ -117,13 +119,17 @@ def read_chunks(
     """
     numbers = range(application.partitions) if only is None else [only]
     partitions = [Keys(application.name, p) for p in numbers]
-    wanted = [Wanted(keys.examples, positions[keys.partition]) for keys in partitions]
-    read = read_all_after(client, wanted, most)
+    found = read([examples_after(keys, positions) for keys in partitions], most)
     return [
         _chunk(keys, entries, application.reward)
-        for keys, entries in zip(partitions, read, strict=True)
+        for keys, entries in zip(partitions, found, strict=True)
         if entries
     ]
+
+
+def examples_after(keys: Keys, positions: Sequence[str]) -> Wanted:
+    """What comes in a partition's example stream after its position among those of all."""
+    return Wanted(keys.examples, positions[keys.partition])
 
 
 def lessons_of(keys: Keys, entries: Sequence[Entry], reward: RewardConfig) -> list[Lesson]:

@@ -30,6 +30,17 @@ class Wanted(NamedTuple):
     until: str = "+"
 
 
+def command_of(wanted: Wanted, count: int) -> tuple[str | int, ...]:
+    """What reads one."""
+    return ("XRANGE", wanted.stream, f"({wanted.after}", wanted.until, "COUNT", count)
+
+
+def entries_in(reply: object) -> list[Entry]:
+    """What the store answers to it, as it comes over the wire."""
+    found = cast("list[tuple[bytes, list[bytes]]]", reply)
+    return [(text(position), dict(zip(flat[::2], flat[1::2], strict=True))) for position, flat in found or []]
+
+
 def read_all_after(client: redis.Redis, wanted: Sequence[Wanted], count: int) -> list[list[Entry]]:
     """The next entries of several streams, at most ``count`` of each, in one round trip."""
     pipe = client.pipeline(transaction=False)

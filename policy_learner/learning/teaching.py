@@ -103,7 +103,8 @@ def teaching_of(joined: JoinedDecision, config: RewardConfig) -> Teaching:
 
     A correction is the difference to what the model was told before: to the reward without the new one.
     """
-    value = join(joined.rewards, config).value
+    rewards = joined.rewards
+    value = join(rewards, config).value if rewards else config.default
     if joined.kind == CORRECTED:
-        value -= join([one for one in joined.rewards if one.key != joined.key], config).value
-    return Teaching(joined.decision, value, effect_of(joined.kind, joined.mode, bool(joined.rewards)))
+        value -= join([one for one in rewards if one.key != joined.key], config).value
+    return Teaching(joined.decision, value, effect_of(joined.kind, joined.mode, bool(rewards)))

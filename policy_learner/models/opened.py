@@ -52,7 +52,7 @@ def open_place(app: Path, data: Path) -> Iterator[Opened]:
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import Scripts, StoreError, connect
-    from sidecar.contracts.store_address import store_address
+    from sidecar.contracts.store_address import store_address, without_password
 
     application, folder = load_application(app), DataFolder(data)
     url = store_address(os.environ, folder)
@@ -61,5 +61,5 @@ def open_place(app: Path, data: Path) -> Iterator[Opened]:
             yield Opened(application, folder, Scripts.on(client))
     except StoreError as error:
         raise BadSettings(
-            f"the store at {url} does not answer ({error}): is `sidearm up` running?"
+            f"the store at {without_password(url)} does not answer ({error}): is `sidearm up` running?"
         ) from error

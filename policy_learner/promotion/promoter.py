@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -19,6 +20,7 @@ from policy_learner.errors import Fenced
 from policy_learner.failpoints import reached
 from policy_learner.join.positions import ms_of, order
 from policy_learner.join.source import Chunk, read_chunks
+from policy_learner.join.streams import read_all_after
 from policy_learner.promotion.change import in_place, promotion_of, said, successor
 from policy_learner.promotion.heard import Matured
 from policy_learner.promotion.ledger import Book, Ledger
@@ -104,7 +106,7 @@ class Promoter:
             return
         self._positions = saved.positions
         while any(map(_is_before, self._positions, wanted)):
-            chunks = read_chunks(client, app, self._positions, most)
+            chunks = read_chunks(partial(read_all_after, client), app, self._positions, most)
             for chunk in chunks:
                 self.observe(chunk)
             for partition in set(range(len(wanted))) - {chunk.partition for chunk in chunks}:

@@ -15,12 +15,14 @@ from msgspec import Meta, Struct
 
 from sidecar.contracts.checking import checked
 from sidecar.contracts.errors import BadApplication
+from sidecar.contracts.flags_section import FlagConfig, FlagName
 from sidecar.contracts.model_options import refused_option
 from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.promotion import PromotionConfig
 from sidecar.contracts.ranges import Gamma, Name, Share, Temperature
 from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.rules_section import RulesConfig
+from sidecar.contracts.track_section import TrackConfig, TrackName
 
 FeatureValue = str | float | bool
 """What a feature may be. Strings and booleans are categories, numbers are magnitudes."""
@@ -112,6 +114,10 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     rules: RulesConfig = RulesConfig()
     model: ModelConfig = ModelConfig()
     promotion: PromotionConfig = PromotionConfig()
+    flags: dict[FlagName, FlagConfig] = {}
+    """Flags for clients of OpenFeature, beside the one that has the application's name and all its arms."""
+    track: dict[TrackName, TrackConfig] = {}
+    """Events of trackers and CloudEvents that are rewards, by the name that they have there."""
     decision_service: dict[str, Any] = {}
     """Settings of that process: see ``docs/settings.md``. The environment overrides them."""
     sidecar: dict[str, Any] = {}
@@ -122,13 +128,17 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         """Refuse sections that do not go together.
 
         Raises:
-            ValueError: a mode that the kind of training example cannot follow.
+            ValueError: a mode that the kind of training example cannot follow, an event that is none, …
         """
         if self.reward.mode == "assume" and self.model.cb_type != "mtr":
             raise ValueError(
                 f'reward.mode "assume" needs model.cb_type "mtr", not "{self.model.cb_type}": only such an '
                 "example can be corrected"
             )
+        for name, one in self.track.items():
+            if one.event not in self.reward.events:
+                legal = ", ".join(sorted(self.reward.events))
+                raise ValueError(f"track.{name}.event is {one.event!r}: legal, of [reward] events: {legal}")
         if self.sessions.sticky_s > self.reward.tombstone_s:
             raise ValueError(
                 f"sessions.sticky_s is {self.sessions.sticky_s:g}: legal is at most reward.tombstone_s, "

@@ -78,8 +78,8 @@ def tombstone(decision_id: str) -> tuple[str, str]:
 
     The bucket is the minute in the id and some bits of its hash, so that it stays small and expires whole.
     """
-    digest = mmh3.hash64(decision_id, _TOMB_SEED, signed=False)
-    return f"{decided_ms(decision_id) // _TOMB_WIDTH_MS:x}.{digest[1] & 0x3F:x}", str(digest[0] >> 2)
+    high, low = mmh3.hash64(decision_id, _TOMB_SEED, signed=False)
+    return f"{decided_ms(decision_id) // _TOMB_WIDTH_MS:x}.{low & 0x3F:x}", str(high >> 2)
 
 
 def unit_bucket(unit_id: str) -> int:

@@ -28,6 +28,7 @@ from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys, epoch
 from sidecar.contracts.lines import Command, Lines
 from sidecar.contracts.scripts.call import NAMES, Call, script_text
+from sidecar.contracts.store_address import without_password
 
 StoreError = redis.RedisError
 """Root of what goes wrong on the way to the store or in it."""
@@ -211,5 +212,7 @@ def _relative_path(url: str) -> str | None:
 
 def _checked(url: str) -> str:
     if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise BadSettings(f"{url!r} is no address of a store: redis://…, rediss://… or unix://…")
+        raise BadSettings(
+            f"{without_password(url)!r} is no address of a store: redis://…, rediss://… or unix://…"
+        )
     return url

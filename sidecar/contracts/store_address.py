@@ -43,3 +43,13 @@ def named_address(environ: Mapping[str, str]) -> str:
     if not url:
         raise BadSettings(f"{_IN_FILE}: {path} is empty; it should hold the store's address")
     return url
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown and logged.
+
+    >>> without_password("rediss://service:secret@store:6380/0")
+    'rediss://store:6380/0'
+    """
+    scheme, slashes, rest = url.rpartition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"

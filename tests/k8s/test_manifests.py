@@ -1,126 +1,88 @@
-"""The manifests render with the real kubectl and hold up against the schemas and our own rules."""
+"""The manifests render with the real kubectl, fit every supported release, and hold to the rules."""
 
 from __future__ import annotations
 
+import functools
 import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
-import msgspec
 import pytest
-import yaml
 
-from decision_service.settings import ServiceSettings
-from policy_learner.settings import LearnerSettings
-from sidecar.contracts.application import load_application
-from sidecar.contracts.catalogue import load_catalogue
-from sidecar.server.settings import SidecarSettings
+from tests.k8s.check.__main__ import main
+from tests.k8s.check.objects import WORKLOADS
+from tests.k8s.check.rendered import files
+from tests.k8s.check.rendering import K8S, kubectl, parsed, render_set
+from tests.k8s.check.rules import RULES
+from tests.k8s.check.sets import Set, every_set, offered
+from tests.k8s.check.verdict import verdict
+from tests.k8s.mutants import MUTANTS, Mutant, broken
 
 pytestmark = pytest.mark.slow
-BASE = Path(__file__).parents[2] / "k8s" / "overlays" / "dev"
-VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
-SETTINGS = {"DECISION_SERVICE": ServiceSettings, "SIDECAR": SidecarSettings, "LEARNER": LearnerSettings}
-COMMON_ENVIRONMENT = {"SIDEARM_APP", "SIDEARM_DATA", "REDIS_URL_FILE"}
 
 
-@pytest.fixture(scope="module")
-def objects() -> list[dict[str, Any]]:
-    if shutil.which("kubectl") is None:
+@pytest.fixture(autouse=True)
+def _with_kubectl() -> None:
+    if kubectl() is None:
         if os.environ.get("CI"):
             pytest.fail("kubectl is needed where CI is set: it renders the manifests")
         pytest.skip("no kubectl on this machine: it renders the manifests")
-    done = subprocess.run(["kubectl", "kustomize", str(BASE)], capture_output=True, text=True, check=True)
-    return list(yaml.safe_load_all(done.stdout))
 
 
-def pod_specs(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    return [
-        (o["metadata"]["name"], o["spec"]["template"]["spec"])
-        for o in objects
-        if o["kind"] in ("Deployment", "StatefulSet")
-    ]
+@functools.cache
+def rendered(overlay: str, components: tuple[str, ...]) -> list[dict[str, Any]]:
+    return render_set(K8S / "overlays" / overlay, components)
 
 
-def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    return spec.get("initContainers", []) + spec["containers"]
+@pytest.mark.parametrize("one", every_set(), ids=lambda one: one.name)
+def test_a_set_renders_fits_the_schemas_and_breaks_no_rule(one: Set) -> None:
+    """Overlays, each component alone, and what the README offers."""
+    assert list(verdict(one.render())) == []
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_every_object_fits_the_schema_of(version: str, objects: list[dict[str, Any]]) -> None:
-    """No unknown field and no wrong type under any supported Kubernetes."""
-    for item in objects:
-        kubernetes_validate.validate(item, version, strict=True)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what.replace(" ", "_"))
+def test_what_is_broken_is_noticed_by_who_should(mutant: Mutant) -> None:
+    """A rule that cannot fail is none; a fault that shows elsewhere only would be hard to find."""
+    said = list(verdict(broken(rendered(*mutant.of), mutant), ["1.33"]))
+    assert mutant.caught_by in {line.partition(":")[0] for line in said}, said
 
 
-def test_a_misspelt_field_is_refused(objects: list[dict[str, Any]]) -> None:
-    """The validation can fail."""
-    deployment = next(o for o in objects if o["kind"] == "Deployment")
-    broken = deployment | {"spec": deployment["spec"] | {"replicaz": 2}}
-    with pytest.raises(kubernetes_validate.ValidationError, match="replicaz"):
-        kubernetes_validate.validate(broken, "1.33", strict=True)
+def test_every_rule_has_somebody_to_notice() -> None:
+    """A rule without a mutant proves nothing."""
+    assert {rule.__name__ for rule in RULES} <= {mutant.caught_by for mutant in MUTANTS}
 
 
-def test_every_mount_has_its_volume(objects: list[dict[str, Any]]) -> None:
-    """A container mounts only what its pod or its claim templates offer."""
-    templates = {
-        t["metadata"]["name"] for o in objects for t in o.get("spec", {}).get("volumeClaimTemplates", [])
-    }
-    for name, spec in pod_specs(objects):
-        offered = {v["name"] for v in spec.get("volumes", [])} | templates
-        for container in containers(spec):
-            assert {m["name"] for m in container["volumeMounts"]} <= offered, name
+def test_what_is_committed_is_what_renders() -> None:
+    """``make k8s WRITE=1`` writes it; read as data, since kubectl's versions differ in quotes."""
+    for path, text in files().items():
+        assert parsed(path.read_text()) == parsed(text), path.name
 
 
-def test_pods_meet_the_restricted_standard(objects: list[dict[str, Any]]) -> None:
-    """Non-root, read-only root, no capability, no token, no escalation."""
-    for name, spec in pod_specs(objects):
-        assert spec["securityContext"]["runAsNonRoot"], name
-        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert spec["automountServiceAccountToken"] is False
-        for container in containers(spec):
-            locked = container["securityContext"]
-            assert locked["readOnlyRootFilesystem"]
-            assert not locked["allowPrivilegeEscalation"]
-            assert locked["capabilities"] == {"drop": ["ALL"]}
+def test_no_rendered_file_is_left_over() -> None:
+    """Of an overlay that is gone."""
+    assert sorted((K8S / "rendered").iterdir()) == sorted(files())
 
 
-def test_services_and_budgets_select_pods_that_exist(objects: list[dict[str, Any]]) -> None:
-    """A selector that matches nothing is a typo."""
-    labels = [
-        o["spec"]["template"]["metadata"]["labels"]
-        for o in objects
-        if o["kind"] in ("Deployment", "StatefulSet")
-    ]
-    for item in objects:
-        if item["kind"] not in ("Service", "PodDisruptionBudget"):
-            continue
-        wanted = item["spec"]["selector"].get("matchLabels", item["spec"]["selector"])
-        assert any(wanted.items() <= have.items() for have in labels), item["metadata"]["name"]
+def test_the_readme_offers_sets_and_every_component_is_in_one() -> None:
+    """Nothing lies in components that nobody is told of."""
+    told = {component for one in offered() for component in one.components}
+    assert told | {"redis"} == {folder.name for folder in (K8S / "components").iterdir()}
 
 
-def test_images_are_pinned_and_probes_are_set(objects: list[dict[str, Any]]) -> None:
-    """No floating tag; whatever runs can be seen to be alive."""
-    for name, spec in pod_specs(objects):
-        for container in containers(spec):
-            tag = container["image"].rpartition(":")[2]
-            assert tag not in ("", "latest", container["image"]), name
-            assert "livenessProbe" in container, container["name"]
+def test_a_file_of_the_base_holds_one_object() -> None:
+    """One object a file, named by its kind or its own name; every file is in a kustomization."""
+    for path in (K8S / "base").rglob("*.yaml"):
+        objects = parsed(path.read_text())
+        assert len(objects) == 1, path
+        listed = (path.parent / "kustomization.yaml").read_text()
+        assert path.name == "kustomization.yaml" or path.name in listed, path
+        if objects[0]["kind"] in WORKLOADS:
+            assert objects[0]["metadata"]["labels"]["app.kubernetes.io/name"], path
 
 
-def test_the_environment_names_settings_that_exist(objects: list[dict[str, Any]]) -> None:
-    """Each SIDEARM_* variable is a field of the settings of its process."""
-    for _, spec in pod_specs(objects):
-        for container in containers(spec):
-            for name in {e["name"] for e in container.get("env", [])} - COMMON_ENVIRONMENT:
-                section = next(s for s in SETTINGS if name.startswith(f"SIDEARM_{s}_"))
-                field = name.removeprefix(f"SIDEARM_{section}_").lower()
-                assert field in {f.name for f in msgspec.structs.fields(SETTINGS[section])}, name
-
-
-def test_the_application_that_is_deployed_loads() -> None:
-    """The ConfigMap's files are an application that the processes accept."""
-    folder = BASE.parents[1] / "base" / "application"
-    assert load_catalogue(folder, load_application(folder)).arms
+def test_a_folder_of_ones_own_can_be_looked_at(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The same rules for a user's overlay; what does not render is said and counted."""
+    assert main([str(K8S / "overlays" / "dev")]) == 0
+    assert "1 sets, Kubernetes 1.30 to 1.37" in capsys.readouterr().out
+    assert main([str(tmp_path)]) == 1
+    assert "does not render" in capsys.readouterr().out

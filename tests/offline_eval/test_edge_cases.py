@@ -1,8 +1,6 @@
-"""Logs with everything wrong that logs have had: each row of the table of edge cases, end to end.
+"""Logs with everything wrong that logs have had, end to end.
 
-What is met elsewhere is not repeated: bad values by reason and rewards far from zero (``test_sums``), laws of
-estimators (``test_estimators``), users with many rows and looks (``test_coverage``), loggers
-(``test_loggers``), health (``test_doctor``), late rewards, empty logs and no overlap (``test_evaluate``).
+What each edge case is held by, here and in other files, is the table in ``test_promises.py``.
 """
 
 from __future__ import annotations
@@ -14,10 +12,13 @@ import pytest
 
 from offline_eval.dataset import open_log
 from offline_eval.engine import connect
+from offline_eval.estimators import Limits
 from offline_eval.evaluate import Options, evaluate
 from offline_eval.rejections import LOG_RULES, reason_sql
+from offline_eval.scoring import score_log
 from offline_eval.target_policy import Logged, Table, Uniform
 from tests.offline_eval.logs import row, simulated_rows, write_log
+from tests.offline_eval.scored import in_memory, scored, values
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +93,60 @@ def test_a_policy_that_is_no_distribution_has_no_number(rows, tmp_path, entries)
     result = only(write_log(tmp_path, rows), Broken(entries))
 
     assert sum(result.rejected.values()) > 0
+    assert result.unscored == tuple([one["decision_id"] for one in rows[:5]])
     assert not any(one.value for one in result.estimates)
     assert not result.verdict.startswith("green")
+
+
+class Knows:
+    """A reward model that has no idea of one arm."""
+
+    name, caution, needs_events, bounds = "partly", "", False, (0.0, 1.0)
+
+    def expected(self, batch, key):
+        return np.where(np.array(batch.arms.to_pylist()) == "grey", np.nan, 0.5)
+
+
+def test_nothing_known_of_an_arm_that_is_never_shown_harms_nobody(rows, tmp_path):
+    """0 x NaN: v is known without the arm; a policy that shows it has none."""
+    log = open_log(connect(), write_log(tmp_path, rows[:50]))
+    red, uniform = Table("red", {"": {"red": 1.0}}), Uniform()
+
+    (tables,) = score_log(log, [red, uniform], Knows())
+
+    assert tables["red"]["v"].to_pylist() == [0.5] * 50
+    assert tables["uniform"]["v"].null_count == 50
+
+
+def test_rewards_that_were_merged_are_one_reward(tmp_path):
+    """Three events of one decision: the row counts once, with what they came to."""
+    made = [row(i, reward=float(i % 2), reward_source_n=3 * (i % 2)) for i in range(400)]
+
+    result = only(write_log(tmp_path, made), Logged())
+
+    assert result.rows == 400
+    assert number(result, "ips").value == 0.5
+
+
+def test_no_weight_is_ever_no_number(rows, tmp_path):
+    """The largest of numbers and a NaN is NaN in DuckDB: rows are guarded before."""
+    wrong = [*rows[:-1], rows[-1] | {"propensity": float("nan")}]
+
+    assert only(write_log(tmp_path, wrong)).max_weight == pytest.approx(0.25 / 0.1)
+
+
+def test_a_hair_of_a_weight_moves_a_hard_switch_and_not_a_smooth_one():
+    """Ties at w = L: Switch-DR jumps by whole rows, DRos does not; so it is DRos that reports lean on."""
+    columns = scored(1_000, seed=43)
+    columns["e"] = np.where(np.arange(1_000) < 200, 10.0 * columns["propensity"], columns["e"])
+    columns["e"] = np.minimum(columns["e"], 1.0)
+    nudged = columns | {"e": columns["e"] * (1 + 1e-12)}
+    limits = Limits(switch=(10.0,), optimistic=(10.0,))
+
+    before, after = (values(in_memory(one, limits), limits) for one in (columns, nudged))
+
+    assert abs(after["switch_dr_10"][0] - before["switch_dr_10"][0]) > 1e-4
+    assert after["dros_10"][0] == pytest.approx(before["dros_10"][0], rel=1e-9)
 
 
 def test_the_set_of_eligible_arms_may_differ_by_row(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline_eval.estimators import Limits, dr, replay, snips
+from offline_eval.estimators import Limits, dr, replay, sndr, snips
 from offline_eval.estimators.replay import has_one_propensity
 from offline_eval.sums import sums_of_rows
 from tests.offline_eval.scored import in_memory, scan, scored, values
@@ -30,6 +30,22 @@ def test_the_logger_is_worth_exactly_its_mean_reward(seed, n, offset):
     identity = np.mean(rows["reward"]) + np.mean(rows["v"] - rows["q"])
     assert found["dr"][0] == pytest.approx(identity, rel=1e-9, abs=1e-9)
     assert sums.squared_weight == n
+
+
+@given(data=st.data(), power=st.integers(0, 6))
+def test_the_identity_of_dr_is_exact_where_binary_numbers_are(data, power):
+    """Target = logger: DR and SNDR are mean r + mean (v - q) to the last bit, for rewards in 1/1024ths."""
+    n = 2**power
+    r, q, v = (
+        np.array(data.draw(st.lists(st.integers(-4096, 4096), min_size=n, max_size=n))) / 1024
+        for _ in range(3)
+    )
+    p = np.full(n, 0.25)
+
+    sums = sums_of_rows(r, p, p, q, v)
+
+    identity = np.mean(r) + np.mean(v - q)
+    assert dr.fit(sums).value == sndr.fit(sums).value == identity
 
 
 def test_by_sql_too_the_logger_is_worth_exactly_its_mean_reward():

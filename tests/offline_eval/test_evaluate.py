@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offline_eval.dataset import Window
+from offline_eval.dataset import Window, open_log
+from offline_eval.engine import connect
 from offline_eval.errors import BadCandidate, BadLog
-from offline_eval.evaluate import Options, evaluate
+from offline_eval.evaluate import Options, evaluate, fit_model
 from offline_eval.reward_model import ModelSettings
+from offline_eval.scoring import score_log
 from offline_eval.target_policy import Logged, Table, Uniform, greedy
 from tests.offline_eval.logs import ARMS, DEVICES, START, row, simulated_rows, value_of, weights, write_log
 
@@ -51,6 +53,19 @@ def test_the_logger_on_its_own_log_earns_what_it_earned(log):
     differences = {one.estimator: one.difference for one in result.estimates}
     assert differences["snips"].low == differences["snips"].high == 0.0
     assert (result.effective_rows, result.max_weight) == (4_000, 1.0)
+
+
+def test_the_logger_by_dr_is_its_mean_and_the_models_excess(log):
+    """DR and SNDR of the logger on its own log: mean r + mean (v - q), of the rows as they were scored."""
+    opened = open_log(connect(), log)
+    model = fit_model(opened, "", BY_DEVICE)
+    tables = [one["logged"] for one in score_log(opened, [Logged()], model, BY_DEVICE.model.keys)]
+    r, v, q = (np.concatenate([one[name].to_numpy() for one in tables]) for name in ("reward", "v", "q"))
+
+    found = numbers(evaluate(log, [Logged()], options=BY_DEVICE).candidates[0])
+
+    assert found["dr"] == pytest.approx(r.mean() + (v - q).mean(), rel=1e-13)
+    assert found["sndr"] == pytest.approx(found["dr"], rel=1e-13)
 
 
 @pytest.mark.parametrize("batch_rows", [1, 70, 10_000])

@@ -2,7 +2,12 @@
 
 Random's log of the small Open Bandit Dataset, evaluated for its Bernoulli Thompson policy. The figures in
 ``reference/random_to_bts.json`` come from obp 0.5.7 and vw-estimators 0.2.2; the policy's probabilities stand
-beside them.
+beside them. They are all that those two print of estimators that we have and that need no random numbers and
+no logistic regression: IPS, SNIPS, DM, DR, SNDR; clipped IPS at 1, 2, 5, 10; sub-Gaussian IPS and DR at 0.01,
+0.1, 0.5; clipped DR at 1, 5; Switch-DR at 1, 2, 5, 10; DRos at 0.1, 1, 10, 100; beta*-IPS with its beta;
+replay, which is SNIPS there; standard errors, the gaussian and the Clopper-Pearson interval, the paired
+difference to the logger, the sums, effective rows, the largest weight and its share, the test of the mean
+weight, chi-square over arms.
 """
 
 from __future__ import annotations
@@ -19,12 +24,15 @@ from examples.fashion import dataset
 from offline_eval.diagnostics import Gates
 from offline_eval.doctor import Cell, sample_ratio
 from offline_eval.estimators import Limits
+from offline_eval.estimators.base import mean_fit, standard_error
+from offline_eval.estimators.beta_ips import beta
 from offline_eval.evaluate import Options, evaluate
 from offline_eval.intervals.clopper_pearson import clopper_pearson
 from offline_eval.results import CandidateResult
 from offline_eval.reward_model import ModelSettings
 from offline_eval.sums import sums_of_rows
 from offline_eval.target_policy import Table
+from offline_eval.terms import WEIGHT
 from tests.offline_eval.logs import row, write_log
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "random_to_bts.json").read_text())
@@ -107,6 +115,25 @@ def test_replay_of_a_uniform_log_is_its_self_normalised_estimate(case):
     assert replay.value.value == pytest.approx(expected["values"]["snips"], abs=TOLERANCE, rel=0)
 
 
+def test_sums_and_the_control_variate_equal_the_reference(impressions):
+    """What everything else is made of; beta* of beta*-IPS; the mean weight with its error."""
+    for campaign, frame in impressions.items():
+        expected, item, slot = REFERENCE[campaign], frame["item_id"].to_numpy(), frame["position"].to_numpy()
+        r, p = frame["click"].to_numpy().astype(float), frame["propensity"].to_numpy()
+        e = np.array(expected["probabilities"])[item, slot]
+        w, sums = e / p, sums_of_rows(r, p, e)
+        weight = mean_fit(sums, sums.unit(WEIGHT))
+
+        assert beta(sums) == pytest.approx(expected["beta_star"], abs=TOLERANCE, rel=0)
+        found = {"n": sums.rows, "sw": sums.weight, "sw2": sums.squared_weight, "swr": w @ r}
+        found |= {"sw2r": w**2 @ r, "sw2r2": w**2 @ r**2, "sr": r.sum()}
+        assert found == pytest.approx(expected["sums"], rel=1e-12)
+        error = standard_error(sums, weight)
+        assert [weight.value - sums.centre + 1, error] == pytest.approx(
+            expected["mean_weight"], abs=TOLERANCE
+        )
+
+
 def test_clopper_pearson_equals_the_reference(impressions):
     """The interval on w r / wmax, from sums."""
     for campaign, frame in impressions.items():
@@ -143,6 +170,7 @@ def test_diagnostics_equal_the_reference(case):
     assert result.effective_rows == pytest.approx(expected["effective_rows"], rel=1e-9)
     assert result.max_weight == pytest.approx(expected["max_weight"], rel=1e-9)
     assert checks["mean_weight"] == pytest.approx(expected["mean_weight_z"], rel=1e-9)
+    assert checks["top_share"] == pytest.approx(expected["top_share"], rel=1e-9)
 
 
 def _imported(folder: Path, frame: pl.DataFrame) -> Path:

@@ -19,7 +19,7 @@ def verdict_of(e: float) -> str:
 
 def test_the_logger_itself_is_never_found_better_than_itself() -> None:
     """Even where the reward model's noise makes a difference that looks like one."""
-    assert verdict_of(0.5) == SAME
+    assert verdict_of(0.5) == f"green: {SAME}"
 
 
 def test_another_policy_is_compared() -> None:

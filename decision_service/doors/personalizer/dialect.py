@@ -48,6 +48,10 @@ class Personalizer:
     def __init__(self, service: Service) -> None:
         self._operations = _operations(service)
 
+    def claims(self, path: bytes) -> bool:
+        """All below the prefix."""
+        return True
+
     def find(self, visit: Visit) -> Operation:
         """The operation of that version.
 

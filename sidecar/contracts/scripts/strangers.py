@@ -25,6 +25,8 @@ def sorted_out(members: Sequence[bytes]) -> Members:
     """
     texts = [member.decode("ascii", "replace") for member in members]
     ids = [one for one in texts if has_our_form(one)]
+    if len(ids) == len(texts):  # as nearly ever
+        return Members(ids, [])
     return Members(ids, [member for member, one in zip(members, texts, strict=True) if not has_our_form(one)])
 
 

@@ -1,6 +1,6 @@
-"""The published clients' own documented examples against a fresh ``sidearm up`` of the shop.
+"""Published clients, and their own documented examples, against a fresh ``sidearm up`` of the shop.
 
-They are taken from the packages as they are installed; only endpoint and key are changed.
+The examples are taken from the packages as they are installed; only endpoint and key are changed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from openfeature import api
+from openfeature.contrib.provider.ofrep import OFREPProvider
+from openfeature.evaluation_context import EvaluationContext
+from segment.analytics.client import Client as Tracker
 
 from decision_service.cli.platform import free_port
 from sidecar.contracts.layout import DataFolder
 from tests.decision_service.doors import clients_js
 from tests.processes import Processes, short_folder
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -103,3 +108,29 @@ def test_javascript_of_version_1(address):
     assert "The result is:" in said
     assert re.search(r"rewardActionId: '(News|Entertainment)Article'", said), said
     assert re.search(r"id: 'SportsArticle', probability: 0 }", said), said
+
+
+def test_a_reward_that_a_tracker_posts_for_a_flag_is_learned_from(address):
+    """OpenFeature's SDK gets the arm, Segment's tells of the order; the model has learnt it soon after."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    api.set_provider(OFREPProvider(address, headers_factory=lambda: headers))
+    tracker = Tracker(KEY, host=address, sync_mode=True)
+    shown = {}
+    for number in range(20):
+        visitor = EvaluationContext(f"visitor-{number}", {"device": "ios"})
+        details = api.get_client().get_string_details("shop", "nothing", visitor)
+        shown[details.flag_metadata["decision_id"]] = details
+        tracker.track(f"visitor-{number}", "Order Completed", {"order_id": number, "revenue": 12.5})
+    api.shutdown()
+    assert len(shown) == 20
+
+    def look(decision_id: str) -> dict[str, object]:
+        return httpx.get(f"{address}/v1/decisions/{decision_id}", headers=headers).json()
+
+    for decision_id, details in shown.items():
+        until(lambda one=decision_id: look(one)["state"] == "final", READY_S, "final")
+        found = look(decision_id)
+        assert (found["arm"], found["reward"]) == (details.variant, 1.0)
+    body = {"session_id": "after", "limit": "all"}
+    asked = lambda: httpx.post(f"{address}/v1/recommendations", json=body, headers=headers).json()  # noqa: E731
+    until(lambda: asked()["model_version"] > 0, READY_S, "a version that has learnt")
