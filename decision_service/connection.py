@@ -28,6 +28,18 @@ _LOOK_S = 0.5
 class Cycle(RequestResponseCycle):
     """One request and its answer."""
 
+    async def run_asgi(self, app: Any) -> None:  # noqa: ANN401 - an application, as theirs has it
+        """Called in a task of its own.
+
+        As long as it runs, the application knows how to answer at once; a scope that knew it for longer would
+        be a ring of garbage with every request.
+        """
+        self.scope[ANSWER] = self.answer  # type: ignore[literal-required]  # ours
+        try:
+            await super().run_asgi(app)
+        finally:
+            self.scope.pop(ANSWER, None)  # type: ignore[misc]  # likewise
+
     def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send all of it; False where it has to go the longer way."""
         if self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
@@ -111,7 +123,6 @@ class Connection(HttpToolsProtocol):
             keep_alive=self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        scope[ANSWER] = self.cycle.answer  # type: ignore[literal-required]  # ours
         if before is None or before.response_complete:
             if self.expect_100_continue:
                 self._start_asgi_task(self.cycle, self.app)

@@ -35,6 +35,8 @@ from sidecar.contracts.store import AsyncScripts, StoreError
 T = TypeVar("T")
 
 
+_IN_FLIGHT = 2
+"""Calls at once: while the disk takes one, another one is on its way, and the next flush is of both."""
 Lot = Sequence[tuple[int, DecideEntry]]
 """Decisions that are logged together, each with its partition."""
 
@@ -75,7 +77,9 @@ class EventLog:
         self._sticky_ms = round(application.sessions.sticky_s * 1000)
         self._beside = Beside(spool, self._mode, self._sticky_ms)
         self._app = application.name
-        self._batcher: Batcher[Lot, list[Decided]] = Batcher(self._log_all, max_batch=max_batch, size=len)
+        self._batcher: Batcher[Lot, list[Decided]] = Batcher(
+            self._log_all, max_batch=max_batch, in_flight=_IN_FLIGHT, size=len
+        )
 
     async def append(
         self, event: DecisionEvent, logged: bool = True, left_s: float | None = None, kept_as: str = ""

@@ -24,8 +24,8 @@ from feature_graph.node import edges_of
 
 MAX_SHARED = 1_024
 """Most requests that one run answers."""
-_RUNS = 1
-"""Runs under way at once: with more of them each would serve fewer."""
+_RUNS = 2
+"""Runs under way at once, as many as batches of requests: one must not wait for the other's."""
 _OF_ALL = ("candidates", "arm_features")
 """Inputs that are the same for everybody while the whole catalogue is eligible."""
 

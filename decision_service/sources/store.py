@@ -65,6 +65,8 @@ FEW = 8
 """Questions that are not worth gathering: one of a request waits for no trip of another one."""
 MAX_BATCH = 256
 """Questions in one round trip."""
+IN_FLIGHT = 2
+"""Round trips at once: of two batches of requests on their way, neither waits for the other's trip."""
 MAX_KEYS = 1_000
 """Keys in one question; more of them are several questions."""
 ROWS_MADE = 4_096
@@ -101,7 +103,7 @@ class FeatureStore:
         app: str,
         *,
         max_batch: int = MAX_BATCH,
-        in_flight: int = 1,
+        in_flight: int = IN_FLIGHT,
     ) -> None:
         self._lines = Lines(client)
         self._app = app
@@ -278,7 +280,12 @@ class StoreTable(Generic[T]):
 
 @asynccontextmanager
 async def open_feature_store(
-    url: str, app: str, *, timeout_s: float = TIMEOUT_S, max_batch: int = MAX_BATCH, in_flight: int = 1
+    url: str,
+    app: str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    max_batch: int = MAX_BATCH,
+    in_flight: int = IN_FLIGHT,
 ) -> AsyncIterator[FeatureStore]:
     """The tables of ``app`` in the store at ``url``, until the block ends. It need not be there yet.
 

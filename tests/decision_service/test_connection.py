@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
 
-from decision_service.connection import ANSWER, Connection
+from decision_service.connection import ANSWER, Connection, Cycle
 from decision_service.problem import HttpAnswer
 from decision_service.responding import respond
 
@@ -31,9 +33,21 @@ async def app(scope, receive, send) -> None:
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
+    async with served(app) as port:
+        yield port
+
+
+@asynccontextmanager
+async def served(app) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
-            app, http=Connection, lifespan="off", ws="none", log_config=None, timeout_keep_alive=1
+            app,
+            http=Connection,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            timeout_keep_alive=1,
+            proxy_headers=False,
         )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([listening]))
@@ -90,6 +104,37 @@ async def test_requests_in_many_forms(port: int, pieces: tuple[bytes, ...], body
     answer = await said(port, *pieces)
     assert bodies(answer) == [body]
     assert b"connection: close" in answer
+
+
+async def express_app(scope, receive, send) -> None:
+    raise AssertionError("no request goes the longer way")
+
+
+def _express(scope, body, at_once, send) -> bool:
+    return at_once(200, [(b"content-length", b"2")], b"ok")
+
+
+express_app.express = _express
+
+
+@pytest.mark.parametrize("serving", [app, express_app], ids=["by a task", "at once"])
+async def test_a_request_leaves_no_ring_of_garbage(serving) -> None:
+    """Or the search for them would take a share of the service's time, all at once."""
+    asking = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1"
+    async with served(serving) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                writer.write(asking)
+                await reader.readuntil(b"\r\n\r\n")
+            left = sum(isinstance(one, Cycle) for one in gc.get_objects())
+        finally:
+            gc.enable()
+        writer.close()
+        await writer.wait_closed()
+    assert left <= 2
 
 
 async def test_a_head_has_no_body(port: int) -> None:
