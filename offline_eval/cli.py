@@ -224,7 +224,8 @@ def _progress(console: Console) -> Iterator[Advance]:
 def _write(
     evaluation: Evaluation, console: Console, json_file: Path | None, html: Path | None, png: Path | None
 ) -> None:
-    from offline_eval.report import print_report, to_json, write_html
+    from offline_eval.page import write_html
+    from offline_eval.report import print_report, to_json
 
     print_report(evaluation, console)
     written = []
