@@ -30,7 +30,7 @@ HEAVY = {
     "learner": {"duckdb", "polars", "altair", "fastapi", "uvicorn"},
     "eval": {"vowpal-wabbit-next", "fastapi", "uvicorn"},
 }
-BASE, FREE = "SIDEARM_TEST_BASE_IMAGE", "SIDEARM_TEST_BUILDAH_OPTIONS"
+BASE, FREE = "TEST_BASE_IMAGE", "TEST_BUILDAH_OPTIONS"
 
 
 @pytest.fixture(scope="module", params=TARGETS)
