@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"\bmake ([a-z][a-z-]*)\b(?! sure)")
 FILE = re.compile(r"(?<![\w./:-])((?!build/)(?:[\w-]+/)+[\w-]+\.(?:py|lua|toml|json|md))\b")
-SIDEARM = re.compile(r"(?<![\w./-])sidearm ([a-z]+)\b(?!\.)")
+SIDEARM = re.compile(r"(?<!-n )(?<![\w./-])sidearm ([a-z]+)\b(?!\.)")
 TEST = re.compile(r"((?:[\w-]+/)+[\w-]+\.py)::(\w+)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 

@@ -1,0 +1,121 @@
+"""Alarms and dashboard: every figure that they name is one that a process tells, every alarm has its section."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+
+from decision_service.telemetry import Telemetry
+from policy_learner.metrics import LearnerMetrics
+from policy_learner.status import Status
+from sidecar.contracts.contests import Contest, ModelFigures, Shown
+from sidecar.contracts.learner_report import Judgement, Progressive, Verdict, WindowFigures, encode
+from tests.k8s.check.rendering import K8S
+from tests.processes import ROOT
+
+MONITORING = K8S / "components" / "monitoring"
+_SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+_FULL = WindowFigures(**{name: 1.0 for name in WindowFigures.__struct_fields__ if name != "examples"})
+
+
+def alarms() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load((MONITORING / "prometheusrule.yaml").read_text())["spec"]["groups"]
+    return list(group["rules"])
+
+
+def drawn() -> list[str]:
+    dashboard = json.loads((MONITORING / "sidearm.json").read_text())
+    told = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return told + [one["query"]["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """Names of every series that the service and the learner tell."""
+    registry = CollectorRegistry()
+    Telemetry(registry)
+    families = [family for made in registry._collector_to_names for family in _described(made)]
+    families += learner().collect()
+    return {family.name + end for family in families for end in _SUFFIXES[family.type]}
+
+
+def _described(collector: Any) -> list[Metric]:
+    return list(collector.describe())
+
+
+def learner() -> LearnerMetrics:
+    """With everything in its status that makes a figure."""
+    verdict = Verdict(True, "", 0, 1.0, 0.0, 16)
+    fields: dict[str, Any] = {"state": "running", "positions": "[]", "last_error": ""}
+    fields |= {"progressive": encode(Progressive(by_count=_FULL, by_time=_FULL))}
+    fields |= {"gate": encode(Judgement(1, 0, 0, verdict))}
+    zeros = {name: fields.get(name, 0) for name in Status.__struct_fields__}
+    status = msgspec.convert({**zeros, "base": "", "refusals": ""}, Status, strict=False)
+    contest: dict[str, Any] = dict.fromkeys(Contest.__struct_fields__, 0)
+    contest |= {"champion": "champion", "challenger": "challenger", "verdict": "even"}
+    made = LearnerMetrics()
+    made.show(status, Shown((ModelFigures("challenger", 1, _FULL, _FULL),), (Contest(**contest),)))
+    return made
+
+
+def series(expression: str) -> set[str]:
+    return set(re.findall(r"\bsidearm_[a-z0-9_]+", expression))
+
+
+def test_every_figure_that_is_named_is_told(known: set[str]) -> None:
+    """A metric that is renamed takes its alarm and its panel with it."""
+    asked = {name for text in [*(a["expr"] for a in alarms()), *drawn()] for name in series(text)}
+    for path in (K8S / "components" / "keda").glob("*.yaml"):
+        asked |= series("".join(re.findall(r"query: (.*)", path.read_text())))
+    assert asked
+    assert asked <= known, asked - known
+
+
+def test_every_alarm_has_its_section_and_every_section_its_alarm() -> None:
+    """Who is woken reads what to do."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    runbook = text.partition("## When an alarm rings")[2].partition("\n## ")[0]
+    headings = {_anchor(line) for line in re.findall(r"^### (.+)$", runbook, re.M)}
+    linked = {alarm["annotations"]["runbook"].partition("docs/operations.md#")[2] for alarm in alarms()}
+    assert linked == headings
+    for alarm in alarms():
+        assert f"`{alarm['alert']}`" in runbook, alarm["alert"]
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_labels_in_alarms_are_values_that_are_told() -> None:
+    """An endpoint that has another name makes an alarm that never rings."""
+    source = (ROOT / "decision_service" / "app.py").read_text()
+    endpoints = set(re.findall(r"Endpoint\(\s*\"([a-z_]+)\"", source))
+    told = {name for text in [*(a["expr"] for a in alarms()), *drawn()] for name in _endpoints(text)}
+    assert told == {"recommend"}
+    assert told <= endpoints
+
+
+def _endpoints(expression: str) -> list[str]:
+    return re.findall(r'endpoint="([a-z_]+)"', expression)
+
+
+def test_an_alarm_says_how_bad_it_is_and_waits_before_it_rings() -> None:
+    """Two severities; nothing rings at the first look."""
+    for alarm in alarms():
+        assert alarm["labels"]["severity"] in ("critical", "warning"), alarm["alert"]
+        assert alarm["for"] and alarm["annotations"]["summary"], alarm["alert"]
+
+
+def test_a_dashboard_is_json_with_panels_that_do_not_overlap() -> None:
+    """Each place is taken once."""
+    panels = json.loads(Path(MONITORING / "sidearm.json").read_text())["panels"]
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+    assert len(set(places)) == len(places) >= 12
