@@ -1,4 +1,4 @@
-"""Alarms and dashboard: every figure that they name is one that a process tells, every alarm has its section."""
+"""Alarms and dashboard: each figure that they name is told by a process, each alarm has its section."""
 
 from __future__ import annotations
 
@@ -111,7 +111,8 @@ def test_an_alarm_says_how_bad_it_is_and_waits_before_it_rings() -> None:
     """Two severities; nothing rings at the first look."""
     for alarm in alarms():
         assert alarm["labels"]["severity"] in ("critical", "warning"), alarm["alert"]
-        assert alarm["for"] and alarm["annotations"]["summary"], alarm["alert"]
+        assert alarm["for"], alarm["alert"]
+        assert alarm["annotations"]["summary"], alarm["alert"]
 
 
 def test_a_dashboard_is_json_with_panels_that_do_not_overlap() -> None:
