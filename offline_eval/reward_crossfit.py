@@ -5,7 +5,7 @@ answers that fold's: no row is answered by a model that has seen its reward, nor
 (Victor Chernozhukov et al.: Double/debiased machine learning for treatment and structural parameters, 2018).
 Scores are those of ``sidecar.policy``, which serves.
 
-The learner is another package's. It is found by its entry point (ADR 0064), and trained part by part, so that
+The learner is another package's. It is found by its entry point (ADR 0058), and trained part by part, so that
 no log is held whole; every row is learnt by all models but one.
 """
 
