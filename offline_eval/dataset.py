@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import msgspec
 
 from offline_eval.engine import literal
 from offline_eval.errors import BadLog
@@ -57,13 +58,15 @@ class Log:
         """The arms that decisions name by ``version``.
 
         Raises:
-            BadLog: the log does not hold them.
+            BadLog: the log does not hold them, or what it holds is torn.
         """
         path = self.folder / "catalogues" / f"{version}.json"
         try:
             return Catalogue(version, decode_arms(path.read_bytes()))
         except FileNotFoundError:
             raise BadLog(f"{path} is missing: scoring needs the arms of catalogue {version!r}") from None
+        except (msgspec.MsgspecError, OSError) as error:
+            raise BadLog(f"{path} cannot be read: {error}") from error
 
 
 def open_log(
