@@ -7,23 +7,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
-from prometheus_client.metrics_core import Metric
 
-from decision_service.telemetry import Telemetry
-from policy_learner.metrics import LearnerMetrics
-from policy_learner.status import Status
-from sidecar.contracts.contests import Contest, ModelFigures, Shown
-from sidecar.contracts.learner_report import Judgement, Progressive, Verdict, WindowFigures, encode
+from docs import metrics_page
 from tests.k8s.check.rendering import K8S
 from tests.processes import ROOT
 
 MONITORING = K8S / "components" / "monitoring"
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
-_FULL = WindowFigures(**{name: 1.0 for name in WindowFigures.__struct_fields__ if name != "examples"})
 
 
 def alarms() -> list[dict[str, Any]]:
@@ -39,31 +31,9 @@ def drawn() -> list[str]:
 
 @pytest.fixture(scope="module")
 def known() -> set[str]:
-    """Names of every series that the service and the learner tell."""
-    registry = CollectorRegistry()
-    Telemetry(registry)
-    families = [family for made in registry._collector_to_names for family in _described(made)]
-    families += learner().collect()
+    """Names of every series that Prometheus is told: the sidecar's are for a look by hand."""
+    families = [figure.family for figure in (*metrics_page.service(), *metrics_page.learner())]
     return {family.name + end for family in families for end in _SUFFIXES[family.type]}
-
-
-def _described(collector: Any) -> list[Metric]:
-    return list(collector.describe())
-
-
-def learner() -> LearnerMetrics:
-    """With everything in its status that makes a figure."""
-    verdict = Verdict(True, "", 0, 1.0, 0.0, 16)
-    fields: dict[str, Any] = {"state": "running", "positions": "[]", "last_error": ""}
-    fields |= {"progressive": encode(Progressive(by_count=_FULL, by_time=_FULL))}
-    fields |= {"gate": encode(Judgement(1, 0, 0, verdict))}
-    zeros = {name: fields.get(name, 0) for name in Status.__struct_fields__}
-    status = msgspec.convert({**zeros, "base": "", "refusals": ""}, Status, strict=False)
-    contest: dict[str, Any] = dict.fromkeys(Contest.__struct_fields__, 0)
-    contest |= {"champion": "champion", "challenger": "challenger", "verdict": "even"}
-    made = LearnerMetrics()
-    made.show(status, Shown((ModelFigures("challenger", 1, _FULL, _FULL),), (Contest(**contest),)))
-    return made
 
 
 def series(expression: str) -> set[str]:
