@@ -295,6 +295,21 @@ def arms_serving(app: str) -> str:
     return _of_app(app, "arms:serving")
 
 
+def hooks(app: str) -> str:
+    """Stream of what webhooks are told, the last thousand."""
+    return _of_app(app, "hooks")
+
+
+def hooks_state(app: str) -> str:
+    """Hash: ``told``, how far the looks for news have come; ``at:<digest>`` how far an address has heard."""
+    return _of_app(app, "hooks:state")
+
+
+def hooks_lease(app: str) -> str:
+    """The replica that looks for news and tells them: ten seconds."""
+    return _of_app(app, "hooks:lease")
+
+
 def learner_status(app: str) -> str:
     """Hash in which the learner says how it is."""
     return _of_app(app, "learner")
