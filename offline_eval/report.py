@@ -34,7 +34,8 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
         console.print(f"  verdict for [bold]{plain(result.candidate)}[/]: {plain(result.verdict)}\n")
     for one in evaluation.versus:
         console.print(_versus_table(one, evaluation.level))
-        console.print(f"  verdict for [bold]{plain(one.candidate)}[/]: {plain(one.verdict)}\n")
+        pair = f"[bold]{plain(one.candidate)}[/] against {plain(one.against)}"
+        console.print(f"  verdict for {pair}: {plain(one.verdict)}\n")
     if evaluation.groups:
         console.print(groups_table(", ".join(evaluation.by), evaluation.groups))
     console.print(f"fingerprint of log, window, candidates and options: {evaluation.fingerprint[:16]}")

@@ -16,6 +16,7 @@ _CONFIG: alt.theme.ThemeConfig = {
     "config": {
         "background": "transparent",
         "view": {"stroke": None},
+        "mark": {"color": ACCENT},
         "axis": {
             "gridColor": _LINE, "domainColor": MUTED, "tickColor": MUTED, "labelColor": _SOFT,
             "titleColor": _SOFT, "titleFontWeight": "normal", "labelFontSize": 11, "titleFontSize": 12,
