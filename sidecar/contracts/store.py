@@ -103,6 +103,11 @@ def connect_reader(url: str, *, block_s: float) -> redis.Redis:
     return connect(url, timeout_s=block_s + READ_SLACK_S, max_connections=4)
 
 
+def lines_of(client: redis.asyncio.Redis) -> Lines | ClusterLines:
+    """Conversations over the client's connections, which it closes in the end."""
+    return ClusterLines(client) if isinstance(client, AsyncClusterClient) else Lines(client.connection_pool)
+
+
 @dataclass(frozen=True)
 class AsyncScripts:
     """The scripts on one asynchronous client. A store that has forgotten them is told again, unseen."""
@@ -115,9 +120,7 @@ class AsyncScripts:
     def on(cls, client: redis.asyncio.Redis) -> AsyncScripts:
         """Register them; asks nothing of the store yet."""
         by_name = {name: client.register_script(script_text(name)) for name in NAMES}
-        if isinstance(client, AsyncClusterClient):
-            return cls(client, by_name, ClusterLines(client))
-        return cls(client, by_name, Lines(client.connection_pool))
+        return cls(client, by_name, lines_of(client))
 
     async def run(self, call: Call) -> Any:  # noqa: ANN401 - the parser beside each script gives it its type
         """Send a call and return the raw reply."""
