@@ -28,6 +28,7 @@ from sidecar.contracts.cluster_map import (
     is_redirect,
     places_of,
     slot_of,
+    slot_of_all,
     writes,
 )
 from sidecar.contracts.lines import Command, Lines
@@ -168,8 +169,7 @@ class AsyncClusterPipeline(Pipeline):
         return replies
 
     async def _transaction(self, stack: list[Any], raise_on_error: bool) -> list[Any]:
-        slots = [slot_of(args) for args, _ in stack]
-        slot = next((slot for slot in slots if slot is not None), None)
+        slot = slot_of_all(args for args, _ in stack)
         for _ in range(MOVES):
             node = (await self._cluster.learn()).owner(slot)
             whole = Pipeline(self._cluster.pool_of(node), self.response_callbacks, True, None)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from redis.crc import key_slot
-from redis.exceptions import AskError, ClusterDownError, TryAgainError
+from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, TryAgainError
 from redis.exceptions import ConnectionError as StoreConnectionError
 
 from sidecar.contracts.errors import BadSettings
@@ -195,6 +195,21 @@ def places_of(
     for place, slot in enumerate(slots):
         places.setdefault(owner(first if slot is None else slot), []).append(place)
     return places
+
+
+def slot_of_all(commands: Iterable[Sequence[Any]]) -> int | None:
+    """The slot of a transaction; None if no command has a key.
+
+    Raises:
+        ClusterCrossSlotError: there are several, so that no node could do it.
+
+    >>> slot_of_all([("TIME",), ("GET", "{a}:x"), ("GET", "{a}:y")]) == slot_of(("GET", "{a}"))
+    True
+    """
+    slots = {slot for command in commands if (slot := slot_of(command)) is not None}
+    if len(slots) > 1:
+        raise ClusterCrossSlotError(f"a transaction over {len(slots)} slots of a cluster: it needs one")
+    return next(iter(slots), None)
 
 
 def writes(commands: Iterable[Sequence[Any]]) -> bool:

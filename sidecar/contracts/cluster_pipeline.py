@@ -23,6 +23,7 @@ from sidecar.contracts.cluster_map import (
     is_redirect,
     places_of,
     slot_of,
+    slot_of_all,
     writes,
 )
 
@@ -90,6 +91,7 @@ class ClusterPipeline(Pipeline):
 
     def _transaction(self, raise_on_error: bool) -> list[Any]:
         stack, watched = list(self.command_stack), self.connection is not None
+        slot_of_all(args for args, _ in stack)
         for _ in range(MOVES):
             self.command_stack = list(stack)
             node = None if watched else self._settle(*(args for args, _ in stack))

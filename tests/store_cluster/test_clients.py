@@ -108,6 +108,11 @@ def test_a_transaction_happens_on_one_slot_and_only_if_nothing_changed(client: C
         with pytest.raises(redis.WatchError):
             pipe.execute()
     assert client.hget(counters, "dec") == b"5"
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hset(counters, "dec", 1)
+        pipe.hset(PARTITIONS[3].counters, "dec", 1)
+        with pytest.raises(redis.ResponseError, match="over 2 slots"):
+            pipe.execute()
 
 
 async def test_a_slot_on_its_way_is_a_store_that_is_away(
