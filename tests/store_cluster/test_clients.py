@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis
 
+from policy_learner.join.streams import Wanted, read_all_after
 from sidecar.contracts import keys as app_keys
 from sidecar.contracts.cluster_map import NotReplicated, SlotMoving
 from sidecar.contracts.keys import Keys
@@ -27,7 +28,6 @@ from sidecar.contracts.store import (
     is_passing,
     store_now_ms,
     take_epoch,
-    wait_for_replicas,
 )
 from tests.processes import Processes, short_folder
 from tests.store_cluster.servers import StoreCluster, store_cluster
@@ -137,17 +137,20 @@ def test_what_no_replica_has_is_not_certain(cluster: StoreCluster, client: Clien
     """Neither for who wrote it, who may repeat it, nor for who read it."""
     keys, scripts = PARTITIONS[5], Scripts.on(client)
     scripts.run(lease(keys))
+    wanted = [Wanted(keys.examples, "0-0")]
+    client.xadd(keys.examples, {"a": "b"})
+    assert [len(entries) for entries in read_all_after(client, wanted, 10)] == [1]
     replica = cluster.replica_of(keys.lease)
     os.kill(replica.process.pid, signal.SIGSTOP)
     try:
         with pytest.raises(NotReplicated):
             scripts.run(lease(keys, "another"))
         with pytest.raises(NotReplicated):
-            wait_for_replicas(client, [keys.examples])
+            read_all_after(client, wanted, 10)
     finally:
         os.kill(replica.process.pid, signal.SIGCONT)
     until(cluster.is_well, 60.0, poll_s=0.1)
-    wait_for_replicas(client, [keys.examples])
+    assert [len(entries) for entries in read_all_after(client, wanted, 10)] == [1]
 
 
 async def test_everybody_comes_back_after_a_failover(
