@@ -57,6 +57,11 @@ class Canaries:
                 if flight.drift is not None and flight.decisions % _TOLD_EVERY == 0:
                     self._tell(model.name, flight.drift)
 
+    def drifts(self) -> dict[str, float]:
+        """Canary to how far its scores have moved, of those of which enough is known."""
+        found = {field.partition("@")[0]: flight.drift for field, flight in self._flights.items()}
+        return {name: drift for name, drift in found.items() if drift is not None}
+
     async def refresh(self, roster: Roster) -> None:
         """Take the references that the store has, and give it those that it has not.
 

@@ -131,6 +131,10 @@ def _works(service: Service, reader: AsyncClient) -> Iterator[Work]:
     yield service.store_guard.keep_probing()
     yield service.drainer.keep_draining()
     yield service.decoys.keep_writing()
+    if service.settings.webhooks:
+        from decision_service.hooks.opening import hooks_of  # httpx, for the few who need it
+
+        yield from hooks_of(service).works()
 
 
 async def _serve_streams(service: Service, url: str, stack: AsyncExitStack) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from decision_service.activation import Activator
 from decision_service.admission import Admission
@@ -82,6 +83,8 @@ class Service:
         self.rewarder: Rewarder
         self.activator: Activator
         self.decisions: Decisions
+        self.evaluations: Path
+        """Where finished evaluations lie, if they can be seen from here."""
 
     @property
     def ready(self) -> bool:

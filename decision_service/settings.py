@@ -91,5 +91,11 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     by the environment only, since it holds a password."""
     stream_patience_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 10.0
     """A request that lay in the stream for longer is refused: after an outage nobody waits for it."""
+    webhooks: str = ""
+    """Addresses that are told when a model is promoted, rolled back or refused by the gate, when an
+    evaluation is done and when a canary's scores drift; with commas between. Empty: nobody is."""
+    webhook_secret: str = ""
+    """Key of their signatures, ``whsec_`` and base64 of 24 bytes or more, the same for every replica. Give it
+    by the environment only."""
     decoy_bytes: Annotated[int, Meta(ge=128 * 1024 * 1024)] = 1024 * 1024 * 1024
     """Of all inputs that one decoy has archived here; the oldest go first."""

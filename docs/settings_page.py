@@ -117,7 +117,7 @@ This page is written by `make fmt` from the code; a test holds it against the co
 |---|---|---|
 | `SIDEARM_APP` | – | The application's folder; `--app` wins. |
 | `SIDEARM_DATA` | `data` | Where everything is kept; `--data` wins. |
-| `REDIS_URL` | the embedded store's socket in the data folder | The store: `redis://`, `rediss://` or `unix://`. |
+| `REDIS_URL` | the embedded store's socket in the data folder | The store: `redis://`, `rediss://` or `unix://`; `redis+cluster://host:port,host:port?replicas=1` for a cluster ([serving.md](serving.md#a-cluster)). |
 | `REDIS_URL_FILE` | none | A file that holds the same, for an address with a password; `REDIS_URL` wins. |
 | `SIDEARM_DEVELOPMENT_KEY` | made at the first start | The API key that `sidearm up` prints, for scripts that must know it beforehand. |
 """  # noqa: E501 - one sentence a line

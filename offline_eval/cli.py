@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from offline_eval.dataset import Window
     from offline_eval.evaluate import Advance, Options
     from offline_eval.results import Evaluation
+    from offline_eval.reward_model import ModelSettings
     from offline_eval.target_policy import TargetPolicy
 
 _BAD_INPUT = 2
@@ -64,7 +65,11 @@ def evaluate_command(
         typer.Option(help="What the reward model tells apart beside the arm: slot, context.<feature>, …"),
     ] = None,
     reward_model: Annotated[
-        str, typer.Option(help="A trained model as the reward model: a weights file, or a store's URL.")
+        str,
+        typer.Option(
+            help="The reward model: vw, learnt from this log and cross-fitted by unit; a trained one by its"
+            " weights file or a store's URL; else mean rewards by --key."
+        ),
     ] = "",
     by: Annotated[
         list[str] | None,
@@ -179,10 +184,17 @@ def _options(
     if any(not 0 < limit < float("inf") for limit in clips):
         raise BadCandidate("--clip: legal are finite numbers above 0")
     limits = Limits(clip=tuple(dict.fromkeys(clips))) if clips else Limits()
-    return Options(
-        limits=limits, model=ModelSettings(keys, weights=weights), by=by, against=_other(against),
-        scores=scores,
-    )  # fmt: skip
+    model = _reward_model(ModelSettings(keys), weights)
+    return Options(limits=limits, model=model, by=by, against=_other(against), scores=scores)
+
+
+def _reward_model(settings: ModelSettings, named: str) -> ModelSettings:
+    """A learner by its name, or weights by theirs."""
+    from dataclasses import replace
+
+    from offline_eval.reward_crossfit import learners
+
+    return replace(settings, learner=named) if named in learners() else replace(settings, weights=named)
 
 
 def _other(against: str) -> str:
@@ -224,7 +236,8 @@ def _progress(console: Console) -> Iterator[Advance]:
 def _write(
     evaluation: Evaluation, console: Console, json_file: Path | None, html: Path | None, png: Path | None
 ) -> None:
-    from offline_eval.report import print_report, to_json, write_html
+    from offline_eval.page import write_html
+    from offline_eval.report import print_report, to_json
 
     print_report(evaluation, console)
     written = []

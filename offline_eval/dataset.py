@@ -13,11 +13,13 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import msgspec
 
 from offline_eval.engine import literal
 from offline_eval.errors import BadLog
 from offline_eval.readable_files import Lost, unreadable
 from offline_eval.rejections import LOG_RULES, reason_sql
+from offline_eval.repeats import find_repeats
 from sidecar.contracts.catalogue import Catalogue, decode_arms
 from sidecar.contracts.columns import ADDED_COLUMNS, DECISION_COLUMNS
 from sidecar.contracts.errors import BadManifest
@@ -56,13 +58,15 @@ class Log:
         """The arms that decisions name by ``version``.
 
         Raises:
-            BadLog: the log does not hold them.
+            BadLog: the log does not hold them, or what it holds is torn.
         """
         path = self.folder / "catalogues" / f"{version}.json"
         try:
             return Catalogue(version, decode_arms(path.read_bytes()))
         except FileNotFoundError:
             raise BadLog(f"{path} is missing: scoring needs the arms of catalogue {version!r}") from None
+        except (msgspec.MsgspecError, OSError) as error:
+            raise BadLog(f"{path} cannot be read: {error}") from error
 
 
 def open_log(
@@ -93,14 +97,12 @@ def open_log(
     )
     columns = ", ".join(["*", *_added(_columns(connection, source))])
     connection.execute(f"CREATE OR REPLACE VIEW raw AS SELECT {columns} FROM {source} WHERE {_where(window)}")
-    _find_repeats(connection)
+    repeats = find_repeats(connection)
     names = "".join(f" WHEN {place} THEN '{rule.reason}'" for place, rule in enumerate(LOG_RULES, 1))
     connection.execute(f"""
         CREATE OR REPLACE VIEW {VIEW} AS
         WITH marked AS (
-            SELECT raw.*, repeats.decision_id IS NOT NULL
-                   AND (raw.filename, raw.file_row_number) <> (first_file, first_row) AS is_repeat
-            FROM raw LEFT JOIN repeats USING (decision_id, slot)
+            SELECT raw.*, {repeats.condition} AS is_repeat FROM raw {repeats.join}
         )
         SELECT *, CASE {reason_sql(LOG_RULES)}{names} ELSE '' END AS status FROM marked""")
     return Log(connection, folder, files, window, lost)
@@ -165,21 +167,3 @@ def _where(window: Window) -> str:
     if window.policy:
         conditions.append(f"policy = {literal(window.policy)}")
     return " AND ".join(conditions) or "true"
-
-
-def _find_repeats(connection: duckdb.DuckDBPyConnection) -> None:
-    """The table ``repeats``: rows that stand twice, with the one that counts (the first in the files' order).
-
-    There should be none, so they are looked for by counting hashes, which is cheap, and only if that
-    finds something are the ids grouped.
-    """
-    rows, distinct = connection.execute(
-        "SELECT count(*), count(DISTINCT hash(decision_id, slot)) FROM raw"
-    ).fetchall()[0]
-    having = "HAVING count(*) > 1" if distinct < rows else "HAVING false"
-    scope = "raw" if distinct < rows else "(SELECT * FROM raw LIMIT 0)"
-    connection.execute(f"""
-        CREATE OR REPLACE TABLE repeats AS
-        SELECT decision_id, slot, min((filename, file_row_number))[1] AS first_file,
-               min((filename, file_row_number))[2] AS first_row
-        FROM {scope} GROUP BY decision_id, slot {having}""")

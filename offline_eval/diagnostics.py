@@ -209,7 +209,7 @@ def weight_checks(sums: Sums, gates: Gates, rewards: tuple[float, float] | None 
     checks = [
         Check("overlap", "ok", sums.overlapping / sums.rows,
               f"{sums.overlapping:,} of {sums.rows:,} rows have an arm that the candidate could have shown"),
-        Check("ess", ess_level, ess, f"as much as {ess:,.0f} rows of equal weight"),
+        Check("ess", ess_level, ess, f"the {sums.rows:,} rows weigh as much as {ess:,.0f} of equal weight"),
         Check("top_share", _caution(share > gates.most_top_share), share,
               f"the heaviest row carries {share:.1%} of the weight"),
         Check("mean_weight", _caution(z is not None and abs(z) > gates.most_weight_z), z,

@@ -83,7 +83,9 @@ def clock(log: Log, gates: Gates) -> Check | None:
         FROM {VIEW} WHERE status = ''""").fetchall()[0]
     if not rows:
         return None
-    text = f"{odd:,} decisions were closed before they were made: days and windows mean little"
+    text = "decisions were closed after they were made"
+    if odd:
+        text = f"{odd:,} decisions were closed before they were made: days and windows mean little"
     return Check("clock", _caution(odd > gates.most_defects * rows), odd / rows, text)
 
 

@@ -32,6 +32,7 @@ from offline_eval.histogram import bins
 from offline_eval.kept_scores import finish, kept
 from offline_eval.readable_files import Lost, damaged
 from offline_eval.results import CandidateResult, Evaluation, GroupResult
+from offline_eval.reward_crossfit import fit_crossfitted
 from offline_eval.reward_model import Expecting, ModelSettings, fit_reward_model
 from offline_eval.reward_weights import WeightsModel
 from offline_eval.scan import scan_sql
@@ -134,6 +135,8 @@ def population(summary: LogSummary) -> str:
 
 def fit_model(log: Log, status: str, options: Options) -> Expecting:
     """The reward model: fitted on the rows that are evaluated on (cross-fitted), or a trained one."""
+    if options.model.learner:
+        return fit_crossfitted(log, status, options.model)
     if options.model.weights:
         return WeightsModel(read_weights(options.model.weights, log.folder.name), log, status)
     rows = f"(SELECT * FROM {VIEW} WHERE status = '{status}')"

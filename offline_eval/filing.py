@@ -39,7 +39,8 @@ def file_away(evaluation: Evaluation, folder: Path, day: dt.date, keep: int) -> 
     Raises:
         BadInput: the disk is full or away.
     """
-    from offline_eval.report import to_html, to_json
+    from offline_eval.page import to_html
+    from offline_eval.report import to_json
 
     into = folder / day.isoformat()
     try:

@@ -53,9 +53,9 @@ def groups_html(by: str, groups: tuple[GroupResult, ...]) -> str:
         for one in group.candidates
     )
     by = escape(by)
-    return f"""<h2>By {by}</h2><table><tr><th>{by}</th><th>candidate</th><th>rows</th><th>logger</th>
-<th>estimate</th><th>interval</th><th>less the logger</th><th>effective rows</th></tr>{rows}</table>
-<p>{NOTE}</p>"""
+    return f"""<h2>By {by}</h2><div class="wide"><table><tr><th>{by}</th><th>candidate</th><th>rows</th>
+<th>logger</th><th>estimate</th><th>interval</th><th>less the logger</th><th>effective rows</th></tr>
+{rows}</table></div><p class="note">{NOTE}</p>"""
 
 
 def _cells(result: CandidateResult) -> tuple[str, ...]:

@@ -21,3 +21,14 @@ def span(value: Value, digits: int = 4) -> str:
     '[0.4, 0.6]'
     """
     return f"[{number(value.low, digits)}, {number(value.high, digits)}]"
+
+
+def left_out(reasons: dict[str, int]) -> str:
+    """Rows by the reason for which they do not count.
+
+    >>> left_out({"not_matured": 1200}), left_out({})
+    ('left out: 1,200 not_matured', 'no row was left out')
+    """
+    if not reasons:
+        return "no row was left out"
+    return "left out: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())

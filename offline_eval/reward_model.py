@@ -44,6 +44,8 @@ class ModelSettings:
     """Parts of the cross-fit; 1 is none."""
     weights: str = ""
     """A trained model instead (``reward_weights.py``): a weights file, or a store's URL."""
+    learner: str = ""
+    """A learner instead, cross-fitted (``reward_crossfit.py``), by the name of its entry point: ``vw``."""
 
 
 class Expecting(Protocol):

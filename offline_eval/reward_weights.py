@@ -34,7 +34,7 @@ class WeightsModel:
     def __init__(self, weights: Weights, log: Log, status: str) -> None:
         self.name = f"version {weights.header.version}"
         self.caution = _seen(weights, log, status)
-        self.bounds = _rewards(log, status)
+        self.bounds = reward_bounds(log, status)
         self._weights = weights
         self._tables = ArmTables()
         self._catalogues: dict[str, Catalogue] = {}
@@ -63,7 +63,8 @@ def _seen(weights: Weights, log: Log, status: str) -> str:
     return f"the reward model may have learnt from {row[0]:,} of the rows it is asked about" if row[0] else ""
 
 
-def _rewards(log: Log, status: str) -> tuple[float, float]:
+def reward_bounds(log: Log, status: str) -> tuple[float, float]:
+    """The smallest and the largest reward of the rows of one status; zeros without any."""
     (row,) = log.connection.execute(
         f"SELECT min(reward), max(reward) FROM {VIEW} WHERE status = {literal(status)}"  # noqa: S608 - ours
     ).fetchall()

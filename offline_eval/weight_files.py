@@ -15,7 +15,7 @@ from sidecar.contracts.weights import Weights, decode_weights
 if TYPE_CHECKING:
     from sidecar.contracts.store import Client
 
-_STORE_SCHEMES = ("redis://", "rediss://", "unix://")
+_STORE_SCHEMES = ("redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "unix://")
 
 
 def weights_by_name(where: str, app: str) -> Callable[[str], Weights]:

@@ -42,8 +42,10 @@ def step(learner: Learner) -> int:
     chunks = read(learner)
     begin(learner, chunks)
     busy = is_behind(learner, chunks) and not learner.figures.archive_error
-    if busy:  # what was learnt before, while a trainer in a process of its own learns this
-        done += archive(learner)
+    if busy and (learner.archive.is_here or learner.timers.tell.due):
+        done += archive(
+            learner
+        )  # what was learnt before, while a trainer in a process of its own learns this
     ahead = 0 if publish_is_due(learner, coming=True) else len(chunks) * busy
     done += learn(learner, ahead)
     done += rebase(learner, chunks)
@@ -85,6 +87,7 @@ def begin(learner: Learner, chunks: Sequence[Chunk]) -> None:
     for chunk in chunks:
         learner.training.begin(batch_of(learner, chunk), learner.dead_letters.still_taught(chunk.lessons))
         learner.progress.begun.append(chunk)
+        learner.ahead.take_in()
 
 
 def learn(learner: Learner, ahead: int = 0) -> int:
@@ -107,6 +110,7 @@ def learn(learner: Learner, ahead: int = 0) -> int:
         in_order = sorted([*refused, *chunk.undecoded], key=lambda one: order(one[0][0]))
         progress.refused += [(chunk.partition, entry, reason) for entry, reason in in_order]
         learner.promoter.observe(chunk)
+        learner.ahead.take_in()
         done += 1
     reached("learnt")
     bury(learner)
@@ -168,6 +172,7 @@ def publish(learner: Learner, record: Record | None) -> None:
 def archive(learner: Learner) -> int:
     """Turn what was finalised into rows, and rows into files."""
     settings, timer, lanes = learner.deps.settings, learner.timers.archive, learner.archive
+    learner.timers.tell.restart()
     learnt = Learnt(learner.progress.positions, learner.progress.version)
     taken = lanes.read(learnt, settings.read_batch)
     if timer.due or lanes.full:

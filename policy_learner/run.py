@@ -75,11 +75,13 @@ def _close(learner: Learner) -> None:
 
 def _insist(deps: Deps, stop: threading.Event, attempt: Callable[[], Learner]) -> Learner | None:
     """The result, tried again while the store is away; None when told to stop meanwhile."""
+    told = ""
     while not stop.is_set():
         try:
             return attempt()
         except (StoreError, OSError) as error:
-            log.warning("waiting for the store: %s", error)
+            if told != (told := f"{type(error).__name__}: {error}"):  # once, not at every attempt
+                log.error("%s; trying again every %g s", told, deps.settings.retry_s)
             if not healed(deps.scripts, deps.application, error):
                 stop.wait(deps.settings.retry_s)
     return None

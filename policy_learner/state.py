@@ -55,11 +55,16 @@ class Deps(NamedTuple):
     """Trains a base once a day, if anybody does."""
 
 
+_TELL_EVERY_S = 0.2
+
+
 class Timers(NamedTuple):
     """When what is done next."""
 
     publish: Every
     archive: Every
+    tell: Every
+    """How far the learner is, while it is behind, to an archiver in a process of its own."""
     checkpoint: Every
     trim: Every
     status: Every
@@ -240,6 +245,7 @@ def _timers(settings: LearnerSettings, clock: Clock) -> Timers:
     return Timers(
         publish=Every(settings.publish_every_s, clock),
         archive=Every(settings.archive_every_s, clock),
+        tell=Every(_TELL_EVERY_S, clock),
         checkpoint=Every(settings.checkpoint_every_s, clock),
         trim=Every(settings.trim_every_s, clock),
         status=Every(settings.status_every_s, clock),

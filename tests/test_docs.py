@@ -10,13 +10,13 @@ from urllib.parse import unquote
 
 import pytest
 
-from docs import settings_page
+from docs import metrics_page, settings_page
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"\bmake ([a-z][a-z-]*)\b(?! sure)")
 FILE = re.compile(r"(?<![\w./:-])((?!build/)(?:[\w-]+/)+[\w-]+\.(?:py|lua|toml|json|md))\b")
-SIDEARM = re.compile(r"(?<![\w./-])sidearm ([a-z]+)\b(?!\.)")
+SIDEARM = re.compile(r"(?<!-n )(?<![\w./-])sidearm ([a-z]+)\b(?!\.)")
 TEST = re.compile(r"((?:[\w-]+/)+[\w-]+\.py)::(\w+)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 
@@ -51,6 +51,11 @@ def test_every_relative_link_resolves(page):
 def test_the_page_of_settings_is_what_the_code_says():
     """`make fmt` writes it anew."""
     assert settings_page.PAGE.read_text() == settings_page.page()
+
+
+def test_the_page_of_metrics_is_what_the_code_says():
+    """`make fmt` writes it; whoever adds a figure or an alarm sees it there."""
+    assert metrics_page.PAGE.read_text() == metrics_page.page()
 
 
 @pytest.mark.parametrize("section", settings_page.SECTIONS, ids=lambda s: s.name or "app.toml")

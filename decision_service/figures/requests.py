@@ -36,6 +36,14 @@ class RequestFigures:
             "sidearm_activations", "Activations by what became of them.", ["status"], registry=registry
         )
 
+        self._webhooks = Counter(
+            "sidearm_webhooks", "Webhooks by what became of them.", ["status"], registry=registry
+        )
+
+    def webhook(self, status: str) -> None:
+        """A message of a webhook was delivered, or will not be."""
+        self._webhooks.labels(status).inc()
+
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """A request was answered."""
         self._answers.add((endpoint, str(status)))

@@ -54,8 +54,8 @@ from feature_graph import note
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.feature_table import TableName, TableRecord, decode_record, decode_row, slot_of
 from sidecar.contracts.keys import FeatureKeys
-from sidecar.contracts.lines import Command, Lines
-from sidecar.contracts.store import StoreError, connect_async, is_passing
+from sidecar.contracts.lines import Command
+from sidecar.contracts.store import StoreError, connect_async, is_passing, lines_of
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ class FeatureStore:
         max_batch: int = MAX_BATCH,
         in_flight: int = IN_FLIGHT,
     ) -> None:
-        self._lines = Lines(client)
+        self._lines = lines_of(client)
         self._app = app
         self._records: dict[str, tuple[bytes, TableRecord]] = {}
         self._batcher: Batcher[_Question, Found | SourceError] = Batcher(

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from offline_eval.forest import write_png
-from offline_eval.report import write_html
+from offline_eval.page import write_html
 from offline_eval.results import CandidateResult, Estimate, Evaluation
 
 ESTIMATORS = ("ips", "snips", "dr")

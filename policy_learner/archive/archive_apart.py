@@ -32,6 +32,8 @@ class ArchiveApart(Archive):
         waiting: what was refused and is not with the dead letters yet.
     """
 
+    is_here = False
+
     def __init__(
         self,
         client: redis.Redis,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain as joined_up
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import pyarrow as pa
 import redis
@@ -67,6 +67,9 @@ class Archive:
         catalogues: for the ids of the eligible arms.
         refused: decides the column ``learn``.
     """
+
+    is_here: ClassVar = True
+    """It writes itself, and holds what was just read until it has."""
 
     def __init__(
         self,

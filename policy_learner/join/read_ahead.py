@@ -1,8 +1,9 @@
 """Reading streams while one is busy with what was read before: the store answers meanwhile.
 
-Not in a thread: the next read is sent, and its answer waits in the socket until it is wanted. A socket holds
-200 KB, and of a store that is busy each gets 64 KB between two of its commands: hence several. What was asked
-for and is not wanted after all is thrown away with its connections.
+Not in a thread: the next read is sent, and its answer waits in the socket until it is wanted. The store
+writes 64 KB to a connection between two of its commands, and the next ones only when most of them were taken
+in: hence several connections, and now and then a look. What was asked for and is not wanted after all is
+thrown away with its connections.
 """
 
 from __future__ import annotations
@@ -43,6 +44,15 @@ class ReadAhead:
             self._forget()
         else:
             self._asked = (list(wanted), count)
+
+    def take_in(self) -> None:
+        """Make room for what the store has still to say; waits for nothing."""
+        try:
+            for connection in self._connections:
+                while connection._parser.read_from_socket(timeout=0, raise_on_timeout=False):
+                    pass
+        except (redis.RedisError, OSError):
+            self._forget()
 
     def read(self, wanted: Sequence[Wanted], count: int) -> list[list[Entry]]:
         """The next entries of several streams, at most ``count`` of each, as if they were asked for now.

@@ -2,6 +2,9 @@
 
 A group's acknowledgement and its reader's effect are two steps, and what dies between them counts twice. A
 reader that keeps its position beside its effect has no such moment.
+
+Nor does it take note of what a failover might take back: where the address asks for replicas, what was
+read is given out only when they have it too.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import NamedTuple, cast
 import redis
 
 from sidecar.contracts.scripts.call import text
+from sidecar.contracts.store import wait_for_replicas
 
 Entry = tuple[str, dict[bytes, bytes]]
 """Position and fields."""
@@ -19,7 +23,9 @@ Entry = tuple[str, dict[bytes, bytes]]
 
 def read_after(client: redis.Redis, stream: str, position: str, count: int) -> list[Entry]:
     """The next entries of one stream, at most ``count``."""
-    return _entries(client.xrange(stream, f"({position}", "+", count))
+    read = _entries(client.xrange(stream, f"({position}", "+", count))
+    wait_for_replicas(client, [stream] if read else [])
+    return read
 
 
 class Wanted(NamedTuple):
@@ -46,7 +52,9 @@ def read_all_after(client: redis.Redis, wanted: Sequence[Wanted], count: int) ->
     pipe = client.pipeline(transaction=False)
     for stream, after, until in wanted:
         pipe.xrange(stream, f"({after}", until, count)
-    return [_entries(reply) for reply in pipe.execute()]
+    read = [_entries(reply) for reply in pipe.execute()]
+    wait_for_replicas(client, [one.stream for one, entries in zip(wanted, read, strict=True) if entries])
+    return read
 
 
 def read_between(client: redis.Redis, stream: str, first: str, last: str) -> list[Entry]:

@@ -7,16 +7,28 @@ twenty products, each scarce or not. What the trainer keeps, it keeps by identit
 from __future__ import annotations
 
 import hashlib
+from typing import Protocol
 
 import msgspec
 
-from policy_learner.join.catalogues import Catalogues
 from sidecar.contracts.application import Arm
+from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.events import DecisionEvent, arms_of
 
 _ARMS_IN_SETS_KEPT = 262_144
 _ARMS_KEPT = 65_536
 _encode = msgspec.msgpack.Encoder().encode
+
+
+class Catalogues(Protocol):
+    """Where catalogues are found (``join.catalogues``)."""
+
+    def get(self, version: str) -> Catalogue:
+        """The catalogue of a version.
+
+        Raises:
+            UnknownCatalogue: there is none.
+        """
 
 
 class ArmSets:

@@ -43,7 +43,7 @@ def fit_vw(table: Table, params: VwParams) -> Fitted:
         foreseen = trainer.learn([Example(*row) for row in zip(events, arms, rewards.tolist(), strict=True)])
     except (BadEvent, TrainerPoisoned) as error:
         raise BadTable(f"a row cannot be learnt from: {error}") from error
-    weights = _weights(params.model, trainer, len(rewards))
+    weights = weights_of_trainer(params.model, trainer, len(rewards))
     predicted = with_column(table, params.column, np.array(foreseen.shown, np.float32))
     log: FitLog = {"learner": "VW", "rows": len(rewards), "weights": int(np.count_nonzero(weights.values))}
     return Fitted(lambda given: _scored(given, weights, params.column), predicted, log)
@@ -59,7 +59,8 @@ def _scored(table: Table, weights: Weights, column: str) -> Table:
     return with_column(table, column, np.array(scores, np.float32))
 
 
-def _weights(model: ModelConfig, trainer: Trainer, examples: int) -> Weights:
+def weights_of_trainer(model: ModelConfig, trainer: Trainer, examples: int) -> Weights:
+    """A trainer's weights as a record of no version: for scoring, not for publishing."""
     header = WeightsHeader(
         version=0,
         bits=model.bits,

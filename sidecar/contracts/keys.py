@@ -21,6 +21,7 @@ key                 type    life                    content
 ``dead``            stream  –                       entries of ``ex`` that could not be learnt, and why
 ``c``               hash    –                       exact counters, and the clock guard
 ``lease``           string  a minute past its end   ``holder|until_ms``: the joiner that works here
+``mark``            string  a minute                written by who waits until replicas have the rest
 ``skew``            string  tests only              milliseconds that the scripts add to the store's time
 ==================  ======  ======================  ====================================================
 
@@ -150,6 +151,15 @@ class FeatureKeys(NamedTuple):
     def rows(self, generation: str, slot: int) -> str:
         """The rows of one slot of one generation."""
         return f"{{{self.app}.f.{self.table}.{slot}}}:rows:{generation}"
+
+
+def mark_beside(key: str) -> str:
+    """On the slot of another key: who waits for replicas writes here, since ``WAIT`` heeds its own writes.
+
+    >>> mark_beside("{shop.3}:ex")
+    '{shop.3}:mark'
+    """
+    return f"{key.partition('}')[0]}}}:mark"
 
 
 def weights(app: str) -> str:
@@ -283,6 +293,21 @@ def arms_notices(app: str) -> str:
 def arms_serving(app: str) -> str:
     """Hash: service to ``clock_ms|version|0|word``, as :func:`serving`."""
     return _of_app(app, "arms:serving")
+
+
+def hooks(app: str) -> str:
+    """Stream of what webhooks are told, the last thousand."""
+    return _of_app(app, "hooks")
+
+
+def hooks_state(app: str) -> str:
+    """Hash: ``told``, how far the looks for news have come; ``at:<digest>`` how far an address has heard."""
+    return _of_app(app, "hooks:state")
+
+
+def hooks_lease(app: str) -> str:
+    """The replica that looks for news and tells them: ten seconds."""
+    return _of_app(app, "hooks:lease")
 
 
 def learner_status(app: str) -> str:

@@ -30,11 +30,11 @@ class Lines:
     """As many connections as conversations are under way at once; belongs to one event loop.
 
     Args:
-        client: whose pool they are from, and whose time limit for a reply holds for a whole exchange.
+        pool: where they are from, and whose time limit for a reply holds for a whole exchange.
     """
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._pool = client.connection_pool
+    def __init__(self, pool: redis.asyncio.ConnectionPool) -> None:
+        self._pool = pool
         self._timeout_s: float | None = self._pool.connection_kwargs.get("socket_timeout")
         self._idle: list[_Line] = []
 

@@ -5,12 +5,13 @@ reply was lost is sent again. Here nothing is ever retried below the caller, who
 the scripts, since they recognise a repetition, and reads. A pool that is exhausted makes its caller wait for
 50 ms, not fail at once and not queue for ever.
 
-Addresses: ``redis://``, ``rediss://``, and ``unix://`` with an absolute or a relative path.
+Addresses: ``redis://``, ``rediss://``, ``unix://`` with an absolute or a relative path, and for a cluster
+``redis+cluster://`` and ``rediss+cluster://`` (``cluster_map.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -24,6 +25,9 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from sidecar.contracts.books import clock_of
+from sidecar.contracts.cluster import ClusterClient
+from sidecar.contracts.cluster_async import AsyncClusterClient, ClusterLines
+from sidecar.contracts.cluster_map import parse_address
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys, epoch
 from sidecar.contracts.lines import Command, Lines
@@ -58,6 +62,10 @@ def connect_async(
         BadSettings: ``url`` is no address of a store.
     """
     settings = _settings(timeout_s, max_connections, redis.asyncio.retry.Retry(NoBackoff(), 0))
+    if address := parse_address(url):
+        return AsyncClusterClient(
+            address, lambda node: redis.asyncio.BlockingConnectionPool.from_url(node, **settings)
+        )
     if path := _relative_path(url):
         pool = redis.asyncio.BlockingConnectionPool(
             connection_class=redis.asyncio.UnixDomainSocketConnection, path=path, **settings
@@ -79,6 +87,8 @@ def connect(url: str, *, timeout_s: float = WORK_TIMEOUT_S, max_connections: int
         BadSettings: ``url`` is no address of a store.
     """
     settings = _settings(timeout_s, max_connections, Retry(NoBackoff(), 0))
+    if address := parse_address(url):
+        return ClusterClient(address, lambda node: redis.BlockingConnectionPool.from_url(node, **settings))
     if path := _relative_path(url):
         pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
             connection_class=redis.UnixDomainSocketConnection, path=path, **settings
@@ -93,19 +103,24 @@ def connect_reader(url: str, *, block_s: float) -> redis.Redis:
     return connect(url, timeout_s=block_s + READ_SLACK_S, max_connections=4)
 
 
+def lines_of(client: redis.asyncio.Redis) -> Lines | ClusterLines:
+    """Conversations over the client's connections, which it closes in the end."""
+    return ClusterLines(client) if isinstance(client, AsyncClusterClient) else Lines(client.connection_pool)
+
+
 @dataclass(frozen=True)
 class AsyncScripts:
     """The scripts on one asynchronous client. A store that has forgotten them is told again, unseen."""
 
     client: redis.asyncio.Redis
     by_name: Mapping[str, AsyncScript]
-    lines: Lines
+    lines: Lines | ClusterLines
 
     @classmethod
     def on(cls, client: redis.asyncio.Redis) -> AsyncScripts:
         """Register them; asks nothing of the store yet."""
         by_name = {name: client.register_script(script_text(name)) for name in NAMES}
-        return cls(client, by_name, Lines(client))
+        return cls(client, by_name, lines_of(client))
 
     async def run(self, call: Call) -> Any:  # noqa: ANN401 - the parser beside each script gives it its type
         """Send a call and return the raw reply."""
@@ -182,6 +197,16 @@ def take_epoch(client: redis.Redis, app: str, above: int = 0) -> int:
     return taken
 
 
+def wait_for_replicas(client: redis.Redis, keys: Iterable[str]) -> None:
+    """Until what was read of these keys is as certain as the address asks; at once if it asks nothing.
+
+    Raises:
+        StoreError: it is not, yet: what was read must have no effect; read it again.
+    """
+    if isinstance(client, ClusterClient):
+        client.wait_for_replicas(keys)
+
+
 def store_now_ms(client: redis.Redis, keys: Keys) -> int:
     """The partition's time as its scripts see it: the store's clock and the tests' skew, never backwards."""
     pipe = client.pipeline(transaction=False)
@@ -213,6 +238,7 @@ def _relative_path(url: str) -> str | None:
 def _checked(url: str) -> str:
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise BadSettings(
-            f"{without_password(url)!r} is no address of a store: redis://…, rediss://… or unix://…"
+            f"{without_password(url)!r} is no address of a store: "
+            "redis://…, rediss://…, redis+cluster://…, rediss+cluster://… or unix://…"
         )
     return url

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.contracts.errors import BadTable
+from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.weights import Weights
 
 Column = npt.NDArray[Any]
 Table = Mapping[str, Column]
@@ -44,6 +46,20 @@ class Learner(Protocol[Params]):
         Raises:
             BadTable: a column is missing, of another length, not finite, or there already though to be added.
         """
+
+
+class RewardTrainer(Protocol):
+    """Something that learns from decisions what rewards to expect, part by part: a log is never held whole.
+
+    Who has one names a factory ``(catalogue by its version) -> RewardTrainer`` as an entry point of the group
+    ``sidearm.reward_trainers``, so that an evaluation finds it without knowing whose it is.
+    """
+
+    def learn(self, events: Sequence[DecisionEvent], rewards: Sequence[float]) -> None:
+        """Learn from some decisions, in their order."""
+
+    def weights(self) -> Weights:
+        """What has been learnt, to be scored by ``sidecar.policy``: a score is the reward to expect."""
 
 
 def fit_in_sequence(table: Table, *fits: Callable[[Table], Fitted]) -> Fitted:

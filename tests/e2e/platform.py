@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -30,14 +31,29 @@ def write_application(folder: Path, *, horizon_s: float, partitions: int = 2) ->
 
 
 class Platform:
-    """Store, sidecar, service and learner over one application and one data folder."""
+    """Store, sidecar, service and learner over one application and one data folder.
 
-    def __init__(self, processes: Processes, application: Path, data: DataFolder, port: int) -> None:
+    Args:
+        processes: starts them.
+        application: its folder.
+        data: their data.
+        port: of the service.
+        environ: of all of them, on top of ours; ``REDIS_URL`` in it stands for the store.
+    """
+
+    def __init__(
+        self,
+        processes: Processes,
+        application: Path,
+        data: DataFolder,
+        port: int,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.application = application
         self.data = data
         self.url = f"http://127.0.0.1:{port}"
         self.key = ensure_development_key(data.keys)
-        self._environ = {"SIDEARM_DECISION_SERVICE_PORT": str(port)}
+        self._environ = {"SIDEARM_DECISION_SERVICE_PORT": str(port), **(environ or {})}
         self._processes = processes
         self._store: EmbeddedStore | None = None
         self._running: dict[str, Process] = {}

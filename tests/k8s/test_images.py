@@ -30,7 +30,7 @@ HEAVY = {
     "learner": {"duckdb", "polars", "altair", "fastapi", "uvicorn"},
     "eval": {"vowpal-wabbit-next", "fastapi", "uvicorn"},
 }
-BASE, FREE = "SIDEARM_TEST_BASE_IMAGE", "SIDEARM_TEST_BUILDAH_OPTIONS"
+BASE, FREE = "TEST_BASE_IMAGE", "TEST_BUILDAH_OPTIONS"
 
 
 @pytest.fixture(scope="module", params=TARGETS)
@@ -75,7 +75,7 @@ def test_the_image_holds_what_is_locked(target: str, image: Image) -> None:
 def test_it_does_its_work_with_that(target: str, image: Image, environ: dict[str, str]) -> None:
     """No import is missing, in what is only imported on the way neither."""
     for words in {"sidecar": [], "service": SERVICE, "learner": LEARNER, "eval": EVAL}[target]:
-        done = image.run(*words, **environ)
+        done = image.run(*(environ.get(word, word) for word in words), **environ)
         said = done.stdout + done.stderr
         assert "Traceback" not in said, said
         assert "not installed" not in said, said
@@ -99,7 +99,7 @@ LEARNER = [
     (*_SIDEARM, "models", "list"),
 ]
 EVAL = [
-    (*_SIDEARM, "evaluate", "--log", "nowhere"),
+    (*_SIDEARM, "evaluate", "--app", "SIDEARM_APP", "--quiet"),
     (*_SIDEARM, "log", "fetch", "file:///nowhere", "nowhere"),
 ]
 

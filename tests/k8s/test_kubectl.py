@@ -16,7 +16,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 APPLY = ("apply", "--server-side", "-k")
-SHIPPED = [K8S / "base", *sorted(p.parent for p in K8S.glob("overlays/*/kustomization.yaml"))]
+SHIPPED = sorted(p.parent for p in K8S.glob("overlays/*/kustomization.yaml"))
 FROM_INPUT = ("apply", "--server-side", "-f", "-")
 DIFF = ("diff", "--server-side", "-k")
 WIDGETS = {

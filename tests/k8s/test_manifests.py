@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.k8s.check.__main__ import main
-from tests.k8s.check.objects import WORKLOADS
+from tests.k8s.check.objects import WORKLOADS, pods
 from tests.k8s.check.rendered import files
 from tests.k8s.check.rendering import K8S, kubectl, parsed, render_set
 from tests.k8s.check.rules import RULES
+from tests.k8s.check.schemas import faults
 from tests.k8s.check.sets import Set, every_set, offered
 from tests.k8s.check.verdict import verdict
 from tests.k8s.mutants import MUTANTS, Mutant, broken
@@ -38,6 +39,15 @@ def rendered(overlay: str, components: tuple[str, ...]) -> list[dict[str, Any]]:
 def test_a_set_renders_fits_the_schemas_and_breaks_no_rule(one: Set) -> None:
     """Overlays, each component alone, and what the README offers."""
     assert list(verdict(one.render())) == []
+
+
+@pytest.mark.parametrize("release", ["1.27", "1.28", "1.29"])
+def test_older_clusters_take_the_sidecar_as_a_second_container(release: str) -> None:
+    """The component's own promise: nothing in it is newer than they are."""
+    objects = rendered("dev", ("legacy-sidecar",))
+    assert list(faults(objects, release)) == []
+    (pod,) = [p for p in pods(objects) if p.name == "Deployment decision-service"]
+    assert [c["name"] for c in pod.spec["containers"]] == ["service", "sidecar"]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what.replace(" ", "_"))

@@ -29,7 +29,7 @@ pytestmark = [
     ),
 ]
 CALLERS = 4
-SERVICE, LEARNER, STORE = "decision-service", "policy-learner", "store"
+SERVICE, LEARNER, ARCHIVER, STORE = "decision-service", "policy-learner", "archiver", "store"
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ def check(cluster: Cluster, traffic: Traffic, folder: Path) -> None:
     keys = [Keys(APP, partition) for partition in range(PARTITIONS)]
     with redis.Redis(host=store.ip, port=store.port("redis")) as client:
         until(lambda: all_finalised(client, keys), 60.0, "all finalised")
-        cluster.stop(set(cluster.pods) - {STORE})
+        cluster.stop(set(cluster.pods) - {STORE, ARCHIVER})
+        cluster.stop([ARCHIVER])  # it goes as far as the learner says that it has been
         check_books(client, keys)
     for job in ("compaction", "evaluation"):
         cluster.run_job(job)

@@ -196,6 +196,21 @@ def test_decisions_that_a_model_cannot_score_are_no_traceback(tmp_path):
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
 
 
+@pytest.mark.parametrize("options", [("--candidate", "greedy"), ("--reward-model", "vw")])
+def test_a_torn_catalogue_is_named(tmp_path, options):
+    """Arms are needed to score, and to learn what to expect of them."""
+    log = write_log(tmp_path, SOUND[:40])
+    (path,) = (log / "catalogues").iterdir()
+    _half(path)
+    record = tmp_path / "weights.bin"
+    record.write_bytes(encode_weights(weights()))
+
+    result = CliRunner().invoke(app, ["--log", str(log), "--weights", str(record), *options])
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
+    assert f"{path} cannot be read" in result.stderr
+
+
 def test_no_file_at_all_that_can_be_read_is_one_line(tmp_path):
     log = write_log(tmp_path, SOUND[:40], files=2)
     for path in log.rglob("*.parquet"):

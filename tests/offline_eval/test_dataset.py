@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from offline_eval import repeats
+from offline_eval.batches import read_batches
 from offline_eval.dataset import Window, open_log
 from offline_eval.diagnostics import Gates, log_checks, summarise
 from offline_eval.engine import connect
@@ -68,6 +70,32 @@ def test_a_repeated_row_counts_once_and_is_counted(tmp_path):
 
     assert summary.left_out == {"repeated": 1}
     assert summary.mean_reward == 1.0
+
+
+@pytest.mark.parametrize("twice", [(), (0,), (3, 4, 5, 9)])
+def test_rows_come_in_the_order_of_the_log(tmp_path, twice):
+    """However many files and threads: the same log gives the same last digit, and is learnt in its order."""
+    rows = [row(i) for i in range(60)]
+    log = write_log(tmp_path, rows + [rows[i] for i in twice], files=20)
+
+    for _ in range(5):
+        opened = open_log(connect(threads=4), log)
+        read = list(read_batches(opened, "", {}, with_events=False, batch_rows=7))
+        found = [one for batch in read for one in batch.column("decision_id").to_pylist()]
+        assert found == [one["decision_id"] for one in rows]
+
+
+def test_repeats_are_found_however_many_there_are(tmp_path, monkeypatch):
+    """By their places, or, where these are too many, by a join."""
+    rows = [row(i) for i in range(30)]
+    log = write_log(tmp_path, rows + rows[::2], files=3)
+    by_place = summarise(open_log(connect(), log))
+    monkeypatch.setattr(repeats, "_MOST_RUNS", 2)
+
+    by_join = summarise(open_log(connect(), log))
+
+    assert by_place == by_join
+    assert by_place.left_out == {"repeated": 15}
 
 
 def test_an_immature_row_leaves_numerator_and_denominator(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +32,14 @@ def executed(notebook, folder, monkeypatch) -> list:
     return [cell for cell in done.cells if cell.cell_type == "code"]
 
 
+def processor_s() -> float:
+    """Of the processes that this one started, and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def printed(cells) -> str:
-    return "".join(out["text"] for cell in cells for out in cell.outputs if out.get("name") == "stdout")
+    return "\n\n".join(out["text"] for cell in cells for out in cell.outputs if out.get("name") == "stdout")
 
 
 def verdicts(text: str) -> list[str]:
@@ -44,7 +51,7 @@ def verdicts(text: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_headless(notebook, tmp_path, monkeypatch):
-    """Every cell runs, and every code cell but the first says something; nothing is said on stderr."""
+    """Every cell runs and says something, nothing on stderr; its verdicts are the command's, word by word."""
     if "02" in notebook.stem:
         try:
             dataset.fetch()
@@ -53,28 +60,48 @@ def test_it_runs_headless(notebook, tmp_path, monkeypatch):
                 raise
             pytest.skip(str(error))
 
+    before = processor_s()
     cells = executed(notebook, tmp_path, monkeypatch)
+    # Sixty seconds are promised on two cores that have nothing else to do; here they may be busy.
+    assert processor_s() - before < 60
 
     silent = [cell.source for cell in cells[1:] if not cell.outputs and "def " not in cell.source]
     assert not silent
     assert not [out for cell in cells for out in cell.outputs if out.get("name") == "stderr"]
-    if "02" in notebook.stem:
-        assert verdicts(printed(cells))[:2] == _by_command(tmp_path)
-
-
-def _by_command(folder) -> list[str]:
-    """The same question to ``sidearm evaluate``."""
-    table = logs.FOLDER / "by-segment.json"
-    command = [
-        *(Path(sys.executable).with_name("sidearm"), "evaluate", "--log", logs.shop_log()),
-        *("--candidate", f"table:{table}", "--candidate", "uniform", "--against", "uniform"),
-        *("--key", "context.segment", "--json", folder / "evaluation.json"),
+    assert verdicts(printed(cells)) == [
+        one for arguments in ASKED.get(notebook.stem[:2], ()) for one in _by_command(tmp_path, arguments)
     ]
+
+
+SEGMENT = ("--key", "context.segment")
+EPSILONS = [f"{logs.FOLDER}/epsilon {epsilon}.json" for epsilon in ("0", "0.05", "0.1", "0.2", "0.4", "0.8")]
+ASKED = {
+    "01": [("shop", "--candidate", "logged", "--candidate", "uniform")],
+    "02": [
+        ("shop", "--candidate", f"table:{logs.FOLDER}/by-segment.json", "--candidate", "uniform",
+         "--against", "uniform", *SEGMENT),
+        ("fashion", "--candidate", f"table:{logs.FOLDER}/bts.json", "--key", "slot"),
+    ],
+    "04": [
+        ("shop", *(word for one in EPSILONS for word in ("--candidate", f"table:{one}")),
+         "--against", "epsilon 0", *SEGMENT),
+    ],
+}  # fmt: skip
+"""Notebook to what it asks, as ``sidearm evaluate`` is asked. 03 has no log: it has a thousand."""
+
+
+def _by_command(folder, arguments) -> list[str]:
+    """The same question to ``sidearm evaluate``."""
+    log, *rest = arguments
+    sidearm = Path(sys.executable).with_name("sidearm")
+    command = [sidearm, "evaluate", "--log", logs.FOLDER / "log" / log, *rest]
     environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "1000"}
     done = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, check=True, env=environment, cwd=folder
     )
-    return verdicts(done.stdout)[:2]
+    found = verdicts(done.stdout)
+    pairs = [one for one in found if " against " in one]
+    return pairs if len(pairs) > 1 else found  # of many candidates only the differences are told
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from offline_eval.evaluate import Options, evaluate
 from offline_eval.forest import forest_frame, write_png
-from offline_eval.report import print_report, to_html, to_json
+from offline_eval.page import to_html
+from offline_eval.report import print_report, to_json
 from offline_eval.target_policy import Logged, Table, Uniform, greedy
 from tests.offline_eval.logs import START, row, simulated_rows, weights, write_log
 

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from offline_eval.errors import BadCandidate
 from offline_eval.evaluate import Options, evaluate
-from offline_eval.report import print_report, to_html, to_json
+from offline_eval.page import to_html
+from offline_eval.report import print_report, to_json
 from offline_eval.target_policy import Logged, Table, Uniform
 from tests.offline_eval.logs import ARMS, DEVICES, row, simulated_rows, value_of, write_log
 

@@ -13,6 +13,7 @@ from sidecar.contracts.keys import learner_status
 from sidecar.contracts.scripts.working import Worker, working_call
 from sidecar.contracts.store import Scripts
 from tests.e2e.platform import write_application
+from tests.processes import Processes
 
 
 @pytest.fixture
@@ -42,8 +43,28 @@ def test_a_learner_that_has_not_written_for_long_is_stuck(
 ) -> None:
     """Its last sign of life is named."""
     write_status(store, probe.STUCK_AFTER_MS + 5_000)
-    assert probe.main(environ) == 1
+    assert probe.main(environ, age_of=lambda pid: 200.0) == 1
     assert "125 s old" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("runs_s", [60.0, None])
+def test_one_that_resumes_is_not_taken_for_the_one_before_it(
+    runs_s: float | None, environ: dict[str, str], store: redis.Redis
+) -> None:
+    """The last word is older than the process that runs, or nobody runs: nobody is stuck."""
+    write_status(store, probe.STUCK_AFTER_MS + 5_000)
+    assert probe.main(environ, age_of=lambda pid: runs_s) == 0
+
+
+def test_the_age_of_a_process_is_that_of_the_kernel(processes: Processes) -> None:
+    """A new one is young, the machine's first is older, one that is gone has none."""
+    child = processes.run(["sleep", "600"], "sleep")
+    first, fresh = probe.running_s(1), probe.running_s(child.pid)
+    assert first is not None
+    assert fresh is not None
+    assert 0.0 <= fresh <= first
+    child.kill()
+    assert probe.running_s(child.pid) is None
 
 
 def test_a_store_that_is_away_is_no_reason_to_restart(environ: dict[str, str], tmp_path: Path) -> None:
@@ -100,4 +121,4 @@ def test_a_helper_that_stands_still_is_restarted(environ: dict[str, str], store:
     at_ms = int(store.time()[0]) * 1000 - probe.STUCK_AFTER_MS - 5_000
     said = f"{at_ms}|".encode() + b'{"kind":"joiner","pid":2}'
     store.hset(probe.keys.workers("kill"), f"joiner-{socket.gethostname()}-2", said)
-    assert probe.main(environ, ["live", "joiner"]) == 1
+    assert probe.main(environ, ["live", "joiner"], age_of=lambda pid: 200.0) == 1

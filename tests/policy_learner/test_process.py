@@ -85,7 +85,7 @@ def test_another_data_folder_than_the_stores_is_said(start, store, data_folder):
 def test_it_waits_for_a_store_that_is_not_there_yet(start, processes, store, tmp_path):
     """No store is no reason to end; being told to stop is."""
     process = start(REDIS_URL=f"unix://{tmp_path / 'nowhere.sock'}")
-    process.wait_until(lambda: "waiting for the store" in process.output(), what="waiting")
+    process.wait_until(lambda: "trying again" in process.output(), what="waiting")
     assert process.stop() == 0
 
 

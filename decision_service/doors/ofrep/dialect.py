@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from decision_service.doors.asking import asking_of
 from decision_service.doors.foreign import Operation, Visit
 from decision_service.doors.ofrep.evaluation import Evaluator
 from decision_service.doors.ofrep.refusals import refusal_of
@@ -26,7 +27,7 @@ class Ofrep:
         most, catalogues = service.settings.max_body_bytes, service.catalogues
         does = Evaluator(
             flags_of(service.application),
-            lambda asked: service.deciding.ask(asked),
+            asking_of(service),
             lambda: catalogues.current,
             service.decider.now_ms,
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
+from decision_service.doors.asking import Ask
 from decision_service.doors.foreign import Visit
 from decision_service.doors.ofrep.context import Visitor, visitor_of
 from decision_service.doors.ofrep.refusals import NoFlag, Unevaluated, failure_of
@@ -19,8 +20,6 @@ from decision_service.times import millis
 from sidecar.contracts.application import FeatureValue
 from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.flags_section import FlagConfig
-
-Ask = Callable[[RecommendationRequest], Awaitable[Recommendation]]
 
 _REASON = {"repeat": "CACHED", "pre_policy": "TARGETING_MATCH"}
 _encode = msgspec.json.Encoder().encode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
+from decision_service.doors.asking import asking_of
 from decision_service.doors.foreign import Operation, Visit
 from decision_service.doors.personalizer.configuration import Configuration
 from decision_service.doors.personalizer.ranking import Ranker
@@ -127,7 +128,7 @@ def _fresh_id() -> str:
 
 def _operations(service: Service) -> dict[tuple[str, str], Operation]:
     application, most = service.application, service.settings.max_body_bytes
-    ranker = Ranker(lambda asked: service.deciding.ask(asked), _fresh_id)
+    ranker = Ranker(asking_of(service), _fresh_id)
     teller = Teller(
         service.rewarder,
         service.activator,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from msgspec import Struct
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.api.values import GivenArm
+from decision_service.doors.asking import Ask
 from decision_service.doors.foreign import Visit
 from decision_service.doors.personalizer.requests import (
     Ranking,
@@ -21,8 +22,6 @@ from decision_service.doors.personalizer.requests import (
 from decision_service.doors.personalizer.slots import Place, places_of, possible
 from decision_service.problem import HttpAnswer
 from sidecar.contracts.application import Features
-
-Ask = Callable[[RecommendationRequest], Awaitable[Recommendation]]
 
 _RANK = "InvalidRankRequest"
 _encode = msgspec.json.Encoder().encode

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from decision_service.settings import ServiceSettings
+from offline_eval.settings import EvaluationSettings
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadSettings
@@ -26,6 +27,7 @@ class Section(NamedTuple):
 _SERVICE = Section("decision_service", ServiceSettings)
 _SIDECAR = Section("sidecar", SidecarSettings)
 _LEARNER = Section("learner", LearnerSettings)
+_EVALUATION = Section("evaluation", EvaluationSettings)
 MODULES = {
     "decision_service": _SERVICE,
     "sidecar.server": _SIDECAR,
@@ -33,7 +35,7 @@ MODULES = {
     "policy_learner.joiner": _LEARNER,
     "policy_learner.archiver": _LEARNER,
 }
-_COMMANDS = {"log": _LEARNER, "train": _LEARNER}
+_COMMANDS = {"log": _LEARNER, "train": _LEARNER, "evaluate": _EVALUATION}
 EVERYWHERE = frozenset({"SIDEARM_APP", "SIDEARM_DATA", "REDIS_URL", "REDIS_URL_FILE"})
 
 

@@ -45,7 +45,8 @@ def check_decisions(traffic: Traffic, rows: Rows) -> None:
     assert max(times.values()) == 1
     arms = {row["decision_id"]: row["arm"] for row in rows}
     for caller in traffic.callers:
-        assert caller.heard.decided.items() <= arms.items()
+        missing = caller.heard.decided.items() - arms.items()
+        assert not missing, missing
 
 
 def check_rewards(traffic: Traffic, rows: Rows, late: Rows) -> None:

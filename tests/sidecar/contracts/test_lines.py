@@ -18,7 +18,7 @@ from sidecar.contracts.store import connect_async
 async def lines(store_url: str) -> AsyncIterator[Lines]:
     client = connect_async(store_url, timeout_s=0.3, max_connections=2)
     try:
-        yield Lines(client)
+        yield Lines(client.connection_pool)
     finally:
         await asyncio.wait_for(client.aclose(), 5.0)
 

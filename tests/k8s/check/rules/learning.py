@@ -66,7 +66,9 @@ def jobs(scene: Scene) -> Iterator[str]:
 
 
 def _logs(scene: Scene, name: str) -> Iterator[str]:
+    """What is read and shipped is this application's log, wherever it lies."""
     for container in scene.containers:
-        for word in command_of(container):
-            if "/log/" in word and not word.endswith(f"/log/{name}"):
-                yield f"{container.name}: reads {word}; the application's name is {name}"
+        for word in [*command_of(container), *container.environment.values()]:
+            last = word.rpartition("/")[2]
+            if ("/log/" in word and last != name) or (word.startswith("s3://") and not last.startswith(name)):
+                yield f"{container.name}: means {word}; the application's name is {name}"
