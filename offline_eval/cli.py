@@ -109,6 +109,7 @@ def evaluate_command(
             log, weights, against = asked.log, weights or asked.weights, _other(against) or said.against
             candidate = candidate or list(asked.candidates)
             key, by = key or list(said.keys), by or list(said.by)
+            reward_model = reward_model or said.reward_model
             window = replace(window, since=asked.since, until=asked.until)
         kept = str(log / "scores") if keep_scores else ""
         options = _options(tuple(key or ()), tuple(by or ()), tuple(clip or ()), against, kept, reward_model)

@@ -33,6 +33,9 @@ class EvaluationSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What candidates are held against: `logged`, or one of them."""
     weights: str = ""
     """Of candidates that score: a weights file, or a store's URL; empty: the store of the application."""
+    reward_model: str = ""
+    """`vw`: learnt from this log, cross-fitted by unit; a trained one by its weights file, or a store's URL;
+    empty: mean rewards by arm and `keys`."""
     keys: tuple[str, ...] = ()
     """What the reward model tells apart beside the arm: `slot`, `context.<feature>`, …"""
     by: tuple[str, ...] = ()
