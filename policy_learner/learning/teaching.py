@@ -106,5 +106,5 @@ def teaching_of(joined: JoinedDecision, config: RewardConfig) -> Teaching:
     rewards = joined.rewards
     value = join(rewards, config).value if rewards else config.default
     if joined.kind == CORRECTED:
-        value -= join([one for one in rewards if one.key != joined.key], config).value
+        value -= join([one for one in joined.rewards if one.key != joined.key], config).value
     return Teaching(joined.decision, value, effect_of(joined.kind, joined.mode, bool(rewards)))
