@@ -27,7 +27,7 @@ class LearnerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     its append-only file and a row of the log (18 bits, 20 arms)."""
     publish_every_examples: Count = 20_000
     """Publish earlier than that after so many examples."""
-    publish_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.05
+    publish_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.1
     """Share of the learner's time that gate and publishing may take while it is behind: then they come less
     often than `publish_every_s` says. Smaller: catches up sooner, with older weights meanwhile."""
     base_every_s: Seconds = 5.0
