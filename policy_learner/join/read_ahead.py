@@ -31,8 +31,14 @@ class ReadAhead:
         self._connections: list[Any] = []  # of the library, which gives their methods no types
 
     def ask(self, wanted: Sequence[Wanted], count: int) -> None:
-        """Say what :meth:`read` will be called with next. Where the store is away nothing was said."""
+        """Say what :meth:`read` will be called with next. Where the store is away nothing was said.
+
+        Nor is it to a client of a kind of its own: a cluster's knows which node has a stream, and waits until
+        its replicas have what was read.
+        """
         self._forget()
+        if type(self._client) is not redis.Redis:
+            return
         commands = [command_of(one, count) for one in wanted]
         most = min(_CONNECTIONS, len(commands))
         try:

@@ -72,3 +72,19 @@ def test_a_connection_that_broke_is_made_anew(store: redis.Redis) -> None:
     ahead.ask(WANTED, 1)
     store.client_kill_filter(_type="normal", skipme=True)
     assert ahead.read(WANTED, 1) == read_all_after(store, WANTED, 1)
+
+
+class OfItsOwnKind(redis.Redis):
+    """Stands for a cluster's client, which gives out only what replicas have."""
+
+
+def test_a_client_of_a_kind_of_its_own_is_asked_in_its_own_way(store: redis.Redis) -> None:
+    """Not behind its back, through its connections: a failover could take back what was learnt."""
+    fill(store, 2)
+    client = OfItsOwnKind(connection_pool=store.connection_pool)
+    ahead = ReadAhead(client)
+    asked = []
+    client.pipeline = lambda *given, **named: asked.append(1) or store.pipeline(*given, **named)
+    ahead.ask(WANTED, 2)
+    assert ahead.read(WANTED, 2) == ahead.read_side_by_side(WANTED, 2) == read_all_after(store, WANTED, 2)
+    assert len(asked) == 2
