@@ -23,7 +23,6 @@ from redis import Redis
 
 import policy_learner
 from decision_service.cli.store import start_store
-from policy_learner.join.read_ahead import ReadAhead
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.call import NAMES, script_text
 from sidecar.contracts.store import connect
@@ -57,8 +56,6 @@ def _always_the_same(client: Redis) -> None:
     pool = client.connection_pool
     connection = pool.get_connection()
     pool.get_connection, pool.release = lambda *_, **__: connection, lambda _: None
-    # It wants connections of its own. Without what it asked for it reads as ever: over the wire.
-    setattr(ReadAhead, "ask", lambda *_: None)  # noqa: B010 - mypy knows that it is a method
 
 
 def play(seed: int, client: Redis, root: Path) -> Simulation:
