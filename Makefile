@@ -50,7 +50,7 @@ test: $(VENV)/dev.stamp ## the tests but the slow ones, doctests included: under
 	@$(PYTEST) -m "not slow" -n 2 --dist loadscope $(ARGS)
 
 test-all: $(VENV)/dev.stamp $(VENV)/spark.stamp ## the slow tests: faults, notebooks, Spark, manifests with kubectl
-	@$(PYTEST) -m slow -n 2 --dist loadscope $(ARGS)
+	@$(PYTEST) -m slow $(ARGS)
 
 faults: $(VENV)/dev.stamp ## SECONDS=60 of kills, pauses, lost replies and power cuts; then every wrong variant is caught
 	@$(PY) -m tests.faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)

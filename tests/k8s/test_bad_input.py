@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from policy_learner import probe
+from sidecar.contracts.layout import DataFolder
 from tests.k8s.check.processes import MODULES
 from tests.k8s.check.rendering import K8S
 from tests.processes import ROOT, Processes
@@ -17,6 +18,12 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 APPLICATION = K8S / "base" / "application"
+
+
+@pytest.fixture
+def tmp_path(data_folder: DataFolder) -> Path:
+    """On a path short enough for sockets."""
+    return data_folder.root
 
 
 def environment(folder: Path, url: str | None) -> dict[str, str]:

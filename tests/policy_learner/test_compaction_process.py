@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 
 import pytest
@@ -63,6 +64,7 @@ def test_killed_at_every_step_of_a_compaction_the_log_holds_every_decision_once(
             world.reward(events[0], 1.0, "too late")
             found = read_ids(folder)
             assert max(found.values(), default=1) == 1
+        assert process.exit_code() == -signal.SIGKILL, process.output()
         assert not set(read_ids(folder)) - set(decided)
     last = processes.start("policy_learner", *arguments, environ={"REDIS_URL": store_url})
     last.wait_until(lambda: store.hget(app_keys.learner_status("world"), "pending") == b"0", what="finalised")
