@@ -240,7 +240,10 @@ def split(entries):
 
 
 def explore(scripts, max_examples):
-    """Random walks of up to 40 steps, the same ones each time; raises what the first bad one raised."""
+    """Random walks of up to 40 steps; raises what the first bad one raised.
+
+    The same ones wherever the same modules are loaded: Hypothesis draws from the constants of these, too.
+    """
     run_state_machine_as_test(
         lambda: JoinMachine(scripts),
         settings=settings(
