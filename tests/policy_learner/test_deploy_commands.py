@@ -8,9 +8,6 @@ from sidecar.contracts import keys
 from sidecar.contracts.roster import FIRST_ROSTER, Model
 from sidecar.contracts.rostering import read_roster
 from sidecar.contracts.weights import decode_weights, encode_weights, weights_of
-from tests.policy_learner.test_models import shop
-
-__all__ = ["shop"]  # a fixture
 
 
 @pytest.fixture

@@ -12,12 +12,6 @@ from policy_learner.models.replay import replay
 from sidecar.contracts.errors import SidearmError
 from sidecar.contracts.models import IMPORTED_FROM
 from sidecar.contracts.weights import decode_weights, encode_weights, weights_of
-from tests.policy_learner.kept_shop import Shop
-
-
-@pytest.fixture
-def shop(store, data_folder, tmp_path):
-    return Shop(store, data_folder, tmp_path / "app")
 
 
 def test_a_log_over_a_rollback_and_an_import_replays_without_a_mismatch(shop):
