@@ -70,7 +70,7 @@ def by_obp() -> Callable[[Feedback], Found] | None:
     # Its own front door loads torch, for policies that are learnt; the estimators need it for nothing.
     package, torch = ModuleType("obp"), ModuleType("torch")
     package.__path__ = list(spec.submodule_search_locations or ())
-    torch.tensor = torch.Tensor = object  # type: ignore[attr-defined]
+    torch.tensor = torch.Tensor = object  # type: ignore[attr-defined]  # an empty module
     sys.modules |= {"obp": package, "torch": torch}
     from obp import ope
 

@@ -55,10 +55,10 @@ def usable(value: object) -> FeatureValue | None:
     """A value that can be a feature, of the plain type; None if it cannot."""
     kind = type(value)
     if kind is str:
-        return plain_text(value) if len(value) <= _MAX_TEXT else None  # type: ignore[arg-type]
+        return plain_text(value) if len(value) <= _MAX_TEXT else None  # type: ignore[arg-type]  # a str
     try:
         if kind is bool:
-            return value  # type: ignore[return-value]
+            return value  # type: ignore[return-value]  # a bool
         if isinstance(value, str):
             return plain_text(str.__str__(value)) if len(value) <= _MAX_TEXT else None
         if isinstance(value, int | float) and -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
