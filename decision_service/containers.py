@@ -13,6 +13,7 @@ from decision_service.settings import ServiceSettings
 from decision_service.sidecar_client import SidecarClient
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.catalogue import Catalogue
+from sidecar.contracts.ending import end
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.roster import Roster
 from sidecar.contracts.wire import ScoreRow
@@ -61,9 +62,7 @@ class Containers:
 
     async def close(self) -> None:
         """Drop all connections."""
-        for task in self._probing:
-            task.cancel()
-        await asyncio.gather(*self._probing, return_exceptions=True)
+        await end(*self._probing)
         for client in self._clients.values():
             await client.close()
 

@@ -30,10 +30,10 @@ from decision_service.telemetry import Telemetry
 from sidecar.contracts.application import Application
 from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.crew_figures import Crew
+from sidecar.contracts.ending import end
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncClient, AsyncScripts, connect_async, connect_reader_async
 
-_CANCEL_AGAIN_S = 0.1
 _TALKS = 5
 """Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
 of them ever waits for a connection, which it could do for 50 ms only: a slow disk would then be 503."""
@@ -119,7 +119,7 @@ async def _work(service: Service, reader: AsyncClient, stack: AsyncExitStack) ->
     with suppress(SpoolFailed):  # then somebody repeats, and is recognised
         await service.drainer.adopt()
     for work in _works(service, reader):
-        stack.push_async_callback(_end, asyncio.create_task(work))
+        stack.push_async_callback(end, asyncio.create_task(work))
 
 
 def _works(service: Service, reader: AsyncClient) -> Iterator[Work]:
@@ -141,18 +141,7 @@ async def _serve_streams(service: Service, url: str, stack: AsyncExitStack) -> N
     front = connect_reader_async(url, block_s=_NOTICE_BLOCK_MS / 1000)
     stack.push_async_callback(front.aclose)
     serving = StreamFront(service, front, _NOTICE_BLOCK_MS, service.settings.stream_patience_s).serve()
-    stack.push_async_callback(_end, asyncio.create_task(serving))
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel ``task`` and see it end, however it does.
-
-    More than once if need be: a call whose answer comes in the moment of its cancellation goes on.
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
-    await asyncio.gather(task, return_exceptions=True)
+    stack.push_async_callback(end, asyncio.create_task(serving))
 
 
 async def _drain_at_last(drainer: Drainer) -> None:

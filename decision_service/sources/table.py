@@ -36,6 +36,7 @@ from decision_service.sources.errors import BadSource, BadTable, RowMissing
 from decision_service.sources.frames import KEY, read_bytes, table_of
 from decision_service.sources.rows import Key, check_parts, key_text, typed
 from decision_service.sources.trial import survive
+from sidecar.contracts.ending import end
 
 if TYPE_CHECKING:
     import polars as pl
@@ -193,8 +194,7 @@ async def open_table(
     try:
         yield table
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        await end(watching)
 
 
 async def _watch(table: FileTable[T], every_s: float) -> None:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from sidecar.contracts.application import Application
 from sidecar.contracts.crew_figures import Crew
+from sidecar.contracts.ending import end
 from sidecar.contracts.errors import BadAnswer, BadEvent, PolicyError, UnknownCatalogue
 from sidecar.contracts.explaining import EXPLAIN_PATH
 from sidecar.contracts.store import connect_reader_async
@@ -153,6 +154,5 @@ async def open_server(
         async with crew.listening(server.figures) if crew else nullcontext():
             yield server
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        await end(following)
         await store.aclose()

@@ -20,7 +20,7 @@ from decision_service.hooks.hooks import Hooks
 from decision_service.hooks.news import Look, News, Told, first, news_of
 from decision_service.hooks.outbox import Outbox
 from decision_service.hooks.signing import headers_of, secret_of
-from decision_service.opening import _end
+from sidecar.contracts.ending import end
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.learner_report import Judgement, Verdict
 from sidecar.contracts.store import AsyncScripts, connect_async
@@ -203,7 +203,7 @@ async def told_of(
             await settled.wait()
     finally:
         for work in works:
-            await _end(work)
+            await end(work)
         await client.aclose()
         for receiver in receivers:
             receiver.close()
