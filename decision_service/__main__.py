@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from sidecar.contracts.errors import BadSettings, ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.settings import load_settings
+from sidecar.contracts.signals import note_signals
 from sidecar.contracts.store_address import store_address
 
 BAD_SETTINGS = 2
@@ -52,10 +52,10 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         application = load_application(folder)
         settings = load_settings(ServiceSettings, "decision_service", application.decision_service, environ)
         url = store_address(environ, data)
-        count, noted = arguments.workers or settings.workers, _stop_quietly()
+        count, noted = arguments.workers or settings.workers, note_signals()
 
         def work(place: int) -> int:
-            stopped = _stop_quietly() if count > 1 else noted
+            stopped = note_signals() if count > 1 else noted
             crew = crew_of(data.run, application.name, place, count)
             try:
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -121,17 +121,6 @@ def _bind(settings: ServiceSettings) -> socket.socket:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
             "set host and port in [decision_service], or SIDEARM_DECISION_SERVICE_PORT"
         ) from error
-
-
-def _stop_quietly() -> list[int]:
-    """The server raises the signal that stopped it once more when all is done; that must not kill us.
-
-    A signal that comes before the server listens to them is noted in the list, for it to stop at once.
-    """
-    noted: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: noted.append(received))
-    return noted
 
 
 if __name__ == "__main__":

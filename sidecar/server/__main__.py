@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from sidecar.contracts.errors import BadSettings, ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.settings import load_settings
+from sidecar.contracts.signals import note_signals
 from sidecar.contracts.store_address import store_address
 from sidecar.server.app import open_server
 from sidecar.server.settings import SidecarSettings
@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         settings = load_settings(SidecarSettings, "sidecar", application.sidecar, environ)
         path = Path(settings.socket) if settings.socket else data.sidecar_socket(application.name)
         url = store_address(environ, data)
-        count, noted = arguments.workers or settings.workers, _stop_quietly()
+        count, noted = arguments.workers or settings.workers, note_signals()
 
         def work(place: int) -> int:
-            stopped = _stop_quietly() if count > 1 else noted
+            stopped = note_signals() if count > 1 else noted
             crew = crew_of(data.run, "sidecar", place, count)
             try:
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -138,17 +138,6 @@ def _answers(path: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-def _stop_quietly() -> list[int]:
-    """The server raises the signal that stopped it once more when all is done; that must not kill us.
-
-    A signal that comes before the server listens to them is noted in the list, for it to stop at once.
-    """
-    noted: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: noted.append(received))
-    return noted
 
 
 if __name__ == "__main__":
