@@ -6,7 +6,7 @@ the scripts, since they recognise a repetition, and reads. A pool that is exhaus
 50 ms, not fail at once and not queue for ever.
 
 Addresses: ``redis://``, ``rediss://``, ``unix://`` with an absolute or a relative path, and for a cluster
-``redis+cluster://`` and ``rediss+cluster://`` (``cluster_map.py``).
+``redis+cluster://`` and ``rediss+cluster://`` (``cluster/``).
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from sidecar.contracts.books import clock_of
-from sidecar.contracts.cluster import ClusterClient
-from sidecar.contracts.cluster_async import AsyncClusterClient, ClusterLines
-from sidecar.contracts.cluster_map import parse_address
+from sidecar.contracts.cluster.address import parse_address
+from sidecar.contracts.cluster.async_client import AsyncClusterClient
+from sidecar.contracts.cluster.client import ClusterClient
+from sidecar.contracts.cluster.lines import ClusterLines
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys, epoch
 from sidecar.contracts.lines import Command, Lines

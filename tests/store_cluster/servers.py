@@ -11,7 +11,8 @@ from typing import Any
 import redis
 
 from decision_service.cli.store import find_binary
-from sidecar.contracts.cluster_map import Node, slot_of
+from sidecar.contracts.cluster.address import Node
+from sidecar.contracts.cluster.commands import slot_of
 from tests.processes import Process, Processes
 from tests.waiting import until
 

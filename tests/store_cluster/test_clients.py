@@ -13,7 +13,8 @@ import redis
 
 from policy_learner.join.streams import Wanted, read_all_after
 from sidecar.contracts import keys as app_keys
-from sidecar.contracts.cluster_map import NotReplicated, SlotMoving
+from sidecar.contracts.cluster.commands import NotReplicated
+from sidecar.contracts.cluster.slots import SlotMoving
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.scripts.working import lease_call
 from sidecar.contracts.store import (

@@ -1,8 +1,7 @@
-"""Several commands for a cluster at once: see ``cluster.py``, whose client makes these."""
+"""Several commands for a cluster at once: see ``client.py``, whose client makes these."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import redis
@@ -11,13 +10,9 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError,
 from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
-from sidecar.contracts.cluster_map import (
-    MOVES,
-    ClusterAddress,
-    Node,
+from sidecar.contracts.cluster.address import ClusterAddress, Node
+from sidecar.contracts.cluster.commands import (
     Reply,
-    SlotMap,
-    SlotMoving,
     Word,
     check_replicas,
     is_redirect,
@@ -26,6 +21,7 @@ from sidecar.contracts.cluster_map import (
     slot_of_all,
     writes,
 )
+from sidecar.contracts.cluster.slots import MOVES, SlotMap, SlotMoving
 
 Stack = list[tuple[tuple[Any, ...], dict[str, Any]]]
 """Commands with their options."""
@@ -44,9 +40,6 @@ class Cluster(Protocol):
 
     def pool_of(self, node: Node) -> redis.ConnectionPool:
         """Connections to it."""
-
-    def watched(self, node: Node) -> AbstractContextManager[None]:
-        """Remembers what goes wrong there."""
 
     def execute_command(self, *args: Word, **options: Word) -> Reply:
         """One command, wherever its slot is."""
@@ -115,7 +108,7 @@ class ClusterPipeline(Pipeline):
         failed: Exception | None = None
         for node, places in places_of([args for args, _ in stack], self._cluster.owner).items():
             try:
-                with self._cluster.watched(node):
+                with self._cluster.slots.watched(node):
                     told = self._send(node, [stack[place] for place in places])
             except (RedisError, OSError) as error:
                 failed = failed or error

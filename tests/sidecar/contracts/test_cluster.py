@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.contracts.cluster_map import Node, SlotMap, SlotMoving, parse_address
+from sidecar.contracts.cluster.address import Node, parse_address
+from sidecar.contracts.cluster.slots import SlotMap, SlotMoving
 from sidecar.contracts.errors import BadSettings
 
 

@@ -10,29 +10,19 @@ connection); :class:`NotReplicated` otherwise, and the caller repeats the script
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import redis
 from redis.client import Pipeline
-from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, TryAgainError
+from redis.exceptions import AskError, MovedError, RedisError
 from redis.exceptions import ConnectionError as StoreConnectionError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
-from sidecar.contracts.cluster_map import (
-    MOVES,
-    ClusterAddress,
-    Node,
-    Reply,
-    SlotMap,
-    SlotMoving,
-    Word,
-    check_replicas,
-    slot_of,
-    writes,
-)
-from sidecar.contracts.cluster_pipeline import ClusterPipeline
+from sidecar.contracts.cluster.address import ClusterAddress, Node
+from sidecar.contracts.cluster.commands import Reply, Word, check_replicas, slot_of, writes
+from sidecar.contracts.cluster.pipeline import ClusterPipeline
+from sidecar.contracts.cluster.slots import MOVES, SlotMap, SlotMoving
 from sidecar.contracts.keys import mark_beside
 
 Pool = redis.ConnectionPool
@@ -81,7 +71,7 @@ class ClusterClient(redis.Redis):
         for _ in range(MOVES):
             node = asking or self.owner(slot)
             try:
-                with self.watched(node):
+                with self.slots.watched(node):
                     return self._at(node, args, options, asking=asking is not None)
             except MovedError as moved:
                 asking = None
@@ -106,25 +96,13 @@ class ClusterClient(redis.Redis):
         if not self.address.replicas:
             return
         for node, key in {self.owner(slot_of(("GET", key))): key for key in keys}.items():
-            with self.watched(node):
+            with self.slots.watched(node):
                 self._replicated(node, [("SET", mark_beside(key), "1", "PX", _MARK_MS)])
 
     def close(self) -> None:
         """Every connection."""
         for pool in self._pools.values():
             pool.disconnect()
-
-    @contextmanager
-    def watched(self, node: Node) -> Iterator[None]:
-        """What goes wrong there is remembered; a slot without an owner is a store that is away."""
-        try:
-            yield
-        except (TryAgainError, ClusterDownError) as error:
-            self.slots.doubt(node)
-            raise SlotMoving(str(error)) from error
-        except (StoreConnectionError, StoreTimeoutError, redis.ReadOnlyError):
-            self.slots.doubt(node)
-            raise
 
     def _at(self, node: Node, args: tuple[Any, ...], options: dict[str, Any], *, asking: bool) -> Reply:
         if asking or (writes([args]) and self.address.replicas):
@@ -155,7 +133,7 @@ class ClusterClient(redis.Redis):
         replies, failed = [], SlotMoving("no primary answers")
         for node in self.slots.primaries():
             try:
-                with self.watched(node):
+                with self.slots.watched(node):
                     replies.append(self._at(node, args, options, asking=False))
             except (StoreConnectionError, StoreTimeoutError) as error:
                 failed = SlotMoving(str(error))
