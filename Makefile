@@ -72,11 +72,12 @@ notebooks: $(VENV)/notebooks.stamp ## JupyterLab on the notebooks of offline_eva
 bench: $(VENV)/dev.stamp ## figures beside their yardsticks, into build/bench.json
 	@PYTHONS="$(PYTHONS)" $(PY) -m benchmarks $(ARGS)
 
-fmt: $(VENV)/dev.stamp ## format, fix what can be fixed, write the pages of settings and metrics
+fmt: $(VENV)/dev.stamp ## format, fix what can be fixed, write the pages of settings, metrics and commands
 	@$(PY) -m ruff check --fix-only -q $(CODE)
 	@$(PY) -m ruff format $(CODE)
 	@$(PY) -m docs.settings_page
 	@$(PY) -m docs.metrics_page
+	@$(PY) -m docs.commands_page
 
 IMAGE_LOCK = $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links -c requirements.lock

@@ -30,7 +30,7 @@ from decision_service.telemetry import Telemetry
 from sidecar.contracts.application import Application
 from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.crew_figures import Crew
-from sidecar.contracts.ending import end
+from sidecar.contracts.ending import at_most, end
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncClient, AsyncScripts, connect_async, connect_reader_async
 
@@ -147,12 +147,14 @@ async def _serve_streams(service: Service, url: str, stack: AsyncExitStack) -> N
 async def _drain_at_last(drainer: Drainer) -> None:
     """What waits is sent if the store is there; else whoever starts next finds it on the disk."""
     with suppress(TimeoutError, StoreAway, SpoolFailed):
-        async with asyncio.timeout(_LAST_WORD_S):
-            await drainer.drain()
+        await at_most(_LAST_WORD_S, _drained(drainer))
+
+
+async def _drained(drainer: Drainer) -> None:
+    await drainer.drain()
 
 
 async def _tell_at_last(service: Service) -> None:
     """Who answered the last decisions, if the store is there to be told."""
     with suppress(TimeoutError, StoreAway):
-        async with asyncio.timeout(_LAST_WORD_S):
-            await tell(service.telemetry.tally, service.scripts, service.application.name)
+        await at_most(_LAST_WORD_S, tell(service.telemetry.tally, service.scripts, service.application.name))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from docs import metrics_page, settings_page
+from docs import commands_page, metrics_page, settings_page
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"\bmake ([a-z][a-z-]*)\b(?! sure)")
 FILE = re.compile(r"(?<![\w./:-])((?!build/)(?:[\w-]+/)+[\w-]+\.(?:py|lua|toml|json|md))\b")
-SIDEARM = re.compile(r"(?<!-n )(?<![\w./-])sidearm ([a-z]+)\b(?!\.)")
+SIDEARM = re.compile(r"(?<!-n )(?<![\w./-])sidearm ([a-z]+)\b(?!\.)(?: ([a-z]+)\b(?![./:-]))?")
 TEST = re.compile(r"((?:[\w-]+/)+[\w-]+\.py)::(\w+)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 
@@ -56,6 +55,12 @@ def test_the_page_of_settings_is_what_the_code_says():
 def test_the_page_of_metrics_is_what_the_code_says():
     """`make fmt` writes it; whoever adds a figure or an alarm sees it there."""
     assert metrics_page.PAGE.read_text() == metrics_page.page()
+
+
+def test_the_page_of_commands_is_what_the_code_says():
+    """`make fmt` writes it; whatever is registered is there."""
+    assert commands_page.PAGE.read_text() == commands_page.page()
+    assert {name.split()[0] for name in commands_page.named()} == commands_page.registered()
 
 
 @pytest.mark.parametrize("section", settings_page.SECTIONS, ids=lambda s: s.name or "app.toml")
@@ -116,12 +121,14 @@ def test_every_test_that_a_page_names_exists(page):
     assert gone == []
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", pages(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_command_that_a_page_names_exists(page):
-    """`sidearm something` is one that the root finds."""
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
-    named = {command for code in code_of(page) for command in SIDEARM.findall(code)}
-    assert named - known["sidearm.commands"].keys() == set()
+    """`sidearm something`, and `sidearm group something`, is one that the root finds."""
+    known = commands_page.named()
+    groups = {name.split()[0] for name in known if " " in name}
+    found = {pair for code in code_of(page) for pair in SIDEARM.findall(code)}
+    named = {f"{first} {second}".strip() if first in groups else first for first, second in found}
+    assert named - known == set()
 
 
 def test_every_setting_that_the_page_of_the_learner_names_exists():

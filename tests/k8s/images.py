@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from importlib import metadata
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,9 +61,21 @@ def made(target: str, folder: Path) -> Image:
     for package in ("sidecar",) if target == "sidecar" else _PACKAGES:
         (code / package).symlink_to(ROOT / package)
     if target != "sidecar":  # its commands are found by entry points
-        about = Path(str(metadata.distribution("sidearm").locate_file("sidearm-0.1.0.dist-info")))
-        (code / about.name).symlink_to(about)
+        _tell_entry_points(code / "sidearm-0.dist-info")
     return Image(python, code)
+
+
+def _tell_entry_points(folder: Path) -> None:
+    """As a wheel that is built now would: what is installed here may be of another day."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    lines = [line for group, points in groups.items() for line in (f"[{group}]", *_points(points))]
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: sidearm\nVersion: 0\n")
+    (folder / "entry_points.txt").write_text("\n".join(lines))
+
+
+def _points(points: Mapping[str, str]) -> list[str]:
+    return [f"{name} = {place}" for name, place in points.items()]
 
 
 def locked(target: str) -> dict[str, str]:
