@@ -1,7 +1,7 @@
 """A run along a straight line: one task for all its fetches, and no bookkeeping of who waits for whom.
 
 Only as long as everything goes well. The first failure, stand-in or lateness hands what is known so far to
-the scheduler (:mod:`feature_graph.async_engine`), which knows what follows from it: both answer alike.
+the scheduler (:mod:`feature_graph.async_run`), which knows what follows from it: both answer alike.
 """
 
 from __future__ import annotations
