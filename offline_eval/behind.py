@@ -5,36 +5,26 @@ It dies with its parent: what it writes is written whole or not at all, and whoe
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
 import typer
 
 from offline_eval.cli import evaluate_command
+from offline_eval.tied import tie_to
 
-_PR_SET_PDEATHSIG = 1
 _NICENESS = 19
 
 
 def main(argv: Sequence[str]) -> None:
     """Evaluate; what follows the parent's process id is what ``sidearm evaluate`` takes."""
     parent, *rest = argv
-    _tie_to(int(parent))
+    tie_to(int(parent))
     os.nice(_NICENESS)
     app = typer.Typer(add_completion=False)
     app.command()(evaluate_command)
     app(rest)
-
-
-def _tie_to(parent: int) -> None:
-    """End when the parent does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above: no signal would ever come
-        sys.exit(1)
 
 
 if __name__ == "__main__":

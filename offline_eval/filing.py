@@ -45,8 +45,8 @@ def file_away(evaluation: Evaluation, folder: Path, day: dt.date, keep: int) -> 
     into = folder / day.isoformat()
     try:
         into.mkdir(parents=True, exist_ok=True)
-        _write_whole(into / PAGE, to_html(evaluation).encode())
-        _write_whole(into / FILE, to_json(evaluation))
+        write_whole(into / PAGE, to_html(evaluation).encode())
+        write_whole(into / FILE, to_json(evaluation))
     except OSError as error:
         raise BadInput(f"{into} cannot be written: {error.strerror}") from error
     for old in days_in(folder)[:-keep]:
@@ -70,7 +70,7 @@ def in_one_line(evaluation: Evaluation, day: dt.date, path: Path) -> str:
     return f"evaluation of {day}: {'; '.join(verdicts)}; {evaluation.fingerprint[:16]}; {path}"
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """A file that holds all of ``data``, or is as it was."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
