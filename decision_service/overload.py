@@ -68,6 +68,10 @@ class Load(NamedTuple):
     """Of the limit; 0 where there is none."""
     backlog_s: float = 0.0
     """How far a learner that works is behind."""
+    memory_bytes: int = 0
+    """What the store uses."""
+    memory_limit_bytes: int = 0
+    """What it may use at most; 0: nobody said."""
 
 
 class Share(NamedTuple):
@@ -127,4 +131,5 @@ def load_of(
     now_ms, limit = clock[0] * 1000 + clock[1] // 1000, memory.get("maxmemory", 0)
     at_ms, backlog_ms = map(clock_of, learner)  # foreign bytes are nobody's word
     works = now_ms - at_ms <= ALIVE_MS
-    return Load(pending, memory["used_memory"] / limit if limit else 0.0, backlog_ms / 1000 if works else 0.0)
+    used, behind_s = memory["used_memory"], backlog_ms / 1000 if works else 0.0
+    return Load(pending, used / limit if limit else 0.0, behind_s, used, limit)

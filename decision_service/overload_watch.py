@@ -62,6 +62,7 @@ class OverloadWatch:
         return load_of(*await pipe.execute())
 
     def _see(self, load: Load) -> None:
+        self._telemetry.memory(load.memory_bytes, load.memory_limit_bytes)
         for partition, before in enumerate(self._shares):
             share = share_of(load, partition, self._limits)
             if (share.value < 1.0) != (before.value < 1.0):

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from decision_service.figures.decisions import DecisionFigures
 from decision_service.figures.models import ModelFigures
+from decision_service.figures.propensities import PropensityFigures
 from decision_service.figures.requests import RequestFigures
 from decision_service.figures.store import StoreFigures
 from sidecar.contracts.events import DecisionEvent
@@ -20,11 +21,13 @@ class Telemetry(DecisionFigures, ModelFigures, RequestFigures, StoreFigures):
         ModelFigures.__init__(self, registry)
         RequestFigures.__init__(self, registry)
         StoreFigures.__init__(self, registry)
+        self._propensities = PropensityFigures(registry)
 
     def decided(self, event: DecisionEvent) -> None:
         """A decision was logged."""
         DecisionFigures.decided(self, event)
         self.scored(event)
+        self._propensities.drawn(event)
 
     def render(self) -> bytes:
         """Prometheus' text format."""

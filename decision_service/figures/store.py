@@ -57,6 +57,20 @@ class StoreFigures:
             registry=registry,
         )
 
+        self._memory = Gauge(
+            "sidearm_store_memory_bytes", "Memory that the store uses, at the last look.", registry=registry
+        )
+        self._memory_limit = Gauge(
+            "sidearm_store_memory_limit_bytes",
+            "Memory that it may use at most, its `maxmemory`; 0: it has no limit, and nobody sees it coming.",
+            registry=registry,
+        )
+
+    def memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """What the store uses, and may use; 0: it has no limit."""
+        self._memory.set(used_bytes)
+        self._memory_limit.set(limit_bytes)
+
     def spool(self, records: int, size_bytes: int) -> None:
         """What waits for the store."""
         self._spool_records.set(records)

@@ -87,7 +87,7 @@ def test_foreign_bytes_in_the_learners_status_are_nobodys_word(said):
     """They neither thin the log nor end the watch."""
     memory = {"used_memory": 5, "maxmemory": 10}
     for learner in ((said, b"900000"), (b"1000000000000", said)):
-        assert load_of((10**9, 0), memory, learner, 3) == Load((3,), 0.5, 0.0)
+        assert load_of((10**9, 0), memory, learner, 3) == Load((3,), 0.5, 0.0, 5, 10)
 
 
 SECRET = b"sixteen or more bytes"
@@ -152,6 +152,12 @@ def shares_of(shop: Platform) -> list[float]:
     return [float(line.rpartition(" ")[2]) for line in lines if line.startswith("sidearm_log_share{")]
 
 
+def memory_of(shop: Platform) -> list[float]:
+    """Used, and the limit."""
+    lines = shop.client.get("/metrics").text.splitlines()
+    return [float(line.rpartition(" ")[2]) for line in lines if line.startswith("sidearm_store_memory_")]
+
+
 def shed_of(shop: Platform) -> dict[str, float]:
     lines = shop.client.get("/metrics").text.splitlines()
     found = [line for line in lines if line.startswith("sidearm_decisions_shed_total{")]
@@ -198,6 +204,9 @@ def test_a_store_that_fills_up_logs_less_then_nothing_then_everything_again(shop
     used = shop.store.info("memory")["used_memory"]
     shop.store.config_set("maxmemory", int(used / 0.9))
     until(lambda: shares_of(shop) == [0.0, 0.0])
+    used_bytes, limit_bytes = memory_of(shop)
+    assert limit_bytes == int(used / 0.9)
+    assert used_bytes > 0.85 * limit_bytes
 
     answers = [shop.recommend(session_id=f"s-{n}").json() for n in range(20)]
     again = shop.recommend(session_id="rep", decision_id="mine").json()
@@ -210,6 +219,7 @@ def test_a_store_that_fills_up_logs_less_then_nothing_then_everything_again(shop
     assert shed_of(shop)["FULL"] >= 1
     shop.store.config_set("maxmemory", 0)
     until(lambda: shares_of(shop) == [1.0, 1.0])
+    assert memory_of(shop)[1] == 0.0
     assert shop.recommend(session_id="over").json()["logged"]
 
 
