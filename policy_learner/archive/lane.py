@@ -22,6 +22,9 @@ from policy_learner.join.streams import Entry, Wanted
 ToTable = Callable[[Sequence[Entry]], pa.Table]
 """Entries to rows. It leaves out what cannot be a row and says so itself; it never raises for an entry."""
 
+Wrote = Callable[[str, pa.Table], None]
+"""Is told of every file that is on disk: the position of its last row, and its rows."""
+
 Takes = Callable[[Entry], bool]
 """Whether an entry of the stream is this lane's: by the entry alone, so that every writer says the same."""
 
@@ -54,6 +57,7 @@ class Lane:
         to_table: what makes rows of entries.
         most_rows: rows of one file, and most that wait in memory.
         takes: which entries; files are named by these alone.
+        wrote: hears of files.
     """
 
     def __init__(
@@ -64,8 +68,9 @@ class Lane:
         to_table: ToTable,
         most_rows: int,
         takes: Takes = takes_all,
+        wrote: Wrote = lambda position, table: None,
     ) -> None:
-        self.stream = stream
+        self.stream, self._wrote = stream, wrote
         self.folder, self._lane = folder, lane
         self._to_table, self._most_rows, self._takes = to_table, most_rows, takes
         self._pieces: list[_Piece] = []
@@ -157,6 +162,7 @@ class Lane:
                 break
             written += table.num_rows
             self._written = covers.last
+            self._wrote(covers.last, table)
             self._pieces = self._pieces[len(same) :]
         return written
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import redis
 
 from policy_learner.archive import chain
+from policy_learner.archive.arm_sums import ArmCounts
 from policy_learner.archive.chain import dataset_folder
 from policy_learner.archive.lane import Lane, Takes, ToTable, takes_all
 from policy_learner.archive.rows import (
@@ -83,7 +84,7 @@ class Archive:
         self._client, self._reader = client, ReadAhead(client)
         name, partitions = application.name, range(application.partitions)
         folders = {dataset: dataset_folder(folder, dataset, name) for dataset in DATASETS}
-        self._folders = folders
+        self._folders, self._arm_counts = folders, ArmCounts(client, name)
         self._just_read = JustRead()
         self._partition_of = {Keys(name, p).examples: p for p in partitions}
 
@@ -91,8 +92,12 @@ class Archive:
             return Lane(stream, folders[dataset], number, to_table, settings.archive_rows, takes)
 
         def rows(p: int) -> Lane:
-            made = _decisions(p, application, catalogues, refused, self._just_read)
-            return lane(Keys(name, p).examples, "decisions", p, made, lambda entry: not is_lesson(entry))
+            made, where = (
+                _decisions(p, application, catalogues, refused, self._just_read),
+                folders["decisions"],
+            )
+            takes, wrote = lambda entry: not is_lesson(entry), partial(self._arm_counts.note, p)
+            return Lane(Keys(name, p).examples, where, p, made, settings.archive_rows, takes, wrote)
 
         def lessons(p: int) -> Lane:
             return lane(Keys(name, p).examples, "lessons", p, _lessons(p, application, refused), is_lesson)
@@ -177,7 +182,9 @@ class Archive:
         Raises:
             OSError: the disk is full or away; what waits still waits.
         """
-        return sum(lane.write() for lane in self.lanes)
+        written = sum(lane.write() for lane in self.lanes)
+        self._arm_counts.tell()
+        return written
 
 
 def decode_version(entry: Entry) -> VersionEntry:

@@ -241,6 +241,21 @@ def answers(app: str) -> str:
     return _of_app(app, "answers")
 
 
+def arm_sums_of_hour(app: str, hour: int) -> str:
+    """Hash: arm and segment to their sums, of an hour since 1970, see ``arm_sums.py``. Kept two days."""
+    return _of_app(app, f"arms:h:{hour}")
+
+
+def arm_sums_of_day(app: str, day: int) -> str:
+    """The same of a day, UTC. Kept five weeks."""
+    return _of_app(app, f"arms:d:{day}")
+
+
+def arm_sums_counted(app: str) -> str:
+    """Hash: partition to the position up to which its decisions are in those sums."""
+    return _of_app(app, "arms:counted")
+
+
 def canaries(app: str) -> str:
     """Hash: ``name@version`` of a canary to the distribution that its scores are compared with."""
     return _of_app(app, "w:canaries")

@@ -24,6 +24,7 @@ NAMES = (
     ),
     *("keep", "forget", "pin", "serving", "roster", "contests", "explore"),
     *("lease", "working"),
+    "sums",
     "catalogue",
 )
 """Every script; each is ``<name>.lua`` beside this file."""
