@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,10 +38,17 @@ def need_wrk() -> None:
         raise WrkMissing("wrk is not on the PATH: `apt-get install wrk` (Debian) or `brew install wrk`")
 
 
-def wrk(port: int, connections: int, key: str, seconds: int = SECONDS) -> Run:
-    """One run of the client against ``port``."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "wrk.lua")]
-    command += [f"http://127.0.0.1:{port}", "--", f"{time.time_ns():x}", key]
+def wrk(
+    port: int,
+    connections: int,
+    key: str,
+    seconds: int = SECONDS,
+    script: str = "wrk.lua",
+    arguments: Sequence[str] = (),
+) -> Run:
+    """One run of the client against ``port``; ``arguments``: more of them for the script."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / script)]
+    command += [f"http://127.0.0.1:{port}", "--", f"{time.time_ns():x}", key, *arguments]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     seen = json.loads(out.rpartition("JSON")[2])
     failed = seen["not_2xx"] + seen["broken"]

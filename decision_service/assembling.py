@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from decision_service.activation import Activator
 from decision_service.arms import Arms
+from decision_service.asking import Asking
 from decision_service.breaker import Guard
 from decision_service.budget import budget_of
 from decision_service.canaries import Canaries
@@ -150,6 +151,7 @@ def _decider(service: Service, ground: Ground, stack: AsyncExitStack) -> None:
     )
     most = min(settings.score_batch, settings.log_batch)
     service.deciding = Deciding(lambda: service.decider, most, settings.deadline_ms / 1000)
+    service.asking = Asking(service.deciding, service.admission, settings.deadline_ms)
 
 
 def _writers(service: Service) -> None:

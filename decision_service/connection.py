@@ -87,7 +87,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         held = self._held
         if held is not None:
-            if express(self.app, held):
+            if express(self.app, held.scope, bytes(held.body), held.answer, held.send):
                 self._held = None
             else:
                 self._start_held()
@@ -108,7 +108,8 @@ class Connection(HttpToolsProtocol):
             return
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
-        scope["path"], scope["raw_path"], scope["query_string"] = url.decode("ascii"), url, b""
+        path, _, query = url.partition(b"?")
+        scope["path"], scope["raw_path"], scope["query_string"] = path.decode("ascii"), path, query
         before = self.cycle
         self.cycle = Cycle(
             scope=scope,
@@ -153,15 +154,15 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
-def express(app: object, cycle: Cycle) -> bool:
+def express(app: object, scope: Any, body: bytes, answer: Callable[..., bool], send: Any) -> bool:  # noqa: ANN401 - as ASGI
     """Whether ``app`` answers a request that is all here without a task of its own."""
     at_once: Express | None = getattr(app, "express", None)
-    return at_once is not None and at_once(cycle.scope, bytes(cycle.body), cycle.answer, cycle.send)
+    return at_once is not None and at_once(scope, body, answer, send)
 
 
 def _is_plain(url: bytes) -> bool:
-    """A path and nothing else, that stands for itself."""
-    return url[:1] == b"/" and b"%" not in url and b"?" not in url and b"#" not in url and url.isascii()
+    """A path that stands for itself, and a query at most."""
+    return url[:1] == b"/" and b"%" not in url and b"#" not in url and url.isascii()
 
 
 _watched: set[int] = set()

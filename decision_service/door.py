@@ -7,7 +7,6 @@ to the framework: documentation, and everything that does not exist.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -16,11 +15,12 @@ from urllib.parse import unquote
 from decision_service.admission import Admission, Rank
 from decision_service.asgi import AsgiApp, Disconnected, Receive, Scope, Send, body_in_time, header_of
 from decision_service.auth import Keyring
-from decision_service.connection import ANSWER
+from decision_service.connection import ANSWER, express
 from decision_service.endpoint import Endpoint, Request, rank_of
 from decision_service.errors import Overloaded, ServiceError, TooSlow, WrongMethod
+from decision_service.expressed import Expressed
 from decision_service.problem import HttpAnswer, http_problem, problem_of
-from decision_service.responding import AtOnce, head_of, respond
+from decision_service.responding import AtOnce, respond
 from decision_service.telemetry import Telemetry
 
 log = logging.getLogger("sidearm.decision_service")
@@ -42,8 +42,7 @@ class Door:
         stopping: Callable[[], bool],
     ) -> None:
         self._admission = admission
-        self._slow: set[asyncio.Task[None]] = set()
-        """Answers that a client is slow to take."""
+        self._expressed = Expressed(admission, telemetry, stopping)
         self._stopping = stopping
         self._beyond = beyond
         self._keyring = keyring
@@ -83,36 +82,26 @@ class Door:
 
         What is to be refused goes the longer way.
         """
-        endpoint = self._exact.get(scope["raw_path"], {}).get(scope["method"])
+        methods = self._exact.get(scope["raw_path"])
+        if methods is None:
+            return express(self._beyond, scope, body, at_once, send)
+        endpoint = methods.get(scope["method"])
         if endpoint is None or endpoint.at_once is None or len(body) > endpoint.limit_bytes:
             return False
-        rank, headers = rank_of(endpoint), scope["headers"]
+        headers = scope["headers"]
         if endpoint.role is None or not self._keyring.knows(
             header_of(headers, b"authorization"), endpoint.role
         ):
             return False
-        if not self._admission.enter(rank):
-            return False
-        started = time.perf_counter()
-
-        def tell(said: HttpAnswer | BaseException) -> None:
-            self._admission.leave()
-            answer = said if isinstance(said, HttpAnswer) else refusal(said, endpoint)
-            if not at_once(answer.status, head_of(answer, closing=self._stopping()), answer.body):
-                self._send_slowly(send, answer)
-            self._telemetry.answered(endpoint.name, answer.status, time.perf_counter() - started)
-
-        try:
-            endpoint.at_once(Request(body, "", headers), tell)
-        except Exception as error:
-            tell(error)
-        return True
-
-    def _send_slowly(self, send: Send, answer: HttpAnswer) -> None:
-        """To a client that does not take it at one go."""
-        task = asyncio.get_running_loop().create_task(respond(send, answer, closing=self._stopping()))
-        self._slow.add(task)
-        task.add_done_callback(self._slow.discard)
+        begin, request = endpoint.at_once, Request(body, "", headers)
+        return self._expressed.take(
+            endpoint.name,
+            rank_of(endpoint),
+            lambda tell: begin(request, tell),
+            lambda error: refusal(error, endpoint),
+            at_once,
+            send,
+        )
 
     def _find(self, path: bytes) -> tuple[dict[str, Endpoint] | None, str]:
         if methods := self._exact.get(path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 
 import msgspec
@@ -57,10 +55,7 @@ class Handlers:
 
     async def recommend(self, request: Request) -> HttpAnswer:
         """The hot path: see ``decide.py``."""
-        asked, started_s = decode(_recommendation, request.body), time.perf_counter()
-        answer = await self._service.deciding.ask(asked)
-        self._took(asked, started_s)
-        return HttpAnswer(201, _encode(answer))
+        return HttpAnswer(201, _encode(await self._service.asking.ask(decode(_recommendation, request.body))))
 
     def recommend_at_once(self, request: Request, tell: Tell) -> None:
         """The same without a task for each request.
@@ -68,18 +63,11 @@ class Handlers:
         Raises:
             BadRequest: it is none.
         """
-        asked, started_s = decode(_recommendation, request.body), time.perf_counter()
 
-        def answer(coming: asyncio.Future[Outcome]) -> None:
-            self._took(asked, started_s)
-            outcome = RuntimeError("cut off") if coming.cancelled() else coming.exception() or coming.result()
+        def answer(outcome: Outcome | BaseException) -> None:
             tell(HttpAnswer(201, _encode(outcome)) if isinstance(outcome, Recommendation) else outcome)
 
-        self._service.deciding.put(asked).add_done_callback(answer)
-
-    def _took(self, asked: RecommendationRequest, started_s: float) -> None:
-        deadline_ms = asked.deadline_ms or self._service.settings.deadline_ms
-        self._service.admission.answered(time.perf_counter() - started_s, deadline_ms / 1000)
+        self._service.asking.put(decode(_recommendation, request.body), answer)
 
     async def recommend_batch(self, request: Request) -> HttpAnswer:
         """Each decided as if it came alone."""

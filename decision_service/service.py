@@ -8,6 +8,7 @@ from pathlib import Path
 from decision_service.activation import Activator
 from decision_service.admission import Admission
 from decision_service.arms import Arms
+from decision_service.asking import Asking
 from decision_service.auth import Keyring
 from decision_service.bookkeeping import keep_books
 from decision_service.breaker import Guard
@@ -80,6 +81,7 @@ class Service:
         self.model_admin: ModelAdmin
         self.decider: Decider
         self.deciding: Deciding
+        self.asking: Asking
         self.rewarder: Rewarder
         self.activator: Activator
         self.decisions: Decisions

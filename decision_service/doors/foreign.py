@@ -12,14 +12,17 @@ from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decision_service.admission import Admission, Rank
 from decision_service.asgi import AsgiApp, Disconnected, Receive, Scope, Send, body_in_time
 from decision_service.auth import Keyring, Role
 from decision_service.connection import ANSWER
-from decision_service.errors import Overloaded, TooSlow
+from decision_service.endpoint import Tell
+from decision_service.errors import Overloaded, ServiceError, TooSlow
+from decision_service.expressed import Expressed
 from decision_service.problem import HttpAnswer
-from decision_service.responding import respond
+from decision_service.responding import AtOnce, respond
 from decision_service.telemetry import Telemetry
 
 log = logging.getLogger("sidearm.decision_service")
@@ -54,6 +57,8 @@ class Operation(Struct, frozen=True):
     handle: Callable[[Visit], Awaitable[HttpAnswer]]
     limit_bytes: int = 0
     """Longest body; 0: it takes none."""
+    at_once: Callable[[Visit, Tell], None] | None = None
+    """The same without a task for each request, for those that are all here."""
 
 
 class Dialect(Protocol):
@@ -79,7 +84,7 @@ class Dialect(Protocol):
         """The key that came along, as an ``Authorization`` header of ours."""
         ...
 
-    def refusal(self, visit: Visit, error: Exception) -> HttpAnswer:
+    def refusal(self, visit: Visit, error: BaseException) -> HttpAnswer:
         """How it says no; whatever is no ``ServiceError`` is a bug of ours."""
         ...
 
@@ -100,18 +105,15 @@ class ForeignDoor:
         self._dialects, self._beyond = dialects, beyond
         self._keyring, self._telemetry = keyring, telemetry
         self._body_timeout_s, self._admission, self._stopping = body_timeout_s, admission, stopping
+        self._expressed = Expressed(admission, telemetry, stopping)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        path: bytes = scope["raw_path"] if scope["type"] == "http" else b""
-        path = b"/" + path.lstrip(b"/")  # clients put one more after an address that ends with one
-        dialect = next(
-            (one for one in self._dialects if path.startswith(one.prefix) and one.claims(path)), None
-        )
+        dialect, path = self._dialect_of(scope)
         if dialect is None:
             await self._beyond(scope, receive, send)
             return
-        started_s, visit = time.perf_counter(), visit_of(scope, path[len(dialect.prefix) :])
+        started_s, visit = time.perf_counter(), visit_of(scope, path)
         name = f"{dialect.name}_unknown"
         try:
             operation = dialect.find(visit)
@@ -124,6 +126,42 @@ class ForeignDoor:
         await respond(send, answer, closing=self._stopping(), at_once=scope.get(ANSWER))
         self._telemetry.answered(name, answer.status, time.perf_counter() - started_s)
 
+    def express(self, scope: Scope, body: bytes, at_once: AtOnce, send: Send) -> bool:
+        """Answer a request that is all here, without a task of its own, if its operation can and all is well.
+
+        What is to be refused goes the longer way.
+        """
+        dialect, path = self._dialect_of(scope)
+        if dialect is None:
+            return False
+        visit = visit_of(scope, path, body)
+        try:
+            operation = dialect.find(visit)
+        except ServiceError:
+            return False
+        begin = operation.at_once
+        if begin is None or len(body) > operation.limit_bytes:
+            return False
+        if not self._keyring.knows(dialect.authorization(visit), operation.role):
+            return False
+        return self._expressed.take(
+            operation.name,
+            _RANK[operation.role],
+            lambda tell: begin(visit, tell),
+            lambda error: self._refusal(dialect, visit, operation.name, error),
+            at_once,
+            send,
+        )
+
+    def _dialect_of(self, scope: Scope) -> tuple[Dialect | None, bytes]:
+        """Whose a request is, and its path behind the dialect's prefix."""
+        path: bytes = scope["raw_path"] if scope["type"] == "http" else b""
+        path = b"/" + path.lstrip(b"/")  # clients put one more after an address that ends with one
+        for dialect in self._dialects:
+            if path.startswith(dialect.prefix) and dialect.claims(path):
+                return dialect, path[len(dialect.prefix) :]
+        return None, b""
+
     async def _answer(
         self, dialect: Dialect, operation: Operation, visit: Visit, receive: Receive
     ) -> HttpAnswer:
@@ -133,7 +171,7 @@ class ForeignDoor:
         self._keyring.authorise(dialect.authorization(visit), operation.role)
         if operation.limit_bytes:
             body = await self._body(receive, visit.headers, operation.limit_bytes)
-            visit = Visit(visit.method, visit.parts, visit.query, visit.headers, body)
+            visit = replace(visit, body=body)
         if not self._admission.enter(rank):
             raise Overloaded(_TOO_MANY)
         try:
@@ -147,15 +185,16 @@ class ForeignDoor:
         except TimeoutError:
             raise TooSlow(f"the body did not come within {self._body_timeout_s:g} s") from None
 
-    def _refusal(self, dialect: Dialect, visit: Visit, name: str, error: Exception) -> HttpAnswer:
+    def _refusal(self, dialect: Dialect, visit: Visit, name: str, error: BaseException) -> HttpAnswer:
         answer = dialect.refusal(visit, error)
         if answer.status == 500:
             log.error("%s failed", name, exc_info=error)
         return answer
 
 
-def visit_of(scope: Scope, path: bytes) -> Visit:
-    """The request, without its body."""
+def visit_of(scope: Scope, path: bytes, body: bytes = b"") -> Visit:
+    """The request; without its body, where that is still to come."""
     parts = tuple(unquote(part.decode("ascii", "replace")) for part in path.split(b"/"))
-    query = dict(parse_qsl(scope.get("query_string", b"").decode("ascii", "replace"), keep_blank_values=True))
-    return Visit(scope["method"], parts, query, scope["headers"])
+    asked: bytes = scope.get("query_string", b"")
+    query = dict(parse_qsl(asked.decode("ascii", "replace"), keep_blank_values=True)) if asked else {}
+    return Visit(scope["method"], parts, query, scope["headers"], body)

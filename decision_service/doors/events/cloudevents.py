@@ -70,7 +70,7 @@ class CloudEvents:
         """A bearer token."""
         return visit.header(b"authorization")
 
-    def refusal(self, visit: Visit, error: Exception) -> HttpAnswer:
+    def refusal(self, visit: Visit, error: BaseException) -> HttpAnswer:
         """A problem document."""
         return problem_of(error) if isinstance(error, ServiceError) else http_problem(500)
 

@@ -84,7 +84,7 @@ class Segment:
         except (binascii.Error, UnicodeDecodeError):
             return ""
 
-    def refusal(self, visit: Visit, error: Exception) -> HttpAnswer:
+    def refusal(self, visit: Visit, error: BaseException) -> HttpAnswer:
         """With the code and the message that trackers look for."""
         if not isinstance(error, ServiceError):
             return HttpAnswer(500, _encode({"success": False, "code": "internal", "message": "it failed"}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from decision_service.doors.asking import asking_of
 from decision_service.doors.foreign import Operation, Visit
 from decision_service.doors.ofrep.evaluation import Evaluator
 from decision_service.doors.ofrep.refusals import refusal_of
@@ -27,7 +26,7 @@ class Ofrep:
         most, catalogues = service.settings.max_body_bytes, service.catalogues
         does = Evaluator(
             flags_of(service.application),
-            asking_of(service),
+            service.asking,
             lambda: catalogues.current,
             service.decider.now_ms,
         )
@@ -57,7 +56,7 @@ class Ofrep:
         """A bearer token, or ``X-API-Key``."""
         return visit.header(b"authorization") or f"Bearer {visit.header(b'x-api-key').strip()}"
 
-    def refusal(self, visit: Visit, error: Exception) -> HttpAnswer:
+    def refusal(self, visit: Visit, error: BaseException) -> HttpAnswer:
         """By flag, where one was asked for."""
         return refusal_of(error, visit.parts[-1] if len(visit.parts) > len(_FLAGS) else "")
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
-from decision_service.doors.asking import Ask
+from decision_service.asking import Asking
 from decision_service.doors.foreign import Visit
 from decision_service.doors.ofrep.context import Visitor, visitor_of
 from decision_service.doors.ofrep.refusals import NoFlag, Unevaluated, failure_of
@@ -30,7 +30,7 @@ class Evaluator:
 
     Args:
         flags: by name.
-        ask: decides.
+        asking: decides.
         catalogue: the one that serves.
         now_ms: the clock by which an answer that is kept is still good.
     """
@@ -38,11 +38,11 @@ class Evaluator:
     def __init__(
         self,
         flags: Mapping[str, FlagConfig],
-        ask: Ask,
+        asking: Asking,
         catalogue: Callable[[], Catalogue],
         now_ms: Callable[[], int],
     ) -> None:
-        self._flags, self._ask, self._catalogue, self._now_ms = flags, ask, catalogue, now_ms
+        self._flags, self._asking, self._catalogue, self._now_ms = flags, asking, catalogue, now_ms
 
     async def one(self, visit: Visit) -> HttpAnswer:
         """``POST evaluate/flags/{key}``."""
@@ -76,7 +76,7 @@ class Evaluator:
     async def _evaluated(self, key: str, visitor: Visitor) -> tuple[dict[str, Any], int]:
         """What a client is told, and until when rewards join the decision."""
         flag = self._flags[key]
-        made = await self._ask(
+        made = await self._asking.ask(
             RecommendationRequest(
                 session_id=visitor.target,
                 context=visitor.features,

@@ -42,7 +42,7 @@ class NoFlag(Unevaluated):
     code = "FLAG_NOT_FOUND"
 
 
-def refusal_of(error: Exception, key: str) -> HttpAnswer:
+def refusal_of(error: BaseException, key: str) -> HttpAnswer:
     """What is answered about the flag ``key``; empty: about all of them."""
     if isinstance(error, Unevaluated):
         return HttpAnswer(error.status, _body(key, error.code, str(error)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
-from decision_service.doors.asking import asking_of
 from decision_service.doors.foreign import Operation, Visit
 from decision_service.doors.personalizer.configuration import Configuration
 from decision_service.doors.personalizer.ranking import Ranker
@@ -79,7 +78,7 @@ class Personalizer:
         key = visit.header(b"ocp-apim-subscription-key").strip()
         return f"Bearer {key}" if key else visit.header(b"authorization")
 
-    def refusal(self, visit: Visit, error: Exception) -> HttpAnswer:
+    def refusal(self, visit: Visit, error: BaseException) -> HttpAnswer:
         """With the code of the operation, where the request is at fault."""
         return refusal_of(error, _code_of(visit.parts[-1]), tell_code="api-version" in visit.query)
 
@@ -128,7 +127,7 @@ def _fresh_id() -> str:
 
 def _operations(service: Service) -> dict[tuple[str, str], Operation]:
     application, most = service.application, service.settings.max_body_bytes
-    ranker = Ranker(asking_of(service), _fresh_id)
+    ranker = Ranker(service.asking, _fresh_id)
     teller = Teller(
         service.rewarder,
         service.activator,
@@ -140,7 +139,7 @@ def _operations(service: Service) -> dict[tuple[str, str], Operation]:
     )
     shown = Configuration(application, lambda: service.explorer.everywhere).show
     return {
-        ("POST", "rank"): Operation("personalizer_rank", "decide", ranker.rank, most),
+        ("POST", "rank"): Operation("personalizer_rank", "decide", ranker.rank, most, ranker.rank_at_once),
         ("POST", "events/*/reward"): Operation("personalizer_reward", "reward", teller.reward, most),
         ("POST", "events/*/activate"): Operation("personalizer_activate", "decide", teller.activate),
         ("POST", "multislot/rank"): Operation("personalizer_rank_slots", "decide", ranker.rank_slots, most),

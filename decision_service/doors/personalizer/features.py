@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
+from typing import cast
 
 from decision_service.api.values import MAX_FEATURES, MAX_MAGNITUDE
 from decision_service.doors.personalizer.refusals import Refused
@@ -14,7 +15,7 @@ _NO_NAME = "Context features and action features cannot use the empty string as 
 _NO_PAIRS = "Features are not in key value pair format."
 
 
-def flat(objects: Sequence[object], target: str) -> Features:
+def flat(objects: Iterable[object], target: str) -> Features:
     """One mapping of all ``objects``; a name that comes twice has its last value.
 
     Levels are joined by dots, numbers of an array have their place as a last level, names that begin with
@@ -34,15 +35,14 @@ def flat(objects: Sequence[object], target: str) -> Features:
     for one in objects:
         if not isinstance(one, dict):
             raise Refused("InvalidRankRequest", _NO_PAIRS, target)
-        found.update(_of_object(one, "", target, _MOST_LEVELS))
+        _add(found, one, "", target, _MOST_LEVELS)
     if len(found) > MAX_FEATURES:
         raise _too("many features", f"{MAX_FEATURES} of them", target)
     return found
 
 
-def _of_object(
-    one: dict[str, object], above: str, target: str, levels: int
-) -> Iterator[tuple[str, FeatureValue]]:
+def _add(found: Features, one: dict[str, object], above: str, target: str, levels: int) -> None:
+    """Every rank comes through here with all its features: a loop, and no generators."""
     if not levels:
         raise _too("many levels", f"{_MOST_LEVELS} of them", target)
     for name, value in one.items():
@@ -52,33 +52,35 @@ def _of_object(
             continue
         place = above + name
         if isinstance(value, dict):
-            yield from _of_object(value, place + ".", target, levels - 1)
+            _add(found, value, place + ".", target, levels - 1)
         elif isinstance(value, list):
-            yield from _of_array(value, place, target)
+            _add_array(found, value, place, target)
         else:
-            yield place, _value(value, place, target)
+            found[place] = _value(value, place, target)
 
 
-def _of_array(values: list[object], place: str, target: str) -> Iterator[tuple[str, FeatureValue]]:
+def _add_array(found: Features, values: list[object], place: str, target: str) -> None:
     for number, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Refused("InvalidRankRequest", _NO_ARRAY, target)
-        yield f"{place}.{number}", _value(value, f"{place}.{number}", target)
+        found[f"{place}.{number}"] = _value(value, f"{place}.{number}", target)
 
 
 def _value(value: object, place: str, target: str) -> FeatureValue:
     if len(place) > _MOST_NAME:
         raise _too("long a name of a feature", f"{_MOST_NAME} characters", target)
-    if isinstance(value, bool):
+    if isinstance(value, str):
+        if len(value) > _MOST_TEXT:
+            raise _too(f"long a text in {place}", f"{_MOST_TEXT} characters", target)
         return value
-    if isinstance(value, int | float):
-        if abs(value) > MAX_MAGNITUDE:
-            raise _too(f"large a number in {place}", f"{MAX_MAGNITUDE:g} either way", target)
-        return float(value)
-    text = value if isinstance(value, str) else "null"
-    if len(text) > _MOST_TEXT:
-        raise _too(f"long a text in {place}", f"{_MOST_TEXT} characters", target)
-    return text
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return value
+    number = cast("float", value)  # JSON has nothing else; an int may be too large for a float
+    if not -MAX_MAGNITUDE <= number <= MAX_MAGNITUDE:
+        raise _too(f"large a number in {place}", f"{MAX_MAGNITUDE:g} either way", target)
+    return float(number)
 
 
 def _too(what: str, most: str, target: str) -> Refused:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 from msgspec import Struct
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.api.values import GivenArm
-from decision_service.doors.asking import Ask
+from decision_service.asking import Asking
 from decision_service.doors.foreign import Visit
 from decision_service.doors.personalizer.requests import (
-    Ranking,
-    SlotsRanking,
+    RANKING,
+    SLOTS_RANKING,
     arms_of,
     context_of,
     decoded,
     event_id_of,
 )
 from decision_service.doors.personalizer.slots import Place, places_of, possible
+from decision_service.endpoint import Tell
 from decision_service.problem import HttpAnswer
 from sidecar.contracts.application import Features
 
@@ -60,46 +61,61 @@ class Ranker:
     """Answers ranks by asking for decisions.
 
     Args:
-        ask: decides.
+        asking: decides.
         fresh_id: makes an event's id where the client has none.
     """
 
-    def __init__(self, ask: Ask, fresh_id: Callable[[], str]) -> None:
-        self._ask, self._fresh_id = ask, fresh_id
+    def __init__(self, asking: Asking, fresh_id: Callable[[], str]) -> None:
+        self._asking, self._fresh_id = asking, fresh_id
 
     async def rank(self, visit: Visit) -> HttpAnswer:
         """``POST rank``."""
-        asked = decoded(visit.body, Ranking, _RANK)
-        event_id = event_id_of(asked.event_id, self._fresh_id())
-        arms, excluded = arms_of(asked.actions), asked.excluded_actions or []
-        made = await self._ask(
-            RecommendationRequest(
-                session_id=event_id,
-                decision_id=event_id,
-                context=context_of(asked.context_features),
-                arms=_given(arms, arms),
-                exclude=[action for action in excluded if action in arms],
-                limit="all",
-                deferred=bool(asked.defer_activation),
-            )
-        )
-        return HttpAnswer(201, _encode(Answer(list(_ranking(made, list(arms))), event_id, made.arm)))
+        asked, actions = self._asked(visit)
+        return _answer(await self._asking.ask(asked), actions)
+
+    def rank_at_once(self, visit: Visit, tell: Tell) -> None:
+        """The same without a task for each.
+
+        Raises:
+            Refused: it is no rank.
+        """
+        asked, actions = self._asked(visit)
+
+        def answer(outcome: Recommendation | BaseException) -> None:
+            tell(_answer(outcome, actions) if isinstance(outcome, Recommendation) else outcome)
+
+        self._asking.put(asked, answer)
+
+    def _asked(self, visit: Visit) -> tuple[RecommendationRequest, list[str]]:
+        """The request that a rank is, and its actions in their order."""
+        asked = decoded(visit.body, RANKING, _RANK)
+        event_id = event_id_of(asked.event_id, self._fresh_id)
+        arms, excluded = arms_of(asked.actions), asked.excluded_actions or ()
+        return RecommendationRequest(
+            session_id=event_id,
+            decision_id=event_id,
+            context=context_of(asked.context_features),
+            arms=[GivenArm(arm_id, features) for arm_id, features in arms.items()],
+            exclude=[action for action in excluded if action in arms],
+            limit="all",
+            deferred=bool(asked.defer_activation),
+        ), list(arms)
 
     async def rank_slots(self, visit: Visit) -> HttpAnswer:
         """``POST multislot/rank``: slot by slot, each among the actions that stand in none before it."""
-        asked = decoded(visit.body, SlotsRanking, _RANK)
-        event_id = event_id_of(asked.event_id, self._fresh_id())
+        asked = decoded(visit.body, SLOTS_RANKING, _RANK)
+        event_id = event_id_of(asked.event_id, self._fresh_id)
         arms, context = arms_of(asked.actions), context_of(asked.context_features)
         places, left = places_of(asked.slots, arms.keys()), frozenset(arms)
         shown: list[SlotAnswer] = []
         for number, place in enumerate(places):
             eligible = possible(place, places[number + 1 :], left)
-            made = await self._ask(
+            made = await self._asking.ask(
                 RecommendationRequest(
                     session_id=event_id,
                     decision_id=place.id,
                     context=context | _of_place(place),
-                    arms=_given(arms, sorted(eligible, key=list(arms).index)),
+                    arms=[GivenArm(one, arms[one]) for one in sorted(eligible, key=list(arms).index)],
                     deferred=bool(asked.defer_activation),
                 )
             )
@@ -108,13 +124,13 @@ class Ranker:
         return HttpAnswer(201, _encode(SlotsAnswer(shown, event_id)))
 
 
-def _given(arms: dict[str, Features], ids: Iterable[str]) -> list[str | GivenArm]:
-    return [GivenArm(arm_id, arms[arm_id]) for arm_id in ids]
-
-
 def _of_place(place: Place) -> Features:
     """A slot's features beside the context's: where it stands matters as much as who looks."""
     return {"slot": place.id, **{f"slot.{name}": value for name, value in place.features.items()}}
+
+
+def _answer(made: Recommendation, actions: list[str]) -> HttpAnswer:
+    return HttpAnswer(201, _encode(Answer(list(_ranking(made, actions)), made.session_id, made.arm)))
 
 
 def _ranking(made: Recommendation, actions: list[str]) -> Iterator[Ranked]:

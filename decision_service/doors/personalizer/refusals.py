@@ -28,7 +28,7 @@ Said = tuple[int, str, str]
 
 _NOT_NOW = (503, "OperationNotAllowed", "This operation is not allowed at this time.")
 _NO_ACCESS = (403, "InvalidApiAccess", "Api is currently disabled for the instance.")
-_SAID: Mapping[type[Exception], Said] = {
+_SAID: Mapping[type[BaseException], Said] = {
     BodyTooLarge: (400, "PayloadSizeExceeded", "Exceeds maximum allowed payload size."),
     TooSlow: (408, "RequestTimeout", "The task was canceled."),
     NotAuthenticated: (401, "401", "Access denied due to invalid subscription key or wrong API endpoint."),
@@ -60,7 +60,7 @@ class NotOffered(ServiceError):
     """An operation of Personalizer's that is done otherwise here."""
 
 
-def refusal_of(error: Exception, code: str, *, tell_code: bool) -> HttpAnswer:
+def refusal_of(error: BaseException, code: str, *, tell_code: bool) -> HttpAnswer:
     """What is answered.
 
     Args:
@@ -82,7 +82,7 @@ def refusal_of(error: Exception, code: str, *, tell_code: bool) -> HttpAnswer:
     return _answer(_FAILED, "", "", tell_code)
 
 
-def _headers(error: Exception) -> tuple[tuple[bytes, bytes], ...]:
+def _headers(error: BaseException) -> tuple[tuple[bytes, bytes], ...]:
     return problem_of(error).headers if isinstance(error, ServiceError) else ()
 
 

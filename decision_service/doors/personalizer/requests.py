@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ T = TypeVar("T")
 _MOST_ID, _MOST_ACTIONS = 256, 50
 _RANK = "InvalidRankRequest"
 _CONTROL = {*map(chr, range(32)), "\x7f"}
+_TARGETS = tuple(f"actions[{place}]" for place in range(_MOST_ACTIONS))
 
 
 class Action(Struct, frozen=True):
@@ -76,28 +77,32 @@ class SlotsReward(Struct, frozen=True):
     reward: list[SlotReward]
 
 
-def decoded(body: bytes, kind: type[T], code: str) -> T:
+RANKING, SLOTS_RANKING = msgspec.json.Decoder(Ranking), msgspec.json.Decoder(SlotsRanking)
+REWARD, SLOTS_REWARD = msgspec.json.Decoder(Reward), msgspec.json.Decoder(SlotsReward)
+
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[T], code: str) -> T:
     """The request in ``body``.
 
     Raises:
         Refused: no JSON, or a field of another kind.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise Refused(code, f"{error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("BadRequest", f"{error}.") from None
 
 
-def event_id_of(said: str | None, fresh: str) -> str:
-    """The event's id; ``fresh`` where the client has none.
+def event_id_of(said: str | None, fresh: Callable[[], str]) -> str:
+    """The event's id; a fresh one where the client has none.
 
     Raises:
         Refused: it is empty, or no id.
     """
     if said is None:
-        return fresh
+        return fresh()
     if not said:
         raise Refused(_RANK, "EventId should be non-empty or null.", "eventId")
     return checked_id(said, _RANK, "eventId")
@@ -126,7 +131,7 @@ def arms_of(actions: Sequence[Action | None]) -> dict[str, Features]:
         raise Refused(_RANK, f"Action count should be between 1 and {_MOST_ACTIONS}.", "actions")
     found: dict[str, Features] = {}
     for place, action in enumerate(actions):
-        target = f"actions[{place}]"
+        target = _TARGETS[place]
         if action is None:
             raise Refused(_RANK, "Actions contains null value.", target)
         if not action.id:

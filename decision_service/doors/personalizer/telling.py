@@ -10,7 +10,7 @@ from decision_service.api.recommendations import ActivationRequest
 from decision_service.api.rewards import RewardRequest
 from decision_service.doors.foreign import Visit
 from decision_service.doors.personalizer.refusals import Refused
-from decision_service.doors.personalizer.requests import Reward, SlotsReward, checked_id, decoded
+from decision_service.doors.personalizer.requests import REWARD, SLOTS_REWARD, checked_id, decoded
 from decision_service.event_log import patiently
 from decision_service.problem import HttpAnswer
 from decision_service.reward import Rewarder
@@ -57,14 +57,14 @@ class Teller:
     async def reward(self, visit: Visit) -> HttpAnswer:
         """``POST events/{eventId}/reward``: taken, whatever becomes of it."""
         event_id = checked_id(visit.parts[-2], _REWARD, "eventId")
-        value = decoded(visit.body, Reward, _REWARD).value
+        value = decoded(visit.body, REWARD, _REWARD).value
         await self._take(visit, event_id, [(event_id, value)])
         return _DONE
 
     async def reward_slots(self, visit: Visit) -> HttpAnswer:
         """``POST multislot/events/{eventId}/reward``: all of them, or none."""
         event_id = checked_id(visit.parts[-2], _REWARD, "eventId")
-        told = decoded(visit.body, SlotsReward, _REWARD).reward
+        told = decoded(visit.body, SLOTS_REWARD, _REWARD).reward
         if not told:
             raise Refused(_REWARD, "At least one slot must be rewarded.", "reward")
         values = [(checked_id(one.slot_id, _REWARD, "slotId"), one.value) for one in told]
