@@ -7,11 +7,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as FrameworkRequest
 from starlette.responses import Response
 
+from decision_service.asgi import AsgiApp
+from decision_service.console.dialect import ConsoleDialect
+from decision_service.console.door import ConsoleDoor
+from decision_service.console.pages import pages_of
 from decision_service.documentation.openapi import document_of
 from decision_service.door import Door
 from decision_service.doors.events.cloudevents import CloudEvents
 from decision_service.doors.events.segment import Segment
-from decision_service.doors.foreign import ForeignDoor
+from decision_service.doors.foreign import Dialect, ForeignDoor
 from decision_service.doors.ofrep.dialect import Ofrep
 from decision_service.doors.personalizer.dialect import Personalizer
 from decision_service.endpoint import Endpoint
@@ -24,8 +28,10 @@ def make_app(service: Service) -> Door:
     """The ASGI application over an open service."""
     settings = service.settings
     table = endpoints(service)
+    console = ConsoleDialect(pages_of(service), service.sessions) if settings.console else None
+    dialects: list[Dialect] = [Personalizer(service), Ofrep(service), CloudEvents(service), Segment(service)]
     foreign = ForeignDoor(
-        [Personalizer(service), Ofrep(service), CloudEvents(service), Segment(service)],
+        [*dialects, *([console] if console else [])],
         _framework(service, table),
         service.keyring,
         service.telemetry,
@@ -35,11 +41,25 @@ def make_app(service: Service) -> Door:
     )
     return Door(
         table,
-        foreign,
+        _console(service, console, foreign) if console else foreign,
         service.keyring,
         service.telemetry,
         settings.body_timeout_s,
         service.admission,
+        lambda: service.stopping,
+        service.sessions,
+    )
+
+
+def _console(service: Service, dialect: ConsoleDialect, beyond: AsgiApp) -> ConsoleDoor:
+    return ConsoleDoor(
+        service.application.name,
+        dialect.lives,
+        beyond,
+        service.keyring,
+        service.sessions,
+        service.telemetry,
+        service.settings.body_timeout_s,
         lambda: service.stopping,
     )
 

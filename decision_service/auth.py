@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from decision_service.console.session import SCHEME, Sessions
 from decision_service.errors import NotAllowed, NotAuthenticated
 from sidecar.contracts.errors import BadSettings
 
@@ -35,9 +36,15 @@ class ApiKey(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Keyring:
-    """The keys of one service, found by prefix and compared in constant time."""
+    """The keys of one service, found by prefix and compared in constant time.
 
-    def __init__(self, keys: tuple[ApiKey, ...]) -> None:
+    Args:
+        keys: as they are stored.
+        sessions: of browsers that have signed in with one of them; None: there are none.
+    """
+
+    def __init__(self, keys: tuple[ApiKey, ...], sessions: Sessions | None = None) -> None:
+        self._sessions = sessions
         self._by_prefix: dict[str, list[ApiKey]] = {}
         self._known: dict[str, ApiKey] = {}
         for key in keys:
@@ -49,27 +56,41 @@ class Keyring:
         return known is not None and role in known.roles
 
     def authorise(self, authorization: str, role: Role) -> ApiKey:
-        """The key in an ``Authorization`` header, if it may act as ``role``.
+        """The key in an ``Authorization`` header, or that began its session, if it may act as ``role``.
 
         Raises:
-            NotAuthenticated: no bearer token, or one that nobody was given.
+            NotAuthenticated: no bearer token, or one that nobody was given; or a session that has ended.
             NotAllowed: the key has other roles.
         """
         known = self._known.get(authorization)  # digested before; whoever has none of ours is never in here
         if known is not None and role in known.roles:
             return known
         scheme, _, token = authorization.partition(" ")
+        if scheme == SCHEME and self._sessions is not None:
+            return _allowed(self._signed_in(self._sessions, token), role)
         if scheme.lower() != "bearer":
             raise NotAuthenticated("send `Authorization: Bearer sk_…`")
         digest = _digest(token.strip())
         for key in self._by_prefix.get(token[:_PREFIX_LENGTH], ()):
             if hmac.compare_digest(key.sha256, digest):
-                if role in key.roles:
-                    if len(self._known) < _MOST_KNOWN:  # a header has many spellings
-                        self._known[authorization] = key
-                    return key
-                raise NotAllowed(f"key {key.name!r} has the roles {', '.join(key.roles)}; {role} is needed")
+                _allowed(key, role)
+                if len(self._known) < _MOST_KNOWN:  # a header has many spellings
+                    self._known[authorization] = key
+                return key
         raise NotAuthenticated("this API key is not known here")
+
+    def _signed_in(self, sessions: Sessions, session: str) -> ApiKey:
+        claim = sessions.claim(session)
+        for key in self._by_prefix.get(claim.prefix, ()):
+            if hmac.compare_digest(key.sha256, claim.sha256):
+                return key
+        raise NotAuthenticated("the key of this session is not known here any more")
+
+
+def _allowed(key: ApiKey, role: Role) -> ApiKey:
+    if role not in key.roles:
+        raise NotAllowed(f"key {key.name!r} has the roles {', '.join(key.roles)}; {role} is needed")
+    return key
 
 
 def make_key(name: str, roles: tuple[Role, ...], token_hex: Callable[[int], str]) -> tuple[str, ApiKey]:

@@ -30,7 +30,7 @@ async def keep_books(
 ) -> None:
     """Bring the gauges up to date; a store that is away is a gauge too, not an error."""
     try:
-        read = [await patiently(partial(_read, scripts, Keys(app, p))) for p in range(partitions)]
+        read = [await patiently(partial(read_partition, scripts, Keys(app, p))) for p in range(partitions)]
     except StoreAway:
         telemetry.balance(None, {})
         return
@@ -40,7 +40,7 @@ async def keep_books(
     telemetry.clocks(read[-1].clock_ms - now_ms(), {p: one.behind_ms for p, one in enumerate(read)})
 
 
-async def _read(scripts: AsyncScripts, keys: Keys) -> Partition:
+async def read_partition(scripts: AsyncScripts, keys: Keys) -> Partition:
     """At one moment of the store."""
     pipe = scripts.client.pipeline(transaction=True)
     pipe.hgetall(keys.counters)

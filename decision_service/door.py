@@ -16,6 +16,7 @@ from decision_service.admission import Admission, Rank
 from decision_service.asgi import AsgiApp, Disconnected, Receive, Scope, Send, body_in_time, header_of
 from decision_service.auth import Keyring
 from decision_service.connection import ANSWER, express
+from decision_service.console.session import Sessions
 from decision_service.endpoint import Endpoint, Request, rank_of
 from decision_service.errors import Overloaded, ServiceError, TooSlow, WrongMethod
 from decision_service.expressed import Expressed
@@ -40,7 +41,9 @@ class Door:
         body_timeout_s: float,
         admission: Admission,
         stopping: Callable[[], bool],
+        sessions: Sessions,
     ) -> None:
+        self._sessions = sessions
         self._admission = admission
         self._expressed = Expressed(admission, telemetry, stopping)
         self._stopping = stopping
@@ -131,7 +134,8 @@ class Door:
             if self._admission.full(rank):  # before its body is read
                 raise Overloaded(_TOO_MANY)
             if endpoint.role is not None:
-                self._keyring.authorise(header_of(headers, b"authorization"), endpoint.role)
+                authorization = self._sessions.authorization(scope["method"], headers)
+                self._keyring.authorise(authorization, endpoint.role)
             body = b""
             if endpoint.limit_bytes:
                 body = await body_in_time(receive, headers, endpoint.limit_bytes, self._body_timeout_s)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from decision_service.assembling import Ground, assemble, now_ms
 from decision_service.auth import Keyring, load_keys
 from decision_service.catalogues import Catalogues
+from decision_service.console.session import Sessions
 from decision_service.draining import Drainer
 from decision_service.draw_secret import draw_secret
 from decision_service.errors import SpoolFailed, StoreAway
@@ -73,12 +74,13 @@ async def open_service(
         scripts = AsyncScripts.on(client)
         reader = connect_reader_async(store_url, block_s=_NOTICE_BLOCK_MS / 1000)
         stack.push_async_callback(reader.aclose)
-        catalogues, keyring = (
-            Catalogues(scripts, application.name, ground.catalogue),
-            Keyring(load_keys(data.keys)),
-        )
+        catalogues = Catalogues(scripts, application.name, ground.catalogue)
+        sessions = Sessions(ground.secret, now_ms)
+        keyring = Keyring(load_keys(data.keys), sessions)
         spool = _spool(application, settings, data)
-        service = Service(application, settings, scripts, catalogues, keyring, telemetry, spool, crew)
+        service = Service(
+            application, settings, scripts, catalogues, keyring, sessions, telemetry, spool, crew
+        )
         stack.push_async_callback(spool.close)
         assemble(service, ground, stack)
         await _work(service, reader, stack)

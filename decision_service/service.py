@@ -14,6 +14,7 @@ from decision_service.bookkeeping import keep_books
 from decision_service.breaker import Guard
 from decision_service.canaries import Canaries
 from decision_service.catalogues import Catalogues
+from decision_service.console.session import Sessions
 from decision_service.decider import Decider
 from decision_service.deciding import Deciding
 from decision_service.decisions import Decisions
@@ -49,6 +50,7 @@ class Service:
         scripts: AsyncScripts,
         catalogues: Catalogues,
         keyring: Keyring,
+        sessions: Sessions,
         telemetry: Telemetry,
         spool: Spool,
         crew: Crew | None = None,
@@ -59,6 +61,7 @@ class Service:
         self.scripts = scripts
         self.catalogues = catalogues
         self.keyring = keyring
+        self.sessions = sessions
         self.telemetry = telemetry
         self.spool = spool
         self.store_guard: Guard

@@ -84,6 +84,8 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     decision."""
     docs: bool = True
     """Serve ``/docs`` and ``/openapi.json``. Off hides the API's shape from those without a key."""
+    console: bool = True
+    """Serve the console at ``/console``, and its data at ``/v1/console/…``."""
     stream_front: bool = False
     """Answer requests on the store's stream ``{app}:requests`` too, on the streams that they name."""
     stream_url: str = ""

@@ -1,0 +1,37 @@
+// A page's data as it comes, once a second.
+import { address, news } from "./api.js";
+
+/** Calls `show(data)` for each; returns what ends it. `refused(problem)`: the server is there and cannot tell. */
+export function live(page, show, refused = () => {}) {
+  let source, timer, ended = false;
+
+  function open() {
+    source = new EventSource(address(`/v1/console/live?page=${encodeURIComponent(page)}`));
+    source.addEventListener(page, (event) => { tell("answered"); show(JSON.parse(event.data)); });
+    source.addEventListener("refused", (event) => { tell("answered"); refused(JSON.parse(event.data)); });
+    source.addEventListener("signed_out", (event) => { stop(); tell("signed-out", JSON.parse(event.data)); });
+    source.addEventListener("error", again);
+  }
+
+  async function again() {
+    source.close();
+    clearTimeout(timer);
+    let answer = null;
+    try { answer = await fetch(address("/console/session"), { cache: "no-store" }); } catch { /* away */ }
+    if (ended) return;
+    if (answer === null) tell("away");
+    else if (answer.status === 401) { stop(); tell("signed-out", await answer.json().catch(() => ({}))); return; }
+    timer = setTimeout(() => { if (!ended) open(); }, 1000);
+  }
+
+  function stop() {
+    ended = true;
+    clearTimeout(timer);
+    source.close();
+  }
+
+  open();
+  return stop;
+}
+
+function tell(what, detail) { news.dispatchEvent(new CustomEvent(what, { detail })); }
