@@ -68,7 +68,7 @@ class ConsoleDialect:
         """Its own, or that of its session."""
         return self._sessions.authorization(visit.method, visit.headers)
 
-    def refusal(self, visit: Visit, error: Exception) -> HttpAnswer:
+    def refusal(self, visit: Visit, error: BaseException) -> HttpAnswer:
         """A problem document, as everywhere."""
         answer = problem_of(error) if isinstance(error, ServiceError) else http_problem(500)
         return replace(answer, headers=(*answer.headers, *_HEAD))
