@@ -10,25 +10,19 @@ from typing import Any, Self
 
 import httpx
 
-from sidearm_client.answers import Decision, Lost, Receipt
+from sidearm_client.answers import Decision, Receipt
 from sidearm_client.errors import Unavailable
-from sidearm_client.retrying import RETRIES, Retries
-from sidearm_client.settings import BATCHING, URL, Batching
 from sidearm_client.shared import Shared
 from sidearm_client.task import TaskSender
 from sidearm_client.wire import (
     RECOMMEND,
     REWARD,
-    Arms,
     Body,
     Call,
-    Context,
-    Limit,
     Told,
     answer_of,
     decision_in,
     failure_of,
-    fallback_of,
     look_up_call,
     post,
     receipt_in,
@@ -37,99 +31,31 @@ from sidearm_client.wire import (
 )
 
 
-class AsyncClient(Shared):
-    """Asks and tells; belongs to one event loop, whose tasks may share it.
+class Asking:
+    """A decision that is asked for when somebody awaits it, or enters it with ``async with``."""
 
-    Args:
-        url: of the service.
-        key: an API key with the roles ``decide`` and ``reward``; ``read`` too for looking decisions up.
-        timeout_s: for one call with all its retries, in seconds.
-        retries: how often, after which pauses.
-        batching: how rewards leave.
-        fallback: arms to show, in this order, when the service cannot be reached.
-        sticky: the application keeps what a session was given, so decisions have no keys of their own.
-        on_lost: called with the body and the error of each reward or activation that could not be told.
-        transport: what httpx sends by; its own over TCP when left out.
-    """
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Decision]]) -> None:
+        self._ask = ask
+        self._decision: Decision | None = None
 
-    def __init__(
-        self,
-        url: str = URL,
-        key: str = "",
-        *,
-        timeout_s: float = 1.0,
-        retries: Retries = RETRIES,
-        batching: Batching = BATCHING,
-        fallback: Sequence[str] = (),
-        sticky: bool = False,
-        on_lost: Lost | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+    def __await__(self) -> Generator[Any, Any, Decision]:
+        return self._ask().__await__()
+
+    async def __aenter__(self) -> Decision:
+        self._decision = await self._ask()
+        return self._decision.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        super().__init__(
-            url,
-            key,
-            timeout_s=timeout_s,
-            retries=retries,
-            batching=batching,
-            fallback=fallback,
-            sticky=sticky,
-            on_lost=on_lost,
-        )
-        self._http = httpx.AsyncClient(base_url=url, headers=self._headers(), transport=transport)
-        self._sender = TaskSender(self._backlog, batching, self._exchange)
+        if self._decision is not None:
+            self._decision.__exit__(kind, error, trace)
 
-    def decide(
-        self,
-        session_id: str,
-        *,
-        context: Context | None = None,
-        arms: Arms | None = None,
-        exclude: Sequence[str] = (),
-        limit: Limit = 1,
-        unit_id: str | None = None,
-        deadline_ms: int | None = None,
-        horizon_s: float | None = None,
-        deferred: bool = False,
-        decision_id: str | None = None,
-        fallback: Sequence[str] | None = None,
-        timeout_s: float | None = None,
-    ) -> Asking:
-        """Ask which arm to show a session: to be awaited, or entered with ``async with``.
 
-        An answer always comes where there is an arm to fall back to.
+class AsyncClient(Shared[httpx.AsyncBaseTransport, Asking]):
+    """Asks and tells; belongs to one event loop, whose tasks may share it."""
 
-        Args:
-            session_id: whom.
-            context: name to text, number or boolean.
-            arms: candidates; the whole catalogue when left out.
-            exclude: arms that must not be chosen.
-            limit: how many are to be shown at once; ``"all"``: one, and the ranking has every arm.
-            unit_id: unit of randomisation; the session when left out.
-            deadline_ms: by when the service is to have its scores.
-            horizon_s: how long the decision waits for its rewards.
-            deferred: it may never be shown: it counts only when it was activated.
-            decision_id: a key of your own inside the session; made where none is given.
-            fallback: instead of the client's.
-            timeout_s: instead of the client's.
-
-        Raises:
-            Refused: the service said no.
-            Unavailable: it cannot be reached, and there is no arm to fall back to.
-            ValueError: NaN or Infinity in the context.
-        """
-        body = self._decide_body(
-            session_id,
-            decision_id,
-            context,
-            arms,
-            exclude,
-            limit,
-            unit_id,
-            deadline_ms,
-            horizon_s,
-            deferred,
-        )
-        ranking = self.settings.fallback if fallback is None else fallback
+    def _decided(self, body: Body, ranking: Sequence[str], deferred: bool, timeout_s: float | None) -> Asking:
         return Asking(lambda: self._decide(body, ranking, deferred, timeout_s))
 
     async def _decide(
@@ -138,9 +64,7 @@ class AsyncClient(Shared):
         try:
             return decision_in(await self._exchange(post(RECOMMEND, body), timeout_s), deferred, self)
         except Unavailable as failure:
-            made = fallback_of(body, ranking, failure, deferred, self)
-            self.fell_back += 1
-            return made
+            return self._fall_back(body, ranking, failure, deferred)
 
     async def reward_now(
         self,
@@ -197,6 +121,12 @@ class AsyncClient(Shared):
     ) -> None:
         await self.close()
 
+    def _open(self) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=self.settings.url, headers=self._headers(), transport=self._transport
+        )
+        self._sender = TaskSender(self._backlog, self.settings.batching, self._exchange)
+
     def _take(self, told: Told) -> bool:
         return self._sender.add(told)
 
@@ -204,37 +134,15 @@ class AsyncClient(Shared):
         attempts = self._attempts(timeout_s)
         while True:
             try:
-                response = await self._http.request(
-                    call.method, call.path, content=call.content, timeout=attempts.left_s()
-                )
-            except httpx.TransportError as error:
+                async with asyncio.timeout(attempts.left_s()):  # httpx's own are each for one read, one write
+                    response = await self._http.request(
+                        call.method, call.path, content=call.content, timeout=None
+                    )
+            except (httpx.TransportError, TimeoutError) as error:
                 failure = unreachable(error)
             else:
-                if response.status_code < 400:
-                    return answer_of(response)
                 refused = failure_of(response)
-                if not isinstance(refused, Unavailable):
-                    raise refused
+                if refused is None:
+                    return answer_of(response)
                 failure = refused
             await asyncio.sleep(attempts.pause_s(failure))
-
-
-class Asking:
-    """A decision that is asked for when somebody awaits it, or enters it with ``async with``."""
-
-    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Decision]]) -> None:
-        self._ask = ask
-        self._decision: Decision | None = None
-
-    def __await__(self) -> Generator[Any, Any, Decision]:
-        return self._ask().__await__()
-
-    async def __aenter__(self) -> Decision:
-        self._decision = await self._ask()
-        return self._decision.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._decision is not None:
-            self._decision.__exit__(kind, error, trace)

@@ -32,6 +32,10 @@ class Backlog:
         self.counts: Counter[str] = Counter()
         """By the service's word for what became of it, and ``refused`` and ``lost``."""
 
+    def emptied(self) -> Backlog:
+        """Another one like it, in which nothing waits and nothing was counted."""
+        return Backlog(self._batching, self._on_lost)
+
     def __len__(self) -> int:
         return len(self._waiting)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sidearm_client.deadline import Left
 from sidearm_client.errors import Unavailable
 
 
@@ -53,9 +54,9 @@ class Attempts:
         self._ends_s = clock() + timeout_s
         self._made = 0
 
-    def left_s(self) -> float:
+    def left_s(self) -> Left:
         """Seconds that the next attempt may take; never nothing, since that would mean for ever."""
-        return max(0.001, self._ends_s - self._clock())
+        return Left(max(0.001, self._ends_s - self._clock()), lambda: self._ends_s - self._clock())
 
     def pause_s(self, failure: Unavailable) -> float:
         """Seconds until the next attempt.

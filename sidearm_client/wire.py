@@ -127,16 +127,22 @@ def look_up_call(decision_id: str, what: str = "") -> Call:
     return Call("GET", f"/v1/decisions/{quote(decision_id, safe='')}{what}")
 
 
-def failure_of(response: httpx.Response) -> ClientError:
-    """What an answer of 400 and above comes to."""
+def failure_of(response: httpx.Response) -> Unavailable | None:
+    """What an answer comes to that may be another one later; None: all is well.
+
+    Raises:
+        Refused: it would be the same.
+    """
+    if response.status_code < 400:
+        return None
     problem = _problem(response)
     if problem.status in _LATER or problem.status >= 500:
         return Unavailable(str(problem), problem, _retry_after_s(response))
-    return Refused(problem)
+    raise Refused(problem)
 
 
-def unreachable(error: httpx.TransportError) -> Unavailable:
-    """What a connection that failed comes to."""
+def unreachable(error: httpx.TransportError | TimeoutError) -> Unavailable:
+    """What a connection that failed comes to, or a time that is over."""
     failure = Unavailable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     failure.__cause__ = error
     return failure

@@ -15,7 +15,6 @@ import pytest
 
 from sidearm_client import Batching, Client, Refused, Retries, Settings, Unavailable
 from sidearm_client.backlog import Backlog
-from sidearm_client.errors import ClientError
 from sidearm_client.retrying import Attempts
 from sidearm_client.wire import Told, failure_of, reward_body
 
@@ -67,7 +66,8 @@ def test_an_answer_of_somebody_else_is_no_answer(body):
 
 @pytest.mark.parametrize("body", [b"[]", b"3", b'{"type": 1}', b'{"type":"t","title":"x","errors":3}'])
 def test_a_broken_problem_is_one_all_the_same(body):
-    assert isinstance(failure_of(httpx.Response(422, content=body)), ClientError)
+    with pytest.raises(Refused):
+        failure_of(httpx.Response(422, content=body))
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,16 @@ def test_a_client_is_made_of_the_environment(tmp_path):
 
 def test_a_sticky_application_is_asked_without_a_key():
     """Two requests with keys of their own would never be the same."""
-    assert "decision_id" not in Client(sticky=True)._decide_body(
-        *["s", None, None, None, (), 1], *[None] * 3, False
-    )
+    asked: list[bytes] = []
+
+    def busy(request: httpx.Request) -> httpx.Response:
+        asked.append(request.content)
+        return httpx.Response(409)
+
+    for sticky in (True, False):
+        with pytest.raises(Refused):
+            Client(sticky=sticky, transport=httpx.MockTransport(busy)).decide("s")
+    assert [b"decision_id" in body for body in asked] == [False, True]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
