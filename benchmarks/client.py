@@ -18,7 +18,7 @@ from sidearm_client import AsyncClient, Client
 
 _TURNS, _CALLS = 21, 100
 _LEGAL_US = 300.0
-_CONTEXT = {"device": "ios", "hour": 21, "returning": True}
+_CONTEXT: dict[str, str | float | bool] = {"device": "ios", "hour": 21, "returning": True}
 _BODY = {"session_id": "s-42", "context": _CONTEXT}
 _URL = "http://sidearm"
 _ANSWER = (
