@@ -6,12 +6,13 @@ import os
 
 import msgspec
 
+from policy_learner.course import write_point
 from policy_learner.join.positions import ms_of
 from policy_learner.learning.isolated_trainer import IsolatedTrainer
 from policy_learner.learning.trainers import AnyTrainer
 from policy_learner.state import Learner
 from policy_learner.status import Status, StoreView, look, write
-from sidecar.contracts.learner_report import encode
+from sidecar.contracts.learner_report import Progressive, decode, encode
 
 REFUSALS_SHOWN = 4
 
@@ -30,6 +31,10 @@ def report(learner: Learner, state: str = "running") -> None:
     status = _status(learner, view, state)
     learner.deps.show(status, learner.promoter.shown)
     write(scripts.client, app, status)
+    if learner.timers.course.due:
+        learner.timers.course.restart()
+        own = decode(status.progressive, Progressive) or Progressive()
+        write_point(scripts.client, app, view.now_ms, own, learner.promoter.shown)
 
 
 def _restarts(trainer: AnyTrainer) -> int:

@@ -33,6 +33,7 @@ from policy_learner.status import Status
 from policy_learner.timing import Clock, Every
 from sidecar.contracts.application import Application
 from sidecar.contracts.contests import Shown
+from sidecar.contracts.course import EVERY_S
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.publish import Batch, Publication
@@ -70,6 +71,8 @@ class Timers(NamedTuple):
     status: Every
     turn: Every
     """The next round where partitions take turns (``turns.py``)."""
+    course: Every
+    """The next point of what the models earned."""
 
 
 @dataclass
@@ -250,4 +253,5 @@ def _timers(settings: LearnerSettings, clock: Clock) -> Timers:
         trim=Every(settings.trim_every_s, clock),
         status=Every(settings.status_every_s, clock),
         turn=Every(0.0, clock),
+        course=Every(EVERY_S, clock),
     )

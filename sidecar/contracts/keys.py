@@ -256,6 +256,19 @@ def arm_sums_counted(app: str) -> str:
     return _of_app(app, "arms:counted")
 
 
+def models_course(app: str) -> str:
+    """List: how every model did, a point every quarter of a minute, newest first, see ``course.py``."""
+    return _of_app(app, "w:course")
+
+
+def nodes(app: str) -> str:
+    """Hash: service to ``clock_ms|report`` of the nodes of its feature graph, see ``node_report.py``.
+
+    Who has been silent for ten minutes is left out at the next write.
+    """
+    return _of_app(app, "nodes")
+
+
 def canaries(app: str) -> str:
     """Hash: ``name@version`` of a canary to the distribution that its scores are compared with."""
     return _of_app(app, "w:canaries")
