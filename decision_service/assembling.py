@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import socket
 import time
 from contextlib import AsyncExitStack
 
@@ -33,6 +31,7 @@ from decision_service.live_arms import LiveArms
 from decision_service.mailbox import Mailbox
 from decision_service.model_admin import ModelAdmin
 from decision_service.model_desk import ModelDesk
+from decision_service.node_watch import NodeWatch
 from decision_service.overload import limits_of
 from decision_service.overload_watch import OverloadWatch
 from decision_service.prepolicy import Shelves
@@ -57,6 +56,7 @@ class Ground(Struct, frozen=True):
     shelves: Shelves
     rules: Rules
     features: FeatureSource
+    nodes: NodeWatch
     data: DataFolder
     secret: bytes
     """Key of the draw."""
@@ -65,6 +65,7 @@ class Ground(Struct, frozen=True):
 def assemble(service: Service, ground: Ground, stack: AsyncExitStack) -> None:
     """Make every part of ``service``, from the first to the last; ``stack`` closes those that need it."""
     _arms(service, ground, stack)
+    service.nodes = ground.nodes
     service.store_guard = _store_guard(service)
     limits, every_s = limits_of(service.application, service.settings), service.settings.overload_look_s
     service.watch = OverloadWatch(service.scripts, service.application, limits, service.telemetry, every_s)
@@ -82,7 +83,7 @@ def _arms(service: Service, ground: Ground, stack: AsyncExitStack) -> None:
         ground.catalogue,
         ground.shelves,
         service.catalogues,
-        f"{socket.gethostname()}:{os.getpid()}",
+        service.replica,
         service.telemetry.catalogue_behind,
     )
     stack.push_async_callback(service.live_arms.leave)

@@ -46,7 +46,7 @@ from decision_service.feature_module import (
 )
 from decision_service.first_look import look_first
 from decision_service.looks import FirstLook, Looker, Resolved, Wanted, goes_together, looker_of
-from decision_service.mishaps import Count, Mishaps
+from decision_service.mishaps import Mishaps
 from decision_service.prepolicy import Eligible
 from decision_service.rules import Rules, with_rules
 from decision_service.second_look import look_on
@@ -76,6 +76,11 @@ class FeatureSource:
             self._looker = looker_of(declared, clients, loop_time, deadline_s, mishaps or Mishaps())
         self.together = self._looker is None or goes_together(self._looker)
         """Whether requests lose nothing by being decided together."""
+
+    @property
+    def declared(self) -> Declared | None:
+        """The graph with its goals and rules, if there is one."""
+        return None if self._looker is None else self._looker.declared
 
     async def first_looks(
         self, asked: Sequence[tuple[RecommendationRequest, Eligible]], deadline_at: float
@@ -126,7 +131,7 @@ async def open_features(
     deadline_s: float,
     loop_time: Callable[[], float],
     rules: Rules,
-    count: Count,
+    mishaps: Mishaps,
 ) -> AsyncIterator[FeatureSource]:
     """The features of an application, with its clients open.
 
@@ -136,17 +141,15 @@ async def open_features(
         deadline_s: of a request that names none: the graph is checked against it.
         loop_time: the clock of the deadlines, in seconds.
         rules: the application's own, which join the graph.
-        count: is told what goes wrong in nodes and rules.
+        mishaps: hears what goes wrong in nodes and rules.
 
     Raises:
         BadApplication: the file is not there, cannot be imported, or defines no such graph; a rule asks for
             what is not there.
     """
     if file is None:
-        yield FeatureSource(with_rules(None, rules, deadline_s), {}, loop_time, deadline_s, Mishaps(count))
+        yield FeatureSource(with_rules(None, rules, deadline_s), {}, loop_time, deadline_s, mishaps)
         return
     module, declared = load_features(around.folder / file, deadline_s)
     async with clients_of(module, around) as clients:
-        yield FeatureSource(
-            with_rules(declared, rules, deadline_s), clients, loop_time, deadline_s, Mishaps(count)
-        )
+        yield FeatureSource(with_rules(declared, rules, deadline_s), clients, loop_time, deadline_s, mishaps)

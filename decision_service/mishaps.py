@@ -27,14 +27,20 @@ class Mishaps:
 
     Args:
         count: is told each of them.
+        watch: is shown every run of the graph, whether or not anything failed.
     """
 
-    def __init__(self, count: Count = lambda node, kind: None) -> None:
-        self._count = count
+    def __init__(
+        self,
+        count: Count = lambda node, kind: None,
+        watch: Callable[[Resolution], None] = lambda found: None,
+    ) -> None:
+        self._count, self._watch = count, watch
         self._told: set[tuple[str, str, str]] = set()
 
     def look(self, found: Resolution) -> None:
         """Note what failed in a run of the graph, and what held up everybody else."""
+        self._watch(found)
         if not found.whole:
             for node, outcome in found.outcomes.items():
                 if outcome.status in _OWN and node not in found.given:

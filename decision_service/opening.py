@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from decision_service.draw_secret import draw_secret
 from decision_service.errors import SpoolFailed, StoreAway
 from decision_service.feature_module import Surroundings
 from decision_service.features import open_features
+from decision_service.mishaps import Mishaps
+from decision_service.node_watch import NodeWatch
 from decision_service.notices import follow
 from decision_service.prepolicy import Shelf, Shelves
 from decision_service.rules import load_rules
@@ -102,11 +105,12 @@ async def _ground(
     """What the folders hold, with the clients of the application's features open."""
     catalogue, secret = load_catalogue(around.folder, application), draw_secret(settings, data)
     rules, loop_time = load_rules(around.folder, application.rules), asyncio.get_running_loop().time
-    deadline_s = settings.deadline_ms / 1000
+    deadline_s, nodes = settings.deadline_ms / 1000, NodeWatch(time.monotonic, now_ms)
+    mishaps = Mishaps(telemetry.mishap, nodes.look)
     features = await stack.enter_async_context(
-        open_features(around, application.features, deadline_s, loop_time, rules, telemetry.mishap)
+        open_features(around, application.features, deadline_s, loop_time, rules, mishaps)
     )
-    return Ground(catalogue, Shelves(Shelf(catalogue)), rules, features, data, secret)
+    return Ground(catalogue, Shelves(Shelf(catalogue)), rules, features, nodes, data, secret)
 
 
 def _spool(application: Application, settings: ServiceSettings, data: DataFolder) -> Spool:
@@ -130,6 +134,7 @@ def _works(service: Service, reader: AsyncClient) -> Iterator[Work]:
     yield service.watch.keep_watch()
     yield follow(reader, app, service.look_again, _NOTICE_BLOCK_MS)
     yield keep_telling(service.telemetry.tally, service.scripts, app)
+    yield service.nodes.keep_telling(service.scripts, app, service.replica)
     yield service.store_guard.keep_probing()
     yield service.drainer.keep_draining()
     yield service.decoys.keep_writing()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from decision_service.explorer import Explorer
 from decision_service.live_arms import LiveArms
 from decision_service.model_admin import ModelAdmin
 from decision_service.model_desk import ModelDesk
+from decision_service.node_watch import NodeWatch
 from decision_service.overload_watch import OverloadWatch
 from decision_service.reward import Rewarder
 from decision_service.roster_watch import RosterWatch
@@ -68,6 +71,9 @@ class Service:
         self.drainer: Drainer
         most = settings.max_in_flight
         self.admission = Admission(most, most // 8, time.monotonic, telemetry.admits)
+        self.replica = f"{socket.gethostname()}:{os.getpid()}"
+        """This service, among those of the application."""
+        self.nodes: NodeWatch
         self.live_arms: LiveArms
         self.arms: Arms
         self.stopping = False

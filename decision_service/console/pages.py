@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from decision_service.auth import Role
+from decision_service.console.arms import DEFAULT_WINDOW, ArmsPage
+from decision_service.console.graph import GraphPage
+from decision_service.console.models import ModelsPage
 from decision_service.console.overview import Overview
 from decision_service.doors.foreign import Visit
 from decision_service.service import Service
@@ -33,5 +36,32 @@ class Page(Struct, frozen=True):
 
 def pages_of(service: Service) -> tuple[Page, ...]:
     """All pages, in the order in which people see them."""
-    overview = Overview(service)
-    return (Page("overview", lambda _: overview.look(), live=True),)
+    overview, models, arms, graph = Overview(service), _models(service), _arms(service), _graph(service)
+    return (
+        Page("overview", lambda _: overview.look(), live=True),
+        Page("models", lambda _: models.look(), live=True),
+        Page("arms", lambda visit: arms.look(visit.query.get("window", DEFAULT_WINDOW))),
+        Page("graph", lambda _: graph.look(), live=True),
+    )
+
+
+def _models(service: Service) -> ModelsPage:
+    return ModelsPage(
+        service.scripts, service.application.name, service.models, lambda: service.canaries.drifts()
+    )
+
+
+def _arms(service: Service) -> ArmsPage:
+    application = service.application
+    return ArmsPage(
+        service.scripts,
+        application.name,
+        application.reward.horizon_s,
+        lambda: service.decider.shelves.current.ids,
+        service.decider.now_ms,
+    )
+
+
+def _graph(service: Service) -> GraphPage:
+    declared, deadline_ms = service.decider.features.declared, service.settings.deadline_ms
+    return GraphPage(service.scripts, service.application.name, declared, deadline_ms)
