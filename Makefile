@@ -78,6 +78,7 @@ fmt: $(VENV)/dev.stamp ## format, fix what can be fixed, write the pages of sett
 	@$(PY) -m docs.settings_page
 	@$(PY) -m docs.metrics_page
 	@$(PY) -m docs.commands_page
+	@$(PY) -m docs.capacity_page
 
 IMAGE_LOCK = $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links -c requirements.lock

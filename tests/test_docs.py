@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from docs import commands_page, metrics_page, settings_page
+from docs import capacity_page, commands_page, metrics_page, settings_page
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -61,6 +61,11 @@ def test_the_page_of_commands_is_what_the_code_says():
     """`make fmt` writes it; whatever is registered is there."""
     assert commands_page.PAGE.read_text() == commands_page.page()
     assert {name.split()[0] for name in commands_page.named()} == commands_page.registered()
+
+
+def test_the_tables_of_capacity_are_what_the_command_says():
+    """`make fmt` writes them anew."""
+    assert capacity_page.PAGE.read_text() == capacity_page.page()
 
 
 @pytest.mark.parametrize("section", settings_page.SECTIONS, ids=lambda s: s.name or "app.toml")
