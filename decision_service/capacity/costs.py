@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -92,4 +92,4 @@ def _found(told: Mapping[str, Mapping[str, Any]]) -> Mapping[str, float]:
 def _at(told: Any, way: tuple[str, ...]) -> float | None:  # noqa: ANN401 - JSON
     for word in way:
         told = told.get(word) if told is not None else None
-    return told
+    return cast("float | None", told)

@@ -121,4 +121,4 @@ def _primaries(rate: float, logged_per_s: float, held: float, demand: Demand, co
 
 def _partitions(primaries: int) -> int:
     """A power of two; what an application may have at most."""
-    return min(MOST_PARTITIONS, max(4, 2 ** math.ceil(math.log2(primaries * _SPARE_PARTITIONS))))
+    return min(MOST_PARTITIONS, max(4, 1 << math.ceil(math.log2(primaries * _SPARE_PARTITIONS))))

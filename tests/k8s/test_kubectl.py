@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from tests.k8s.apiserver.server import Server, running
+from tests.k8s.check.rendering import written_set
+from tests.k8s.check.sets import Set, offered
+from tests.k8s.custom_definitions import definitions
 from tests.k8s.kubectl import K8S, Kubectl
 from tests.waiting import until
 
@@ -93,6 +96,63 @@ def test_what_is_shipped_is_applied_compared_got_and_deleted(
     assert len(deleted) == len(applied)
     assert kubectl.run("get", "namespace", "sidearm").returncode == 1
     assert server.cluster.objects.inside("sidearm") == []
+
+
+@pytest.fixture
+def with_operators(kubectl: Kubectl) -> Kubectl:
+    """A cluster on which KEDA, the Prometheus operator and the Gateway API are installed."""
+    for definition in definitions():
+        kubectl.ok(*FROM_INPUT, manifest=definition)
+    return kubectl
+
+
+LARGEST = [one for one in offered() if len(one.components) == 4 or "redis-cluster" in one.components]
+
+
+@pytest.mark.parametrize("one", LARGEST, ids=lambda one: one.name)
+def test_what_the_readme_offers_is_applied_compared_and_deleted(
+    one: Set, with_operators: Kubectl, server: Server
+) -> None:
+    """Custom resources too; a second apply changes nothing, and what is deleted is gone."""
+    with written_set(one.base, one.components) as folder:
+        applied = with_operators.ok(*APPLY, folder).splitlines()
+        revision = server.cluster.objects.revision
+        with_operators.ok(*APPLY, folder)
+        assert server.cluster.objects.revision == revision, "the second changed nothing"
+        assert with_operators.ok(*DIFF, folder) == ""
+        assert len(applied) == len(one.render())
+        with_operators.ok("delete", "-k", folder)
+    assert server.cluster.objects.inside("sidearm") == []
+
+
+def test_without_its_operator_a_component_is_refused(kubectl: Kubectl) -> None:
+    """The first apply on a cluster that has no KEDA: what is missing is named."""
+    (one,) = (s for s in offered() if s.components == ("keda", "monitoring"))
+    with written_set(one.base, one.components) as folder:
+        said = kubectl.run(*APPLY, folder)
+    assert said.returncode == 1
+    for kind in ("ScaledObject", "PodMonitor", "PrometheusRule"):
+        assert f'no matches for kind "{kind}"' in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "said"),
+    [
+        ("ScaledObject", {"maxReplicas": 3}, 'unknown field "spec.maxReplicas"'),
+        ("HTTPRoute", {"hostname": "a.example.com"}, 'unknown field "spec.hostname"'),
+        ("PodMonitor", {"podMetricsEndpoints": "http"}, "spec.podMetricsEndpoints"),
+    ],
+)
+def test_a_mistake_in_a_custom_resource_is_refused(
+    kind: str, wrong: dict[str, Any], said: str, with_operators: Kubectl
+) -> None:
+    """As strictly as in a kind of Kubernetes' own."""
+    (whole,) = (s for s in offered() if len(s.components) == 4)
+    item = next(o for o in whole.render() if o["kind"] == kind)
+    with_operators.ok("apply", "--server-side", "-f", K8S / "base" / "namespace.yaml")
+    refused = with_operators.run(*FROM_INPUT, manifest=item | {"spec": item["spec"] | wrong})
+    assert refused.returncode == 1
+    assert said in refused.stderr
 
 
 def test_older_servers_are_discovered_group_by_group(tmp_path: Path) -> None:

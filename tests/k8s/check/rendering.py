@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,18 @@ def render_set(base: Path, components: Sequence[str], namespace: str = "sidearm"
     Raises:
         CannotRender: as above.
     """
+    with written_set(base, components, namespace) as folder:
+        return render(folder)
+
+
+@contextmanager
+def written_set(base: Path, components: Sequence[str], namespace: str = "sidearm") -> Iterator[Path]:
+    """The same as a folder for ``kubectl -k``, while the block lasts."""
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="k8s-") as name:
         folder = Path(name)
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(_own(folder, base, components, namespace)))
-        return render(folder)
+        yield folder
 
 
 def _own(folder: Path, base: Path, components: Sequence[str], namespace: str) -> dict[str, Any]:
