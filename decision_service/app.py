@@ -11,6 +11,7 @@ from decision_service.asgi import AsgiApp
 from decision_service.console.dialect import ConsoleDialect
 from decision_service.console.door import ConsoleDoor
 from decision_service.console.pages import pages_of
+from decision_service.cross_origin import CrossOrigin, origins_of
 from decision_service.documentation.openapi import document_of
 from decision_service.door import Door
 from decision_service.doors.events.cloudevents import CloudEvents
@@ -24,8 +25,17 @@ from decision_service.problem import HttpAnswer, http_problem
 from decision_service.service import Service
 
 
-def make_app(service: Service) -> Door:
-    """The ASGI application over an open service."""
+def make_app(service: Service) -> AsgiApp:
+    """The ASGI application over an open service; pages of other origins are let in where settings say so.
+
+    Raises:
+        BadSettings: an origin that is none.
+    """
+    origins = origins_of(service.settings.cors_origins)
+    return CrossOrigin(origins, _door(service)) if origins else _door(service)
+
+
+def _door(service: Service) -> Door:
     settings = service.settings
     table = endpoints(service)
     console = ConsoleDialect(pages_of(service), service.sessions) if settings.console else None

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from decision_service.problem import http_problem
+from decision_service.responding import head_of
+
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
@@ -132,6 +135,13 @@ class Connection(HttpToolsProtocol):
         else:  # the answer before it comes first
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def send_400_response(self, msg: str) -> None:
+        """Called for what is no HTTP: a problem, as all refusals are, and the end of the connection."""
+        answer = http_problem(400, msg)
+        head = b"".join(b"%b: %b\r\n" % header for header in head_of(answer, closing=True))
+        self.transport.write(_LINES[400] + head + b"\r\n" + answer.body)
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """Called when a request was answered."""

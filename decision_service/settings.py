@@ -86,6 +86,9 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Serve ``/docs`` and ``/openapi.json``. Off hides the API's shape from those without a key."""
     console: bool = True
     """Serve the console at ``/console``, and its data at ``/v1/console/…``."""
+    cors_origins: str = ""
+    """Origins of pages whose scripts may ask for decisions and flags and send rewards and events, such as
+    `https://shop.example`, with commas between. Empty: none. The key in such a page is everybody's."""
     stream_front: bool = False
     """Answer requests on the store's stream ``{app}:requests`` too, on the streams that they name."""
     stream_url: str = ""

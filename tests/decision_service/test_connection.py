@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -97,6 +98,7 @@ async def test_answers_come_in_the_order_of_the_requests(port: int) -> None:
         ),
         ((b"GET /last HTTP/1.0\r\n\r\n",), b"GET /last "),
         ((b"GET /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",), b"GET /a "),
+        ((b"GET /last?q=1&r HTTP/1.1\r\nhost: x\r\n\r\n",), b"GET /last "),
     ],
 )
 async def test_requests_in_many_forms(port: int, pieces: tuple[bytes, ...], body: bytes) -> None:
@@ -104,6 +106,19 @@ async def test_requests_in_many_forms(port: int, pieces: tuple[bytes, ...], body
     answer = await said(port, *pieces)
     assert bodies(answer) == [body]
     assert b"connection: close" in answer
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01 TLS, perhaps", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"]
+)
+async def test_what_is_no_http_is_a_problem_as_well(port: int, sent: bytes) -> None:
+    """And the end of the connection."""
+    head, _, body = (await said(port, sent)).partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 400 Bad Request"
+    assert {b"content-type: application/problem+json", b"connection: close"} <= set(lines)
+    assert b"content-length: %d" % len(body) in lines
+    assert json.loads(body)["status"] == 400
 
 
 async def express_app(scope, receive, send) -> None:

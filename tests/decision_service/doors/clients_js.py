@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,10 +17,10 @@ FILES = ("package.json", "package-lock.json")
 
 
 def installed() -> Path:
-    """The folder in which ``node`` finds them; the test is skipped where there is no npm."""
+    """The folder in which ``node`` finds them; the test is skipped where there is no npm, but not in CI."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("needs node and npm, as CI has them")
+        lacks("npm")
     if not all(_same(SOURCE / name, PLACE / name) for name in FILES):
         shutil.rmtree(PLACE, ignore_errors=True)
         PLACE.mkdir(parents=True)
@@ -32,6 +32,13 @@ def installed() -> Path:
             shutil.rmtree(PLACE)
             raise AssertionError(f"npm ci: {done.stderr}")
     return PLACE
+
+
+def lacks(tool: str) -> NoReturn:
+    """This machine has not what a test needs: CI must have."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI needs {tool}: .ci/run installs it")
+    pytest.skip(f"needs {tool}, as CI has it")
 
 
 def _same(one: Path, other: Path) -> bool:
