@@ -26,6 +26,7 @@ from sidecar.contracts.crew_figures import Crew, crew_of
 from sidecar.contracts.errors import BadSettings, ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.process_log import last_word, log_as
 from sidecar.contracts.settings import load_settings
 from sidecar.contracts.signals import note_signals
 from sidecar.contracts.store_address import store_address
@@ -44,8 +45,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
     parser.add_argument("--workers", type=int, choices=range(1, 65), metavar="1…64", help="processes")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
+        log_as(environ)
         if not arguments.app:
             raise BadSettings("name the application's folder: --app FOLDER or SIDEARM_APP")
         folder, data = Path(arguments.app), DataFolder(Path(arguments.data))
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 
 def _say(error: Exception) -> int:
-    print(f"decision_service: {error}", file=sys.stderr)
+    last_word("decision_service", error)
     return BAD_SETTINGS
 
 

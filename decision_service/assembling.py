@@ -18,6 +18,7 @@ from decision_service.canaries import Canaries
 from decision_service.containers import Containers
 from decision_service.decider import Decider
 from decision_service.deciding import Deciding
+from decision_service.decision_lines import lines_of
 from decision_service.decisions import Decisions
 from decision_service.decoys import Decoys
 from decision_service.draining import Drainer
@@ -149,6 +150,7 @@ def _decider(service: Service, ground: Ground, stack: AsyncExitStack) -> None:
         now_ms=now_ms,
         loop_time=asyncio.get_running_loop().time,
         entropy=random_numbers(),
+        lines=lines_of(settings.log_decisions, application.reward.mode, asyncio.get_running_loop().time),
     )
     most = min(settings.score_batch, settings.log_batch)
     service.deciding = Deciding(lambda: service.decider, most, settings.deadline_ms / 1000)

@@ -54,7 +54,10 @@ async def decide(
     going = each(going, partial(recorded, decider))
     going = await logged(decider, going, budget)
     await answered(decider, going, budget)
-    return [case.outcome or RuntimeError("a request was forgotten") for case in cases]
+    outcomes = [case.outcome or RuntimeError("a request was forgotten") for case in cases]
+    if decider.lines is not None:
+        decider.lines.tell(outcomes, began_s)
+    return outcomes
 
 
 def planned(decider: Decider, case: Case) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from decision_service.catalogues import Catalogues
+from decision_service.decision_lines import DecisionLines
 from decision_service.event_log import EventLog
 from decision_service.features import FeatureSource
 from decision_service.mailbox import Mailbox
@@ -41,3 +42,5 @@ class Decider(Struct, frozen=True):
     """Seconds of a clock that never jumps: deadlines."""
     entropy: Callable[[], int]
     """64 random bits."""
+    lines: DecisionLines | None = None
+    """Tells the log of decisions, if anybody does."""

@@ -21,6 +21,7 @@ from decision_service.endpoint import Endpoint, Request, rank_of
 from decision_service.errors import Overloaded, ServiceError, TooSlow, WrongMethod
 from decision_service.expressed import Expressed
 from decision_service.problem import HttpAnswer, http_problem, problem_of
+from decision_service.request_ids import or_new, request_id_of, under
 from decision_service.responding import AtOnce, respond
 from decision_service.telemetry import Telemetry
 
@@ -76,6 +77,7 @@ class Door:
             answer = await self._answer(methods, endpoint, argument, scope, receive)
         except Disconnected:
             return
+        answer = under(request_id_of(scope["headers"]), answer)
         await respond(send, answer, closing=self._stopping(), at_once=scope.get(ANSWER))
         name = endpoint.name if endpoint else "wrong_method"
         self._telemetry.answered(name, answer.status, time.perf_counter() - started)
@@ -101,7 +103,8 @@ class Door:
             endpoint.name,
             rank_of(endpoint),
             lambda tell: begin(request, tell),
-            lambda error: refusal(error, endpoint),
+            lambda error: refusal(error, endpoint, request_id_of(headers)),
+            headers,
             at_once,
             send,
         )
@@ -146,9 +149,10 @@ class Door:
             raise
         except TimeoutError:
             return problem_of(TooSlow(f"the body did not come within {self._body_timeout_s:g} s"))
-        except Exception:
-            log.exception("%s %s failed", scope["method"], endpoint.path if endpoint else "?")
-            return http_problem(500)
+        except Exception as error:
+            request_id = or_new(request_id_of(headers))
+            where = f"{scope['method']} {endpoint.path if endpoint else '?'}"
+            return failure(where, error, request_id)
 
     async def _handled(self, endpoint: Endpoint, rank: Rank, request: Request) -> HttpAnswer:
         """A request takes a place when all of it is here: whoever dribbles takes none. Nor do probes.
@@ -166,9 +170,14 @@ class Door:
             self._admission.leave()
 
 
-def refusal(error: BaseException, endpoint: Endpoint) -> HttpAnswer:
+def refusal(error: BaseException, endpoint: Endpoint, request_id: bytes = b"") -> HttpAnswer:
     """The problem that is answered instead."""
     if isinstance(error, ServiceError):
         return problem_of(error)
-    log.error("%s %s failed", endpoint.method, endpoint.path, exc_info=error)
-    return http_problem(500)
+    return failure(f"{endpoint.method} {endpoint.path}", error, or_new(request_id))
+
+
+def failure(where: str, error: BaseException, request_id: bytes) -> HttpAnswer:
+    """A bug of ours: all of it goes to the log, under the id that the caller is told."""
+    log.error("%s failed", where, exc_info=error, extra={"request_id": request_id.decode()})
+    return under(request_id, http_problem(500))

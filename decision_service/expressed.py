@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from decision_service.admission import Admission, Rank
 from decision_service.asgi import Send
 from decision_service.endpoint import Tell
 from decision_service.problem import HttpAnswer
+from decision_service.request_ids import request_id_of, under
 from decision_service.responding import AtOnce, head_of, respond
 from decision_service.telemetry import Telemetry
 
@@ -32,15 +33,26 @@ class Expressed:
         self._slow: set[asyncio.Task[None]] = set()
         """Answers that a client is slow to take."""
 
-    def take(self, name: str, rank: Rank, begin: Begin, refuse: Refuse, at_once: AtOnce, send: Send) -> bool:
+    def take(
+        self,
+        name: str,
+        rank: Rank,
+        begin: Begin,
+        refuse: Refuse,
+        headers: Iterable[tuple[bytes, bytes]],
+        at_once: AtOnce,
+        send: Send,
+    ) -> bool:
         """Whether there is a place for a request; then it is on its way."""
         if not self._admission.enter(rank):
             return False
-        started = time.perf_counter()
+        started, request_id = time.perf_counter(), request_id_of(headers)
 
         def tell(said: HttpAnswer | BaseException) -> None:
             self._admission.leave()
             answer = said if isinstance(said, HttpAnswer) else refuse(said)
+            if request_id:
+                answer = under(request_id, answer)
             if not at_once(answer.status, head_of(answer, closing=self._stopping()), answer.body):
                 self._send_slowly(send, answer)
             self._telemetry.answered(name, answer.status, time.perf_counter() - started)

@@ -82,6 +82,9 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Key of the draw, hex, at least 32 characters; give it by the environment only, the same to every
     replica. Empty: made at the first start and kept in the data folder. Changing it changes no logged
     decision."""
+    log_decisions: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    """Share of the decisions of which the process's log has a line each: id, arm, probability, who answered,
+    how long it took; nothing of the visitor. 0: of none, and that costs nothing; 1: of every one."""
     docs: bool = True
     """Serve ``/docs`` and ``/openapi.json``. Off hides the API's shape from those without a key."""
     console: bool = True

@@ -22,6 +22,7 @@ from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import Application, ExplorationConfig, SessionConfig
 from sidecar.contracts.flags_section import FlagConfig
 from sidecar.contracts.model_section import BaseConfig, ModelConfig
+from sidecar.contracts.process_log import LogSettings
 from sidecar.contracts.promotion import PromotionConfig
 from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.rules_section import RulesConfig
@@ -119,13 +120,23 @@ This page is written by `make fmt` from the code; a test holds it against the co
 | `SIDEARM_DATA` | `data` | Where everything is kept; `--data` wins. |
 | `REDIS_URL` | the embedded store's socket in the data folder | The store: `redis://`, `rediss://` or `unix://`; `redis+cluster://host:port,host:port?replicas=1` for a cluster ([serving.md](serving.md#a-cluster)). |
 | `REDIS_URL_FILE` | none | A file that holds the same, for an address with a password; `REDIS_URL` wins. |
-| `SIDEARM_DEVELOPMENT_KEY` | made at the first start | The API key that `sidearm up` prints, for scripts that must know it beforehand. |
+{log}| `SIDEARM_DEVELOPMENT_KEY` | made at the first start | The API key that `sidearm up` prints, for scripts that must know it beforehand. |
 """  # noqa: E501 - one sentence a line
 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *map(section_text, SECTIONS)])
+    return "\n".join([_HEAD.replace("{log}", _log_rows()), *map(section_text, SECTIONS)])
+
+
+def _log_rows() -> str:
+    """What is told by the environment alone."""
+    described, documented = type_info(LogSettings), documentation(LogSettings)
+    assert isinstance(described, msgspec.inspect.StructType)
+    return "".join(
+        f"| `SIDEARM_LOG_{f.name.upper()}` | {default(f)} | {legal(f.type)}. {documented[f.name]} |\n"
+        for f in described.fields
+    )
 
 
 def section_text(section: Section) -> str:

@@ -15,6 +15,7 @@ import typer
 from offline_eval.errors import BadCandidate
 from offline_eval.filing import PAGE
 from sidecar.contracts.errors import SidearmError
+from sidecar.contracts.process_log import last_word
 
 # DuckDB, Polars and Altair take half a second to import: `sidearm --help` must not.
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def evaluate_command(
         if quiet and not asked:
             typer.echo("; ".join(f"{one.candidate}: {one.verdict}" for one in evaluation.candidates))
     except SidearmError as error:
-        typer.echo(f"sidearm evaluate: {error}", err=True)
+        last_word("sidearm evaluate", error)
         raise typer.Exit(_BAD_INPUT) from error
 
 

@@ -22,6 +22,7 @@ from sidecar.contracts.application import load_application
 from sidecar.contracts.daily import due_before
 from sidecar.contracts.errors import BadApplication, BadSettings
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.process_log import last_word, log_as
 
 ATTEMPTS = 3
 RETRY_MS = 600_000
@@ -74,11 +75,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
     parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
     chosen = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
+        log_as(environ)
         nightly = _nightly(chosen.app or "", chosen.data, environ)
     except (BadApplication, BadSettings) as error:
-        print(f"sidearm evaluation: {error}", file=sys.stderr)
+        last_word("sidearm evaluation", error)
         return _BAD_SETTINGS
     while True:
         nightly.look()

@@ -24,6 +24,7 @@ from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.errors import ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.process_log import last_word
 from sidecar.contracts.store import Scripts, connect
 from sidecar.contracts.store_address import store_address
 
@@ -36,8 +37,8 @@ CANNOT_RESUME = 4
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Learn until SIGTERM or SIGINT; 0 after an orderly stop, else one line on stderr and a code above."""
-    folders, stop = folders_of("python -m policy_learner", __doc__, argv, environ), told_to_stop()
     try:
+        folders, stop = folders_of("python -m policy_learner", __doc__, argv, environ), told_to_stop()
         arm_from(environ)
         deps = _deps(folders.named(), folders.data, environ)
         search_less()
@@ -77,7 +78,7 @@ def _trainers(application: Application, settings: LearnerSettings, data: DataFol
 
 
 def _say(error: Exception, code: int) -> int:
-    print(f"policy_learner: {error}", file=sys.stderr)
+    last_word("policy_learner", error)
     return code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import threading
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.process_log import log_as
 
 
 class Folders(NamedTuple):
@@ -36,12 +36,16 @@ class Folders(NamedTuple):
 def folders_of(
     prog: str, about: str | None, argv: Sequence[str] | None, environ: Mapping[str, str]
 ) -> Folders:
-    """From the command line, else from the environment. Logging is set up on the way."""
+    """From the command line, else from the environment. Logging is set up on the way.
+
+    Raises:
+        BadSettings: it cannot be, as the environment has it.
+    """
     parser = argparse.ArgumentParser(prog=prog, description=about)
     parser.add_argument("--app", default=environ.get("SIDEARM_APP"), help="folder that holds app.toml")
     parser.add_argument("--data", default=environ.get("SIDEARM_DATA", "data"), help="data folder")
     chosen = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_as(environ)
     return Folders(Path(chosen.app) if chosen.app else None, DataFolder(Path(chosen.data)))
 
 

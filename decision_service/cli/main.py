@@ -6,6 +6,7 @@ when they run, so that ``sidearm --help`` stays fast.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 
@@ -13,6 +14,7 @@ import typer
 
 from decision_service.cli.errors import ProcessDied
 from sidecar.contracts.errors import SidearmError
+from sidecar.contracts.process_log import crashed, is_json, last_word, log_as, log_settings
 
 GROUP = "sidearm.commands"
 BAD_INPUT = 2
@@ -23,15 +25,22 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line; what is refused on purpose is one line and exit code 2."""
     try:
+        if log_settings(os.environ).format == "json":  # in a pod; before a person there are only its words
+            log_as(os.environ)
         root()()
     except ProcessDied as error:
-        print(f"sidearm: {error}", file=sys.stderr)
+        last_word("sidearm", error)
         sys.exit(FAILED)
     except SidearmError as error:
-        print(f"sidearm: {error}", file=sys.stderr)
+        last_word("sidearm", error)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not is_json():
+            raise
+        crashed(error)
+        sys.exit(FAILED)
 
 
 def root() -> typer.Typer:

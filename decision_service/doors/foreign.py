@@ -22,6 +22,7 @@ from decision_service.endpoint import Tell
 from decision_service.errors import Overloaded, ServiceError, TooSlow
 from decision_service.expressed import Expressed
 from decision_service.problem import HttpAnswer
+from decision_service.request_ids import or_new, request_id_of, under
 from decision_service.responding import AtOnce, respond
 from decision_service.telemetry import Telemetry
 
@@ -123,6 +124,7 @@ class ForeignDoor:
             return
         except Exception as error:
             answer = self._refusal(dialect, visit, name, error)
+        answer = under(request_id_of(visit.headers), answer)
         await respond(send, answer, closing=self._stopping(), at_once=scope.get(ANSWER))
         self._telemetry.answered(name, answer.status, time.perf_counter() - started_s)
 
@@ -149,6 +151,7 @@ class ForeignDoor:
             _RANK[operation.role],
             lambda tell: begin(visit, tell),
             lambda error: self._refusal(dialect, visit, operation.name, error),
+            visit.headers,
             at_once,
             send,
         )
@@ -188,7 +191,9 @@ class ForeignDoor:
     def _refusal(self, dialect: Dialect, visit: Visit, name: str, error: BaseException) -> HttpAnswer:
         answer = dialect.refusal(visit, error)
         if answer.status == 500:
-            log.error("%s failed", name, exc_info=error)
+            request_id = or_new(request_id_of(visit.headers))
+            log.error("%s failed", name, exc_info=error, extra={"request_id": request_id.decode()})
+            return under(request_id, answer)
         return answer
 
 

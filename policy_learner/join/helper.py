@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.errors import ContractError
 from sidecar.contracts.garbage import search_less
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.process_log import last_word
 from sidecar.contracts.scripts.working import Worker, working_call
 from sidecar.contracts.store import Scripts, StoreError, connect
 from sidecar.contracts.store_address import store_address
@@ -93,8 +93,8 @@ def main(
     kind: str, about: str, open_helper: Open, argv: Sequence[str] | None, environ: Mapping[str, str]
 ) -> int:
     """A process: 0 after an orderly stop at SIGTERM or SIGINT, else one line on stderr and 2 or 4."""
-    folders, stop = folders_of(f"python -m policy_learner.{kind}", about, argv, environ), told_to_stop()
     try:
+        folders, stop = folders_of(f"python -m policy_learner.{kind}", about, argv, environ), told_to_stop()
         arm_from(environ)
         deps = _deps(kind, folders.named(), folders.data, environ)
         search_less()
@@ -143,5 +143,5 @@ def _tell(deps: HelperDeps, report: Worker | None) -> None:
 
 
 def _say(kind: str, error: Exception, code: int) -> int:
-    print(f"{kind}: {error}", file=sys.stderr)
+    last_word(kind, error)
     return code

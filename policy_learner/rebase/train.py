@@ -18,6 +18,7 @@ from policy_learner.errors import LearnerError
 from policy_learner.failpoints import arm_from
 from policy_learner.rebase.train_cli import train_command
 from sidecar.contracts.errors import ContractError
+from sidecar.contracts.process_log import last_word, log_as
 
 _PR_SET_PDEATHSIG = 1
 _NICENESS = 19
@@ -32,10 +33,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(train_command)
     try:
+        log_as(environ)
         arm_from(environ)
         app(rest, standalone_mode=False)
     except (LearnerError, ContractError, OSError) as error:
-        print(f"sidearm train: {error}", file=sys.stderr)
+        last_word("sidearm train", error)
         return BAD_INPUT
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 import socket
 import tempfile
@@ -101,7 +102,8 @@ class Platform:
     def _listens(self) -> str:
         """Port 0 was asked for: the log tells which it became."""
         output = self.service.output() if self.service else ""
-        self.url = next((word for word in output.split() if word.startswith("http://")), "")
+        found = re.search(r"http://[^\s\"]+", output)
+        self.url = found[0] if found else ""
         return self.url
 
 

@@ -23,7 +23,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 OF_THE_SIDECAR = {"click", "h11", "hiredis", "httptools", "mmh3", "msgpack", "msgspec", "numpy"}
-OF_THE_SIDECAR |= {"redis", "uvicorn", "uvloop"}
+OF_THE_SIDECAR |= {"redis", "structlog", "uvicorn", "uvloop"}
 HEAVY = {
     "service": {"vowpal-wabbit-next", "duckdb", "polars", "pyarrow", "altair"},
     "sidecar": {"vowpal-wabbit-next", "duckdb", "polars", "pyarrow", "altair", "fastapi", "httpx", "typer"},

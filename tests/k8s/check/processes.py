@@ -12,6 +12,7 @@ from offline_eval.settings import EvaluationSettings
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts.application import Application
 from sidecar.contracts.errors import BadSettings
+from sidecar.contracts.process_log import LogSettings, log_settings
 from sidecar.contracts.settings import load_settings
 from sidecar.server.settings import SidecarSettings
 from tests.k8s.check.objects import Container
@@ -37,6 +38,7 @@ MODULES = {
 }
 _COMMANDS = {"log": _LEARNER, "train": _LEARNER, "evaluate": _EVALUATION}
 EVERYWHERE = frozenset({"SIDEARM_APP", "SIDEARM_DATA", "REDIS_URL", "REDIS_URL_FILE"})
+EVERYWHERE |= {f"SIDEARM_LOG_{name.upper()}" for name in LogSettings.__struct_fields__}
 
 
 def command_of(container: Container) -> list[str]:
@@ -69,6 +71,7 @@ def settings_of(container: Container, application: Application) -> Struct | None
     Raises:
         BadSettings: it would not start.
     """
+    log_settings(container.environment)
     section = section_of(container)
     if section is None:
         return None
