@@ -114,7 +114,7 @@ def test_so_it_is_of_the_commands_that_run_in_pods(words: list[str]) -> None:
 def _run(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("SIDEARM_")}
     command = [sys.executable, *words]
-    return subprocess.run(command, env={**ours, **environ}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env={**ours, **environ}, capture_output=True, text=True, timeout=300)
 
 
 def test_a_request_has_the_name_that_its_caller_gave_it(shop: Platform) -> None:
