@@ -60,7 +60,8 @@ class NodeWatch:
         self._next: dict[tuple[str, ...], float] = {}
         self._halves, self._half_ends = (_Half(), _Half()), 0.0
         self._last: dict[str, _Last] = {}
-        self._told = True
+        self._told: tuple[float, NodeReport | None] = (0.0, None)
+        """When, and what."""
 
     def look(self, found: Resolution) -> None:
         """A run of the graph is over."""
@@ -72,7 +73,6 @@ class NodeWatch:
         self._next[goals] = now_s + LOOK_EVERY_S
         self._turn(now_s)
         self._note(found)
-        self._told = False
 
     def _turn(self, now_s: float) -> None:
         if now_s >= self._half_ends:
@@ -122,12 +122,14 @@ class NodeWatch:
                 await self.tell(scripts, app, service)
 
     async def tell(self, scripts: AsyncScripts, app: str, service: str) -> None:
-        """Tell the store, if there is news.
+        """Tell the store, if there is news, or it was long ago.
 
         Raises:
             StoreAway: it did not answer.
         """
-        if not self._told:
-            call = nodes_call(app, service, self.report())
+        report, now_s = self.report(), self._clock()
+        told_s, told = self._told
+        if report != told or now_s - told_s >= HALF_S:
+            call = nodes_call(app, service, report)
             await patiently(lambda: scripts.run(call))
-            self._told = True
+            self._told = now_s, report

@@ -117,3 +117,23 @@ def test_services_are_told_together(store):
         "no",
     )
     assert (quantile_of(seen.took, 0.5), quantile_of(seen.took, 0.99)) == pytest.approx((1.0, 9.0), rel=0.03)
+
+
+def test_the_store_is_told_what_is_new_and_now_and_then_that_nothing_is(clock):
+    """A service that stands still stays on the list, and its counts go down to none."""
+    watch, told = NodeWatch(clock, lambda: 7), []
+
+    class Kept:
+        async def run(self, call):
+            told.append(call)
+
+    def tell():
+        asyncio.run(watch.tell(Kept(), "x", "one"))
+        return len(told)
+
+    watch.look(run("ann"))
+    assert [tell(), tell()] == [1, 1]
+    clock.now += 2 * HALF_S
+    assert [tell(), tell()] == [2, 2]
+    clock.now += HALF_S
+    assert [tell(), tell()] == [3, 3]
