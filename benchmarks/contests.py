@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from policy_learner.promotion.contest import Laps, Span, count, standing
-from policy_learner.promotion.evidence import log_evidence
 from policy_learner.promotion.heard import Heard
 from sidecar.contracts.promotion import PromotionConfig
+from sidecar.policy.evidence import log_evidence
 
 Places = npt.NDArray[np.int64]
 

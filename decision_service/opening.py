@@ -29,7 +29,7 @@ from decision_service.service import Service
 from decision_service.settings import ServiceSettings
 from decision_service.spool import Spool
 from decision_service.stream_front import StreamFront
-from decision_service.tally import keep_telling, tell
+from decision_service.tally_telling import Teller
 from decision_service.telemetry import Telemetry
 from sidecar.contracts.application import Application
 from sidecar.contracts.catalogue import load_catalogue
@@ -121,19 +121,20 @@ def _spool(application: Application, settings: ServiceSettings, data: DataFolder
 async def _work(service: Service, reader: AsyncClient, stack: AsyncExitStack) -> None:
     """Begin what goes on beside the requests. It ends before the client closes under its feet."""
     stack.push_async_callback(_drain_at_last, service.drainer)
-    stack.push_async_callback(_tell_at_last, service)
+    teller = Teller(service.telemetry, service.scripts, service.application.name, service.decider.now_ms)
+    stack.push_async_callback(_tell_at_last, teller)
     with suppress(SpoolFailed):  # then somebody repeats, and is recognised
         await service.drainer.adopt()
-    for work in _works(service, reader):
+    for work in _works(service, reader, teller):
         stack.push_async_callback(end, asyncio.create_task(work))
 
 
-def _works(service: Service, reader: AsyncClient) -> Iterator[Work]:
+def _works(service: Service, reader: AsyncClient, teller: Teller) -> Iterator[Work]:
     app = service.application.name
     yield service.live_arms.follow()
     yield service.watch.keep_watch()
     yield follow(reader, app, service.look_again, _NOTICE_BLOCK_MS)
-    yield keep_telling(service.telemetry.tally, service.scripts, app)
+    yield teller.keep_telling()
     yield service.nodes.keep_telling(service.scripts, app, service.replica)
     yield service.store_guard.keep_probing()
     yield service.drainer.keep_draining()
@@ -161,7 +162,7 @@ async def _drained(drainer: Drainer) -> None:
     await drainer.drain()
 
 
-async def _tell_at_last(service: Service) -> None:
+async def _tell_at_last(teller: Teller) -> None:
     """Who answered the last decisions, if the store is there to be told."""
     with suppress(TimeoutError, StoreAway):
-        await at_most(_LAST_WORD_S, tell(service.telemetry.tally, service.scripts, service.application.name))
+        await at_most(_LAST_WORD_S, teller.tell())

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from contextlib import suppress
 
-from decision_service.errors import StoreAway
-from decision_service.event_log import patiently
-from sidecar.contracts import keys
 from sidecar.contracts.events import DecisionEvent
-from sidecar.contracts.store import AsyncScripts
 
 EXCLUDED = "excluded"
 """Beside the sources of decisions: arms that rules took out."""
-_TELL_EVERY_S = 1.0
 
 
 class Tally:
@@ -54,29 +47,3 @@ def saved_share(counts: Counter[str]) -> float:
     """
     decisions = counts.total() - counts[EXCLUDED]
     return counts["pre_policy"] / decisions if decisions else 0.0
-
-
-async def keep_telling(tally: Tally, scripts: AsyncScripts, app: str) -> None:
-    """For ever. While the store is away the counts wait; one whose reply was lost may be told twice."""
-    while True:
-        await asyncio.sleep(_TELL_EVERY_S)
-        with suppress(StoreAway):
-            await tell(tally, scripts, app)
-
-
-async def tell(tally: Tally, scripts: AsyncScripts, app: str) -> None:
-    """Tell the store what it has not been told.
-
-    Raises:
-        StoreAway: it did not answer, and will be told another time.
-    """
-    if untold := tally.untold():
-        await patiently(lambda: _tell(scripts, app, untold))
-        tally.told(untold)
-
-
-async def _tell(scripts: AsyncScripts, app: str, counts: Counter[str]) -> None:
-    pipe = scripts.client.pipeline(transaction=True)
-    for what, count in counts.items():
-        pipe.hincrby(keys.answers(app), what, count)
-    await pipe.execute()

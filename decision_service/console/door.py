@@ -19,7 +19,7 @@ from decision_service.console.files import GUARDS, Files
 from decision_service.console.session import Sessions, check_act
 from decision_service.console.sse import Make, gone, stream
 from decision_service.decoding import decode
-from decision_service.errors import NotFound, Overloaded, ServiceError, TooSlow, WrongMethod
+from decision_service.errors import NotAuthenticated, NotFound, Overloaded, ServiceError, TooSlow, WrongMethod
 from decision_service.problem import HttpAnswer, http_problem, problem_of
 from decision_service.responding import AtOnce, respond
 from decision_service.telemetry import Telemetry
@@ -125,7 +125,7 @@ class ConsoleDoor:
 
     async def _session(self, scope: Scope, receive: Receive, send: Send) -> HttpAnswer:
         if scope["method"] == "GET":
-            return self._who(self._authorization(scope))
+            return self._who_is_there(scope)
         if scope["method"] not in ("POST", "DELETE"):
             raise WrongMethod(("GET", "POST", "DELETE"))
         check_act(scope["headers"])
@@ -146,6 +146,13 @@ class ConsoleDoor:
         return msgspec.structs.replace(
             answer, headers=(self._cookie(scope, session, lasts_s), *answer.headers)
         )
+
+    def _who_is_there(self, scope: Scope) -> HttpAnswer:
+        """Null for nobody: to ask is no mistake, and no line in a browser's console."""
+        try:
+            return self._who(self._authorization(scope))
+        except NotAuthenticated:
+            return HttpAnswer(200, b"null", _NO_STORE)
 
     def _who(self, authorization: str) -> HttpAnswer:
         key = self._keyring.authorise(authorization, "read")

@@ -36,7 +36,8 @@ class Page(Struct, frozen=True):
 
 def pages_of(service: Service) -> tuple[Page, ...]:
     """All pages, in the order in which people see them."""
-    overview, models, arms, graph = Overview(service), _models(service), _arms(service), _graph(service)
+    models, arms, graph = _models(service), _arms(service), _graph(service)
+    overview = Overview(service.scripts, service.application, service.settings.deadline_ms)
     return (
         Page("overview", lambda _: overview.look(), live=True),
         Page("models", lambda _: models.look(), live=True),

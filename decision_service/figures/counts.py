@@ -79,6 +79,13 @@ class Times:
         buckets[bisect_left(self._edges, seconds)] += 1
         self._sums[label] = self._sums.get(label, 0.0) + seconds
 
+    def counts(self, labels: Iterable[str]) -> list[int]:
+        """Of these labels together, how many in each bucket."""
+        none = [0] * (len(self._edges) + 1)
+        return [
+            sum(column) for column in zip(none, *[self._seen.get(one, none) for one in labels], strict=True)
+        ]
+
     def describe(self) -> list[HistogramMetricFamily]:
         """Called by the registry."""
         return [HistogramMetricFamily(self._name, self._meaning, labels=[self._label])]

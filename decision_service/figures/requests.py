@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from collections import Counter
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Counter as Metric
 
 from decision_service.figures.counts import Counts, Times
+from sidecar.contracts.traffic import EDGES_MS
 
-_LATENCY_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_LATENCY_S = tuple(edge_ms / 1000 for edge_ms in EDGES_MS)
+DECIDING = ("recommend", "personalizer_rank", "personalizer_rank_slots", "ofrep_one")
+"""Endpoints whose answer is one decision, or one decision's slots."""
 
 
 class RequestFigures:
@@ -29,14 +35,14 @@ class RequestFigures:
         self._under_way = Gauge(
             "sidearm_requests_under_way", "Requests under way, probes not counted.", registry=registry
         )
-        self._rewards = Counter(
+        self._rewards = Metric(
             "sidearm_rewards", "Rewards by what became of them.", ["status"], registry=registry
         )
-        self._activations = Counter(
+        self._activations = Metric(
             "sidearm_activations", "Activations by what became of them.", ["status"], registry=registry
         )
 
-        self._webhooks = Counter(
+        self._webhooks = Metric(
             "sidearm_webhooks", "Webhooks by what became of them.", ["status"], registry=registry
         )
 
@@ -48,6 +54,11 @@ class RequestFigures:
         """A request was answered."""
         self._answers.add((endpoint, str(status)))
         self._latency.add(endpoint, seconds)
+
+    def times(self) -> Counter[float]:
+        """Upper end of a range of milliseconds to how many decisions were answered within it, ever."""
+        counts = self._latency.counts(DECIDING)
+        return Counter(dict(zip((*EDGES_MS, float("inf")), counts, strict=True)))
 
     def admits(self, limit: float) -> None:
         """How many requests may be under way at once."""

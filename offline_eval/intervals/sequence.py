@@ -4,7 +4,7 @@ Ian Waudby-Smith, David Arbour, Ritwik Sinha, Edward Kennedy, Aaditya Ramdas: Ti
 theory and asymptotic confidence sequences, 2021, Theorem 2.2. With a plain 95 % interval, who looks fifty
 times is wrong once far more often than 5 %; here the chance to be wrong at any look ever is at most that, for
 rows enough. It needs nothing but moments, so every estimator has it, from the same sums. The learner's own
-test of its challengers (``policy_learner.promotion.evidence``) is another thing: it holds at any number of
+test of its challengers (``sidecar.policy.evidence``) is another thing: it holds at any number of
 rows, for cut weights only, and has one side.
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ _US = 1000  # microseconds of a millisecond
 log = logging.getLogger("sidearm.learner")
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+CallOf = Callable[[int, str, pa.Table], Call | None]
+"""Partition, position of its last row, and rows of a file to what is told of it."""
 
 
 class ArmCounts:
@@ -38,17 +41,18 @@ class ArmCounts:
     Args:
         client: of the store.
         app: the application.
+        also: makes what else is told of a file; None: nothing.
     """
 
-    def __init__(self, client: redis.Redis, app: str) -> None:
-        self._scripts, self._app = Scripts.on(client), app
+    def __init__(self, client: redis.Redis, app: str, also: CallOf = lambda *_: None) -> None:
+        self._scripts, self._app, self._also = Scripts.on(client), app, also
         self._waiting: deque[Call] = deque(maxlen=_MOST_WAITING)
         self._complaint = ""
 
     def note(self, partition: int, position: str, table: pa.Table) -> None:
         """A file was written; ``position`` is that of its last row."""
-        if (call := call_of(self._app, partition, position, table)) is not None:
-            self._waiting.append(call)
+        made = call_of(self._app, partition, position, table), self._also(partition, position, table)
+        self._waiting += [call for call in made if call is not None]
 
     def tell(self) -> None:
         """Tell the store what waits. Told twice it counts once."""

@@ -20,6 +20,7 @@ import redis
 from policy_learner.archive import chain
 from policy_learner.archive.arm_sums import ArmCounts
 from policy_learner.archive.chain import dataset_folder
+from policy_learner.archive.earnings import Earnings
 from policy_learner.archive.lane import Lane, Takes, ToTable, takes_all
 from policy_learner.archive.rows import (
     DECISIONS,
@@ -84,7 +85,8 @@ class Archive:
         self._client, self._reader = client, ReadAhead(client)
         name, partitions = application.name, range(application.partitions)
         folders = {dataset: dataset_folder(folder, dataset, name) for dataset in DATASETS}
-        self._folders, self._arm_counts = folders, ArmCounts(client, name)
+        self._folders = folders
+        self._arm_counts = ArmCounts(client, name, Earnings(application).call_of)
         self._just_read = JustRead()
         self._partition_of = {Keys(name, p).examples: p for p in partitions}
 

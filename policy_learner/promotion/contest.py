@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct, field
 
-from policy_learner.promotion.evidence import Floats, Sums, log_evidence, lower_bound
 from policy_learner.promotion.gains import gains
 from policy_learner.promotion.heard import Heard
 from sidecar.contracts.contests import Contest, Verdict
 from sidecar.contracts.promotion import PromotionConfig
+from sidecar.policy.evidence import Floats, Sums, log_evidence, lower_bound
 
 _SOONEST = 16
 """A lap that speaks against the challenger may be over after that part of it."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from policy_learner.promotion.evidence import REACHES, Floats
+from sidecar.policy.evidence import REACHES, Floats
 
 NEVER = 1e-12
 """What is drawn more rarely is not drawn at all: weights stay finite."""

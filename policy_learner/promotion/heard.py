@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from policy_learner.archive.rows import is_learnt
-from policy_learner.promotion.evidence import Floats
 from policy_learner.promotion.gains import NEVER
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.errors import PolicyError
 from sidecar.contracts.events import Candidate, DecisionEvent
 from sidecar.contracts.roster import LIVE, Model, promising
+from sidecar.policy.evidence import Floats
 from sidecar.policy.exploration import pmf_of
 
 _SCORE_BYTES = 4

@@ -269,6 +269,31 @@ def nodes(app: str) -> str:
     return _of_app(app, "nodes")
 
 
+def earned_of_hour(app: str, hour: int) -> str:
+    """Hash: minute since 1970 to what was earned in it, of an hour, see ``earned.py``. Kept three hours."""
+    return _of_app(app, f"earned:h:{hour}")
+
+
+def earned_of_day(app: str, day: int) -> str:
+    """The same by ten minutes, of a day, with the day's evidence. Kept three days."""
+    return _of_app(app, f"earned:d:{day}")
+
+
+def earned_counted(app: str) -> str:
+    """Hash: partition to the position up to which its decisions are in those sums."""
+    return _of_app(app, "earned:counted")
+
+
+def traffic_of_hour(app: str, hour: int) -> str:
+    """Hash: ``minute|what`` to how often, of an hour, see ``traffic.py``. Kept three hours."""
+    return _of_app(app, f"traffic:h:{hour}")
+
+
+def traffic_of_day(app: str, day: int) -> str:
+    """The same by ten minutes, of a day, UTC. Kept two days."""
+    return _of_app(app, f"traffic:d:{day}")
+
+
 def canaries(app: str) -> str:
     """Hash: ``name@version`` of a canary to the distribution that its scores are compared with."""
     return _of_app(app, "w:canaries")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy_learner.promotion.evidence import FLOORS, REACHES, Sums, log_evidence, lower_bound
 from policy_learner.promotion.gains import NEVER, gains
+from sidecar.policy.evidence import FLOORS, REACHES, Sums, log_evidence, lower_bound
 
 N_RUNS, N_LOOKS, A_LOOK, ERROR = 1_000, 60, 20, 0.05
 

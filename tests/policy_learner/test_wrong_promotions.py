@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from policy_learner.promotion.contest import Laps, Span, count, standing
-from policy_learner.promotion.evidence import log_evidence
 from policy_learner.promotion.heard import Heard
 from sidecar.contracts.promotion import PromotionConfig
+from sidecar.policy.evidence import log_evidence
 
 RUNS, LOOKS, A_LOOK, N_ARMS, ERROR = 500, 50, 200, 10, 0.05
 MOST = 0.08

@@ -21,14 +21,7 @@ export function get(path, signal) { return ask("GET", path, undefined, signal); 
 export function act(method, path, body) { return ask(method, path, body); }
 
 /** Who is signed in, or null. */
-export async function who() {
-  try {
-    return await get("/console/session");
-  } catch (error) {
-    if (error instanceof Refused && error.status === 401) return null;
-    throw error;
-  }
-}
+export function who() { return get("/console/session"); }
 
 /** Relative, so that the console may live below another path. */
 export function address(path) { return new URL(`..${path}`, document.baseURI).href; }

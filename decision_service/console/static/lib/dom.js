@@ -18,14 +18,14 @@ export function put(root, ...children) {
 
 function fill(element, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value === null || value === undefined || (value === false && !name.startsWith("aria-"))) continue;
     if (name.startsWith("on")) {
       if (typeof value !== "function") throw new TypeError(`${name} must be a function`);
       element.addEventListener(name.slice(2), value);
     } else if (name === "style") {
       for (const [property, to] of Object.entries(value)) element.style.setProperty(property, to);
     } else {
-      element.setAttribute(name, value === true ? "" : String(value));
+      element.setAttribute(name, value === true && !name.startsWith("aria-") ? "" : String(value));
     }
   }
   element.append(...nodes(children));

@@ -1,5 +1,5 @@
 // A page's data as it comes, once a second.
-import { address, news } from "./api.js";
+import { address, news, who } from "./api.js";
 
 /** Calls `show(data)` for each; returns what ends it. `refused(problem)`: the server is there and cannot tell. */
 export function live(page, show, refused = () => {}) {
@@ -16,11 +16,10 @@ export function live(page, show, refused = () => {}) {
   async function again() {
     source.close();
     clearTimeout(timer);
-    let answer = null;
-    try { answer = await fetch(address("/console/session"), { cache: "no-store" }); } catch { /* away */ }
+    let somebody;
+    try { somebody = await who(); } catch { /* away; that was told */ }
     if (ended) return;
-    if (answer === null) tell("away");
-    else if (answer.status === 401) { stop(); tell("signed-out", await answer.json().catch(() => ({}))); return; }
+    if (somebody === null) { stop(); tell("signed-out"); return; }
     timer = setTimeout(() => { if (!ended) open(); }, 1000);
   }
 

@@ -6,8 +6,9 @@ The test is a bet. For outcomes ``x_i >= -c`` with conditional means ``m_i``, an
 
 is a nonnegative supermartingale that begins at 1, whatever the outcomes depend on, so the chance that it
 ever reaches ``1 / error`` is at most ``error`` (Ville). Mixtures of such bets are such bets: here over a grid
-of ``λ``, and over how far weights reach (``gains.py``), so that nothing has to be tuned or known. Inverted,
-it is a confidence sequence for the running average of the means, which may change: policies learn.
+of ``λ``, and over how far weights reach (the learner's ``gains.py``), so that nothing has to be tuned or
+known. Inverted, it is a confidence sequence for the running average of the means, which may change: policies
+learn.
 
 Sources: the supermartingale is of X. Fan, I. Grama and Q. Liu, "Exponential inequalities for martingales with
 applications", 2015, Proposition 4.1, with outcomes centred at zero; as a confidence sequence that adapts to
