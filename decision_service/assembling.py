@@ -171,7 +171,7 @@ def _writers(service: Service) -> None:
 
 def _readers(service: Service, ground: Ground) -> None:
     application, settings = service.application, service.settings
-    service.evaluations = ground.data.evaluations(application.name)
+    service.data, service.evaluations = ground.data, ground.data.evaluations(application.name)
     service.decisions = Decisions(
         service.scripts, application, service.catalogues, settings.log_batch, service.spool
     )

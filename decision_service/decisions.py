@@ -60,9 +60,9 @@ class Decisions:
             NotFound: it was never made here, or is so old that only the Parquet log has it.
             StoreAway: the store did not answer.
         """
-        event, stored = await self._find(decision_id)
+        event, stored = await self.find_stored(decision_id)
         ids = await self._catalogues.eligible_ids(event)
-        return _view(self._application, event, ids, stored)
+        return view_of(self._application, event, ids, stored)
 
     async def find(self, decision_id: str) -> DecisionEvent:
         """The decision as it was logged.
@@ -70,9 +70,14 @@ class Decisions:
         Raises:
             NotFound, StoreAway: as :meth:`look_up`.
         """
-        return (await self._find(decision_id))[0]
+        return (await self.find_stored(decision_id))[0]
 
-    async def _find(self, decision_id: str) -> tuple[DecisionEvent, journal.StoredDecision]:
+    async def find_stored(self, decision_id: str) -> tuple[DecisionEvent, journal.StoredDecision]:
+        """The same, with what the store knows beside.
+
+        Raises:
+            NotFound, StoreAway: as :meth:`look_up`.
+        """
         try:
             partition = partition_of_decision(decision_id, self._application.partitions)
         except BadId as error:
@@ -93,9 +98,10 @@ class Decisions:
         return await patiently(lambda: journal.read_decisions(self._scripts, keys, decision_ids))
 
 
-def _view(
+def view_of(
     application: Application, event: DecisionEvent, ids: tuple[str, ...], stored: journal.StoredDecision
 ) -> DecisionView:
+    """The public form of a decision among the arms ``ids``."""
     return DecisionView(
         decision_id=event.decision_id,
         session_id=event.session_id,
@@ -103,7 +109,7 @@ def _view(
         client_decision_id=event.client_key or None,
         decided_at=utc(event.decided_at_ms),
         reward_until=utc(stored.deadline_ms),
-        state=_state(stored),
+        state=state_of(stored),
         arm=event.arm,
         probability=event.propensity,
         source=event.source,
@@ -166,7 +172,8 @@ def exploration_view(exploration: Exploration) -> dict[str, str | float]:
     return {name: getattr(exploration, name) for name in ("scheme", *own, "floor", "control_share")}
 
 
-def _state(stored: journal.StoredDecision) -> Literal["deferred", "pending", "final", "never_activated"]:
+def state_of(stored: journal.StoredDecision) -> Literal["deferred", "pending", "final", "never_activated"]:
+    """Whether rewards still join it, and whether it counts."""
     if stored.deferred:
         return "deferred" if stored.pending else "never_activated"
     return "pending" if stored.pending else "final"

@@ -51,12 +51,20 @@ class Explanations:
             SidecarFailed: the model container did not.
         """
         event = await self._decisions.find(decision_id)
-        if not event.scores:
-            raise NotFound(f"decision {decision_id} was not scored here: there is nothing to explain")
         try:
-            ids = await self._catalogues.eligible_ids(event)
+            ids = await self._catalogues.eligible_ids(event) if event.scores else ()
         except BadEvent as error:
             raise NotFound(str(error)) from error
+        return await self.explain_event(event, ids)
+
+    async def explain_event(self, event: DecisionEvent, ids: tuple[str, ...]) -> ExplanationView:
+        """The explanation of a decision that is at hand; ``ids``: its eligible arms.
+
+        Raises:
+            NotFound, StoreAway, SidecarFailed: as :meth:`explain`.
+        """
+        if not event.scores:
+            raise NotFound(f"decision {event.decision_id} was not scored here: there is nothing to explain")
         slots = slot_by_slot(event, ids)
         if event.source != "model" or event.cold:
             return view(slots, None)

@@ -84,6 +84,7 @@ async def open_service(
         service = Service(
             application, settings, scripts, catalogues, keyring, sessions, telemetry, spool, crew
         )
+        service.folder = folder
         stack.push_async_callback(spool.close)
         assemble(service, ground, stack)
         await _work(service, reader, stack)

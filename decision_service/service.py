@@ -37,6 +37,7 @@ from decision_service.spool import Spool
 from decision_service.telemetry import Telemetry
 from sidecar.contracts.application import Application
 from sidecar.contracts.crew_figures import Crew
+from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncScripts
 
 _READY_WITHOUT_STORE_S = 5.0
@@ -96,6 +97,9 @@ class Service:
         self.decisions: Decisions
         self.evaluations: Path
         """Where finished evaluations lie, if they can be seen from here."""
+        self.data: DataFolder
+        self.folder: Path
+        """Of the application."""
 
     @property
     def ready(self) -> bool:

@@ -60,7 +60,8 @@ class ConsoleDialect:
         async def handle(asked: Visit) -> HttpAnswer:
             if found.live and not asked.query:
                 return HttpAnswer(200, await self.lives[found.name](), _HEAD)
-            return HttpAnswer(200, _encode(await found.look(asked)), _HEAD)
+            told = await found.look(asked)
+            return told if isinstance(told, HttpAnswer) else HttpAnswer(200, _encode(told), _HEAD)
 
         return Operation(f"console_{page.name}", page.role, handle, page.limit_bytes)
 

@@ -64,6 +64,11 @@ class Step(Struct, frozen=True):
     """Why it failed; or, when done, every verdict."""
 
 
+def may_be_asked(candidate: str) -> bool:
+    """Whether it names no file and is of a known form."""
+    return _LEGAL.fullmatch(candidate) is not None
+
+
 def check_asked(asked: EvaluationAsked) -> None:
     """That no file is named and every name is of a known form.
 
@@ -76,7 +81,7 @@ def check_asked(asked: EvaluationAsked) -> None:
     sidecar.contracts.errors.BadSettings: candidate 'function:evil.py:f' cannot be asked for here; legal: ...
     """
     for one in asked.candidates:
-        if not _LEGAL.fullmatch(one):
+        if not may_be_asked(one):
             raise BadSettings(f"candidate {one[:80]!r} cannot be asked for here; legal: {LEGAL}")
     if asked.against not in ("logged", *asked.candidates):
         raise BadSettings(f"against {asked.against[:80]!r}: legal are logged and the candidates themselves")
