@@ -49,11 +49,15 @@ def visitor_of(body: bytes) -> Visitor:
         raise NoTarget(
             "context.targetingKey says whom the decision is for, such as a user's or a session's id"
         )
+    features = dict(_flat(context, "", _MOST_LEVELS))
+    return Visitor(_checked(target, Key, _TARGET), _checked(features, GivenFeatures, "context"))
+
+
+def _checked(value: object, kind: Any, what: str) -> Any:  # noqa: ANN401  # of that kind
     try:
-        features = msgspec.convert(dict(_flat(context, "", _MOST_LEVELS)), GivenFeatures)
-        return Visitor(msgspec.convert(target, Key), features)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise BadContext(str(error)) from None
+        raise BadContext(f"{what}: {error}") from None
 
 
 def _flat(value: object, place: str, levels: int) -> Iterator[tuple[str, FeatureValue]]:

@@ -54,7 +54,8 @@ class Ofrep:
 
     def authorization(self, visit: Visit) -> str:
         """A bearer token, or ``X-API-Key``."""
-        return visit.header(b"authorization") or f"Bearer {visit.header(b'x-api-key').strip()}"
+        key = visit.header(b"x-api-key").strip()
+        return visit.header(b"authorization") or (f"Bearer {key}" if key else "")
 
     def refusal(self, visit: Visit, error: BaseException) -> HttpAnswer:
         """By flag, where one was asked for."""

@@ -39,6 +39,7 @@ _SAID: Mapping[type[BaseException], Said] = {
     NotReady: _NOT_NOW,
     Overloaded: (429, "429", "Too many requests are under way."),
 }
+_KEYS_PLACE = "A key of this service belongs into the header Ocp-Apim-Subscription-Key."
 _FAILED = (500, "InternalServerError", "A generic error has occurred on the server.")
 _MESSAGES = {
     "BadRequest": "Request could not be understood by the server.",
@@ -73,7 +74,8 @@ def refusal_of(error: BaseException, code: str, *, tell_code: bool) -> HttpAnswe
     if isinstance(error, NotOffered):
         return _answer(_NO_ACCESS, str(error), "", tell_code)
     if type(error) in _SAID:
-        return _answer(_SAID[type(error)], str(error), "", tell_code, _headers(error))
+        sentence = _KEYS_PLACE if isinstance(error, NotAuthenticated) else str(error)
+        return _answer(_SAID[type(error)], sentence, "", tell_code, _headers(error))
     if isinstance(error, BadRequest):
         at = error.errors[0].pointer if error.errors else ""
         return _answer((400, code, _MESSAGES[code]), str(error), at, tell_code)

@@ -159,6 +159,9 @@ def test_keys_and_methods_are_refused_in_kind(shop):
     body = {"context": {"targetingKey": "u"}}
     nobody = httpx.post(f"{shop.url}{ONE}bench", json=body)
     assert (nobody.status_code, set(nobody.json())) == (401, {"errorDetails"})
+    assert "send" in nobody.json()["errorDetails"]
+    long = ask(shop, f"{ONE}bench", "u" * 257)
+    assert (long.status_code, long.json()["errorDetails"].partition(":")[0]) == (400, "targetingKey")
     wrong = shop.client.get(f"{ONE}bench")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert shop.client.post("/ofrep/v2/evaluate/flags/bench").status_code == 404

@@ -285,6 +285,37 @@ def test_a_wrong_path_or_version_is_refused_in_kind(shop, method, path, status, 
     assert (response.status_code, error(response)["code"]) == (status, code)
 
 
+LONG = "e" * 257
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        (f"events/{LONG}/reward", {"value": 1}, "InvalidRewardRequest"),
+        (f"events/{LONG}/activate", None, "InvalidEventIdToActivate"),
+        (
+            f"multislot/events/{LONG}/reward",
+            {"reward": [{"slotId": "a", "value": 1}]},
+            "InvalidRewardRequest",
+        ),
+        ("multislot/events/e/reward", {"reward": [{"slotId": LONG, "value": 1}]}, "InvalidRewardRequest"),
+        ("rank", {"actions": ACTIONS, "eventId": LONG}, "InvalidRankRequest"),
+        ("rank", {"actions": [{"id": LONG, "features": [{"x": 1}]}]}, "InvalidRankRequest"),
+        (
+            "multislot/rank",
+            {"actions": ACTIONS, "slots": [{"id": LONG, "baselineAction": "a"}]},
+            "InvalidRankRequest",
+        ),
+    ],
+)
+def test_an_id_that_is_too_long_is_refused_wherever_it_stands(shop, path, body, code):
+    """With the operation's code, in the header of the version of 2022 as well."""
+    response = shop.client.post(f"/personalizer/{path}{LATEST}", json=body)
+    assert (response.status_code, error(response)["code"]) == (400, code)
+    assert response.headers["x-ms-error-code"] == code
+    assert "1 to 256 characters" in error(response)["message"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -325,6 +356,7 @@ def test_keys_are_asked_for_as_there(shop):
         for key, said in refusals.items():
             response = rank_with(url, {"ocp-apim-subscription-key": key})
             assert (response.status_code, error(response)["code"]) == said
+            assert ("Ocp-Apim-Subscription-Key" in error(response)["message"]) == (said[0] == 401)
         assert rank_with(url, {"authorization": f"Bearer {shop.key}"}).status_code == 201
 
 
