@@ -89,7 +89,7 @@ class CrossOrigin:
     def _allowing(self, origin: bytes) -> Headers:
         if origin not in self._origins:
             return _VARY
-        exposed = (b"access-control-expose-headers", b"etag, retry-after")
+        exposed = (b"access-control-expose-headers", b"etag, retry-after, x-request-id")
         return (b"access-control-allow-origin", origin), exposed, *_VARY
 
     def _preflight(self, scope: Scope, origin: bytes) -> HttpAnswer:

@@ -159,7 +159,7 @@ def test_every_answer_to_such_a_page_says_so_refusals_too(shop):
     for response in (made, flags, wrong, nobody, method):
         headers = response.headers
         assert headers["access-control-allow-origin"] == "https://shop.example"
-        assert headers["access-control-expose-headers"] == "etag, retry-after"
+        assert headers["access-control-expose-headers"] == "etag, retry-after, x-request-id"
         assert headers["vary"] == "origin"
         assert "access-control-allow-credentials" not in headers
     other = shop.client.post(
