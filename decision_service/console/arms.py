@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from decision_service.errors import BadRequest, FieldError
 from decision_service.event_log import patiently
 from sidecar.contracts import keys
-from sidecar.contracts.arm_sums import DAY_MS, HOUR_MS, ArmSums, Shown, decode_sums, total
+from sidecar.contracts.arm_sums import DAYS, FIVES, HOURS, ArmSums, Grain, Shown, decode_sums, total
 from sidecar.contracts.store import AsyncScripts
 
 MOST_ARMS = 200
@@ -27,21 +27,19 @@ _Z = 1.959964
 
 
 class Window(Struct, frozen=True):
-    """How far back: so many hashes, of an hour or a day each, the one that goes on among them."""
+    """How far back: so many parts of time, the one that goes on among them."""
 
+    grain: Grain
     parts: int
-    ms: int
 
 
 WINDOWS = {
-    "1h": Window(2, HOUR_MS),
-    "6h": Window(7, HOUR_MS),
-    "24h": Window(25, HOUR_MS),
-    "7d": Window(7, DAY_MS),
-    "30d": Window(30, DAY_MS),
+    "1h": Window(FIVES, 13),
+    "3h": Window(FIVES, 37),
+    "24h": Window(HOURS, 25),
+    "7d": Window(DAYS, 7),
+    "30d": Window(DAYS, 30),
 }
-
-
 DEFAULT_WINDOW = "24h"
 
 
@@ -128,18 +126,17 @@ class ArmsPage:
         window = WINDOWS.get(name)
         if window is None:
             raise BadRequest(FieldError("window", f"{name!r} is none; legal: {', '.join(WINDOWS)}"))
-        last = self._now_ms() // window.ms
+        last = self._now_ms() // window.grain.ms
         numbers = range(last - window.parts + 1, last + 1)
-        stored = await patiently(lambda: self._read(window.ms, numbers))
+        stored = await patiently(lambda: self._read(window.grain, numbers))
         parts = [decode_sums(one) for one in stored]
-        begins = [number * window.ms for number in numbers]
+        begins = [number * window.grain.ms for number in numbers]
         return _view(name, begins, parts, frozenset(self._offered()), self._horizon_s)
 
-    async def _read(self, ms: int, numbers: Iterable[int]) -> list[dict[bytes, bytes]]:
-        key = keys.arm_sums_of_hour if ms == HOUR_MS else keys.arm_sums_of_day
+    async def _read(self, grain: Grain, numbers: Iterable[int]) -> list[dict[bytes, bytes]]:
         pipe = self._scripts.client.pipeline(transaction=False)
         for number in numbers:
-            pipe.hgetall(key(self._app, number))
+            pipe.hgetall(keys.arm_sums(self._app, grain.letter, number))
         return cast("list[dict[bytes, bytes]]", await pipe.execute())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import redis
 
-from sidecar.contracts.arm_sums import DAY_MS, HOUR_MS, OTHERS, field_of
+from sidecar.contracts.arm_sums import GRAINS, OTHERS, Grain, field_of
 from sidecar.contracts.scripts.call import Call
-from sidecar.contracts.scripts.sums import Numbers, sums_call
+from sidecar.contracts.scripts.sums import Numbers, Part, sums_call
 from sidecar.contracts.store import Scripts, StoreError
 
-MOST_OF_A_FILE = 256
-"""Arms and segments of a file that are told apart, the busiest; the rest is told together. A script that adds
-that many takes a millisecond, in which the store does nothing else."""
 _MOST_WAITING = 512
 _US = 1000  # microseconds of a millisecond
 
@@ -79,14 +76,22 @@ def call_of(app: str, partition: int, position: str, table: pa.Table) -> Call | 
     seen = table.filter(pc.invert(pc.fill_null(unseen, False))) if pc.any(unseen).as_py() else table
     if not seen.num_rows:
         return None
-    hour_of = np.asarray(seen["finalised_at"].cast(pa.int64())) // (HOUR_MS * _US)
+    at_ms = np.asarray(seen["finalised_at"].cast(pa.int64())) // _US
     columns, codes, fields = _columns(seen), *_codes(seen)
-    whole = _sums(columns, codes, fields)
-    day, hours = int(hour_of[0]) // (DAY_MS // HOUR_MS), {int(hour_of[0]): whole}
-    if (hour_of != hour_of[0]).any():
-        masks = [(int(hour), hour_of == hour) for hour in np.unique(hour_of)]
-        hours = {hour: _sums(columns[:, own], codes[own], fields) for hour, own in masks}
-    return sums_call(app, partition, position, (day, whole), hours)
+    parts = [part for grain in GRAINS for part in _parts(grain, at_ms, columns, codes, fields)]
+    return sums_call(app, partition, position, parts)
+
+
+def _parts(grain: Grain, at_ms: Codes, columns: Floats, codes: Codes, fields: list[str]) -> Iterator[Part]:
+    """The sums of each part of time that is still kept when the last of the rows is counted."""
+    number_of = at_ms // grain.ms
+    newest = int(number_of.max())
+    if int(number_of.min()) == newest:
+        yield Part(grain, newest, _sums(columns, codes, fields, grain.of_a_file))
+        return
+    for number in np.unique(number_of[number_of > newest - grain.kept]):
+        own = number_of == number
+        yield Part(grain, int(number), _sums(columns[:, own], codes[own], fields, grain.of_a_file))
 
 
 def _codes(table: pa.Table) -> tuple[Codes, list[str]]:
@@ -116,12 +121,12 @@ def _columns(table: pa.Table) -> Floats:
     return np.stack([ones, own > 0, s, sr, s * s, s * sr, sr * sr, w, wr, w * w, w * wr, wr * wr])
 
 
-def _sums(columns: Floats, codes: Codes, fields: list[str]) -> Numbers:
+def _sums(columns: Floats, codes: Codes, fields: list[str], most: int) -> Numbers:
     """Field to its sums: the busiest apart, the rest together."""
     counts = np.bincount(codes, minlength=len(fields))
     sums = np.stack([np.bincount(codes, column, len(fields)) for column in columns], axis=1)
     places = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    found = {fields[place]: sums[place].tolist() for place in places[:MOST_OF_A_FILE]}
-    if len(places) > MOST_OF_A_FILE:
-        found[OTHERS] = sums[places[MOST_OF_A_FILE:]].sum(axis=0).tolist()
+    found = {fields[place]: sums[place].tolist() for place in places[:most]}
+    if len(places) > most:
+        found[OTHERS] = sums[places[most:]].sum(axis=0).tolist()
     return found

@@ -1,7 +1,7 @@
-"""What arms earned, in sums that add up: by arm and segment, for each of the last hours and days.
+"""What arms earned, in sums that add up: by arm and segment, for the last minutes, hours and days.
 
 Kept by whoever writes the log, one addition for each file; a page reads a few hashes and scans nothing. A
-decision counts in the hour in which its horizon ended, so that no hour but the last ever changes.
+decision counts when its horizon has ended, so that no part but the last ever changes.
 
 Evolution: sums are only ever appended, each missing one is 0.
 """
@@ -14,12 +14,26 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-HOURS_KEPT = 48
-DAYS_KEPT = 35
-MOST_FIELDS = 1_000
-"""Arms and segments of one hour or day: a few hundred kilobytes. Whoever comes later is among the others."""
+
+class Grain(Struct, frozen=True):
+    """How time is divided."""
+
+    letter: str
+    """In keys."""
+    ms: int
+    """Of a part."""
+    kept: int
+    """Parts."""
+    most: int
+    """Arms and segments of a part: a hundred bytes each. Whoever comes later is among the others."""
+    of_a_file: int
+    """Of these, the busiest that one file adds: the store does nothing else for 5 µs each."""
+
+
+FIVES = Grain("m", 300_000, 40, 200, 64)
+HOURS = Grain("h", 3_600_000, 48, 1_000, 256)
+DAYS = Grain("d", 86_400_000, 35, 1_000, 256)
+GRAINS = (FIVES, HOURS, DAYS)
 OTHERS = "[]"
 """The field of those."""
 

@@ -241,14 +241,12 @@ def answers(app: str) -> str:
     return _of_app(app, "answers")
 
 
-def arm_sums_of_hour(app: str, hour: int) -> str:
-    """Hash: arm and segment to their sums, of an hour since 1970, see ``arm_sums.py``. Kept two days."""
-    return _of_app(app, f"arms:h:{hour}")
+def arm_sums(app: str, letter: str, number: int) -> str:
+    """Hash: arm and segment to their sums, of five minutes (``m``), an hour or a day since 1970.
 
-
-def arm_sums_of_day(app: str, day: int) -> str:
-    """The same of a day, UTC. Kept five weeks."""
-    return _of_app(app, f"arms:d:{day}")
+    Kept as long as ``arm_sums.py`` says.
+    """
+    return _of_app(app, f"arms:{letter}:{number}")
 
 
 def arm_sums_counted(app: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -17,6 +18,9 @@ from sidecar.contracts.scripts.call import Call
 
 _STEP = math.log(1.05)
 _LEAST_MS = 0.001
+_DIGITS = 14
+SILENT_MS = 150_000
+"""Every service speaks once a minute at least, whatever it has to say."""
 Key = TypeVar("Key", str, int)
 
 
@@ -74,15 +78,19 @@ def nodes_call(app: str, service: str, report: NodeReport) -> Call:
 
 
 def decode_reports(stored: Mapping[bytes, bytes]) -> dict[str, NodeReport]:
-    """By service; what cannot be read is left out: it is a word for people."""
+    """By service, of those that spoke lately, by the latest of them.
+
+    What cannot be read is left out: it is a word for people.
+    """
+    said = {name.decode(errors="replace"): one.partition(b"|")[::2] for name, one in stored.items()}
+    times = {
+        name: int(at_ms) for name, (at_ms, _) in said.items() if at_ms.isdigit() and len(at_ms) <= _DIGITS
+    }
     found = {}
-    for name, said in stored.items():
-        try:
-            found[name.decode(errors="replace")] = msgspec.json.decode(
-                said.partition(b"|")[2], type=NodeReport
-            )
-        except msgspec.MsgspecError:
-            continue
+    for name, at_ms in times.items():
+        if at_ms > max(times.values()) - SILENT_MS:
+            with suppress(msgspec.MsgspecError):
+                found[name] = msgspec.json.decode(said[name][1], type=NodeReport)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TypedDict
 
+import msgspec
 import pytest
 
 from decision_service.node_watch import HALF_S, LOOK_EVERY_S, NodeWatch
@@ -106,6 +107,8 @@ def test_services_are_told_together(store):
     scripts.run(nodes_call("x", "one", one))
     scripts.run(nodes_call("x", "other", other))
     store.hset(keys.nodes("x"), "third", b"\xff|{")
+    store.hset(keys.nodes("x"), "fourth", b"9|{}")
+    store.hset(keys.nodes("x"), "gone", b"1700000000000|" + msgspec.json.encode(one))
     reports = decode_reports(store.hgetall(keys.nodes("x")))
     assert reports == {"one": one, "other": other}
     all_of_them = together(reports.values())

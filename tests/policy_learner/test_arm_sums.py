@@ -8,12 +8,12 @@ import pytest
 import redis
 from msgspec.structs import replace
 
-from policy_learner.archive.arm_sums import MOST_OF_A_FILE, ArmCounts, call_of
+from policy_learner.archive.arm_sums import ArmCounts, call_of
 from policy_learner.archive.rows import DECISIONS
 from policy_learner.archiver import Archiver
 from policy_learner.settings import LearnerSettings
 from sidecar.contracts import keys
-from sidecar.contracts.arm_sums import DAY_MS, HOUR_MS, MOST_FIELDS, ArmSums, Shown, decode_sums, total
+from sidecar.contracts.arm_sums import DAYS, FIVES, GRAINS, HOURS, ArmSums, Shown, decode_sums, total
 from sidecar.contracts.store import Scripts
 from tests.policy_learner.logs import FIRST_DAY, ms
 from tests.policy_learner.logs import Archiver as Log
@@ -25,8 +25,10 @@ HOSTILE = ('<img src=x onerror="alert(1)">', "a\x1fb", "\u2028", "", '["x",""]')
 
 
 def sums_of(store, app="world"):
-    """All hours, and all days, that are kept."""
-    found = [[decode_sums(store.hgetall(key)) for key in store.keys(f"{{{app}}}:arms:{of}:*")] for of in "hd"]
+    """All five minutes, hours, and days, that are kept."""
+    found = [
+        [decode_sums(store.hgetall(key)) for key in store.keys(f"{{{app}}}:arms:{of}:*")] for of in "mhd"
+    ]
     return [_merged(parts) for parts in found]
 
 
@@ -44,7 +46,7 @@ def table_of(tmp_path, changes):
 
 def told(store, table, position="9-0"):
     Scripts.on(store).run(call_of("x", 0, position, table))
-    return _merged([decode_sums(store.hgetall(keys.arm_sums_of_day("x", FIRST_DAY)))])
+    return _merged([decode_sums(store.hgetall(keys.arm_sums("x", "d", FIRST_DAY)))])
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -58,8 +60,8 @@ def test_the_sums_are_those_of_the_log_whoever_writes_it(store, data_folder, apa
     stop(learner)
     if archiver is not None:
         archiver.stop()
-    hours, days = sums_of(store)
-    assert hours == days
+    fives, hours, days = sums_of(store)
+    assert fives == hours == days
     log = rows(world)
     assert sum(one.decisions for one in days.values()) == len(log) == 40
     for shown, sums in days.items():
@@ -94,16 +96,21 @@ def test_each_row_counts_as_the_contract_says(store, tmp_path):
     assert found[Shown("a", "night")] == ArmSums(1, 1, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
-def test_hours_are_those_in_which_the_horizon_ended(store, tmp_path):
-    """One file may hold several; the hour of a decision never changes."""
-    at = [{"finalised_at": (FIRST_DAY * DAY_MS + n * HOUR_MS) * 1000} for n in (3, 3, 7)]
+def test_parts_of_time_are_those_in_which_the_horizon_ended(store, tmp_path):
+    """One file may hold several; what would be forgotten at once is not counted apart."""
+    at = [{"finalised_at": (FIRST_DAY * DAYS.ms + n * HOURS.ms) * 1000} for n in (3, 3, 7)]
     told(store, table_of(tmp_path, at))
-    first = FIRST_DAY * 24
     counts = {
-        hour: decode_sums(store.hgetall(keys.arm_sums_of_hour("x", first + hour)))[Shown("a")].decisions
-        for hour in (3, 7)
+        key.decode(): decode_sums(store.hgetall(key))[Shown("a")].decisions
+        for key in store.keys("{x}:arms:[mh]:*")
     }
-    assert counts == {3: 2, 7: 1}
+    hour = FIRST_DAY * 24
+    assert counts == {
+        keys.arm_sums("x", "h", hour + 3): 2,
+        keys.arm_sums("x", "h", hour + 7): 1,
+        keys.arm_sums("x", "m", (hour + 7) * 12): 1,
+    }
+    assert FIVES.kept < 4 * 12
 
 
 def test_names_that_mean_something_elsewhere_are_only_names(store, tmp_path):
@@ -118,23 +125,23 @@ def test_however_many_arms_there_are_the_store_holds_a_bounded_number(store, tmp
         first = 1 + number * 300
         changes = [{"arm": f"a-{n}"} for n in range(first, first + 300)] + [{"arm": "busy"}] * 3
         found = told(store, table_of(tmp_path, changes), f"{number + 1}-0")
-    assert len(found) == MOST_FIELDS
+    assert len(found) == DAYS.most
     assert sum(one.decisions for one in found.values()) == 6 * 303
     assert found[Shown("busy")].decisions == 18
-    assert found[Shown(None)].decisions == 1800 - (MOST_FIELDS - 2)
-    assert MOST_OF_A_FILE < 300
+    assert found[Shown(None)].decisions == 1800 - (DAYS.most - 2)
+    assert DAYS.of_a_file < 300
 
 
 def test_sums_are_gone_after_their_time(store, tmp_path):
     told(store, table_of(tmp_path, [{}]))
-    lives = [store.pttl(key) for key in store.keys("{x}:arms:[hd]:*")]
-    assert sorted(round(one / DAY_MS) for one in lives) == [2, 35]
+    lives = {store.pttl(key) // 10_000 for key in store.keys("{x}:arms:[mhd]:*")}
+    assert lives == {(grain.kept * grain.ms - 1) // 10_000 for grain in GRAINS}
 
 
 def test_foreign_bytes_are_overwritten_and_left_out(store, tmp_path):
     """Somebody else's hash, or field, loses nobody a file."""
     store.set(keys.arm_sums_counted("x"), "no hash")
-    store.hset(keys.arm_sums_of_day("x", FIRST_DAY), mapping={b"\xff": b"1", '["a",""]': b"\xff one"})
+    store.hset(keys.arm_sums("x", "d", FIRST_DAY), mapping={b"\xff": b"1", '["a",""]': b"\xff one"})
     found = told(store, table_of(tmp_path, [{}]))
     assert list(found) == [Shown("a")]
     assert decode_sums({b'["a",""]': b"no doubles"}) == {}
@@ -159,4 +166,4 @@ def test_a_store_that_refuses_or_is_away_holds_up_no_file(store, tmp_path, monke
     monkeypatch.undo()
     counts.note(0, "2-0", table)
     counts.tell()
-    assert sums_of(store, "x")[1][Shown("a")].decisions == 1
+    assert sums_of(store, "x")[2][Shown("a")].decisions == 1

@@ -1,15 +1,15 @@
 #!lua
--- sums: what arms earned, of one file of the log, is added to the sums of its hours and its day; once.
+-- sums: what arms earned, of one file of the log, is added to the sums of its parts of time; once.
 --
 -- For people: refused at the memory limit, and then missing.
 --
 -- KEYS counted sums...
--- ARGV partition, position (of the file's last row), most (fields of a hash), others (the field of the rest),
---      and for each of the sums: milliseconds that it is kept, {field, numbers}... packed; numbers are doubles,
---      least byte first
+-- ARGV partition, position (of the file's last row), others (the field of the rest), and for each of the sums:
+--      milliseconds that it is kept, most fields, {field, numbers}... packed; numbers are doubles, least byte
+--      first
 
 local counted = KEYS[1]
-local partition, position, most, others = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local partition, position, others = ARGV[1], ARGV[2], ARGV[3]
 
 local function parts(id)
   local ms, sequence = string.match(id or '', '^(%d+)-(%d+)$')
@@ -37,8 +37,9 @@ end
 
 if not is_after(position, call('HGET', counted, partition) or '') then return 'KNOWN' end
 for place = 2, #KEYS do
-  local key, fields = KEYS[place], call('HLEN', KEYS[place])
-  for _, entry in ipairs(cmsgpack.unpack(ARGV[2 * place + 2])) do
+  local key, fields, at = KEYS[place], call('HLEN', KEYS[place]), 3 * place - 2
+  local most = tonumber(ARGV[at + 1])
+  for _, entry in ipairs(cmsgpack.unpack(ARGV[at + 2])) do
     local field, before = entry[1], call('HGET', key, entry[1])
     if not before and fields >= most then
       field, before = others, call('HGET', key, others)
@@ -46,7 +47,7 @@ for place = 2, #KEYS do
     if not before then fields = fields + 1 end
     call('HSET', key, field, added(before, entry[2]))
   end
-  call('PEXPIRE', key, ARGV[2 * place + 1])
+  call('PEXPIRE', key, ARGV[at])
 end
 call('HSET', counted, partition, position)
 return 'OK'

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from sidecar.contracts import keys
-from sidecar.contracts.arm_sums import (
-    DAY_MS,
-    DAYS_KEPT,
-    HOUR_MS,
-    HOURS_KEPT,
-    MOST_FIELDS,
-    OTHERS,
-    encode_sums,
-)
+from sidecar.contracts.arm_sums import OTHERS, Grain, encode_sums
 from sidecar.contracts.scripts.call import Call, pack
 
 Numbers = Mapping[str, Sequence[float]]
 """Field to its sums."""
 
 
-def sums_call(
-    app: str, partition: int, position: str, day: tuple[int, Numbers], hours: Mapping[int, Numbers]
-) -> Call:
+class Part(NamedTuple):
+    """What a file adds to one part of time."""
+
+    grain: Grain
+    number: int
+    """Of the part, since 1970."""
+    numbers: Numbers
+
+
+def sums_call(app: str, partition: int, position: str, parts: Iterable[Part]) -> Call:
     """Add what one file holds, unless that was done.
 
     Args:
         app: the application.
         partition: of the file's rows.
         position: of the last of them.
-        day: its number since 1970, and all of the file.
-        hours: the same by the number of the hour.
+        parts: of time.
     """
-    where, args = [keys.arm_sums_counted(app)], [str(partition), position, str(MOST_FIELDS), OTHERS]
-    number, numbers = day
-    parts = [(keys.arm_sums_of_day(app, number), DAYS_KEPT * DAY_MS, numbers)]
-    parts += [(keys.arm_sums_of_hour(app, hour), HOURS_KEPT * HOUR_MS, some) for hour, some in hours.items()]
+    where, args = [keys.arm_sums_counted(app)], [str(partition), position, OTHERS]
     packed: list[str | bytes | int] = list(args)
-    for key, kept_ms, some in parts:
-        where.append(key)
-        packed += [kept_ms, pack([(field, encode_sums(sums)) for field, sums in some.items()])]
+    for grain, number, numbers in parts:
+        where.append(keys.arm_sums(app, grain.letter, number))
+        entries = pack([(field, encode_sums(sums)) for field, sums in numbers.items()])
+        packed += [grain.kept * grain.ms, grain.most, entries]
     return Call("sums", tuple(where), tuple(packed))

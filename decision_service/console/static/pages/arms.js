@@ -1,6 +1,6 @@
 // How often each arm is shown, and what it earned: in all, by segment, over time.
 import { h, svg } from "../lib/dom.js";
-import { compact, count, figure, lasting, moment, percent } from "../lib/format.js";
+import { compact, count, figure, fixed, lasting, moment, percent } from "../lib/format.js";
 import { changed, redraw } from "../lib/keep.js";
 import { estimate, interval, shareBar, spark } from "../lib/marks.js";
 import { card, empty, failed, tile } from "../lib/parts.js";
@@ -8,7 +8,7 @@ import { table } from "../lib/table.js";
 
 export const title = "Arms";
 
-const WINDOWS = { "1h": "1 hour", "6h": "6 hours", "24h": "24 hours", "7d": "7 days", "30d": "30 days" };
+const WINDOWS = { "1h": "hour", "3h": "3 hours", "24h": "24 hours", "7d": "7 days", "30d": "30 days" };
 const SORTS = {
   share: ["Most shown", (one) => -one.decisions],
   shown: ["Earned most when shown", (one) => -(one.shown.value ?? -Infinity)],
@@ -17,6 +17,7 @@ const SORTS = {
 };
 const AGAIN_MS = 10_000;
 const DRAWN_APART = 6;
+const LEAST_PARTS = 3;
 const MATRIX_ARMS = 15;
 const name = (arm) => (arm === null ? "all others" : arm);
 const segmentName = (segment) => (segment === "" ? "in no segment" : segment);
@@ -49,6 +50,7 @@ export async function show(root, api) {
   }
 
   await look();
+  if (data.decisions > 0 && data.parts.length - begun(data) < LEAST_PARTS) await chosen("window", "1h");
   timer = setTimeout(again, AGAIN_MS);
   return () => { ended = true; clearTimeout(timer); };
 }
@@ -88,7 +90,7 @@ function begun(data) {
 /** Shares stacked, a bar for each hour or day. */
 function overTime(data) {
   const parts = data.parts.slice(begun(data));
-  if (parts.length < 2) return null;
+  if (parts.length < LEAST_PARTS) return null;
   const named = data.arms.filter((one) => one.arm !== null).slice(0, DRAWN_APART);
   const [width, height, gap] = [parts.length * 20, 120, 2];
   const bars = parts.flatMap((begin, n) => stacked(data, named, data.parts.length - parts.length + n)
@@ -118,7 +120,9 @@ function stacked(data, named, place) {
 /** An hour or a day, in words. */
 function when(data, ms) {
   const [day, clock] = moment(ms).split(", ");
-  return data.parts[1] - data.parts[0] > 3_600_000 ? day : `${day.replace(/ \d{4}$/, "")}, ${clock.slice(0, 5)}`;
+  const step = data.parts[1] - data.parts[0];
+  if (step > 3_600_000) return day;
+  return step < 3_600_000 ? clock.slice(0, 5) : `${day.replace(/ \d{4}$/, "")}, ${clock.slice(0, 5)}`;
 }
 
 function armsCard(data, state, chosen) {
@@ -134,7 +138,8 @@ function armsCard(data, state, chosen) {
     h("header", {}, h("h2", {}, "Arms"), h("span", { class: "row" },
       search, segments.length > 0 && select("segment", "Of", options, all ? "" : String(segments.indexOf(state.segment) + 1), chose),
       select("sort", "Sort by", Object.entries(SORTS).map(([key, [text]]) => [key, text]), state.sort, chosen))),
-    armsTable(found.toSorted(order(state.sort)), all ? begun(data) : null));
+    armsTable(found.toSorted(order(state.sort)), all && data.parts.length - begun(data) >= LEAST_PARTS ? begun(data) : null),
+    h("p", { class: "hint" }, "“Reward when shown” is of those to whom the arm was shown, who were chosen for it. “Shown to everybody” is what it would earn if it were shown whenever it may be: only these can be compared with each other. Intervals are of 95 %; there is none below 30 decisions or 5 rewards."));
 }
 
 /** The field was drawn again while somebody types: the caret goes where it was. */
@@ -160,8 +165,8 @@ function armsTable(rows, from) {
     { name: "", class: "bar-cell", cell: (one) => shareBar(one.share, most) },
     { name: "Decisions", number: true, cell: (one) => count(one.decisions) },
     { name: "Rewarded", number: true, cell: (one) => count(one.rewarded) },
-    { name: "Reward when shown", cell: (one) => mark(one.shown, "Reward when shown") },
-    { name: "Shown to everybody", cell: (one) => mark(one.everybody, "Reward shown to everybody") },
+    { name: h("span", { title: "Of those to whom it was shown, who were chosen for it" }, "Reward when shown"), cell: (one) => mark(one.shown, "Reward when shown") },
+    { name: h("span", { title: "What it would earn if it were shown whenever it may be, by inverse propensities" }, "Shown to everybody"), cell: (one) => mark(one.everybody, "Reward shown to everybody") },
     ...(from !== null ? [{ name: "Share over time", class: "spark-cell", cell: (one) => spark({ values: one.course.slice(from), label: `Share of ${name(one.arm)}` }) }] : []),
   ], rows, { caption: "Arms with their share and their rewards", empty: "No arm of that name was shown." });
 }
@@ -176,7 +181,7 @@ function matrix(data) {
   const cell = (one) => {
     if (!one) return "–";
     return h("span", { class: "heat", style: { "--heat": String(one.share / strongest) }, title: `${count(one.decisions)} decisions` },
-      percent(one.share), h("span", { class: "spread" }, ` ${figure(one.shown.value)}`));
+      percent(one.share), h("span", { class: "spread" }, ` ${fixed(one.shown.value)}`));
   };
   return card("By segment", { hint: "share of the segment's decisions, and the reward when shown", wide: true }, table([
     { name: "Arm", class: "arm", cell: (one) => one.arm },
