@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.budget import Budget
@@ -14,6 +16,9 @@ from decision_service.scored import Scored
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.scripts.decide import Decided
 from sidecar.policy.exploration import Pmf
+
+if TYPE_CHECKING:
+    from decision_service.tracing import DecisionTrace
 
 Outcome = Recommendation | Exception
 """What becomes of a request: an answer, or why there is none."""
@@ -34,6 +39,7 @@ class Case:
         "pmf",
         "request",
         "scored",
+        "traced",
     )
     request: RecommendationRequest
     plan: Plan
@@ -48,10 +54,12 @@ class Case:
     decided: Decided
     outcome: Outcome | None
     """Set, it is over."""
+    traced: DecisionTrace | None
+    """Somebody looks at it."""
 
     def __init__(self, request: RecommendationRequest) -> None:
         self.request = request
-        self.first = self.outcome = None
+        self.first = self.outcome = self.traced = None
         self.is_open = True
 
 
@@ -68,6 +76,12 @@ def each(cases: Sequence[Case], stage: Callable[[Case], None]) -> list[Case]:
     return going
 
 
+def looked_at(stage: str, cases: Sequence[Case]) -> AbstractContextManager[None]:
+    """A span of a stage, if somebody looks at one of the cases."""
+    traced = next((case.traced for case in cases if case.traced is not None), None)
+    return nullcontext() if traced is None else traced.together.stage(stage, cases)
+
+
 Stage = Callable[[Decider, Sequence[Case], Budget], Awaitable[Sequence[Case]]]
 """What is done for many at once; those that go on."""
 
@@ -80,7 +94,10 @@ def apart(stage: Stage) -> Stage:
 
     async def staged(decider: Decider, cases: Sequence[Case], budget: Budget) -> Sequence[Case]:
         try:
-            return await stage(decider, cases, budget)
+            if decider.telemetry.tracing is None:
+                return await stage(decider, cases, budget)
+            with looked_at(stage.__name__, cases):
+                return await stage(decider, cases, budget)
         except Exception as error:
             if len(cases) == 1:
                 cases[0].outcome = error

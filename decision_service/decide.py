@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.budget import Budget, budget_of
@@ -33,9 +36,15 @@ from decision_service.side_by_side import all_of
 from sidecar.policy.sampling import coin_of
 from sidecar.policy.slots import with_slots
 
+if TYPE_CHECKING:
+    from decision_service.tracing import DecisionTrace
+
 
 async def decide(
-    decider: Decider, requests: Sequence[RecommendationRequest], began_s: float | None = None
+    decider: Decider,
+    requests: Sequence[RecommendationRequest],
+    began_s: float | None = None,
+    traces: Sequence[DecisionTrace | None] = (),
 ) -> list[Outcome]:
     """Choose an arm for each of ``requests``, log the decisions, and say what became of each, in their order.
 
@@ -46,6 +55,8 @@ async def decide(
     began_s = decider.loop_time() if began_s is None else began_s
     budget = budget_of(began_s, requests[0].deadline_ms or decider.deadline_ms)
     cases = [Case(request) for request in requests]
+    for case, traced in zip(cases, traces, strict=False):
+        case.traced = traced
     going: Sequence[Case] = each(cases, partial(planned, decider))
     going = await eligible(decider, going, budget)
     going = await featured(decider, going, budget)
@@ -134,6 +145,8 @@ def recorded(decider: Decider, case: Case) -> None:
     if official.candidates:
         official = named(official, case.choice.index, coin_of(case.plan.decision_id, decider.secret))
     event = event_of(decider, case.request, case.plan, case.found, official, case.choice)
+    if case.traced is not None:
+        event = structs.replace(event, trace=case.traced.word)
     case.event = with_slots(event, case.plan.eligible.ids, slots_asked(case.request))
 
 

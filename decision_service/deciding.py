@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.batcher import Batcher
 from decision_service.case import Outcome
 from decision_service.decide import decide
 from decision_service.decider import Decider
+from decision_service.traced import now_traced
+
+if TYPE_CHECKING:
+    from decision_service.tracing import Traced
 
 AT_ONCE = 2
 """Batches on their way, as long as they come back in time."""
 _ANY_NUMBER = 1 << 30
 PATIENCE_SHARE = 0.1
 """Of a request's deadline: for so long it waits for one of them."""
-Asked = tuple[RecommendationRequest, float]
-"""A request, and when it came, on the loop's clock."""
+Asked = tuple[RecommendationRequest, float, "Traced | None"]
+"""A request, when it came, on the loop's clock, and whether somebody looks at it."""
 
 
 class Deciding:
@@ -51,9 +56,10 @@ class Deciding:
     def put(self, request: RecommendationRequest) -> asyncio.Future[Outcome]:
         """What becomes of ``request``, to come."""
         decider = self._decider()
+        traced = None if decider.telemetry.tracing is None else now_traced.get()
         if decider.features.together:
-            return self._batcher.put((request, decider.loop_time()))
-        return self._alone.put((request, decider.loop_time()))
+            return self._batcher.put((request, decider.loop_time(), traced))
+        return self._alone.put((request, decider.loop_time(), traced))
 
     async def ask(self, request: RecommendationRequest) -> Recommendation:
         """The recommendation.
@@ -64,7 +70,17 @@ class Deciding:
         return answer_of(await self.put(request))
 
     async def _decide(self, asked: Sequence[Asked]) -> list[Outcome]:
-        return await decide(self._decider(), [request for request, _ in asked], asked[0][1])
+        decider, requests, began_s = self._decider(), [one[0] for one in asked], asked[0][1]
+        tracing = decider.telemetry.tracing
+        together = None if tracing is None else tracing.together([one[2] for one in asked])
+        if together is None:
+            return await decide(decider, requests, began_s)
+        outcomes: list[Outcome] = [RuntimeError("cut off")] * len(asked)
+        try:
+            outcomes = await decide(decider, requests, began_s, together.traces)
+        finally:
+            together.end(outcomes)
+        return outcomes
 
 
 async def decide_one(decider: Decider, request: RecommendationRequest) -> Recommendation:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from urllib.parse import unquote
 
 from decision_service.admission import Admission, Rank
@@ -73,13 +74,18 @@ class Door:
             return
         started = time.perf_counter()
         endpoint = methods.get(scope["method"])
+        name = endpoint.name if endpoint else "wrong_method"
+        tracing = self._telemetry.tracing
+        traced = None if tracing is None else tracing.request(name, scope["headers"])
         try:
-            answer = await self._answer(methods, endpoint, argument, scope, receive)
+            with nullcontext() if traced is None else traced.current():
+                answer = await self._answer(methods, endpoint, argument, scope, receive)
         except Disconnected:
             return
+        if traced is not None:
+            traced.end(answer.status)
         answer = under(request_id_of(scope["headers"]), answer)
         await respond(send, answer, closing=self._stopping(), at_once=scope.get(ANSWER))
-        name = endpoint.name if endpoint else "wrong_method"
         self._telemetry.answered(name, answer.status, time.perf_counter() - started)
 
     def express(self, scope: Scope, body: bytes, at_once: AtOnce, send: Send) -> bool:

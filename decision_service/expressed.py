@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 
 from decision_service.admission import Admission, Rank
 from decision_service.asgi import Send
@@ -46,6 +47,8 @@ class Expressed:
         """Whether there is a place for a request; then it is on its way."""
         if not self._admission.enter(rank):
             return False
+        tracing = self._telemetry.tracing
+        traced = None if tracing is None else tracing.request(name, headers)
         started, request_id = time.perf_counter(), request_id_of(headers)
 
         def tell(said: HttpAnswer | BaseException) -> None:
@@ -56,9 +59,12 @@ class Expressed:
             if not at_once(answer.status, head_of(answer, closing=self._stopping()), answer.body):
                 self._send_slowly(send, answer)
             self._telemetry.answered(name, answer.status, time.perf_counter() - started)
+            if traced is not None:
+                traced.end(answer.status)
 
         try:
-            begin(tell)
+            with nullcontext() if traced is None else traced.current():
+                begin(tell)
         except Exception as error:
             tell(error)
         return True

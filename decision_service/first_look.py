@@ -23,6 +23,7 @@ from feature_graph import Outcome, Resolution
 class _Look(Struct):
     """At one request."""
 
+    request: RecommendationRequest
     candidates: Eligible
     given: dict[str, object]
     known: dict[str, Outcome[object]] = {}
@@ -37,7 +38,7 @@ async def look_first(
     """Ask the application's rules, which get a small share of the time until ``deadline_at``."""
     now = looker.loop_time()
     fetch_until = now + max(deadline_at - now, 0.0) * FETCH_SHARE
-    looks = [_Look(candidates, looker.inputs(request, candidates)) for request, candidates in asked]
+    looks = [_Look(request, candidates, looker.inputs(request, candidates)) for request, candidates in asked]
     groups: dict[int, list[_Look]] = {}
     for look in looks:
         for_all = looker.shared is not None and is_for_all(look.candidates)
@@ -67,7 +68,7 @@ async def _alone(looker: Looker, looks: Sequence[_Look], left_s: float, fetch_un
     given = [{**look.given, **look.known} if look.known else look.given for look in looks]
     resolved = await declared.graph.resolve_all(declared.rules, given=given, deadlines=[left_s] * len(looks))
     for look, found in zip(looks, resolved, strict=True):
-        looker.mishaps.look(found)
+        looker.mishaps.look(found, look.request)
         excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in declared.first_look})
         answered, more = _heard(looker, found, look.candidates, excluded)
         carried = found.carried(looker.carried, declared.everything)
@@ -104,7 +105,7 @@ async def _with_others(
         answered: Answers = ()
         more: dict[str, str] = {}
         if found is not None:
-            looker.mishaps.look(found)
+            looker.mishaps.look(found, look.request)
             said = {**said, **{rule: reasons(found, rule) for rule in division.own_rules}}
             carried = {**carried, **found.carried(looker.carried, declared.everything)}
         excluded, outcomes = exclusions({rule: said[rule] for rule in declared.first_look})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from decision_service.case import Case
 from decision_service.decider import Decider
 from decision_service.errors import SidecarFailed
@@ -14,6 +16,8 @@ def meeting_of(decider: Decider, case: Case) -> Meeting:
     """The row to be scored, of which arms, and how the decision explores."""
     plan, found = case.plan, case.found
     row = ScoreRow(found.context, plan.eligible.places, plan.eligible.arms, arm_features=found.arm_features)
+    if case.traced is not None:
+        row = structs.replace(row, trace=case.traced.together.stage_word)
     exploration = decider.staleness.explores(plan.explores.exploration)
     return Meeting(plan.decision_id, row, plan.eligible, exploration)
 

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 
 from decision_service.feature_values import UNUSABLE
 from feature_graph import Resolution, Status
+
+Watch = Callable[[Resolution, object], None]
+"""Is shown every run, and what it was for."""
+watching: ContextVar[Watch | None] = ContextVar("watching", default=None)
+"""Set while somebody looks at a decision."""
 
 log = logging.getLogger("sidearm.decision_service")
 
@@ -38,8 +44,15 @@ class Mishaps:
         self._count, self._watch = count, watch
         self._told: set[tuple[str, str, str]] = set()
 
-    def look(self, found: Resolution) -> None:
-        """Note what failed in a run of the graph, and what held up everybody else."""
+    def look(self, found: Resolution, of: object = None) -> None:
+        """Note what failed in a run of the graph, and what held up everybody else.
+
+        Args:
+            found: the run.
+            of: the request that it was for; None: for everybody.
+        """
+        if (watch := watching.get()) is not None:
+            watch(found, of)
         self._watch(found)
         if not found.whole:
             for node, outcome in found.outcomes.items():

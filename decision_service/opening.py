@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -37,6 +38,7 @@ from sidecar.contracts.crew_figures import Crew
 from sidecar.contracts.ending import at_most, end
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncClient, AsyncScripts, connect_async, connect_reader_async
+from sidecar.contracts.tracing import flush, tracers_of
 
 _TALKS = 5
 """Calls that a partition may have under way: decisions, rewards, clients' keys, activations, look-ups. None
@@ -69,6 +71,11 @@ async def open_service(
     """
     async with AsyncExitStack() as stack:
         telemetry = Telemetry(CollectorRegistry())
+        if (tracers := tracers_of("decision-service", os.environ)) is not None:
+            from decision_service.tracing import Tracing  # OpenTelemetry, for those who look
+
+            telemetry.tracing = Tracing(tracers)
+            stack.callback(flush, tracers)
         around = Surroundings(application.name, folder, store_url)
         ground = await _ground(around, application, settings, data, telemetry, stack)
         most = _TALKS * application.partitions + _SPARE_CONNECTIONS

@@ -83,7 +83,7 @@ def _resolved(
     looker: Looker, one: Wanted, found: Resolution, goals: Sequence[str], fetched: ArmFeatures
 ) -> Resolved:
     """The features as they are scored."""
-    looker.mishaps.look(found)
+    looker.mishaps.look(found, one.request)
     context: Features = dict(one.request.context)
     outcomes = dict.fromkeys(context, GIVEN)
     if one.first is not None:

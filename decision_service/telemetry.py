@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, generate_latest
 
 from decision_service.figures.decisions import DecisionFigures
@@ -11,12 +13,16 @@ from decision_service.figures.requests import RequestFigures
 from decision_service.figures.store import StoreFigures
 from sidecar.contracts.events import DecisionEvent
 
+if TYPE_CHECKING:
+    from decision_service.tracing import Tracing
+
 
 class Telemetry(DecisionFigures, ModelFigures, RequestFigures, StoreFigures):
     """The figures of one process, in the registry that is handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self.tracing: Tracing | None = None
         DecisionFigures.__init__(self, registry)
         ModelFigures.__init__(self, registry)
         RequestFigures.__init__(self, registry)

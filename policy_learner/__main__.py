@@ -14,6 +14,7 @@ from policy_learner.archive.log_keeping import wall_ms
 from policy_learner.errors import Fenced, LearnerError
 from policy_learner.failpoints import arm_from
 from policy_learner.learning.isolated_trainers import IsolatedTrainers
+from policy_learner.learning.tracing import TrainingTraces
 from policy_learner.metrics import LearnerMetrics
 from policy_learner.rebase.nightly import Nightly
 from policy_learner.run import run
@@ -27,6 +28,7 @@ from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.process_log import last_word
 from sidecar.contracts.store import Scripts, connect
 from sidecar.contracts.store_address import store_address
+from sidecar.contracts.tracing import flush, tracers_of
 
 BAD_SETTINGS = 2
 FENCED = 3
@@ -43,8 +45,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         deps = _deps(folders.named(), folders.data, environ)
         search_less()
         give_way(deps.settings.niceness)
+        if (tracers := tracers_of("learner", environ)) is not None:
+            deps = deps._replace(traces=TrainingTraces(tracers))
         with deps.scripts.client:
             run(deps, stop)
+        flush(tracers)
     except Fenced as error:
         return _say(error, FENCED)
     except LearnerError as error:

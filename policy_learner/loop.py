@@ -87,6 +87,8 @@ def begin(learner: Learner, chunks: Sequence[Chunk]) -> None:
     for chunk in chunks:
         learner.training.begin(batch_of(learner, chunk), learner.dead_letters.still_taught(chunk.lessons))
         learner.progress.begun.append(chunk)
+        if learner.deps.traces is not None:
+            learner.deps.traces.begun(chunk)
         learner.ahead.take_in()
 
 
@@ -102,6 +104,8 @@ def learn(learner: Learner, ahead: int = 0) -> int:
     while len(progress.begun) > ahead:
         chunk, trained = progress.begun[0], learner.training.finish()
         progress.begun.pop(0)
+        if learner.deps.traces is not None:
+            learner.deps.traces.learnt(chunk, {one.place for one in trained.refused})
         if trained.effects:
             note_batch(learner, batch_of(learner, chunk), len(chunk.lessons) + len(chunk.undecoded))
             progress.since += trained.effects

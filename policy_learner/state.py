@@ -17,6 +17,7 @@ from policy_learner.join.leases import Free
 from policy_learner.join.read_ahead import ReadAhead
 from policy_learner.join.source import Chunk
 from policy_learner.join.streams import Entry
+from policy_learner.learning.tracing import TrainingTraces
 from policy_learner.learning.trainers import Trainers
 from policy_learner.learning.training import Training
 from policy_learner.learning.warm_start import begin_warm
@@ -54,6 +55,8 @@ class Deps(NamedTuple):
     """Makes the model's trainer; in this process by default."""
     nightly: Nightly | None = None
     """Trains a base once a day, if anybody does."""
+    traces: TrainingTraces | None = None
+    """Tells of traced examples, if anybody looks."""
 
 
 _TELL_EVERY_S = 0.2

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
@@ -116,14 +117,19 @@ class ForeignDoor:
             return
         started_s, visit = time.perf_counter(), visit_of(scope, path)
         name = f"{dialect.name}_unknown"
+        tracing, traced = self._telemetry.tracing, None
         try:
             operation = dialect.find(visit)
             name = operation.name
-            answer = await self._answer(dialect, operation, visit, receive)
+            traced = None if tracing is None else tracing.request(name, visit.headers)
+            with nullcontext() if traced is None else traced.current():
+                answer = await self._answer(dialect, operation, visit, receive)
         except Disconnected:
             return
         except Exception as error:
             answer = self._refusal(dialect, visit, name, error)
+        if traced is not None:
+            traced.end(answer.status)
         answer = under(request_id_of(visit.headers), answer)
         await respond(send, answer, closing=self._stopping(), at_once=scope.get(ANSWER))
         self._telemetry.answered(name, answer.status, time.perf_counter() - started_s)

@@ -135,6 +135,8 @@ class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     """Of the traffic: whose exploration this is; empty: no segment of the application applied."""
     rule: str = ""
     """Of ``source`` ``pre_policy``: which rule answered."""
+    trace: str = ""
+    """Names its span (W3C ``traceparent``), for whoever learns from it; empty: nobody looks."""
 
 
 _decode = msgspec.msgpack.Decoder(DecisionEvent).decode

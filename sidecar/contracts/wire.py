@@ -31,6 +31,8 @@ class ScoreRow(Struct, frozen=True, array_like=True):
     """Place in the request's ``explorations``."""
     arm_features: Columns = {}
     """Features of single arms, over those that the arms have: a column for each, in the order of the arms."""
+    trace: str = ""
+    """Names the span that asks (W3C ``traceparent``); empty: nobody looks."""
 
 
 class ScoreRequest(Struct, frozen=True, array_like=True):

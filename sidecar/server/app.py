@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, nullcontext
@@ -17,12 +18,14 @@ from sidecar.contracts.ending import end
 from sidecar.contracts.errors import BadAnswer, BadEvent, PolicyError, UnknownCatalogue
 from sidecar.contracts.explaining import EXPLAIN_PATH
 from sidecar.contracts.store import connect_reader_async
+from sidecar.contracts.tracing import Tracers, flush, tracers_of
 from sidecar.contracts.wire import SCORE_PATH, decode_request, encode
 from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
 from sidecar.server.explainer import Explainer
 from sidecar.server.metrics import Metrics, render
 from sidecar.server.settings import SidecarSettings
+from sidecar.server.tracing import trace_scored
 from sidecar.server.weight_store import WeightStore
 
 Message = MutableMapping[str, Any]  # as the ASGI specification has it
@@ -48,7 +51,12 @@ class ScoreServer:
     """One application's scorer: weights, tables of arms, and what was counted."""
 
     def __init__(
-        self, weights: WeightStore, settings: SidecarSettings, explainer: Explainer, crew: Crew | None = None
+        self,
+        weights: WeightStore,
+        settings: SidecarSettings,
+        explainer: Explainer,
+        crew: Crew | None = None,
+        tracers: Tracers | None = None,
     ) -> None:
         self._weights = weights
         self._explainer = explainer
@@ -56,6 +64,7 @@ class ScoreServer:
         self._tables = ArmTables(settings.tables)
         self._metrics = Metrics()
         self._crew = crew
+        self._tracers = tracers
 
     async def figures(self) -> bytes:
         """What this process counted."""
@@ -113,7 +122,10 @@ class ScoreServer:
         except (BadEvent, PolicyError, UnicodeDecodeError) as error:
             self._metrics.refused += 1
             return Answer(422, str(error).encode())
-        self._metrics.count(len(response.rows), time.perf_counter() - started)
+        took_s = time.perf_counter() - started
+        self._metrics.count(len(response.rows), took_s)
+        if self._tracers is not None:
+            trace_scored(self._tracers, request, response, took_s)
         return Answer(200, encode(response), _MSGPACK)
 
     async def _explain(self, body: bytes) -> Answer:
@@ -148,11 +160,14 @@ async def open_server(
     store = connect_reader_async(url, block_s=settings.block_ms / 1000)
     base = application.model.base
     weights = WeightStore(store, application.name, settings, base.feature if base else "")
+    tracers = tracers_of("sidecar", os.environ)
     following = asyncio.create_task(weights.follow())
     try:
-        server = ScoreServer(weights, settings, Explainer(store, application.name, weights), crew)
+        explainer = Explainer(store, application.name, weights)
+        server = ScoreServer(weights, settings, explainer, crew, tracers)
         async with crew.listening(server.figures) if crew else nullcontext():
             yield server
     finally:
         await end(following)
         await store.aclose()
+        flush(tracers)

@@ -102,6 +102,8 @@ EXPLORED = msgspec.structs.replace(
     WITH_MODELS, exploration=Exploration("squarecb", 0.1, 0.01, temperature=0.5, gamma=40.0, floor=0.125)
 )
 """What the sixth form added."""
+TRACED = msgspec.structs.replace(EXPLORED, trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+"""What the seventh form added."""
 PLAIN = DecisionEvent(
     decision_id="0-18bcfe568000000000000000001",
     session_id="s",
@@ -181,6 +183,12 @@ def test_decision_events_of_the_fifth_form(name, event):
 
 
 @pytest.mark.parametrize(("name", "event"), [("decision-6-full", EXPLORED), ("decision-6-plain", PLAIN)])
+def test_decision_events_of_the_sixth_form(name, event):
+    """They know nothing of traces."""
+    assert decode_decision((GOLDEN / f"{name}.bin").read_bytes()) == event
+
+
+@pytest.mark.parametrize(("name", "event"), [("decision-7-full", TRACED), ("decision-7-plain", PLAIN)])
 def test_decision_events(name, event):
     """A stored decision decodes to the same event, which encodes to the same bytes."""
     stored = (GOLDEN / f"{name}.bin").read_bytes()
