@@ -78,7 +78,9 @@ def asked(session: str, deadline_ms: int | None = None) -> RecommendationRequest
 def of(monkeypatch, together=True, deadline_s=0.05) -> tuple[Calls, Deciding]:
     calls, loop = Calls(), asyncio.get_running_loop()
     monkeypatch.setattr(deciding, "decide", calls)
-    decider = SimpleNamespace(features=SimpleNamespace(together=together), loop_time=loop.time)
+    telemetry = SimpleNamespace(tracing=None)
+    features = SimpleNamespace(together=together)
+    decider = SimpleNamespace(features=features, loop_time=loop.time, telemetry=telemetry)
     return calls, Deciding(lambda: decider, 64, deadline_s)
 
 
