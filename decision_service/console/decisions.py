@@ -61,6 +61,8 @@ class DecisionList(Struct, frozen=True, kw_only=True):
     """Rows of the log that were looked through; null: none."""
     log_why_not: str
     """Why the log was not looked into; empty: it was, or need not be."""
+    ask_log: bool
+    """Only the store was to be looked into (``where=store``), and the log may have more."""
 
 
 class OneDecision(Struct, frozen=True, kw_only=True):
@@ -93,11 +95,12 @@ class DecisionPages:
             BadRequest: no such thing can be looked for.
             StoreAway: the store did not answer.
         """
-        sought = sought_of(query)
+        sought, everywhere = sought_of(query), query.get("where") != "store"
         stored = await self._store.look(sought)
         found = [self._of_store(*one) for one in stored.found]
         why_not, rows = self._log.why_not(), None
-        if len(found) < sought.limit and not why_not:
+        lacks = len(found) < sought.limit and not why_not
+        if lacks and everywhere:
             try:
                 looked = await self._log.look(sought)
                 found, rows = _merged(found, looked.found, sought.limit), looked.rows
@@ -109,6 +112,7 @@ class DecisionPages:
             more_in_store=stored.more,
             looked_in_log=rows,
             log_why_not=why_not,
+            ask_log=lacks and not everywhere,
         )
 
     async def one(self, decision_id: str) -> OneDecision:
@@ -197,7 +201,7 @@ def sought_of(query: Mapping[str, str]) -> Sought:
     Raises:
         BadRequest: no such thing can be looked for.
     """
-    given = {name: text.strip() for name, text in query.items() if text.strip() and name != "decision_id"}
+    given = {name: text.strip() for name, text in query.items() if text.strip() and name != "where"}
     if unknown := sorted(set(query) - set(_LEGAL)):
         raise BadRequest(FieldError(f"/{unknown[0]}", f"legal are {', '.join(_LEGAL)}"))
     if longest := next((name for name, text in given.items() if len(text) > _MOST_CHARACTERS), ""):
@@ -209,7 +213,7 @@ def sought_of(query: Mapping[str, str]) -> Sought:
         raise BadRequest(FieldError(f"/{path.rstrip('`')}", told)) from None
 
 
-_LEGAL = ("session_id", "unit_id", "arm", "source", "since_ms", "until_ms", "limit")
+_LEGAL = ("session_id", "unit_id", "arm", "source", "since_ms", "until_ms", "limit", "where")
 _MOST_CHARACTERS = 256
 
 

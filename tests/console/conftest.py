@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from decision_service.cli.platform import Platform
 from tests.console.shops import nights, running, sell
@@ -25,6 +25,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         reason = f"needs a browser on PATH: {', '.join(BROWSERS)} (apt-get install chromium)"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"]
         browser = playwright.chromium.launch(executable_path=path, args=options)
@@ -64,7 +65,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A tab of its own that notes whatever a person would be troubled by, and fails over it."""
     with browser.new_context(viewport={"width": 1360, "height": 860}, locale="en-GB") as context:
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         yield page
 
 

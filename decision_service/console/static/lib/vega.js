@@ -17,15 +17,18 @@ function load() {
   return loading;
 }
 
-/** Draw a chart of Vega-Lite in `root`, in the colours of the page; returns what ends it. `label`: read out. */
-export async function draw(root, spec, label) {
+/**
+ * Draw a chart of Vega-Lite in `root`, in the colours of the page; returns what ends it.
+ * `make(width)`: the chart, in the colours of the moment, so many pixels wide. `label`: read out.
+ */
+export async function draw(root, make, label) {
   let view = null, ended = false;
   async function again() {
     const { expressionInterpreter } = await load();
     if (ended) return;
     view?.finalize();
     const { vega, vegaLite } = window;
-    const compiled = vegaLite.compile({ ...spec, background: null, config: colours() }).spec;
+    const compiled = vegaLite.compile({ ...make(root.clientWidth), background: null, config: colours() }).spec;
     view = new vega.View(vega.parse(compiled, null, { ast: true }), {
       expr: expressionInterpreter, renderer: "canvas", container: root, hover: true, logLevel: vega.Error,
     });

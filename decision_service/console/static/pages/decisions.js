@@ -41,8 +41,12 @@ function search(root, api) {
     lastAsked = asked;
     put(results, h("p", { class: "loading" }, "Looking …"));
     try {
-      const found = await api.get(`/v1/console/decisions?${query(asked)}`, asking.signal);
-      put(results, list(found));
+      const about = query(asked), signal = asking.signal;
+      const near = await api.get(`/v1/console/decisions?where=store&${about}`, signal);
+      put(results, list(near));
+      if (!near.ask_log) return;
+      results.append(h("p", { class: "loading small" }, "Looking into the Parquet log …"));
+      put(results, list(await api.get(`/v1/console/decisions?${about}`, signal)));
     } catch (error) {
       if (error.name !== "AbortError") put(results, failed(error));
     }
@@ -78,6 +82,7 @@ function query(asked) {
 
 function list(found) {
   if (found.decisions.length === 0) {
+    if (found.ask_log) return h("p", { class: "hint" }, "None in the store.");
     return empty("No decision is like that", looked(found));
   }
   return h("section", { class: "card" },
@@ -133,7 +138,7 @@ function head(id) {
 }
 
 function facts(rows) {
-  return h("dl", { class: "facts" }, rows.filter((row) => row && row[1] !== null && row[1] !== undefined && row[1] !== "")
+  return h("dl", { class: "told" }, rows.filter((row) => row && row[1] !== null && row[1] !== undefined && row[1] !== "")
     .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
@@ -262,7 +267,7 @@ function rewards(found) {
     h("p", { class: "lead" }, h("strong", {}, figure(found.reward)),
       found.n_rewards === 0 ? " by default: none came" : ` of ${count(found.n_rewards)} ${found.n_rewards === 1 ? "reward" : "rewards"}`,
       " ", pill(told.state.replace("_", " "), STATES[told.state] ?? ""),
-      h("span", { class: "hint" }, waits ? ` takes rewards ${until > 0 ? `for another ${lasting(until)}` : "until it is closed"}` : ` closed ${time(told.reward_until)}`)),
+      h("span", { class: "hint" }, waits ? ` takes rewards ${until > 0 ? `for another ${lasting(until)}` : "until it is closed"}` : [" closed ", time(told.reward_until)])),
     all.length > 0 && table([
       { name: "Reward", cell: (row) => h("span", { class: "mono break" }, row.reward_id) },
       { name: "Value", number: true, cell: (row) => figure(row.value) },

@@ -117,7 +117,7 @@ async function history(root, told) {
     day: night.name, candidate: one.candidate, value: one.difference.value, low: one.difference.low, high: one.difference.high })));
   const chart = h("div", { class: "chart" });
   put(root, card("Every night", { hint: "difference to what was logged, with its interval" }, points.length > 0 && chart, nightsTable(told.nights)));
-  return points.length > 0 ? draw(chart, byDay(points), `Differences by night: ${points.length} intervals; the table below has the numbers.`) : () => {};
+  return points.length > 0 ? draw(chart, () => byDay(points), `Differences by night: ${points.length} intervals; the table below has the numbers.`) : () => {};
 }
 
 function byDay(points) {
@@ -142,8 +142,16 @@ function nightsTable(nights) {
     { name: "Candidate", cell: (row) => h("code", {}, row.candidate) },
     { name: "Would have earned", number: true, cell: (row) => interval(row.value) },
     { name: "Less what was logged", number: true, cell: (row) => difference(row.difference) },
-    { name: "Verdict", cell: (row) => h("span", { class: "verdict" }, row.verdict) },
+    { name: "Verdict", cell: (row) => h("span", { class: "verdict" }, said(row.verdict)) },
   ], rows.slice(0, 120), { caption: "Evaluations by night" });
+}
+
+const COLOURS = { green: "good", amber: "warn", red: "bad" };
+
+/** A verdict begins with its colour. */
+function said(verdict) {
+  const [word, rest] = verdict.split(/: (.*)/s);
+  return COLOURS[word] && rest ? [pill(word, COLOURS[word]), ` ${rest}`] : verdict;
 }
 
 const interval = (one) => (one ? `${figure(one.value)} [${figure(one.low)}, ${figure(one.high)}]` : "withheld");
@@ -169,7 +177,7 @@ async function one(root, api, name) {
   put(root, head, log(told), told.candidates.map((each) => verdict(each, told)), (told.versus ?? []).map(versus),
     points.length > 0 && card("Estimates", { hint: `with ${percent(told.level, 0)} intervals; the line is what was logged` }, chart),
     told.candidates.map((each) => numbers(each, told)));
-  return points.length > 0 ? draw(chart, forestSpec(points, told), `Forest plot of ${points.length} estimates; the tables below have the numbers.`) : undefined;
+  return points.length > 0 ? draw(chart, (width) => forestSpec(points, told, width), `Forest plot of ${points.length} estimates; the tables below have the numbers.`) : undefined;
 }
 
 function log(told) {
@@ -188,12 +196,12 @@ function doubt(check) {
 function verdict(each, told) {
   const doubts = each.checks.filter((check) => check.level !== "ok" && !told.checks.some((one) => one.text === check.text));
   return card(each.candidate, { hint: `${count(each.rows)} rows, worth ${count(each.effective_rows)}; largest weight ${figure(each.max_weight)}` },
-    h("p", { class: "lead" }, each.verdict),
+    h("p", { class: "lead" }, said(each.verdict)),
     doubts.length > 0 && h("ul", { class: "checks" }, doubts.map(doubt)));
 }
 
 function versus(each) {
-  return card(`${each.candidate} against ${each.against}`, { hint: `${count(each.rows)} rows` }, h("p", { class: "lead" }, each.verdict));
+  return card(`${each.candidate} against ${each.against}`, { hint: `${count(each.rows)} rows` }, h("p", { class: "lead" }, said(each.verdict)));
 }
 
 function forest(told) {
@@ -202,7 +210,7 @@ function forest(told) {
     headline: estimate.estimator === each.headline, logged: each.on_policy.value?.value ?? null })));
 }
 
-function forestSpec(points, told) {
+function forestSpec(points, told, width) {
   const y = { field: "estimator", type: "nominal", title: null, sort: null };
   const x = (field) => ({ field, type: "quantitative", title: "reward per decision", scale: { zero: false } });
   const shade = { condition: { test: "datum.headline", value: colour("accent") }, value: colour("faint") };
@@ -210,9 +218,8 @@ function forestSpec(points, told) {
     data: { values: points },
     facet: { row: { field: "candidate", type: "nominal", title: null, sort: told.candidates.map((each) => each.candidate),
       header: { labelAngle: 0, labelAlign: "left", labelAnchor: "start", labelOrient: "top", labelFontSize: 13, labelColor: colour("ink") } } },
-    resolve: { scale: { y: "independent" } },
     spec: {
-      width: 620, height: { step: 21 },
+      width: Math.max(200, Math.min(width, 1100) - 130), height: { step: 21 },
       layer: [
         { mark: { type: "rule", color: colour("series-2"), strokeDash: [4, 3] }, encoding: { x: { ...x("logged"), aggregate: "mean" } } },
         { mark: { type: "rule", strokeWidth: 2 }, encoding: { y, x: x("low"), x2: { field: "high" }, color: shade } },
@@ -223,7 +230,7 @@ function forestSpec(points, told) {
 }
 
 function numbers(each, told) {
-  const logged = { estimator: "logged", ...each.on_policy };
+  const logged = { ...each.on_policy, estimator: "logged" };
   return card(`Numbers of ${each.candidate}`, {}, table([
     { name: "Estimator", cell: (row) => [h("code", {}, row.estimator), row.estimator === each.headline && [" ", pill("read by the verdict", "accent")]] },
     { name: "Reward", number: true, cell: (row) => figure(row.value?.value ?? null, 4) },
