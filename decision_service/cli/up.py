@@ -78,8 +78,9 @@ def _stop_event() -> threading.Event:
 
 
 def _introduce(console: Console, platform: Platform) -> None:
-    """The key, and the two calls to begin with."""
+    """The console and the key that opens it, and the two calls to begin with."""
     console.print(f"application  {platform.application.name}   docs  {platform.url}/docs")
+    console.print(f"console      {platform.url}/console/   (sign in with the key below)", soft_wrap=True)
     console.print(
         f"API key      {platform.key}   (development only; Ctrl-C stops everything)\n", soft_wrap=True
     )

@@ -84,14 +84,19 @@ export function chart(series, { height = 190, said = "", format = figure } = {})
   };
 }
 
-/** An interval on a line that goes through zero: where it lies says what it says. */
-export function interval(lower, value, upper, said) {
-  const reach = Math.max(Math.abs(lower), Math.abs(upper), Math.abs(value), 1e-9) * 1.15;
-  const x = (at) => 150 + (at / reach) * 145;
-  const state = lower > 0 ? "var(--good)" : upper < 0 ? "var(--bad)" : "var(--faint)";
-  return svg("svg", { class: "interval", viewBox: "0 0 300 34", role: "img", "aria-label": said },
-    svg("line", { x1: 150, x2: 150, y1: 3, y2: 31, stroke: "var(--faint)", "stroke-dasharray": "2 3" }),
-    svg("line", { x1: 5, x2: 295, y1: 17, y2: 17, stroke: "var(--line)" }),
-    svg("line", { x1: x(lower), x2: x(upper), y1: 17, y2: 17, stroke: state, "stroke-width": 3, "stroke-linecap": "round" }),
-    svg("circle", { cx: x(value), cy: 17, r: 6, fill: state, stroke: "var(--card)", "stroke-width": 2 }));
+/** How much more than nothing: an interval on a line through zero, with its ends named. */
+export function gain(lower, value, upper, said, format = figure) {
+  const reach = Math.max(Math.abs(lower), Math.abs(upper), Math.abs(value), 1e-9) * 1.1;
+  const x = (at) => `${(50 + (at / reach) * 50).toFixed(2)}%`;
+  const colour = lower > 0 ? "var(--good)" : upper < 0 ? "var(--bad)" : "var(--faint)";
+  const wide = `${(((upper - lower) / reach) * 50).toFixed(2)}%`;
+  return h("div", { class: "gain" },
+    svg("svg", { role: "img", "aria-label": said },
+      svg("line", { x1: "0%", x2: "100%", y1: 28, y2: 28, stroke: "var(--line-strong)" }),
+      svg("line", { x1: "50%", x2: "50%", y1: 4, y2: 52, stroke: "var(--faint)", "stroke-dasharray": "3 3" }),
+      svg("rect", { x: x(lower), width: wide, y: 20, height: 16, rx: 4, fill: colour, "fill-opacity": 0.28 }),
+      svg("line", { x1: x(lower), x2: x(lower), y1: 18, y2: 38, stroke: colour, "stroke-width": 2 }),
+      svg("line", { x1: x(upper), x2: x(upper), y1: 18, y2: 38, stroke: colour, "stroke-width": 2 }),
+      svg("circle", { cx: x(value), cy: 28, r: 6, fill: colour, stroke: "var(--card)", "stroke-width": 2 })),
+    h("p", { "aria-hidden": "true" }, h("span", {}, format(-reach)), h("span", {}, "drawing evenly"), h("span", {}, `+${format(reach)}`)));
 }

@@ -1,7 +1,7 @@
 // Whether all is well, at one look.
 import { h, put } from "../lib/dom.js";
 import { compact, count, figure, fixed, lasting, percent, signed, time } from "../lib/format.js";
-import { chart, interval, spark } from "../lib/chart.js";
+import { chart, gain, spark } from "../lib/chart.js";
 import { card, pill, tile } from "../lib/parts.js";
 
 export const title = "Overview";
@@ -10,7 +10,7 @@ const SOURCES = { model: "a model", pre_policy: "rules", fallback: "the backstop
 
 export async function show(root, api, live) {
   const head = h("div", { class: "page-head" }), tiles = h("div", { class: "tiles" });
-  const reward = h("div", { class: "card" }), answers = h("div", {});
+  const reward = h("section", { class: "card earned", "aria-label": "The policy against its own control share" }), answers = h("div", {});
   const choice = switcher(() => last && draw(last));
   const charts = {
     decisions: chart([{ name: "a second", colour: "--series-1", fill: true }, { name: "by the backstop", colour: "--series-2" }],
@@ -38,8 +38,8 @@ export async function show(root, api, live) {
 
   const first = await api.get("/v1/console/overview");
   put(root, head, tiles, h("div", { class: "grid overview-grid" }, reward,
-    card("Decisions a second", {}, charts.decisions.root, answers),
     card("Reward a decision", { hint: "when its horizon ended" }, charts.earned.root),
+    card("Decisions a second", {}, charts.decisions.root, answers),
     card("Time of an answer", { hint: `milliseconds; a decision has ${first.deadline_ms}` }, charts.times.root)));
   draw(first);
   const refused = (problem) => put(head, h("h1", {}, title), pill(problem.title ?? "The store does not answer", "bad"), choice.root);
@@ -130,8 +130,8 @@ function rewardOf(data) {
   return [head(day),
     h("dl", { class: "figures" }, [["policy", fixed(today.policy, 4)], ["drawing evenly", fixed(today.control, 4)],
       ["difference", signed(today.difference, 4)]].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
-    today.lower === null ? null : interval(today.lower, today.difference, today.upper,
-      `The difference lies between ${signed(today.lower, 4)} and ${signed(today.upper, 4)}`),
+    today.lower === null ? null : gain(today.lower, today.difference, today.upper,
+      `The difference lies between ${signed(today.lower, 4)} and ${signed(today.upper, 4)}`, (value) => figure(value, 2)),
     h("p", { class: "verdict" }, pill(...verdict(today)), " ",
       today.lower === null ? "" : `${signed(today.lower, 4)} to ${signed(today.upper, 4)} a decision`),
     h("p", { class: "hint" }, `${count(today.decisions)} decisions. The interval holds at every look of the day, with ${percent(1 - today.error, 0)} confidence.`,
