@@ -52,22 +52,28 @@ class ArmCounts:
         self._waiting += [call for call in made if call is not None]
 
     def tell(self) -> None:
-        """Tell the store what waits. Told twice it counts once."""
+        """Tell the store what waits. Told twice it counts once; what is refused holds up nothing."""
+        refused = ""
         try:
             while self._waiting:
-                self._scripts.run(self._waiting[0])
+                refused = self._run(self._waiting[0]) or refused
                 self._waiting.popleft()
-            self._complaint = ""
-        except redis.ResponseError as error:
-            self._waiting.popleft()
-            self._complain(f"what arms earned is not added up: {error}")
         except StoreError as error:
-            self._complain(f"what arms earned is told later: {error}")
+            refused = f"what arms earned is told later: {error}"
+        self._complain(refused)
+
+    def _run(self, call: Call) -> str:
+        """Why the store refuses; empty if it does not."""
+        try:
+            self._scripts.run(call)
+        except redis.ResponseError as error:
+            return f"what arms earned is not added up: {error}"
+        return ""
 
     def _complain(self, line: str) -> None:
-        if line != self._complaint:
-            self._complaint = line
+        if line and line != self._complaint:
             log.warning("%s", line)
+        self._complaint = line
 
 
 def call_of(app: str, partition: int, position: str, table: pa.Table) -> Call | None:

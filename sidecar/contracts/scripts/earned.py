@@ -33,7 +33,7 @@ def earned_call(
     parts = [(keys.earned_of_day(app, number), DAYS_KEPT_MS, numbers)]
     parts += [(keys.earned_of_hour(app, hour), MINUTES_KEPT_MS, some) for hour, some in hours.items()]
     where = (keys.earned_counted(app), *[key for key, _, _ in parts])
-    packed: list[str | bytes | int] = [str(partition), position, str(_MOST), _OTHERS]
+    packed: list[str | bytes | int] = [str(partition), position, _OTHERS]
     for _, kept_ms, some in parts:
-        packed += [kept_ms, pack([(field, encode_sums(sums)) for field, sums in some.items()])]
+        packed += [kept_ms, _MOST, pack([(field, encode_sums(sums)) for field, sums in some.items()])]
     return Call("sums", where, tuple(packed))
