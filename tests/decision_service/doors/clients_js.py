@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -71,3 +72,10 @@ def told(script: str, *arguments: str, stdin: object = None) -> Any:
 def readme_of(package: str) -> str:
     """What a published package says of itself."""
     return (installed() / "node_modules" / package / "README.md").read_text()
+
+
+def example(page: str, language: str, word: str) -> str:
+    """The code of a page of ours, in that language, that has ``word`` in it."""
+    text = (Path(__file__).parents[3] / "docs" / page).read_text()
+    [code] = [one for one in re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S) if word in one]
+    return code

@@ -1,4 +1,4 @@
-"""Pages of other origins: a browser runs OpenFeature's web SDK and a tracker's call, where it is let in."""
+"""Pages of other origins: a browser runs OpenFeature's web SDK, evaluates and tracks, where it is let in."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from decision_service.cross_origin import origins_of
 from sidecar.contracts.errors import BadSettings
 from tests.decision_service.doors import clients_js
 from tests.decision_service.platform import Platform, platform
+from tests.waiting import until
 
 ASKED = {"origin": "", "access-control-request-method": "POST"}
 WANTED = "authorization,content-type"
@@ -79,13 +80,14 @@ def page() -> Iterator[Page]:
 
 @pytest.mark.slow
 def test_a_page_gets_the_arm_and_tells_of_its_order(shop, port, page):
-    """By OpenFeature's web SDK and its OFREP provider, over preflights; the reward is that decision's."""
+    """By OpenFeature's web SDK and its OFREP provider, over preflights, and by its `track`."""
     page.goto(f"http://127.0.0.1:{port}/page.html")
     page.wait_for_function("typeof window.visit == 'function'")
-    told = page.evaluate("([url, key]) => visit(url, key, 'visitor-7')", [shop.url, shop.key])
-    shown = told["shown"]
+    source = clients_js.example("flags.md", "javascript", "class Sidearm")
+    asks = "([url, key, source]) => visit(url, key, 'visitor-7', source)"
+    shown = page.evaluate(asks, [shop.url, shop.key, source])
     assert (shown["value"], shown["reason"]) == (shown["variant"], "SPLIT")
-    assert told["tracked"] == {"success": True, "status": "accepted"}
+    until(lambda: shop.decision(shown["flagMetadata"]["decision_id"])["rewards"], 20.0, "a reward")
     found = shop.decision(shown["flagMetadata"]["decision_id"])
     assert (found["arm"], found["session_id"], found["context"]) == (
         shown["variant"],

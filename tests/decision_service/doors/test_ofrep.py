@@ -66,12 +66,14 @@ def test_the_python_sdk_gets_the_arm(shop):
 
 
 def test_the_javascript_sdk_gets_the_arm(shop):
-    """The same, by the other language's provider."""
-    told = clients_js.told("openfeature.cjs", shop.url, shop.key, "js")
+    """The same, by the other language's provider; what it tracks is that decision's reward."""
+    source = clients_js.example("flags.md", "javascript", "class Sidearm")
+    told = clients_js.told("openfeature.cjs", shop.url, shop.key, "js", stdin=source)
     text, number = told["text"], told["number"]
     assert text["value"] == text["variant"]
     found = shop.decision(text["flagMetadata"]["decision_id"])
     assert (found["arm"], found["context"]) == (text["variant"], {"device": "ios", "returning": True})
+    assert [one["event"] for one in found["rewards"]] == ["purchase"]
     assert number["value"] == PRICES[number["variant"]]
     assert (told["unknown"]["value"], told["unknown"]["errorCode"]) == ("the default", "FLAG_NOT_FOUND")
     assert (told["nobody"]["value"], told["nobody"]["errorCode"]) == ("the default", "TARGETING_KEY_MISSING")

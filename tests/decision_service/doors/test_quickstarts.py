@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import metadata
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from openfeature import api
-from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
+from openfeature.track import TrackingEventDetails
 from segment.analytics.client import Client as Tracker
 
 from decision_service.cli.platform import free_port
@@ -111,16 +112,21 @@ def test_javascript_of_version_1(address):
 
 
 def test_a_reward_that_a_tracker_posts_for_a_flag_is_learned_from(address):
-    """OpenFeature's SDK gets the arm, Segment's tells of the order; the model is trained on each, once."""
+    """OpenFeature's SDK gets the arm, it or Segment's tells of the order; each is one example."""
     headers = {"Authorization": f"Bearer {KEY}"}
-    api.set_provider(OFREPProvider(address, headers_factory=lambda: headers))
+    names: dict[str, Any] = {}
+    exec(clients_js.example("flags.md", "python", "class Sidearm"), names)
+    api.set_provider(names["Sidearm"](address, headers_factory=lambda: headers))
     tracker = Tracker(KEY, host=address, sync_mode=True)
     shown = {}
     for number in range(20):
         visitor = EvaluationContext(f"visitor-{number}", {"device": "ios"})
         details = api.get_client().get_string_details("shop", "nothing", visitor)
         shown[details.flag_metadata["decision_id"]] = details
-        tracker.track(f"visitor-{number}", "Order Completed", {"order_id": number, "revenue": 12.5})
+        if number % 2:
+            api.get_client().track("Order Completed", visitor, TrackingEventDetails(12.5))
+        else:
+            tracker.track(f"visitor-{number}", "Order Completed", {"order_id": number, "revenue": 12.5})
     api.shutdown()
     assert len(shown) == 20
 
