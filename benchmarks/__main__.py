@@ -28,12 +28,17 @@ from benchmarks.feature_graph.gates import MODULES as GATES
 from benchmarks.feature_graph_http import http_figures
 from benchmarks.figures import Figure, Row, write
 from benchmarks.learner import freshness, isolation, lagging, loop, pending, restart
+from benchmarks.serving_suite import PIECES
 from benchmarks.wrk import WrkMissing
 
 OUT = Path("build/bench.json")
 Suite = Callable[[list[str], Callable[[str], None]], Iterable[Row]]
 SUITES: dict[str, Suite] = {
-    "serving": lambda gates, tell: serving_suite.figures(Path("build/bench-data")),
+    "serving": lambda gates, tell: serving_suite.figures(Path("build/bench-data"), tell),
+    **{
+        name: lambda gates, tell, piece=piece: piece(Path("build/bench-data"))
+        for name, piece in PIECES.items()
+    },
     "failures": lambda gates, tell: failures.figures(Path("build/bench-failures")),
     "hostile": lambda gates, tell: hostile.figures(Path("build/bench-hostile")),
     "rolling": lambda gates, tell: rolling.figures(Path("build/bench-rolling")),
@@ -90,7 +95,9 @@ def _asked_for() -> tuple[list[str], list[str]]:
     if unknown := [name for name in names if name not in SUITES and name not in GATES]:
         parser.error(f"no suite or gate {unknown[0]!r}: choose from {', '.join((*SUITES, *GATES))}")
     gates = [name for name in names if name in GATES]
-    suites = [name for name in names if name in SUITES] or ([] if gates else list(SUITES))
+    suites = [name for name in names if name in SUITES] or (
+        [] if gates else [name for name in SUITES if name not in PIECES]
+    )
     return suites or ["feature_graph"], gates
 
 

@@ -50,9 +50,9 @@ def ladder(scratch: Path) -> Iterator[list[Rung]]:
 
 
 @contextlib.contextmanager
-def whole_platform(scratch: Path) -> Iterator[list[Rung]]:
-    """Echo, and ours with the learner, which joins, trains and archives on the same cores."""
-    with echo_server() as echo, platform(scratch) as ours:
+def beside_echo(scratch: Path, parts: Sequence[str]) -> Iterator[list[Rung]]:
+    """Echo, and ours with those of its processes."""
+    with echo_server() as echo, platform(scratch, parts) as ours:
         yield [Rung("echo", echo), Rung("ours", ours.port, ours.key, ours)]
 
 

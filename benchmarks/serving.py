@@ -12,8 +12,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, median_of
 from benchmarks.processor import micros_a_request
-from benchmarks.servers import Rung, ladder, whole_platform
+from benchmarks.servers import DECIDES, Rung, beside_echo, ladder
 from benchmarks.wrk import Run, need_wrk, wrk
+from decision_service.cli.platform import ALL
 
 ROUNDS = 3
 MANY, SOME = 128, 32
@@ -23,32 +24,57 @@ P50_MS, P99_MS = 2.0, 5.0
 """Of one request at a time."""
 
 
-def figures(scratch: Path) -> list[Figure]:
-    """Decisions per second at 128 and 32 connections, the ladder beside them, and latency one at a time.
+def at_many(scratch: Path) -> list[Figure]:
+    """Decisions per second at 128 connections, and the ladder beside them.
 
     Raises:
         WrkMissing: with how to get it.
     """
     need_wrk()
     with ladder(scratch) as rungs:
-        many = rounds(rungs, MANY)
-        some = rounds([rungs[0], rungs[-1]], SOME)
-        one = rounds([rungs[0], rungs[-1]], 1)
+        seen = rounds(rungs, MANY)
         cost = cost_of(rungs[-1])
-    with whole_platform(scratch) as rungs:
-        whole = rounds(rungs, MANY)
-        whole_cost = cost_of(rungs[-1])
     return [
-        _speed("serving.decisions_per_s", many, "ours", AT_LEAST[MANY])._replace(facts=cost),
-        _speed("serving.decisions_per_s_with_learner", whole, "ours")._replace(facts=whole_cost),
-        _speed("serving.unlogged_per_s", many, "unlogged"),
-        _speed("serving.bare_asgi_per_s", many, "bare"),
-        _latency("serving.p50_ms_at_128", many, "p50_ms"),
-        _latency("serving.p99_ms_at_128", many, "p99_ms"),
-        _speed("serving.decisions_per_s_at_32", some, "ours", AT_LEAST[SOME]),
-        _latency("serving.p50_ms_at_1", one, "p50_ms", P50_MS),
-        _latency("serving.p99_ms_at_1", one, "p99_ms", P99_MS),
+        _speed("serving.decisions_per_s", seen, "ours", AT_LEAST[MANY])._replace(facts=cost),
+        _speed("serving.unlogged_per_s", seen, "unlogged"),
+        _speed("serving.bare_asgi_per_s", seen, "bare"),
+        _latency("serving.p50_ms_at_128", seen, "p50_ms"),
+        _latency("serving.p99_ms_at_128", seen, "p99_ms"),
     ]
+
+
+def at_some(scratch: Path) -> list[Figure]:
+    """Decisions per second at 32 connections."""
+    with beside_echo(scratch, DECIDES) as rungs:
+        return [_speed("serving.decisions_per_s_at_32", rounds(rungs, SOME), "ours", AT_LEAST[SOME])]
+
+
+def one_at_a_time(scratch: Path) -> list[Figure]:
+    """Latency of a caller who is alone."""
+    with beside_echo(scratch, DECIDES) as rungs:
+        seen = rounds(rungs, 1)
+    return [
+        _latency("serving.p50_ms_at_1", seen, "p50_ms", P50_MS),
+        _latency("serving.p99_ms_at_1", seen, "p99_ms", P99_MS),
+    ]
+
+
+def beside_the_learner(scratch: Path) -> list[Figure]:
+    """Decisions per second at 128 connections while they are learned from on the same cores."""
+    with beside_echo(scratch, ALL) as rungs:
+        seen = rounds(rungs, MANY)
+        cost = cost_of(rungs[-1])
+    return [_speed("serving.decisions_per_s_with_learner", seen, "ours")._replace(facts=cost)]
+
+
+def sidecar_us(scratch: Path) -> float:
+    """Processor time of the sidecar's process for a decision at full load, in µs."""
+    need_wrk()
+    with beside_echo(scratch, DECIDES) as rungs:
+        wrk(rungs[-1].port, MANY, rungs[-1].key)  # warm
+        micros = cost_of(rungs[-1])["micros"]
+    assert isinstance(micros, dict)
+    return float(micros["sidecar"])
 
 
 def rounds(rungs: list[Rung], connections: int) -> dict[str, list[Run]]:

@@ -13,6 +13,10 @@ local referrers = { "search", "mail", "friend", "none" }
 function init(args)
   run = args[1] or "0"
   headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. (args[2] or "") }
+  local pause = tonumber(args[3] or "0")
+  if pause > 0 then -- wrk asks before each request, in whole milliseconds, if there is such a function
+    delay = function() return math.floor(pause * 2 * math.random() + 0.5) end
+  end
 end
 
 -- Half of the shoppers are customers who sign in; each context has seven features of its own.

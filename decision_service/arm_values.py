@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -14,9 +15,11 @@ from decision_service.prepolicy import Eligible
 from feature_graph import Resolution
 from feature_graph.node import MISSING
 from sidecar.contracts.application import FeatureValue
-from sidecar.contracts.arm_features import Columns, Levels, column_of, levels_of
+from sidecar.contracts.arm_features import Column, Columns, Levels, column_of, levels_of
 
 _MAX_NAME = 256
+_FEW_ARMS = 64
+"""Of so many it is remembered what a column of truth is."""
 _PLAIN = frozenset((bool, None.__class__))
 """Classes of values that are features as they are."""
 
@@ -63,7 +66,7 @@ def _plain_columns(found: Resolution, nodes: Sequence[str], n_arms: int) -> ArmF
         is_plain = said.__class__ is list and len(said) == n_arms
         if not is_plain or not _PLAIN.issuperset(map(type, said)):  # type: ignore[call-overload]  # a list
             return None
-        column = column_of(said)  # type: ignore[arg-type]  # of plain values
+        column = _column_of_truth(tuple(said)) if n_arms <= _FEW_ARMS else column_of(said)  # type: ignore[arg-type]
         outcomes[node] = WORDS[status]
         if column:
             columns[node] = column
@@ -76,6 +79,12 @@ def together(shared: ArmFeatures, own: ArmFeatures) -> ArmFeatures:
         return own
     columns = {**shared.columns, **own.columns}
     return ArmFeatures(columns, {**shared.outcomes, **own.outcomes}, {**shared.by_arm, **own.by_arm})
+
+
+@lru_cache(maxsize=4096)
+def _column_of_truth(values: tuple[bool | None, ...]) -> Column | None:
+    """``column_of``, remembered. Never of numbers, of which 1 is equal to True."""
+    return column_of(values)
 
 
 class _Table:

@@ -46,7 +46,7 @@ async def _look(looker: Looker, wanted: Goals, asked: Sequence[Wanted], deadline
     goals, arm_goals = wanted
     if not goals and not looker.declared.arm_goals:
         return [one.known() for one in asked]
-    shared = [await _shared(looker, one) for one in asked]
+    shared = await _shared(looker, asked)
     now = looker.loop_time()
     resolved = await looker.declared.graph.resolve_all(
         (*goals, *arm_goals),
@@ -59,11 +59,19 @@ async def _look(looker: Looker, wanted: Goals, asked: Sequence[Wanted], deadline
     ]
 
 
-async def _shared(looker: Looker, one: Wanted) -> ArmFeatures:
+async def _shared(looker: Looker, asked: Sequence[Wanted]) -> list[ArmFeatures]:
     """Of arms: what everybody with the same arms is told."""
-    if looker.shared is None or one.first is None or one.first.wave is None or one.arms.given:
-        return NO_ARM_FEATURES
-    return await one.first.wave.arm_features(one.arms)
+    if looker.shared is None:
+        return [NO_ARM_FEATURES] * len(asked)
+    found: dict[tuple[int, int], ArmFeatures] = {}
+    told = []
+    for one in asked:
+        wave = None if one.first is None or one.arms.given else one.first.wave
+        of = id(wave), id(one.arms)  # both are alive as long as ``asked`` is
+        if of not in found:
+            found[of] = NO_ARM_FEATURES if wave is None else await wave.arm_features(one.arms)
+        told.append(found[of])
+    return told
 
 
 def _given(looker: Looker, one: Wanted) -> dict[str, object]:

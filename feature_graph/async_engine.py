@@ -85,8 +85,10 @@ async def resolve_all(
     clock = clock_of(loop)
     now = clock()
     party = Party(plan, loop, clock, watching, _goes_alone)
+    deadlines = dict.fromkeys(deadlines_s)  # mostly one
+    left_s = {deadline_s: deadline_in(deadline_s) for deadline_s in deadlines}
     walkers = [
-        Walker(party, given, deadline_in(deadline_s), now)
+        Walker(party, given, left_s[deadline_s], now)
         for given, deadline_s in zip(givens, deadlines_s, strict=True)
     ]
     walk = Walk(party, walkers)

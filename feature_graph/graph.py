@@ -25,6 +25,7 @@ from feature_graph.resolution import Resolution
 
 T = TypeVar("T")
 _NONE: frozenset[tuple[str, bool]] = frozenset()
+_OUTCOME = frozenset((Outcome,))
 WATCH_EVERY = 16
 """One run in so many, the first included, times every step of its fetches: always to do so would cost a fifth
 of a fetch, and whoever blocks the loop does so again."""
@@ -130,11 +131,15 @@ class Graph:
         """
         wanted = (goals,) if isinstance(goals, str) else tuple(goals)
         by_plan: dict[int, tuple[Plan, list[int]]] = {}
-        before, plan = None, None
+        before: tuple[str, ...] = ()
+        plan: Plan | None = None
+        of: list[int] = []
         for place, one in enumerate(given):
-            if plan is None or plan.outcomes or one.keys() != before or Outcome in map(type, one.values()):
-                before, plan = one.keys(), self.plan(wanted, one)
-            by_plan.setdefault(id(plan), (plan, []))[1].append(place)
+            names, plain = tuple(one), _OUTCOME.isdisjoint(map(type, one.values()))
+            if plan is None or names != before or plan.outcomes or not plain:
+                before, plan = names, self.plan(wanted, one)
+                of = by_plan.setdefault(id(plan), (plan, []))[1]
+            of.append(place)
         found = await _all(
             [
                 self._run_all(plan, [given[p] for p in of], [deadlines[p] for p in of])
