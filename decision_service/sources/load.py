@@ -30,7 +30,7 @@ from sidecar.contracts.feature_table import (
     slot_of,
 )
 from sidecar.contracts.keys import FeatureKeys
-from sidecar.contracts.store import WatchError
+from sidecar.contracts.store import WatchError, is_cluster
 
 if TYPE_CHECKING:
     import polars as pl
@@ -207,10 +207,11 @@ def _write(client: redis.Redis, prepared: Prepared, owner: str, generation: str,
             by_slot.setdefault(slot_of(text, prepared.slots), {})[text] = _encoded(values, text)
         end = min(start + BATCH_ROWS, frame.height)
         with _as_owner(client, keys, owner) as step:
-            for slot, fields in by_slot.items():
-                name = keys.rows(generation, slot)
-                step.hset(name, mapping=fields)  # type: ignore[arg-type]  # bytes are legal values
-                step.pexpire(name, UNFINISHED_MS)
+            with _of_all_slots(client, step) as rows_step:
+                for slot, fields in by_slot.items():
+                    name = keys.rows(generation, slot)
+                    rows_step.hset(name, mapping=fields)  # type: ignore[arg-type]  # bytes are legal values
+                    rows_step.pexpire(name, UNFINISHED_MS)
             step.hset(keys.loading, "done", str(end))
         yield end
 
@@ -228,7 +229,7 @@ def _show(client: redis.Redis, keys: FeatureKeys, owner: str, record: TableRecor
     with _as_owner(client, keys, owner) as step:
         step.delete(keys.loading)
         if counted == record.rows:
-            _set_record(step, keys, record)
+            _set_record(client, step, keys, record)
     if counted != record.rows:
         _for_each_slot(client, keys, record.generation, record.slots, "unlink")
         raise LoadLost(
@@ -243,20 +244,39 @@ def _prolong(client: redis.Redis, keys: FeatureKeys, current: TableRecord, recor
         if read_record(step, keys) != current:
             raise _lost(keys)
         step.multi()
-        _set_record(step, keys, record)
+        _set_record(client, step, keys, record)
         _execute(step, keys)
     _retire_previous(client, keys, current)
 
 
-def _set_record(step: redis.client.Pipeline, keys: FeatureKeys, record: TableRecord) -> None:
+def _set_record(
+    client: redis.Redis, step: redis.client.Pipeline, keys: FeatureKeys, record: TableRecord
+) -> None:
     """Within a transaction. The rows outlive their record a little: no reader finds one without the other."""
+    with _of_all_slots(client, step) as rows_step:
+        for slot in range(record.slots):
+            name = keys.rows(record.generation, slot)
+            if record.expires_at_ms is None:
+                rows_step.persist(name)
+            else:
+                rows_step.pexpireat(name, record.expires_at_ms + GRACE_MS)
     step.set(keys.record, encode_record(record), pxat=record.expires_at_ms)
-    for slot in range(record.slots):
-        name = keys.rows(record.generation, slot)
-        if record.expires_at_ms is None:
-            step.persist(name)
-        else:
-            step.pexpireat(name, record.expires_at_ms + GRACE_MS)
+
+
+@contextmanager
+def _of_all_slots(client: redis.Redis, step: redis.client.Pipeline) -> Iterator[redis.client.Pipeline]:
+    """For commands on rows within a transaction on the table's marker or record.
+
+    On a cluster they are on other slots: they are carried out before the transaction, each for itself. If
+    that then does not happen, they were for a generation that nobody reads, which expires; only the record
+    makes one be read.
+    """
+    if not is_cluster(client):
+        yield step
+        return
+    apart = client.pipeline(transaction=False)
+    yield apart
+    apart.execute()
 
 
 def _retire_previous(client: redis.Redis, keys: FeatureKeys, record: TableRecord | None) -> None:

@@ -99,6 +99,11 @@ def connect(url: str, *, timeout_s: float = WORK_TIMEOUT_S, max_connections: int
     return redis.Redis.from_pool(pool)
 
 
+def is_cluster(client: redis.Redis) -> bool:
+    """Whether what has keys on several slots happens in several steps."""
+    return isinstance(client, ClusterClient)
+
+
 def connect_reader(url: str, *, block_s: float) -> redis.Redis:
     """A client for reads that block for up to ``block_s``: its timeout is longer than that."""
     return connect(url, timeout_s=block_s + READ_SLACK_S, max_connections=4)

@@ -60,6 +60,8 @@ class ClusterPipeline(Pipeline):
         except MovedError as moved:
             self._cluster.slots.move(moved.slot_id, Node(moved.host, moved.port))
             raise redis.WatchError(f"slot {moved.slot_id} moved: nothing was done") from moved
+        except (AskError, TryAgainError, ClusterDownError) as error:
+            raise SlotMoving(f"a slot is being moved: {error}") from error
         except (StoreConnectionError, StoreTimeoutError):
             if node:
                 self._cluster.slots.doubt(node)
@@ -95,7 +97,7 @@ class ClusterPipeline(Pipeline):
                 if watched:
                     raise redis.WatchError(f"slot {moved.slot_id} moved: nothing was done") from moved
             except (AskError, TryAgainError, ClusterDownError) as error:
-                raise SlotMoving(str(error)) from error
+                raise SlotMoving(f"a slot is being moved: {error}") from error
             except (StoreConnectionError, StoreTimeoutError):
                 if node:
                     self._cluster.slots.doubt(node)
