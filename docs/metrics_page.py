@@ -94,7 +94,7 @@ def learner() -> list[Figure]:
     told |= {"gate": encode(Judgement(1, 0, 0, verdict))}
     contest: dict[str, Any] = dict.fromkeys(Contest.__struct_fields__, 0)
     contest |= {"champion": "champion", "challenger": "challenger", "verdict": "even"}
-    metrics = LearnerMetrics()
+    metrics = LearnerMetrics(lambda: 0.0)
     shown = Shown((ModelFigures("challenger", 1, _FULL, _FULL),), (Contest(**contest),))
     metrics.show(msgspec.convert(told, Status, strict=False), shown)
     return [Figure(family, _labels(family)) for family in metrics.collect()]

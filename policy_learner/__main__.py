@@ -65,7 +65,7 @@ def _deps(folder: Path, data: DataFolder, environ: Mapping[str, str]) -> Deps:
     if settings.warm_start:
         settings = msgspec.structs.replace(settings, warm_start=str(folder / settings.warm_start))
     client = connect(store_address(environ, data))
-    metrics = LearnerMetrics()
+    metrics = LearnerMetrics(time.monotonic)
     if settings.metrics_port:
         metrics.serve(settings.metrics_host, settings.metrics_port)
     trainers = _trainers(application, settings, data) if settings.isolate_trainer else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry, start_http_server
@@ -35,19 +35,31 @@ _CONTESTS = {
 
 
 class LearnerMetrics(Collector):
-    """Holds the latest status, and tells it to whoever asks."""
+    """Holds the latest status, and tells it to whoever asks.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds, that go on whatever the store does.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._status: Status | None = None
         self._shown = Shown()
+        self._shown_at = clock()
 
     def show(self, status: Status, shown: Shown) -> None:
         """From now on this."""
-        self._status, self._shown = status, shown
+        self._status, self._shown, self._shown_at = status, shown, self._clock()
 
     def collect(self) -> Iterable[Metric]:
-        """The figures, once there are any."""
-        return [] if self._status is None else [*_metrics(self._status), *_models(self._shown)]
+        """How long it has not known how it is; its figures, once there are any."""
+        yield GaugeMetricFamily(
+            "sidearm_learner_silent_seconds",
+            "Since the learner last knew how it is: its store, or a replica that it waits for, is away.",
+            self._clock() - self._shown_at,
+        )
+        if self._status is not None:
+            yield from (*_metrics(self._status), *_models(self._shown))
 
     def serve(self, host: str, port: int) -> None:
         """Answer on a port, from a thread of its own.

@@ -85,6 +85,7 @@ MADE = {
     "SidearmBooksNotZero": one(BOOKS, flat(-1), flat(0)),
     "SidearmStoreAway": one("sidearm_store_up", flat(0), flat(1)),
     "SidearmLearnerGone": Made({}, {"sidearm_learner_version": flat(7)}),
+    "SidearmLearnerStands": one("sidearm_learner_silent_seconds", grows(60), flat(30)),
     "SidearmErrors": Made(answers("503", 0.002), answers("503", 0.0005)),
     "SidearmTurnedAway": Made(answers("429", 0.02), answers("429", 0.005)),
     "SidearmSlow": Made(seconds(0.02), seconds(0.005)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -153,6 +154,25 @@ def test_a_mistake_in_a_custom_resource_is_refused(
     refused = with_operators.run(*FROM_INPUT, manifest=item | {"spec": item["spec"] | wrong})
     assert refused.returncode == 1
     assert said in refused.stderr
+
+
+def test_what_runs_is_taken_down_and_what_holds_stays(kubectl: Kubectl, server: Server) -> None:
+    """As docs/operations.md says it: claims, Secrets and the namespace are there for the next apply."""
+    folder = K8S / "overlays" / "dev"
+    kubectl.ok(*APPLY, folder)
+    runbook = (K8S.parent / "docs" / "operations.md").read_text()
+    (words,) = re.findall(r"^kubectl (-n sidearm delete [a-z,]+ -l \S+)", runbook, re.MULTILINE)
+    kubectl.ok(*words.split())
+    left = {address[0] for address in server.cluster.objects.inside("sidearm")}
+    assert {"persistentvolumeclaims", "secrets", "configmaps", "services"} <= left
+    assert not left & {
+        "deployments.apps",
+        "statefulsets.apps",
+        "cronjobs.batch",
+        "horizontalpodautoscalers.autoscaling",
+    }
+    kubectl.ok(*APPLY, folder)
+    assert kubectl.ok(*DIFF, folder) == ""
 
 
 def test_older_servers_are_discovered_group_by_group(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_learner_that_starts_at_the_memory_limit_makes_room(store, data_folder
 def test_how_good_the_model_is_can_be_read_asked_and_scraped(store, data_folder):
     """Progressive metrics, gate and refusals: in the status, in tables, for Prometheus."""
     settings = LearnerSettings(publish_every_examples=1, gate_least_examples=50, gate_window_examples=200)
-    world, metrics = World(store, data_folder, 1, settings), LearnerMetrics()
+    world, metrics = World(store, data_folder, 1, settings), LearnerMetrics(lambda: 0.0)
     learner = world.learner()
     learner.deps = learner.deps._replace(show=metrics.show)
     for _ in range(5):
@@ -174,3 +174,13 @@ def test_how_good_the_model_is_can_be_read_asked_and_scraped(store, data_folder)
     ):
         assert words in shown
     assert tables({"progressive": "{", "gate": "", "refusals": ""}) == []
+
+
+def test_a_learner_that_stands_still_is_seen_though_its_figures_are_not_told_anew():
+    """Where the store, or a replica that it waits for, does not answer: what was told last grows old."""
+    now = 10.0
+    metrics, registry = LearnerMetrics(lambda: now), CollectorRegistry()
+    registry.register(metrics)
+    now = 15.0
+    assert registry.get_sample_value("sidearm_learner_silent_seconds") == 5.0
+    assert registry.get_sample_value("sidearm_learner_version") is None
