@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
@@ -20,14 +21,18 @@ from policy_learner.join import helper, learnt
 from policy_learner.join.catalogues import Catalogues, read_from_store
 from policy_learner.join.helper import HelperDeps
 from policy_learner.join.positions import ms_of
+from policy_learner.status import RUNNING, STOPPING
 from policy_learner.timing import Every
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.keys import Keys
+from sidecar.contracts.keys import Keys, learner_status
 from sidecar.contracts.scripts.working import Worker
 from sidecar.contracts.store import store_now_ms
 
 _ENTRIES_AT_ONCE = 2048
 """Of all partitions together: rows are made in fewer, larger tables than a learner could wait for."""
+
+_SILENT_MS = 5000
+"""A learner that says so little runs no more."""
 
 
 class Archiver:
@@ -74,13 +79,30 @@ class Archiver:
         return taken
 
     def stop(self) -> None:
-        """What was learnt goes into files."""
+        """What was learnt goes into files; what a learner that is ending too learns at last as well."""
         clock, settings = self._deps.clock, self._deps.settings
-        end = clock() + settings.drain_s
-        while self.step() and clock() < end:
-            pass
+        began = clock()
+        while clock() - began < settings.drain_s:
+            more = self._learner_says_more(clock() - began)
+            taken = self.step()
+            if not (taken or more):
+                break
+            if not taken:
+                time.sleep(settings.idle_s)
         self._write()
         self._keeping.close()
+
+    def _learner_says_more(self, waited_s: float) -> bool:
+        """Whether it is ending, or may have been told to at the same moment and has not said so yet."""
+        client, settings = self._deps.scripts.client, self._deps.settings
+        pipe = client.pipeline(transaction=False)
+        pipe.time()
+        pipe.hmget(learner_status(self._deps.application.name), ["state", "at_ms"])
+        (seconds, _), (state, at_ms) = pipe.execute()
+        age_ms = int(seconds) * 1000 - int(at_ms or 0)
+        if state == STOPPING.encode():
+            return age_ms < settings.drain_s * 1000
+        return bool(state == RUNNING.encode() and waited_s < settings.status_every_s and age_ms < _SILENT_MS)
 
     def report(self) -> Worker:
         """How it is."""

@@ -11,19 +11,19 @@ from policy_learner.join.positions import ms_of
 from policy_learner.learning.isolated_trainer import IsolatedTrainer
 from policy_learner.learning.trainers import AnyTrainer
 from policy_learner.state import Learner
-from policy_learner.status import Status, StoreView, look, write
+from policy_learner.status import RUNNING, Status, StoreView, look, write
 from sidecar.contracts.learner_report import Progressive, decode, encode
 
 REFUSALS_SHOWN = 4
 
 
-def report(learner: Learner, state: str = "running") -> None:
+def report(learner: Learner, state: str = RUNNING) -> None:
     """Say how the learner is; no more often than the settings say, but at once when it stops.
 
     Raises:
         StoreError: nobody to say it to.
     """
-    if state == "running" and not learner.timers.status.due:
+    if state == RUNNING and not learner.timers.status.due:
         return
     learner.timers.status.restart()
     scripts, app = learner.deps.scripts, learner.deps.application.name

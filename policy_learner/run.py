@@ -13,6 +13,7 @@ from policy_learner.join.healing import healed
 from policy_learner.loop import drain, step
 from policy_learner.report import report
 from policy_learner.state import Deps, Learner, open_learner
+from policy_learner.status import STOPPED, STOPPING
 from sidecar.contracts.store import StoreError
 
 log = logging.getLogger("sidearm.learner")
@@ -66,8 +67,9 @@ def _close(learner: Learner) -> None:
     clock, settings = learner.deps.clock, learner.deps.settings
     end = clock() + settings.drain_s
     try:
+        report(learner, STOPPING)  # the archiver, told to stop as well, waits for what comes now
         drain(learner, lambda: clock() < end)
-        report(learner, "stopped")
+        report(learner, STOPPED)
     except (StoreError, OSError, Overtaken) as error:
         log.error("stopped without closing the files; the next start reads it all again: %s", error)
     log.info("stopped at version %d, %d examples", learner.progress.version, learner.training.examples)

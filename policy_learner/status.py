@@ -15,12 +15,14 @@ from sidecar.contracts.scripts.call import script_text, text
 from sidecar.contracts.store import Scripts
 from sidecar.contracts.upkeep import read_books
 
+RUNNING, STOPPING, STOPPED = "running", "stopping", "stopped"
+
 
 class Status(Struct, frozen=True, kw_only=True):
     """How the learner is. Every field is one field of the hash."""
 
     state: str
-    """``running`` or ``stopped``."""
+    """``running``; ``stopping`` while it still learns what is there; ``stopped``."""
     pid: int
     at_ms: int
     """When this was written, by the store's clock."""

@@ -18,9 +18,6 @@ from sidecar.contracts.learner_report import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-SHOWN_APART = ("progressive", "gate", "refusals")
-"""Fields of the learner's status that are tables of their own."""
-
 
 def tables(learner: Mapping[str, str]) -> list[Table]:
     """Progressive metrics by window, the gate's latest comparisons, and what it refused; those that exist."""

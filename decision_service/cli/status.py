@@ -8,17 +8,23 @@ from typing import Annotated
 
 import typer
 
+_PATIENCE_S = 3.0
+"""For each reply of the store: somebody looks at this because something may be wrong with it."""
+
 
 def status_command(
     app: Annotated[Path, typer.Argument(help="The application's folder.", envvar="SIDEARM_APP")],
     data: Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DATA")] = Path("data"),
 ) -> None:
-    """Show how the learner and its model are, and the books; exit code 1 when the books do not balance."""
+    """Show what is wrong, how learner and model are, and the books; exit code 1 when these are off."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    from decision_service.cli.learner_rows import learner_rows
     from decision_service.cli.look import in_one_line, look
-    from decision_service.cli.model_figures import SHOWN_APART, models_table, tables
+    from decision_service.cli.model_figures import models_table, tables
+    from decision_service.cli.trouble import anchor, troubles
     from decision_service.cli.workers import workers_table
     from sidecar.contracts.application import load_application
     from sidecar.contracts.errors import BadSettings
@@ -29,18 +35,24 @@ def status_command(
     application = load_application(app)
     url = store_address(os.environ, DataFolder(data))
     try:
-        with connect(url) as client:
+        with connect(url, timeout_s=_PATIENCE_S) as client:
             seen = look(client, application)
     except (StoreError, OSError) as error:
         raise BadSettings(
-            f"no store answers at {without_password(url)} ({error}): is `sidearm up` running?"
+            f"no store answers at {without_password(url)} ({error}): is `sidearm up` running? In a "
+            "cluster callers are answered meanwhile, and what happens is spooled: "
+            "docs/operations.md#the-store-is-away"
         ) from error
     console = Console()
+    if found := list(troubles(seen)):
+        wrong = Table("what is wrong", "what to do", box=None, pad_edge=False, header_style="bold red")
+        for one in found:
+            wrong.add_row(escape(one.what), anchor(one.chapter))
+        console.print(wrong)
     if seen.learner:
         table = Table("learner", "", box=None, pad_edge=False)
-        for name, value in sorted(seen.learner.items()):
-            if name not in SHOWN_APART:
-                table.add_row(name, value)
+        for row in learner_rows(seen):
+            table.add_row(*map(escape, row))
         for one in (table, *tables(seen.learner)):
             console.print(one)
     if seen.figures:

@@ -17,6 +17,7 @@ from sidecar.contracts.keys import Keys
 from tests.k8s.kubectl import need_kubectl
 from tests.k8s.rehearsal.cluster import Cluster
 from tests.k8s.rehearsal.ledger import all_finalised, check_books, check_decisions, check_rewards, rows_of
+from tests.k8s.rehearsal.machine import can_lock, locked
 from tests.k8s.rehearsal.rendering import APP, PARTITIONS, rendered, secret
 from tests.k8s.rehearsal.traffic import Traffic
 from tests.processes import ROOT, Processes, short_folder
@@ -56,6 +57,16 @@ def test_the_manifests_lose_nothing(folder: Path, processes: Processes) -> None:
         traffic.go_on(100)
     any_pod_answers_any_session(cluster, traffic, key)
     check(cluster, traffic, folder)
+
+
+def test_a_container_cannot_write_to_its_image(folder: Path) -> None:
+    """But to its volumes, which is all that the rehearsal's containers may."""
+    if not can_lock():
+        pytest.skip("this machine lets us have no mounts of our own: writes are looked for instead")
+    for place, code in ((folder / "volume", 0), (Path(__file__).with_name("written"), 1)):
+        done = subprocess.run(locked(["touch", str(place)], folder), capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+    assert "Read-only file system" in done.stderr
 
 
 def lose_containers(cluster: Cluster, traffic: Traffic) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import pytest
@@ -15,8 +16,10 @@ from policy_learner.archive.dead_letters import DeadLetters
 from policy_learner.archiver import Archiver
 from policy_learner.loop import finalise, step, trim
 from policy_learner.models.replay import replay
+from policy_learner.report import report
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.keys import learnt
+from policy_learner.status import RUNNING, STOPPED, STOPPING
+from sidecar.contracts.keys import learner_status, learnt
 from tests.policy_learner.walking import rows, steps, stop
 from tests.policy_learner.world import World
 
@@ -233,3 +236,31 @@ def test_rubbish_where_the_learners_word_should_be_is_said_and_survived(store: r
     step(learner)
     assert archiver.step() > 0
     assert archiver.report().error == ""
+
+
+def test_it_waits_for_the_last_word_of_a_learner_that_is_ending_too(store, data_folder):
+    """Both are told to stop at once, as when all is taken down: what is learnt then is in the log."""
+    world = world_of(store, data_folder)
+    learner, archiver = world.learner(), world.helper(Archiver)
+    events = world.shop(10)
+    report(learner, STOPPING)
+    ending = threading.Thread(target=archiver.stop)
+    ending.start()
+    steps(learner)
+    stop(learner)
+    report(learner, STOPPED)
+    ending.join(30.0)
+    assert Counter(row["decision_id"] for row in rows(world)) == ids(events)
+
+
+def test_it_waits_for_no_learner_that_is_gone(store, data_folder):
+    """One that died while it was ending; one that runs on, which this archiver's successor will hear."""
+    world = world_of(store, data_folder, drain_s=1000.0, status_every_s=0.01)
+    learner, archiver = world.learner(), world.helper(Archiver)
+    report(learner, STOPPING)
+    store.hset(learner_status("world"), "at_ms", 1)
+    archiver.stop()
+    archiver = world.helper(Archiver)
+    report(learner, RUNNING)
+    store.hset(learner_status("world"), "state", RUNNING)
+    archiver.stop()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.k8s.rehearsal.machine import placed, program, resolved
+from tests.k8s.rehearsal.machine import can_lock, locked, placed, program, resolved
 from tests.k8s.rehearsal.volumes import Spec, Volumes, mount, written_outside
 from tests.processes import ROOT, Process, Processes
 from tests.waiting import until
@@ -39,9 +39,13 @@ class Container:
         mount(self.root, self._pod.volumes, list(self.spec.get("volumeMounts", ())))
         words = [self._here(word) for word in [*self.spec["command"], *self.spec.get("args", ())]]
         name = f"{self._pod.name}-{self.name}"
-        self.process = self._pod.processes.run(
-            program(words, self._pod.ip), name, self._environ(), alone=True
-        )
+        command = program(words, self._pod.ip)
+        if self._is_read_only() and can_lock():
+            command = locked(command, self._pod.all_volumes)
+        self.process = self._pod.processes.run(command, name, self._environ(), alone=True)
+
+    def _is_read_only(self) -> bool:
+        return bool(self.spec.get("securityContext", {}).get("readOnlyRootFilesystem"))
 
     def wait_until_started(self) -> None:
         """By its startup probe, or else by its readiness."""
@@ -138,6 +142,7 @@ class Pod:
     ) -> None:
         self.name, self.ip, self.template, self.folder = name, ip, template, folder / "pods" / name
         self.spec: Spec = template["spec"]
+        self.all_volumes = folder
         self.cluster, self.hosts, self.processes = cluster, hosts, processes
         self.volumes = cluster.of_pod(name, self.spec, claims)
         self.first = [Container(self, spec) for spec in self.spec.get("initContainers", ())]
