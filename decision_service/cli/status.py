@@ -46,8 +46,8 @@ def status_command(
     console = Console()
     if found := list(troubles(seen)):
         wrong = Table("what is wrong", "what to do", box=None, pad_edge=False, header_style="bold red")
-        for one in found:
-            wrong.add_row(escape(one.what), anchor(one.chapter))
+        for trouble in found:
+            wrong.add_row(escape(trouble.what), anchor(trouble.chapter))
         console.print(wrong)
     if seen.learner:
         table = Table("learner", "", box=None, pad_edge=False)
