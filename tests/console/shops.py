@@ -48,23 +48,28 @@ def running(parts: tuple[str, ...]) -> Iterator[Platform]:
 
 def sell(client: httpx.Client) -> None:
     """Two hundred sessions, a third of whom buy; one of them hostile."""
-    for number in range(200):
-        context: dict[str, object] = {
-            "hour": (number * 7) % 24,
-            "device": ("ios", "android", "web")[number % 3],
-        }
-        asked: dict[str, object] = {
-            "session_id": f"s-{number}",
-            "unit_id": f"u-{number % 50}",
-            "context": context,
-        }
-        if number == 199:
-            asked = {"session_id": HOSTILE, "context": {"note": HOSTILE, HOSTILE[:40]: "name"}, "limit": 3}
-            asked["arms"] = [{"id": HOSTILE}, {"id": "hostile, too"}, {"id": "and another"}]
-        answer = client.post("/v1/recommendations", json=asked).raise_for_status().json()
-        if number % 3 == 0 or number == 199:
-            reward = {"decision_id": answer["decision_id"], "event": "purchase", "reward_id": f"r-{number}"}
-            client.post("/v1/rewards", json=reward).raise_for_status()
+    asked = [_session(number) for number in range(200)]
+    asked[-1] = {
+        "session_id": HOSTILE,
+        "context": {"note": HOSTILE, HOSTILE[:40]: "name"},
+        "limit": 3,
+        "arms": [{"id": HOSTILE}, {"id": "hostile, too"}, {"id": "and another"}],
+    }
+    decided = []
+    for start in range(0, len(asked), 50):
+        answer = client.post("/v1/recommendations/batch", json={"requests": asked[start : start + 50]})
+        decided += [one["recommendation"] for one in answer.raise_for_status().json()["results"]]
+    rewards = [
+        {"decision_id": one["decision_id"], "event": "purchase", "reward_id": f"r-{one['decision_id']}"}
+        for one in [*decided[::3], decided[-1]]
+    ]
+    client.post("/v1/rewards/batch", json={"rewards": rewards}).raise_for_status()
+
+
+def _session(number: int) -> dict[str, object]:
+    device = ("ios", "android", "web")[number % 3]
+    context = {"hour": (number * 7) % 24, "device": device}
+    return {"session_id": f"s-{number}", "unit_id": f"u-{number % 50}", "context": context}
 
 
 def nights(platform: Platform) -> None:
@@ -72,6 +77,6 @@ def nights(platform: Platform) -> None:
     folder = platform.data.evaluations("shop")
     place = Path(platform.data.root) / "simulated"
     for night in range(4):
-        log = write_log(place / str(night), simulated_rows(1500, seed=night))
+        log = write_log(place / str(night), simulated_rows(1000, seed=night))
         found = evaluate(log, [Uniform(), Logged()], None, Options(against="uniform"))
         file_away(found, folder, dt.date(2026, 3, 1) + dt.timedelta(days=night), 90)

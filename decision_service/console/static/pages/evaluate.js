@@ -60,8 +60,8 @@ function form(api, told, may, look) {
   const field = (label, input, hint) => h("div", { class: "field" }, h("label", { for: input.id }, label), input, h("span", { class: "hint" }, hint));
   const why = told.why_not ? `No evaluation can be made from here: ${told.why_not}.` : (may ? "" : "To ask for an evaluation a key with the role admin is needed.");
   return card("Ask now", { hint: told.at ? `every night at ${told.at} UTC the application’s own question is asked` : "" },
-    why && h("p", { class: "notice" }, why, told.why_not && " What the nightly job left is below."),
-    h("form", { class: "ask", onsubmit: async (event) => {
+    why && h("p", { class: "notice" }, why, told.why_not && told.nights.length > 0 && " What the nightly job left is below."),
+    told.why_not === "" && h("form", { class: "ask", onsubmit: async (event) => {
       event.preventDefault();
       put(error);
       const names = [...chosen.querySelectorAll("input:checked")].map((box) => box.value).concat(own.value.split(/\s+/).filter(Boolean));
@@ -110,7 +110,8 @@ async function cancel(api, run, look) {
 async function history(root, told) {
   if (told.nights.length === 0) {
     put(root, empty("No night has been evaluated yet",
-      "Name a time under [evaluation] at in app.toml, or run sidearm evaluate --app FOLDER; what it finds is shown here."));
+      "Name a time as ", h("code", {}, "at"), " of ", h("code", {}, "[evaluation]"), " in app.toml, or run ",
+      h("code", {}, "sidearm evaluate --app FOLDER"), ": what it finds is shown here."));
     return () => {};
   }
   const points = told.nights.flatMap((night) => night.candidates.filter((one) => one.difference).map((one) => ({
