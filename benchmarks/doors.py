@@ -19,7 +19,7 @@ from benchmarks.servers import DECIDES, platform
 from benchmarks.wrk import need_wrk, wrk
 from decision_service.cli.platform import Platform
 
-_TURNS, _SECONDS, _ARMS = 5, 2, 10
+_TURNS, _SECONDS, _ARMS = 11, 1, 10
 _MANY = 64
 _MOST = 1.2
 _CONTEXT = {"device": "ios", "hour": 21.0, "returning": True, "country": "de"}
@@ -66,15 +66,15 @@ def figures(scratch: Path) -> Iterator[Figure]:
             )
 
 
-def _beside(ours: Platform, connections: int) -> list[float]:
-    """Of native call and rank, the median of the turns; the first, in which caches fill, is dropped."""
-    found: list[list[float]] = [[], []]
-    for turn in range(_TURNS + 1):
-        for kind, times in zip((native(), rank()), found, strict=True):
-            micros = _turn(ours, connections, kind)
-            if turn:
-                times.append(micros)
-    return [statistics.median(times) for times in found]
+def _beside(ours: Platform, connections: int) -> tuple[float, float]:
+    """Of the native call, the median of the turns; of a rank, that times the median of their ratios.
+
+    Machines are slower one second and faster the next: a ratio is of two turns side by side. The first, in
+    which caches fill, is dropped.
+    """
+    pairs = [[_turn(ours, connections, kind) for kind in (native(), rank())] for _ in range(_TURNS + 1)][1:]
+    native_us = statistics.median(pair[0] for pair in pairs)
+    return native_us, native_us * statistics.median(pair[1] / pair[0] for pair in pairs)
 
 
 def _turn(ours: Platform, connections: int, kind: Kind) -> float:
