@@ -24,8 +24,8 @@ from sidecar.contracts.scripts.earned import earned_call
 from sidecar.policy.evidence import Floats, Sums
 
 _MOST_CELLS = 1 << 17
-"""Decisions times arms that are compared of one file: 6,500 decisions with twenty arms, some ten milliseconds.
-Where there are more, evenly spaced ones of them: files of a busy platform are large, and so many say enough."""
+"""Decisions times arms that are compared of one file: 6,500 decisions with twenty arms, some ten
+milliseconds. Where there are more, evenly spaced ones of them: so many say enough."""
 _AT_ONCE = 1 << 17
 _PARITY = 1e-9
 _US, _HOUR_MS, _DAY_MS = 1000, 3_600_000, 86_400_000
