@@ -2,7 +2,9 @@
 #
 #   docker build --target service -t sidearm-service:0.1.0 .      # likewise sidecar, learner, eval
 #
-# BASE is any image with Python 3.11 or 3.12 and glibc; in production name it by its digest. The images run as
+# BASE is any image with Python 3.11 or 3.12 and glibc. Here it has a version and no digest: one that is written
+# down goes on installing the holes of its day until somebody changes it. In production give the digest that your
+# registry has today: --build-arg BASE=…@sha256:… . The images run as
 # user 10001, need no shell, and write nothing but to /tmp and /var/lib/sidearm: both may be mounted.
 ARG BASE=python:3.12.12-slim-bookworm
 

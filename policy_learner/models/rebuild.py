@@ -36,7 +36,10 @@ from sidecar.contracts.scripts.publish import Batch, decode_positions
 log = logging.getLogger("sidearm.learner")
 
 _LOG_READ = 1000
-_COLD_START = "to begin with an untrained model instead, set SIDEARM_LEARNER_COLD_START=true"
+_COLD_START = (
+    "`sidearm models restore` goes on from a backup; "
+    "to begin with an untrained model instead, set SIDEARM_LEARNER_COLD_START=true"
+)
 
 
 class Published(NamedTuple):
