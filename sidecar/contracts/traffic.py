@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import get_args
 
 from msgspec import Struct, field
+
+from sidecar.contracts.events import Source
 
 MINUTE_MS = 60_000
 SLOT_MS = 10 * MINUTE_MS
 EDGES_MS = (1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
 """Upper ends of the ranges in which times are counted; beyond them is one more."""
+_EDGES = {f"<{edge_ms:g}": edge_ms for edge_ms in (*EDGES_MS, float("inf"))}
+_SOURCES: tuple[str, ...] = get_args(Source)
 MINUTES_KEPT_S = 3 * 3_600
 DAYS_KEPT_S = 2 * 86_400
 
@@ -54,9 +59,9 @@ def decode_traffic(stored: Mapping[bytes, bytes]) -> dict[int, Traffic]:
         slot, _, what = name.decode(errors="replace").partition("|")
         if slot.isdecimal() and count.isdigit():
             traffic = found.setdefault(int(slot), Traffic())
-            if what.startswith("<"):
-                traffic.times[float(what[1:])] = int(count)
-            else:
+            if what in _EDGES:
+                traffic.times[_EDGES[what]] = int(count)
+            elif what in _SOURCES:
                 traffic.sources[what] = int(count)
     return found
 

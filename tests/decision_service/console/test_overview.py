@@ -131,11 +131,11 @@ async def test_a_silent_learner_and_books_that_do_not_balance_are_seen(store, st
 
 
 async def test_what_lies_there_and_is_none_of_ours_is_left_out(store, store_url):
-    """A page must not fall over a stranger's field."""
+    """A page must not fall over a stranger's field, nor show it."""
     now = now_ms(store)
-    store.hset(
-        keys.traffic_of_hour("bench", now // HOUR_MS), mapping={"x": "y", f"{now}|model": "-", "|": "3"}
-    )
+    minute = now // MINUTE_MS
+    strange = {"x": "y", f"{minute}|model": "-", "|": "3", f"{minute}|<b>x</b>": "5", f"{minute}|<nan": "1"}
+    store.hset(keys.traffic_of_hour("bench", now // HOUR_MS), mapping=strange)
     store.hset(keys.earned_of_day("bench", now // DAY_MS), mapping={BETS: b"abc", "12": b"", "z": b"z"})
     assert (await look(store_url))["by_source"] == {}
 
