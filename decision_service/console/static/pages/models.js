@@ -95,7 +95,8 @@ function modelCard(desk, model, contest, domain) {
       model.role === "canary" && fact("Drift", drift(desk.data.drifts[model.name]))),
     scores && course && h("figure", {}, spark({ values: course.reward, errors: course.reward_error, label: `Reward of ${model.name} over time` }),
       h("figcaption", { class: "hint" }, `its reward, ${span(course.at_ms)}`)),
-    contest && contestView(contest, domain),
+    contest ? contestView(contest, domain)
+      : ["challenger", "shadow"].includes(model.role) && h("p", { class: "hint" }, "Nothing is known of it against the champion yet: decisions that both scored, and whose time for rewards is over, will say."),
     h("div", { class: "row acts" }, acts(desk, model, contest)));
 }
 
