@@ -25,6 +25,7 @@ from decision_service.problem import HttpAnswer, http_problem, problem_of
 from decision_service.request_ids import or_new, request_id_of, under
 from decision_service.responding import AtOnce, respond
 from decision_service.telemetry import Telemetry
+from decision_service.traced import GONE
 
 log = logging.getLogger("sidearm.decision_service")
 
@@ -81,6 +82,8 @@ class Door:
             with nullcontext() if traced is None else traced.current():
                 answer = await self._answer(methods, endpoint, argument, scope, receive)
         except Disconnected:
+            if traced is not None:
+                traced.end(GONE)
             return
         if traced is not None:
             traced.end(answer.status)

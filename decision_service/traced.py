@@ -10,3 +10,6 @@ if TYPE_CHECKING:
 
 now_traced: ContextVar[Traced | None] = ContextVar("now_traced", default=None)
 """Set around what a request is answered by."""
+
+GONE = 499
+"""The status of a request whose caller went away before it was here, as proxies have it."""

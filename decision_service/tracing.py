@@ -65,7 +65,7 @@ class Traced:
             now_traced.reset(token)
 
     def end(self, status: int) -> None:
-        """It was answered."""
+        """It was answered, or (499) its caller had gone."""
         self.span.set_attribute("http.response.status_code", status)
         if status >= _SERVER_ERROR:
             self.span.set_status(StatusCode.ERROR)

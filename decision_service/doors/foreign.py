@@ -26,6 +26,7 @@ from decision_service.problem import HttpAnswer
 from decision_service.request_ids import or_new, request_id_of, under
 from decision_service.responding import AtOnce, respond
 from decision_service.telemetry import Telemetry
+from decision_service.traced import GONE
 
 log = logging.getLogger("sidearm.decision_service")
 
@@ -125,6 +126,8 @@ class ForeignDoor:
             with nullcontext() if traced is None else traced.current():
                 answer = await self._answer(dialect, operation, visit, receive)
         except Disconnected:
+            if traced is not None:
+                traced.end(GONE)
             return
         except Exception as error:
             answer = self._refusal(dialect, visit, name, error)

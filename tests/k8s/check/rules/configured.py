@@ -37,7 +37,7 @@ def settings(scene: Scene) -> Iterator[str]:
             except BadSettings as error:
                 yield f"{container.name}: {error}"
         section = section_of(container)
-        known = ("AWS_", f"SIDEARM_{section.name.upper()}_") if section else ("AWS_",)
+        known = ("AWS_", "OTEL_", *([f"SIDEARM_{section.name.upper()}_"] if section else []))
         for name in sorted(set(container.environment) - EVERYWHERE):
             if not name.startswith(known):
                 yield f"{container.name}: nothing here reads {name}"
