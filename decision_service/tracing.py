@@ -40,7 +40,8 @@ class Tracing:
 
     def request(self, name: str, headers: Headers) -> Traced | None:
         """A request has come; None if nobody looks at it."""
-        parent = context_of(header_of(headers, b"traceparent"), header_of(headers, b"tracestate"))
+        word = header_of(headers, b"traceparent")
+        parent = context_of(word, header_of(headers, b"tracestate")) if word else Context()
         span = self._tracers.one.start_span(name, parent, SpanKind.SERVER)
         return Traced(span, set_span_in_context(span, parent)) if span.is_recording() else None
 
