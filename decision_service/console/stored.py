@@ -92,7 +92,9 @@ class StoreSearch:
         async def talk() -> tuple[list[bytes], list[tuple[bytes, dict[bytes, bytes]]]]:
             pipe = self._scripts.client.pipeline(transaction=False)
             pipe.zrevrange(keys.due, 0, most - 1)
-            pipe.xrevrange(keys.examples, count=most)
+            pipe.xrevrange(
+                keys.examples, count=max(_LEAST_A_PARTITION, most // 4)
+            )  # they are soon in the log
             pending, finalised = await pipe.execute()
             return pending, finalised
 
