@@ -23,7 +23,16 @@ from tests.faults.logged import read_log
 LASTING = (
     *("c", "late", "ex", "dead", "skew", "w", "w:log", "epoch", "catalogues", "learner", "learnt", "workers"),
     *("w:infos", "w:models", "w:deltas", "w:serving", "w:pin", "w:notices", "w:canaries"),
-    *("answers", "arms", "arms:notices", "arms:serving"),
+    *(
+        "answers",
+        "arms",
+        "arms:notices",
+        "arms:serving",
+        "arms:counted",
+        "earned:counted",
+        "w:course",
+        "nodes",
+    ),
 )
 """Keys without an expiry that may be left when nothing is going on."""
 
