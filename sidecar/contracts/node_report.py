@@ -61,7 +61,7 @@ def quantile_of(took: Mapping[int, int], share: float) -> float | None:
     """Milliseconds that a share of all stayed below; None: there are none.
 
     >>> quantile_of({142: 99, 236: 1}, 0.5), quantile_of({}, 0.5)
-    (1.0209350955502185, None)
+    (1.0206..., None)
     """
     left = share * sum(took.values())
     for level in sorted(took):

@@ -9,7 +9,7 @@ from tests.faults.mutant import Mutant
 
 PROMOTION = "policy_learner/promotion"
 EVIDENCE, CONTESTS, PROMOTER, PROPENSITIES, DECIDING = (
-    "tests/policy_learner/test_evidence.py",
+    "tests/sidecar/policy/test_evidence.py",
     "tests/policy_learner/test_contests.py",
     "tests/policy_learner/test_promoter.py",
     "tests/decision_service/test_propensities.py",
@@ -20,7 +20,7 @@ OF_CHANCE = (
     # Evidence.
     Mutant(
         "a bet costs nothing",
-        f"{PROMOTION}/evidence.py",
+        "sidecar/policy/evidence.py",
         "_GAIN * totals[:, :, None] - _COST",
         "_GAIN * totals[:, :, None] - 0.0 * _COST",
         tests=(EVIDENCE, "bound_lies_below"),

@@ -78,7 +78,7 @@ function tiles(data) {
   return h("div", { class: "tiles" },
     tile("Decisions that are over", compact(data.decisions), { below: `${percent(data.rewarded / data.decisions)} had a reward of their own` }),
     tile("Reward a decision", figure(data.shown.value), { below: half }),
-    tile("Arms shown", count(shown), { below: data.unseen ? `${count(data.unseen)} of the catalogue were not` : "all of the catalogue" }));
+    tile("Arms shown", count(shown), { below: data.unseen ? `${count(data.unseen)} of the catalogue were not` : "every one of the catalogue among them" }));
 }
 
 /** From the first part of the window in which anything was shown. */
