@@ -18,7 +18,7 @@ from tests.waiting import until
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. It is absent on some laptops, and nowhere where CI is set."""
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
@@ -33,7 +33,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop() -> Iterator[Platform]:
     """The example's shop after some hundred decisions, with purchases, a challenger and four nights."""
     with running(("sidecar", "learner", "service")) as platform:
@@ -47,14 +47,14 @@ def shop() -> Iterator[Platform]:
         yield platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bare() -> Iterator[Platform]:
     """The same platform, of which nobody has asked anything."""
     with running(("sidecar", "service")) as platform:
         yield platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def keys() -> dict[str, list]:
     """Platform to the cookies of who is signed in there."""
     return {}

@@ -1,0 +1,1 @@
+"""The console in a real browser. A package, so that its browser and its platforms end with it."""
