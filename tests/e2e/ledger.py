@@ -39,7 +39,8 @@ def check_decisions(callers: list[Caller], rows: Rows, counted: list[dict[str, i
     assert len(rows) == sum(c["dec"] for c in counted)
     arms = {row["decision_id"]: row["arm"] for row in rows}
     for caller in callers:
-        assert caller.decided.items() <= arms.items()
+        lost = {told: arms.get(told) for told, arm in caller.decided.items() if arms.get(told) != arm}
+        assert not lost, f"told, and not so in the log: {lost}"
 
 
 def check_rewards(callers: list[Caller], rows: Rows, late: Rows) -> None:
