@@ -83,7 +83,8 @@ class Archiver:
         clock, settings = self._deps.clock, self._deps.settings
         began = clock()
         while clock() - began < settings.drain_s:
-            more = self._learner_says_more(clock() - began)
+            waited_s = clock() - began
+            more = waited_s < self._deps.patience_s and self._learner_says_more(waited_s)
             taken = self.step()
             if not (taken or more):
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -42,6 +43,9 @@ class HelperDeps(NamedTuple):
     clock: Clock
     name: str
     """Its own, different from that of every other process."""
+    patience_s: float = math.inf
+    """Longest that an archiver's end waits for a learner that is ending too, if that is less than the drain.
+    0 where nobody else can go on meanwhile, as in a simulation."""
 
 
 class Helper(Protocol):

@@ -62,7 +62,7 @@ class Helpers:
     def _start(self, kind: str) -> None:
         sim = self._sim
         name = f"{kind}-{len(self.all)}"
-        deps = HelperDeps(sim.application, sim.settings, sim.data, sim.scripts, lambda: sim.now_s, name)
+        deps = HelperDeps(sim.application, sim.settings, sim.data, sim.scripts, lambda: sim.now_s, name, 0.0)
         self._ready[kind] = Actor(lambda actor: helper.run(deps, KINDS[kind], actor))
         self.all.append(self._ready[kind])
         sim.faults["helpers started"] += 1
