@@ -76,6 +76,9 @@ class Drainer:
             except (StoreAway, SpoolFailed) as error:
                 log.debug("the spool waits: %s", error)
                 wait_s = min(2 * wait_s, _LONGEST_S)
+            except Exception:  # a fault of ours: what was answered must not wait for the next start for it
+                log.exception("the spool could not be sent, and is tried again")
+                wait_s = _LONGEST_S
             if len(self._spool):
                 await asyncio.sleep(wait_s)
 

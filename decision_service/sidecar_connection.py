@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from sidecar.contracts.wire import SCORE_PATH
+from sidecar.contracts.wire import END_OF_HEAD, SCORE_HEAD
 
 _HEAD_LIMIT_BYTES = 16_384
 
@@ -40,10 +40,7 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(EOFError("the connection is closed"))
             return self._answer
         self._received.clear()
-        self._transport.write(
-            b"POST %b HTTP/1.1\r\nhost: sidecar\r\ncontent-type: application/msgpack\r\n"
-            b"content-length: %d\r\n\r\n%b" % (SCORE_PATH.encode(), len(body), body)
-        )
+        self._transport.write(b"%b%d%b%b" % (SCORE_HEAD, len(body), END_OF_HEAD, body))
         return self._answer
 
     def abort(self) -> None:
@@ -87,7 +84,7 @@ def _parse(received: bytearray) -> tuple[int, bytes] | None:
     Raises:
         ValueError: this is no HTTP answer with a length.
     """
-    end = received.find(b"\r\n\r\n", 0, _HEAD_LIMIT_BYTES)
+    end = received.find(END_OF_HEAD, 0, _HEAD_LIMIT_BYTES)
     if end < 0:
         if len(received) > _HEAD_LIMIT_BYTES:
             raise ValueError("a head without end")

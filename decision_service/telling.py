@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from struct import Struct
+
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
 from decision_service.api.recommendations import AnswerSource, RankedArm, Recommendation
 from decision_service.times import utc
-from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.events import DecisionEvent, Slot
+
+_FLOAT32 = Struct("<f")
+"""A score among those of an event."""
 
 
 def told(
@@ -37,12 +42,12 @@ def told(
 
 def ranking(event: DecisionEvent, ids: tuple[str, ...], pmf: npt.NDArray[np.float64]) -> list[RankedArm]:
     """The arms to be shown, slot by slot; where all were asked for, all by score, equal ones in order."""
-    scores = np.frombuffer(event.scores, dtype="<f4")
     if event.limit == 1 or event.slots:
-        first = RankedArm(event.arm, event.propensity, float(scores[event.arm_index]))
+        shown: list[DecisionEvent | Slot] = [event, *event.slots]
         return [
-            first,
-            *(RankedArm(one.arm, one.propensity, float(scores[one.arm_index])) for one in event.slots),
+            RankedArm(one.arm, one.propensity, _FLOAT32.unpack_from(event.scores, 4 * one.arm_index)[0])
+            for one in shown
         ]
+    scores = np.frombuffer(event.scores, dtype="<f4")
     best = np.argsort(-scores, kind="stable")[: event.limit]
     return [RankedArm(ids[place], float(pmf[place]), float(scores[place])) for place in best]

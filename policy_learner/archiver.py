@@ -31,6 +31,9 @@ from sidecar.contracts.store import store_now_ms
 _ENTRIES_AT_ONCE = 2048
 """Of all partitions together: rows are made in fewer, larger tables than a learner could wait for."""
 
+_EARLY = 0.1
+"""Of ``archive_every_s``: so long after the last files those come at the earliest that end a backlog."""
+
 _SILENT_MS = 5000
 """A learner that says so little runs no more."""
 
@@ -65,6 +68,8 @@ class Archiver:
         self._archive.begin()
         self._most = max(settings.read_batch, _ENTRIES_AT_ONCE // application.partitions)
         self._timer = Every(settings.archive_every_s, deps.clock)
+        self._early = Every(settings.archive_every_s * _EARLY, deps.clock)
+        self._was_behind = self._is_behind = False
         self._keeping = ExitStack()
         self._keeping.enter_context(keeping(self._folder, application.name, settings, wall_ms))
         self._rows = 0
@@ -73,8 +78,9 @@ class Archiver:
     def step(self) -> int:
         """Turn entries into rows, and rows into files; how many entries there were."""
         taken = self._read()
-        if self._timer.due or self._archive.full:
+        if self._timer.due or self._archive.full or (not taken and self._has_caught_up):
             self._timer.restart()
+            self._early.restart()
             self._write()
         return taken
 
@@ -116,6 +122,11 @@ class Archiver:
             error=self.error or self._flaw,
         )
 
+    @property
+    def _has_caught_up(self) -> bool:
+        """The learner was behind and is not any more: whoever waited for the last row need not go on to."""
+        return self._was_behind and not self._is_behind and self._early.due
+
     def _read(self) -> int:
         client, application = self._deps.scripts.client, self._deps.application
         try:
@@ -123,12 +134,14 @@ class Archiver:
         except BadEvent as error:
             self._flaw = str(error)
             return 0
-        self._flaw = ""
+        self._flaw, self._is_behind = "", told.learnt.more
+        self._was_behind |= told.learnt.more
         self._refused.look(told.refused)  # after what was told: by then all that it covers is there
         return self._archive.read(told.learnt, self._most)
 
     def _write(self) -> None:
         self._rows += self._archive.write()
+        self._was_behind = self._is_behind
         reached("archived")
 
     def _lag_ms(self) -> int:

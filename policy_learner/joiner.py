@@ -39,7 +39,7 @@ class Joiner:
         settings = self._deps.settings
         tombstone_ms = round(self._deps.application.reward.tombstone_s * 1000)
         waiting = find_due(self._deps.scripts.client, self._leased(), settings.finalise_per_step)
-        done = sum(close_due(self._deps.scripts, w, settings.finalise_batch, tombstone_ms) for w in waiting)
+        done = close_due(self._deps.scripts, waiting, settings.finalise_batch, tombstone_ms)
         self._closed += done
         return done
 

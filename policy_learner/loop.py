@@ -70,7 +70,7 @@ def finalise(learner: Learner) -> int:
     settings, tombstone_ms = learner.deps.settings, round(learner.deps.application.reward.tombstone_s * 1000)
     free = learner.free.partitions()
     waiting = find_due(learner.deps.scripts.client, free, settings.finalise_per_step)
-    return sum(close_due(learner.deps.scripts, w, settings.finalise_batch, tombstone_ms) for w in waiting)
+    return close_due(learner.deps.scripts, waiting, settings.finalise_batch, tombstone_ms)
 
 
 def read(learner: Learner) -> list[Chunk]:
@@ -177,7 +177,7 @@ def archive(learner: Learner) -> int:
     """Turn what was finalised into rows, and rows into files."""
     settings, timer, lanes = learner.deps.settings, learner.timers.archive, learner.archive
     learner.timers.tell.restart()
-    learnt = Learnt(learner.progress.positions, learner.progress.version)
+    learnt = Learnt(learner.progress.positions, learner.progress.version, learner.progress.more)
     taken = lanes.read(learnt, settings.read_batch)
     if timer.due or lanes.full:
         timer.restart()

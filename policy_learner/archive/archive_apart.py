@@ -45,7 +45,7 @@ class ArchiveApart(Archive):
     ) -> None:
         super().__init__(client, application, folder, settings, catalogues, lambda joined: False)
         self._app, self._waiting = application.name, waiting
-        self._said: tuple[list[str], int, list[Place]] | None = None
+        self._said: tuple[Learnt, list[Place]] | None = None
         self._newest = {lane.folder: Newest(lane.folder) for lane in self.lanes}
 
     def begin(self) -> None:
@@ -56,9 +56,9 @@ class ArchiveApart(Archive):
 
     def read(self, learnt: Learnt, count: int) -> int:
         """Say how far the learner is, if that is news; reads nothing."""
-        word = (list(learnt.positions), learnt.version, list(self._waiting()))
+        word = (learnt._replace(positions=list(learnt.positions)), list(self._waiting()))
         if word != self._said:
-            tell(self._client, self._app, learnt, word[2])
+            tell(self._client, self._app, *word)
             self._said = word
         return 0
 

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import redis
 
 from sidecar.contracts.arm_sums import GRAINS, OTHERS, Grain, field_of
-from sidecar.contracts.scripts.call import Call
+from sidecar.contracts.scripts.call import Call, script_text
 from sidecar.contracts.scripts.sums import Numbers, Part, sums_call
-from sidecar.contracts.store import Scripts, StoreError
+from sidecar.contracts.store import StoreError
 
 _MOST_WAITING = 512
 _US = 1000  # microseconds of a millisecond
@@ -29,7 +29,7 @@ log = logging.getLogger("sidearm.learner")
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 CallOf = Callable[[int, str, pa.Table], Call | None]
-"""Partition, position of its last row, and rows of a file to what is told of it."""
+"""Partition, position of its last row, and rows of a file to what is told of it: a call of ``sums``."""
 
 
 class ArmCounts:
@@ -42,7 +42,7 @@ class ArmCounts:
     """
 
     def __init__(self, client: redis.Redis, app: str, also: CallOf = lambda *_: None) -> None:
-        self._scripts, self._app, self._also = Scripts.on(client), app, also
+        self._script, self._app, self._also = client.register_script(script_text("sums")), app, also
         self._waiting: deque[Call] = deque(maxlen=_MOST_WAITING)
         self._complaint = ""
 
@@ -65,7 +65,7 @@ class ArmCounts:
     def _run(self, call: Call) -> str:
         """Why the store refuses; empty if it does not."""
         try:
-            self._scripts.run(call)
+            self._script(keys=call.keys, args=call.args)
         except redis.ResponseError as error:
             return f"what arms earned is not added up: {error}"
         return ""

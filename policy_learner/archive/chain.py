@@ -68,10 +68,22 @@ def span(path: Path) -> Span:
         BrokenChain: not a file of a chain.
     """
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        return span_of(pq.read_schema(path), path)
+    except pa.ArrowInvalid as error:
+        raise BrokenChain(f"{path} is no whole file of the log: {error!r}") from error
+
+
+def span_of(schema: pa.Schema, path: Path) -> Span:
+    """What a file covers, from the schema that was read with its rows.
+
+    Raises:
+        BrokenChain: not a file of a chain.
+    """
+    metadata = schema.metadata or {}
+    try:
         beside = metadata.get(_BESIDE, START.encode()).decode()
         return Span(metadata[_AFTER].decode(), metadata[_LAST].decode(), beside)
-    except (pa.ArrowInvalid, KeyError) as error:
+    except KeyError as error:
         raise BrokenChain(f"{path} is no whole file of the log: {error!r}") from error
 
 
@@ -221,20 +233,35 @@ def _has_grown(folder: Path, lane: int, after: str) -> bool:
 
     Reads names, only of days since then, and after them the manifest: what compaction has removed is in it.
     """
-    since = f"dt={date_of(after).isoformat()}"
-    days = [day for day in folder.glob("dt=*") if day.name >= since]
-    paths = (path for day in days for path in day.glob(f"{lane}-*.parquet"))
-    if any(order(_link(path).first) > order(after) for path in paths):
+    if any(order(link.first) > order(after) for link in _found(folder, lane, date_of(after))):
         return True
     return order(read_manifest(folder).covers.get(str(lane), START)) > order(after)
 
 
 def _chain(folder: Path, lane: int) -> tuple[str, list[Link]]:
     """Where the compacted part of a lane ends, and the files since."""
-    found = [_link(path) for path in folder.glob(f"dt=*/{lane}-*.parquet")]
+    found = _found(folder, lane)
     manifest = read_manifest(folder)  # after the files: what vanished from the listing is in it
     since = [link for link in found if not manifest.covers_entry(lane, link.first)]
     return manifest.covers.get(str(lane), START), sorted(since, key=lambda link: order(link.first))
+
+
+def _found(folder: Path, lane: int, since: date = date.min) -> list[Link]:
+    """The files of a lane that lie there, in no order, from one day on. Reads names only."""
+    first = f"dt={since.isoformat()}"
+    days = [folder / day for day in _names(folder) if day.startswith("dt=") and day >= first]
+    begin, end = f"{lane}-", ".parquet"
+    return [
+        _link(d / name) for d in days for name in _names(d) if name.startswith(begin) and name.endswith(end)
+    ]
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in a folder; nothing, if it is not there (yet, or any more)."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _link(path: Path) -> Link:

@@ -45,6 +45,8 @@ def refused_entries(lessons: Sequence[Lesson], refused: Iterable[tuple[int, str]
         entry, joined, _ = lessons[place]
         found.setdefault(entry[0], (entry, reason))
         slots.setdefault(entry[0], []).append(joined.slot)
+    if not found:
+        return []
     several = {one.entry[0] for one in lessons if one.joined.slot or one.joined.decision.slots}
     return [
         (_of_slots(entry, slots[position]) if position in several else entry, reason)

@@ -25,7 +25,7 @@ from sidecar.contracts.columns import (
     VERSION_COLUMNS,
 )
 from sidecar.contracts.errors import PolicyError, SidearmError
-from sidecar.contracts.events import DecisionEvent, JoinedDecision
+from sidecar.contracts.events import DecisionEvent, JoinedDecision, features_of
 from sidecar.contracts.ids import unit_bucket
 from sidecar.contracts.joining import join
 from sidecar.contracts.reward_section import RewardConfig
@@ -185,7 +185,8 @@ def _decision_columns(
 ) -> dict[str, pa.Array]:
     """All but ``scores`` and ``pmf``. Column by column: a row of thirty values is twice as dear."""
     events = [one.decision for one in joined]
-    rewards = [join(one.rewards, config) for one in joined]
+    nothing = join((), config)
+    rewards = [join(one.rewards, config) if one.rewards else nothing for one in joined]
     arms = [event.arms or arm_ids(event.catalogue) for event in events]
     activated = [one.kind != NEVER for one in joined]
     values: dict[str, Sequence[object]] = {
@@ -216,8 +217,7 @@ def _decision_columns(
         "reward_source_n": [reward.count for reward in rewards],
         "reward_at": [None if at is None else at * _MS for _, _, at in rewards],
         "inclusion_probability": [event.inclusion_probability for event in events],
-        "arms": arms,
-        "context": [_json(event.context).decode() for event in events],
+        "context": [_json(features_of(event)).decode() for event in events],
         "event": [one.payload for one in joined],
         "mode": [one.mode for one in joined],
         "activated": activated,
@@ -225,7 +225,19 @@ def _decision_columns(
         "rank": [event.rank for event in events],
         "segment": [event.segment or None for event in events],
     }
-    return {name: pa.array(column, DECISIONS.field(name).type) for name, column in values.items()}
+    return {name: pa.array(column, DECISIONS.field(name).type) for name, column in values.items()} | {
+        "arms": _arm_lists(arms)
+    }
+
+
+def _arm_lists(arms: Sequence[Sequence[str]]) -> pa.Array:
+    """The column ``arms``; where all have a catalogue's, as nearly ever, it is written out once."""
+    kind = DECISIONS.field("arms").type
+    if not arms or any(own is not arms[0] for own in arms):
+        return pa.array(arms, kind)
+    once, width = pa.array(arms[0], kind.value_type), len(arms[0])
+    offsets = np.arange(len(arms) + 1, dtype=np.int32) * np.int32(width)
+    return pa.ListArray.from_arrays(pa.array(offsets), once.take(np.tile(np.arange(width), len(arms))))
 
 
 def _lesson_row(lesson: Lesson, refused: bool) -> tuple[object, ...]:

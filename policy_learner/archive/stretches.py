@@ -135,7 +135,7 @@ def _read(segment: Segment, columns: Sequence[str]) -> dict[int, _Piece]:
     table = read(segment, columns)
     name = live_name(segment.path)
     if name is not None:
-        return {name[0]: _lane(table, order(chain.span(segment.path).last))}
+        return {name[0]: _lane(table, order(chain.span_of(table.schema, segment.path).last))}
     lanes = table["partition"].to_numpy()
     return {int(lane): _lane(table.filter(pa.array(lanes == lane))) for lane in np.unique(lanes)}
 

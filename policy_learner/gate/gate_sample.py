@@ -18,7 +18,7 @@ from policy_learner.gate.sliding import Sliding
 from policy_learner.learning.trainer import Example
 from sidecar.contracts.application import Arm
 from sidecar.contracts.errors import SidearmError
-from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.events import DecisionEvent, features_of
 from sidecar.contracts.model_section import ModelConfig
 from sidecar.policy.adapters import RowInput
 from sidecar.policy.arm_table import ArmTable, compile_arms
@@ -107,7 +107,11 @@ class GateSample:
         return Sample(self._rewards.all, self._shown.all, self._whole.all)
 
     def _add(self, number: int, example: Example) -> None:
-        context, arms, shown = compile_context(example.event.context), example.arms, example.event.arm_index
+        context, arms, shown = (
+            compile_context(features_of(example.event)),
+            example.arms,
+            example.event.arm_index,
+        )
         row = RowInput(context, self._tables.of(arms)) if len(arms) <= ARMS_SCORED else None
         self._rewards.append([example.reward])
         if row is None or count_terms(row, self._model.interactions) > TERMS_SCORED:

@@ -8,6 +8,7 @@ import numpy as np
 
 from policy_learner.learning.trainer import Example
 from policy_learner.learning.trainers import AnyTrainer
+from sidecar.contracts.events import features_of
 from sidecar.contracts.learner_report import Verdict
 from sidecar.contracts.weights import Weights, WeightValues
 from sidecar.policy.adapters import RowInput
@@ -39,7 +40,7 @@ def judge_parity(
     for example, predicted in zip(sample, trainer.predict_each(sample), strict=True):
         if id(example.arms) not in tables:  # decisions of one catalogue have the same arms
             tables[id(example.arms)] = compile_arms(example.arms)
-        row = RowInput(compile_context(example.event.context), tables[id(example.arms)])
+        row = RowInput(compile_context(features_of(example.event)), tables[id(example.arms)])
         worst = max(worst, disparity(row, weights, absolute, predicted))
     reason = "" if worst <= tolerance else f"sidecar and trainer differ by {worst:g}; legal is {tolerance:g}"
     return Verdict(not reason, reason, before.not_finite, before.largest_weight, worst, len(sample))

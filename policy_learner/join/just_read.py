@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from policy_learner.join.source import Chunk
 from policy_learner.join.streams import Entry, Wanted
-from sidecar.contracts.events import JoinedDecision
+from sidecar.contracts.events import JoinedDecision, decode_logged
 from sidecar.contracts.scripts.finalise import decode_example
 from sidecar.contracts.slots import slots_of
 
@@ -62,4 +62,4 @@ class JustRead:
         for held in self._latest[partition]:
             if entry[0] in held.joined:
                 return held.joined[entry[0]]
-        return slots_of(decode_example(partition, *entry))
+        return slots_of(decode_example(partition, *entry, decode_logged))

@@ -28,6 +28,8 @@ class Learnt(NamedTuple):
     """Read and, where it teaches anything, trained on; one for each partition."""
     version: int
     """Last one that stands: all that it was trained on lies within ``positions``."""
+    more: bool = False
+    """It is behind: more will follow at once."""
 
 
 class Told(NamedTuple):
@@ -40,7 +42,14 @@ class Told(NamedTuple):
 
 def tell(client: redis.Redis, app: str, learnt: Learnt, refused: Sequence[Place]) -> None:
     """Say how far the learner is, at the store's memory limit too: the archiver makes room."""
-    fields = ("positions", msgspec.json.encode(learnt.positions), "version", learnt.version)
+    fields = (
+        "positions",
+        msgspec.json.encode(learnt.positions),
+        "version",
+        learnt.version,
+        "more",
+        int(learnt.more),
+    )
     script = client.register_script(script_text("status"))
     script(keys=[keys.learnt(app)], args=[*fields, "refused", msgspec.json.encode(refused)])
 
@@ -51,14 +60,15 @@ def told(client: redis.Redis, app: str, partitions: int) -> Told:
     Raises:
         BadEvent: something else is stored there.
     """
-    stored = client.hmget(keys.learnt(app), ["positions", "version", "refused"])
-    positions, version, refused = cast("list[bytes | None]", stored)
+    stored = client.hmget(keys.learnt(app), ["positions", "version", "refused", "more"])
+    positions, version, refused, more = cast("list[bytes | None]", stored)
     if positions is None or version is None:
         return Told(Learnt([START] * partitions, 0), frozenset())
     try:
         read = msgspec.json.decode(positions, type=list[str])
         places = msgspec.json.decode(refused or b"[]", type=list[Place])
-        learnt = Learnt([*read, *[START] * (partitions - len(read))][:partitions], int(version))
+        positions_of_all = [*read, *[START] * (partitions - len(read))][:partitions]
+        learnt = Learnt(positions_of_all, int(version), more == b"1")
         all(map(order, learnt.positions))
         return Told(learnt, frozenset(places))
     except ValueError as error:  # msgspec's own among them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar, cast
 
 import redis
@@ -14,9 +14,11 @@ from policy_learner.learning.teaching import Teaching, teaching_of
 from sidecar.contracts.application import Application
 from sidecar.contracts.books import clock_of
 from sidecar.contracts.errors import BadEvent, BadId
-from sidecar.contracts.events import JoinedDecision
+from sidecar.contracts.events import JoinedDecision, decode_logged
+from sidecar.contracts.ids import tombstone
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.reward_section import RewardConfig
+from sidecar.contracts.scripts.call import Call
 from sidecar.contracts.scripts.finalise import decode_example, finalise_call
 from sidecar.contracts.scripts.orphan import orphan_call
 from sidecar.contracts.scripts.strangers import sorted_out, strangers_call
@@ -85,20 +87,32 @@ def find_due(client: redis.Redis, partitions: Sequence[Keys], most: int) -> list
     ]
 
 
-def close_due(scripts: Scripts, waiting: Waiting, batch: int, tombstone_ms: int) -> int:
-    """Finalise the due decisions of a partition and give up its orphans; how many ids were handed in."""
-    if waiting.strangers:
-        log.error("partition %d: no decisions: %r", waiting.keys.partition, waiting.strangers[:8])
-        scripts.run(strangers_call(waiting.keys, waiting.strangers))
-    batches = _batches(waiting.due, batch)
-    calls = [finalise_call(waiting.keys, ids, tombstone_ms=tombstone_ms) for ids in batches]
-    for some in _batches(calls, _CALLS_AT_ONCE):
-        scripts.run_all(some)
+def close_due(scripts: Scripts, waiting: Sequence[Waiting], batch: int, tombstone_ms: int) -> int:
+    """Finalise the due decisions of partitions and give up their orphans; how many ids were handed in."""
+    for one in waiting:
+        if one.strangers:
+            log.error("partition %d: no decisions: %r", one.keys.partition, one.strangers[:8])
+            scripts.run(strangers_call(one.keys, one.strangers))
+    for _ in scripts.run_in_turn(_closing(waiting, batch, tombstone_ms)):
         reached("finalised")
-    for ids in _batches(waiting.orphans, batch):
-        scripts.run(orphan_call(waiting.keys, ids))
-        reached("orphans given up")
-    return len(waiting.due) + len(waiting.orphans) + len(waiting.strangers)
+    for one in waiting:
+        for ids in _batches(one.orphans, batch):
+            scripts.run(orphan_call(one.keys, ids))
+            reached("orphans given up")
+    return sum(len(one.due) + len(one.orphans) + len(one.strangers) for one in waiting)
+
+
+def _closing(waiting: Sequence[Waiting], batch: int, tombstone_ms: int) -> Iterator[Sequence[Call]]:
+    """The calls that finalise, some at once."""
+    for one in waiting:
+        batches = _batches(_side_by_side(one.due, batch), batch)
+        for some in _batches(batches, _CALLS_AT_ONCE):
+            yield [finalise_call(one.keys, ids, tombstone_ms=tombstone_ms) for ids in some]
+
+
+def _side_by_side(ids: Sequence[str], batch: int) -> Sequence[str]:
+    """Where they fill several calls, those whose tombstones lie in one set are closed by one of them."""
+    return ids if len(ids) <= batch else sorted(ids, key=lambda one: tombstone(one)[0])
 
 
 def read_chunks(
@@ -144,7 +158,7 @@ def lessons_in(partition: int, entry: Entry, reward: RewardConfig) -> list[Lesso
     Raises:
         BadEvent, BadId: it is none.
     """
-    joined = decode_example(partition, *entry)
+    joined = decode_example(partition, *entry, decode_logged)
     if not joined.decision.slots:
         return [Lesson(entry, joined, teaching_of(joined, reward))]
     return [Lesson(entry, part, teaching_of(part, reward)) for part in slots_of(joined)]

@@ -9,7 +9,7 @@ read is given out only when they have it too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
 import redis
@@ -44,7 +44,11 @@ def command_of(wanted: Wanted, count: int) -> tuple[str | int, ...]:
 def entries_in(reply: object) -> list[Entry]:
     """What the store answers to it, as it comes over the wire."""
     found = cast("list[tuple[bytes, list[bytes]]]", reply)
-    return [(text(position), dict(zip(flat[::2], flat[1::2], strict=True))) for position, flat in found or []]
+    return [(text(position), _fields(iter(flat))) for position, flat in found or []]
+
+
+def _fields(flat: Iterator[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat, flat, strict=True))
 
 
 def read_all_after(client: redis.Redis, wanted: Sequence[Wanted], count: int) -> list[list[Entry]]:

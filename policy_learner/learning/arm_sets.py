@@ -53,7 +53,7 @@ class ArmSets:
         """
         catalogue = self._catalogues.get(event.catalogue)
         if not (event.arms or event.given_arms or event.arm_features):
-            return arms_of(event, catalogue)
+            return catalogue.arms
         # As bytes: to Python True and 1.0 are equal, and they are not the same feature.
         seen = _encode((event.catalogue, event.arms, event.given_arms, event.arm_features))
         key = hashlib.blake2b(seen, digest_size=16).digest()

@@ -37,6 +37,7 @@ from policy_learner.learning.vw_wire import (
     State,
     frame,
 )
+from sidecar.contracts.events import features_of
 from sidecar.contracts.model_section import ModelConfig
 
 _AHEAD = 8
@@ -128,7 +129,7 @@ class IsolatedTrainer:
 
     def predict_each(self, examples: Sequence[Example]) -> list[Float32s]:
         """VW's own scores of the arms of each example, reward-signed."""
-        contexts, arms = [context_line(example.event.context) for example in examples], self._lives.arms
+        contexts, arms = [context_line(features_of(example.event)) for example in examples], self._lives.arms
 
         def asked() -> Request:
             arms.make_room()

@@ -23,6 +23,7 @@ correction makes up the difference.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 from policy_learner.join.streams import Entry
@@ -72,6 +73,7 @@ def is_lesson(entry: Entry) -> bool:
     return entry[1].get(b"k") in _LESSONS
 
 
+@cache
 def effect_of(kind: str, mode: str, rewarded: bool) -> Effect:
     """What an entry does.
 

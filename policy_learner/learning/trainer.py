@@ -41,6 +41,7 @@ from policy_learner.learning.vw_format import (
 from policy_learner.learning.vw_options import begin_with, identity_of, options_of
 from sidecar.contracts.application import Arm
 from sidecar.contracts.errors import BadWeights
+from sidecar.contracts.events import features_of
 from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import Weights
 
@@ -116,7 +117,7 @@ class Trainer:
 
     def predict(self, example: Example) -> Float32s:
         """VW's own scores of an example's arms, reward-signed: what the gate compares with the sidecar's."""
-        return self.predict_text(context_line(example.event.context), example.arms)
+        return self.predict_text(context_line(features_of(example.event)), example.arms)
 
     def predict_each(self, examples: Sequence[Example]) -> list[Float32s]:
         """The same for several."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from sidecar.contracts.application import Arm, Features, FeatureValue
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.events import DecisionEvent, features_of
 from sidecar.contracts.hashing import (
     ARM_NAMESPACE,
     ARM_SEED,
@@ -36,6 +36,8 @@ from sidecar.policy.features import MAGNITUDE_LIMIT, feature_pairs
 REWARD_LIMIT = 1e9
 """Largest reward: its square, and that of a product of features, still fit a float32."""
 _FULL = 0xFFFF_FFFF
+_NAMES_KEPT = 1024
+_WORDS_KEPT = 4096
 _CONTEXT_BEGINS = f"shared |{CONTEXT_NAMESPACE} "
 _pack, _unpack = struct.Struct("<f").pack, struct.Struct("<f").unpack
 _length, _range = struct.Struct("<I"), struct.Struct("<ff")
@@ -113,7 +115,7 @@ def text_of(example: Example) -> ExampleText:
         raise BadEvent(f"{event.decision_id} showed {event.arm!r}, which is not arm {shown} of {len(arms)}")
     # Whoever was kept with probability q stands for 1/q decisions: VW weighs by 1/probability.
     probability = event.propensity * event.inclusion_probability
-    context = context_line(event.context)
+    context = context_line(features_of(event))
     if correction:
         return ExampleText(event.decision_id, context, "", arms, shown, (reward, probability))
     return ExampleText(event.decision_id, context, _label(0.0 - reward, probability), arms, shown)
@@ -143,7 +145,7 @@ def corrected(text: ExampleText, predicted_cost: float, seen: tuple[float, float
 
 def cost_of(label: str) -> float:
     """The cost in a label."""
-    return float.fromhex(label.split(":", 2)[1])
+    return _read_number(label.split(":", 2)[1])
 
 
 def costs_seen(state: bytes) -> tuple[float, float]:
@@ -165,7 +167,7 @@ def context_line(features: Features) -> str:
     'shared |c 2634460256:0x1.0000000000000p-1'
     """
     tokens = [
-        _word(name, value) if type(value := features[name]) is str else _token(name, value)
+        _words[name][value] if type(value := features[name]) is str else _token(name, value)
         for name in sorted(features)
     ]
     return _CONTEXT_BEGINS + " ".join(tokens)
@@ -223,10 +225,31 @@ def _packer(n_arms: int) -> struct.Struct:
     return struct.Struct(f"={n_arms}f")
 
 
-@lru_cache(maxsize=65_536)
-def _word(name: str, value: str) -> str:
-    """A category of the context: the same few come again and again."""
-    return str((category_hash(name, value, CONTEXT_SEED) - CONTEXT_SEED) & _FULL)
+class _Words(dict[str, str]):
+    """Value of a category of the context to its token: the same few come again and again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __missing__(self, value: str) -> str:
+        if len(self) >= _WORDS_KEPT:
+            self.clear()
+        token = str((category_hash(self._name, value, CONTEXT_SEED) - CONTEXT_SEED) & _FULL)
+        self[value] = token
+        return token
+
+
+class _AllWords(dict[str, _Words]):
+    """By name. A lookup in two dictionaries takes half of what one in a cache with a bound does."""
+
+    def __missing__(self, name: str) -> _Words:
+        if len(self) >= _NAMES_KEPT:
+            self.clear()
+        words = self[name] = _Words(name)
+        return words
+
+
+_words = _AllWords()
 
 
 def _token(name: str, value: FeatureValue) -> str:
@@ -248,5 +271,6 @@ def _number(value: float) -> str:
     return (single + 0.0).hex()  # -0.0 and 0.0 are one number: make them one text
 
 
+_read_number = lru_cache(maxsize=4096)(float.fromhex)
 _common_number = lru_cache(maxsize=4096)(_number)
 """Rewards are mostly none or one, and propensities one of a few."""

@@ -9,6 +9,7 @@ import numpy as np
 from policy_learner.errors import TrainerPoisoned
 from policy_learner.learning.trainer import Example, Trainer
 from sidecar.contracts.errors import BadEvent, BadTable
+from sidecar.contracts.events import features_of
 from sidecar.contracts.model_section import ModelConfig
 from sidecar.contracts.weights import Weights, WeightsHeader, weights_of
 from sidecar.policy.adapters import RowInput
@@ -52,7 +53,7 @@ def fit_vw(table: Table, params: VwParams) -> Fitted:
 def _scored(table: Table, weights: Weights, column: str) -> Table:
     events, arms = columns_of(table, "event", "arms")
     rows = [
-        RowInput(compile_context(event.context), compile_arms((eligible[event.arm_index],)))
+        RowInput(compile_context(features_of(event)), compile_arms((eligible[event.arm_index],)))
         for event, eligible in zip(events, arms, strict=True)
     ]
     scores = [scores_of(row, weights)[0] for row in rows]

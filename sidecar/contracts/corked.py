@@ -23,6 +23,11 @@ class Corked:
             self._loop.call_soon(self._uncork)
         self._held.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Send ``data`` behind what was written before it, and do not wait for the end of the turn."""
+        self._held.append(data)
+        self._uncork()
+
     def close(self) -> None:
         """Close when everything is sent."""
         self._uncork()

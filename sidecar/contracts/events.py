@@ -7,6 +7,7 @@ or place. Golden bytes of every version are kept in ``tests/parity/golden`` and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -139,7 +140,21 @@ class DecisionEvent(Struct, frozen=True, array_like=True, kw_only=True):
     """Names its span (W3C ``traceparent``), for whoever learns from it; empty: nobody looks."""
 
 
+class LoggedDecision(DecisionEvent, frozen=True, array_like=True, kw_only=True, gc=False):
+    """A decision as it is read where there are thousands: :func:`decode_logged` makes it.
+
+    A map of ten takes more memory than all else of a decision, and whoever has a thousand at hand waits for
+    memory. So the context stays packed, see :func:`features_of`, and equal outcomes are one object.
+    """
+
+    context: msgspec.Raw  # type: ignore[assignment]  # packed until somebody asks
+    outcomes: msgspec.Raw  # type: ignore[assignment]  # as it is decoded; then a mapping
+
+
 _decode = msgspec.msgpack.Decoder(DecisionEvent).decode
+_decode_logged = msgspec.msgpack.Decoder(LoggedDecision).decode
+_decode_features = msgspec.msgpack.Decoder(Features).decode
+_decode_outcomes = msgspec.msgpack.Decoder(dict[str, str]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -158,6 +173,33 @@ def decode_decision(data: bytes) -> DecisionEvent:
         return _decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadEvent(f"{len(data)} bytes are no decision event: {error}") from error
+
+
+def decode_logged(data: bytes) -> LoggedDecision:
+    """The same event, to be read and not kept for long.
+
+    Raises:
+        BadEvent: the bytes are not a decision event, whatever of them is unpacked later.
+    """
+    try:
+        event = _decode_logged(data)
+        _decode_features(event.context)
+        msgspec.structs.force_setattr(event, "outcomes", _outcomes(bytes(event.outcomes)))
+        return event
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadEvent(f"{len(data)} bytes are no decision event: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _outcomes(packed: bytes) -> dict[str, str]:
+    """Most decisions of an application have the same."""
+    return _decode_outcomes(packed)
+
+
+def features_of(event: DecisionEvent) -> Features:
+    """The context features of a decision, however it was decoded."""
+    packed = event.context
+    return _decode_features(packed) if isinstance(packed, msgspec.Raw) else packed
 
 
 def arms_of(event: DecisionEvent, catalogue: Catalogue) -> tuple[Arm, ...]:
@@ -259,7 +301,7 @@ def letter_of(mode: RewardMode) -> str:
     return mode[0]
 
 
-class JoinedDecision(Struct, frozen=True):
+class JoinedDecision(Struct, frozen=True, gc=False):
     """A decision with its raw rewards: one entry of a partition's example stream."""
 
     partition: int

@@ -17,6 +17,12 @@ from sidecar.contracts.arm_features import Columns
 from sidecar.contracts.errors import BadEvent
 
 SCORE_PATH = "/v1/score"
+SCORE_HEAD = (
+    b"POST %b HTTP/1.1\r\nhost: sidecar\r\ncontent-type: application/msgpack\r\ncontent-length: "
+    % SCORE_PATH.encode()
+)
+"""How the service's requests begin; then the body's length in bytes, ``END_OF_HEAD`` and the body."""
+END_OF_HEAD = b"\r\n\r\n"
 
 
 class ScoreRow(Struct, frozen=True, array_like=True):

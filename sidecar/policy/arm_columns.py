@@ -1,18 +1,28 @@
-"""What was fetched for single arms: columns of levels or of numbers, laid over what the arms have."""
+"""What was fetched for single arms: columns of levels or of numbers, laid over what the arms have.
+
+Of as many rows as have the same arms and the same names of columns, all at once: checks too are made for all
+columns together, and a row alone is such a stack of one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from sidecar.contracts.application import FeatureValue
 from sidecar.contracts.arm_features import Column, Levels, codes_of, numbers_of
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.hashing import ARM_SEED, name_hash
 from sidecar.policy.arm_table import ArmTable
 from sidecar.policy.features import MAGNITUDE_LIMIT, HashArray, Magnitudes, feature_pairs
+
+Cells = tuple[HashArray, Magnitudes]
+"""Hashes and magnitudes, ``(n_rows, n_arms)`` both; hash 0 where an arm has no value."""
+_KEPT = 512
+"""Different sets of levels whose hashes are remembered."""
+_ONE_BYTE = 255
 
 
 def with_columns(table: ArmTable, columns: Mapping[str, Column]) -> ArmTable:
@@ -26,50 +36,110 @@ def with_columns(table: ArmTable, columns: Mapping[str, Column]) -> ArmTable:
     """
     if not columns:
         return table
-    names = tuple(sorted(columns))
-    compiled = [compile_column(name, columns[name], len(table.ids)) for name in names]
-    layout, n_added = table.layout(names), len(names)
-    shape = (len(table.ids), n_added + table.hashes.shape[1])
-    hashes, values = np.empty(shape, np.int64), np.empty(shape, np.float64)
-    hashes[:, n_added:], values[:, n_added:] = table.hashes, table.values
-    for place, column in enumerate(compiled):
-        hashes[:, place], values[:, place] = column.hashes, column.values
-        if names[place] in layout.covered:
-            own = layout.covered[names[place]]
-            rows = np.flatnonzero(column.known & (own > 0))
-            hashes[rows, own[rows]], values[rows, own[rows]] = 0, 0.0
-    cells = layout.order + np.arange(0, hashes.size, shape[1], dtype=np.intp)[:, None]
-    return ArmTable(table.ids, hashes.take(cells), values.take(cells))
+    hashes, values = laid_over(table, [columns])
+    return ArmTable(table.ids, hashes[0], values[0])
 
 
-class CompiledColumn(NamedTuple):
-    """One feature of arms. All of shape ``(n_arms,)``."""
+def laid_over(table: ArmTable, rows: Sequence[Mapping[str, Column]]) -> Cells:
+    """The same for rows whose columns have the same names, one at least: ``(n_rows, n_arms, n_cells)``.
 
-    hashes: HashArray
-    values: Magnitudes
-    known: npt.NDArray[np.bool_]
+    Raises:
+        BadEvent: as above.
+    """
+    names = tuple(sorted(rows[0]))
+    layout, n_arms = table.layout(names), len(table.ids)
+    hashes = np.repeat(layout.hashes[None], len(rows), 0)
+    values = np.repeat(layout.values[None], len(rows), 0)
+    for place, (added, magnitudes) in enumerate(_compiled(names, rows, n_arms)):
+        cells = layout.cells[place]
+        if isinstance(cells, int):
+            hashes[:, :, cells], values[:, :, cells] = added, magnitudes
+        else:
+            arms = np.arange(n_arms)
+            hashes[:, arms, cells], values[:, arms, cells] = added, magnitudes
+        if place in layout.covered:
+            own = layout.covered[place]
+            at, covered = np.nonzero((added != 0) & (own >= 0)[None])
+            hashes[at, covered, own[covered]], values[at, covered, own[covered]] = 0, 0.0
+    return hashes, values
 
 
-def level_cells(name: str, column: Levels) -> list[tuple[int, float]]:
-    """Hash and magnitude of each of a column's levels, behind those of no value at all."""
-    return [(0, 0.0), *[feature_pairs({name: level}, ARM_SEED)[0] for level in column.levels]]
+def _compiled(names: Sequence[str], rows: Sequence[Mapping[str, Column]], n_arms: int) -> Sequence[Cells]:
+    """Every feature's cells, in the order of ``names``."""
+    columns = [[row[name] for row in rows] for name in names]
+    if (found := _of_levels(names, columns, n_arms)) is not None:
+        return [*zip(*found, strict=True)]
+    return [_one_by_one(name, own, n_arms) for name, own in zip(names, columns, strict=True)]
 
 
-def compile_column(name: str, column: Column, n_arms: int) -> CompiledColumn:
-    """One feature of arms as arrays.
+def _of_levels(
+    names: Sequence[str], columns: Sequence[Sequence[Column]], n_arms: int
+) -> tuple[HashArray, Magnitudes] | None:
+    """Columns of levels alone: one look-up for all cells, ``(n_names, n_rows, n_arms)``.
+
+    None where a column is of numbers, not of a byte an arm, or broken: looked at alone, it says what it is.
+    """
+    starts, limits, codes = [], [], []
+    hashes: list[int] = []
+    values: list[float] = []
+    for name, own in zip(names, columns, strict=True):
+        known: dict[object, int] = {}
+        for column in own:
+            if not isinstance(column, Levels) or len(column.codes) != n_arms:
+                return None
+            levels = column.levels
+            kinds = tuple(map(type, levels))
+            start = known.get((levels, kinds), -1)
+            if start < 0:
+                start = known[levels, kinds] = len(hashes)
+                places, magnitudes = _level_cells(name, levels, kinds)
+                hashes += places
+                values += magnitudes
+            starts.append(start)
+            limits.append(len(levels))
+            codes.append(column.codes)
+    if max(limits) > _ONE_BYTE:
+        return None
+    shape = (len(names), len(columns[0]), n_arms)
+    table = np.frombuffer(b"".join(codes), np.uint8).reshape(-1, n_arms)
+    if (np.maximum.reduce(table, axis=1) > limits).any():
+        return None
+    cells = (table + np.array(starts)[:, None]).reshape(shape)
+    magnitudes_of = np.array(values, np.float32).astype(np.float64)
+    return np.array(hashes, np.int64).take(cells), magnitudes_of.take(cells)
+
+
+@lru_cache(_KEPT)
+def _level_cells(
+    name: str, levels: tuple[FeatureValue, ...], kinds: tuple[type, ...]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Hashes and magnitudes of a column's levels, behind those of no value at all.
+
+    ``kinds`` are their types: True and 1.0 are equal, and different features.
+    """
+    pairs = [feature_pairs({name: level}, ARM_SEED)[0] for level in levels]
+    return (0, *[place for place, _ in pairs]), (0.0, *[value for _, value in pairs])
+
+
+def _one_by_one(name: str, columns: Sequence[Column], n_arms: int) -> Cells:
+    compiled = [compile_column(name, column, n_arms) for column in columns]
+    return np.stack([hashes for hashes, _ in compiled]), np.stack([values for _, values in compiled])
+
+
+def compile_column(name: str, column: Column, n_arms: int) -> Cells:
+    """One feature of arms as arrays, ``(n_arms,)``.
 
     Raises:
         BadEvent: it is for another number of arms, or broken, or holds a number outside its range.
     """
     if isinstance(column, Levels):
         codes = codes_of(column, n_arms)
-        pairs = level_cells(name, column)
-        hashes = np.array([place for place, _ in pairs], np.int64)
-        values = np.array([value for _, value in pairs], np.float32).astype(np.float64)
-        return CompiledColumn(hashes[codes], values[codes], codes > 0)
+        places, magnitudes = _level_cells(name, column.levels, tuple(map(type, column.levels)))
+        hashes, values = np.array(places, np.int64), np.array(magnitudes, np.float32).astype(np.float64)
+        return hashes[codes], values[codes]
     numbers = numbers_of(column, n_arms).astype(np.float64)
     known = ~np.isnan(numbers)
     numbers = np.where(known, numbers, 0.0)
     if n_arms and not np.abs(numbers).max() <= MAGNITUDE_LIMIT:
         raise BadEvent(f"feature {name!r} of an arm is beyond {MAGNITUDE_LIMIT:g}")
-    return CompiledColumn(np.where(known, name_hash(name, ARM_SEED), 0), numbers, known)
+    return np.where(known, name_hash(name, ARM_SEED), 0), numbers

@@ -69,22 +69,46 @@ class ArmTable:
 
 
 class Layout(NamedTuple):
-    """The cells of some arms with new ones between them: first all new ones, then the arms' own."""
+    """The cells of some arms, with room for new ones among them: the id, then by name, then padding."""
 
-    order: npt.NDArray[np.intp]
-    """``(n_arms, n_cells)``: which cell comes first, second, …: the id, then by name, then padding."""
-    covered: dict[str, npt.NDArray[np.intp]]
-    """Names that arms have of their own, to their cell ``(n_arms,)``; 0, the place of no such cell, where an
-    arm has none."""
+    hashes: HashArray
+    """``(n_arms, n_cells)``, like its values: the arms' own cells in their places; 0 where a new one goes."""
+    values: Magnitudes
+    cells: tuple[int | npt.NDArray[np.intp], ...]
+    """Of each new feature: its cell in every arm's row; where they differ, each arm's, ``(n_arms,)``."""
+    covered: dict[int, npt.NDArray[np.intp]]
+    """New features that arms have of their own, by their place among the new ones, to the own cell
+    ``(n_arms,)``; -1 where an arm has none."""
 
     def at(self, places: npt.NDArray[np.intp]) -> Layout:
         """The same of some of the arms."""
         return Layout(
-            self.order.take(places, 0), {name: cells.take(places) for name, cells in self.covered.items()}
+            self.hashes.take(places, 0),
+            self.values.take(places, 0),
+            tuple([one if isinstance(one, int) else one.take(places) for one in self.cells]),
+            {place: cells.take(places) for place, cells in self.covered.items()},
         )
 
 
 def _layout(table: ArmTable, added: tuple[str, ...]) -> Layout:
+    n_added = len(added)
+    rank = _ranks(table, added)
+    order = np.argsort(rank, axis=1, kind="stable")
+    hashes, values = np.zeros(rank.shape, np.int64), np.zeros(rank.shape)
+    hashes[:, n_added:], values[:, n_added:] = table.hashes, table.values
+    hashes, values = np.take_along_axis(hashes, order, 1), np.take_along_axis(values, order, 1)
+    goes_to = np.argsort(order, axis=1)
+    covered = {}
+    for place in range(n_added):
+        is_own = rank[:, n_added:] == rank[0, place]
+        if is_own.any():
+            found = np.take_along_axis(goes_to, is_own.argmax(axis=1)[:, None] + n_added, 1)[:, 0]
+            covered[place] = np.where(is_own.any(axis=1), found, -1)
+    return Layout(hashes, values, tuple([_same(goes_to[:, place]) for place in range(n_added)]), covered)
+
+
+def _ranks(table: ArmTable, added: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """What orders the cells of each arm, first all new ones, then its own: ``(n_arms, n_cells)``."""
     n_arms, width = table.hashes.shape
     ranks = {name: rank for rank, name in enumerate(sorted({*added, *chain.from_iterable(table.names)}))}
     rank = np.full((n_arms, len(added) + width), len(ranks), np.intp)
@@ -93,12 +117,11 @@ def _layout(table: ArmTable, added: tuple[str, ...]) -> Layout:
     start = len(added) + 1
     for row, names in enumerate(table.names):
         rank[row, start : start + len(names)] = [ranks[name] for name in names]
-    covered = {}
-    for name in added:
-        is_own = rank[:, len(added) :] == ranks[name]
-        if is_own.any():
-            covered[name] = np.where(is_own.any(axis=1), is_own.argmax(axis=1) + len(added), 0)
-    return Layout(np.argsort(rank, axis=1, kind="stable"), covered)
+    return rank
+
+
+def _same(cells: npt.NDArray[np.intp]) -> int | npt.NDArray[np.intp]:
+    return int(cells[0]) if (cells == cells[0]).all() else cells
 
 
 def arm_pairs(arm: Arm) -> list[tuple[int, float]]:

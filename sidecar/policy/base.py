@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.contracts.catalogue import Catalogue
-from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.events import DecisionEvent, features_of
 from sidecar.contracts.weights import Weights
 from sidecar.policy.adapters import RowInput, own_arms_of_event
 from sidecar.policy.arm_columns import with_columns
@@ -40,7 +40,7 @@ def base_column_of_event(
     """
     others = {name: column for name, column in event.arm_features.items() if name != base.feature}
     arms = with_columns(own_arms_of_event(event, catalogue, tables), others)
-    return limited(scores_of(RowInput(compile_context(event.context), arms), base.weights)).tobytes()
+    return limited(scores_of(RowInput(compile_context(features_of(event)), arms), base.weights)).tobytes()
 
 
 def limited(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

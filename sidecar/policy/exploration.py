@@ -175,6 +175,6 @@ def _check(scores: Scores, exploration: Exploration) -> None:
         value = getattr(exploration, name)
         if not least <= value <= most:
             raise BadExploration(f"{name} is {value}: legal is {least:g} to {most:g}")
-    if not np.isfinite(scores).all():
+    if not np.logical_and.reduce(np.isfinite(scores), axis=None):
         where = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise BadAnswer(f"score {where} is {scores.flat[where]}: only finite scores can be ranked")

@@ -27,19 +27,20 @@ def checked(response: ScoreResponse, table: Table) -> ScoreResponse:
     """
     rows, models = response.rows, response.models
     sizes = [end - start for start, end in pairwise(table.ends)]
-    if [len(row.scores) for row in rows] != [_FLOAT32 * size for size in sizes] or [
-        len(row.pmf) for row in rows
-    ] != [_FLOAT64 * size for size in sizes]:
-        told = [(len(row.scores), len(row.pmf)) for row in rows]
-        raise BadAnswer(f"rows of {told} bytes of scores and pmf for {sizes} arms")
-    for row in rows:
-        if not {len(row.expected), len(row.ranks)} <= {0, len(row.scores)}:
-            raise BadAnswer(f"the meaning of {len(row.scores)} bytes of scores has {len(row.expected)} bytes")
+    told = [(len(row.scores), len(row.pmf), len(row.expected), len(row.ranks)) for row in rows]
+    if len(told) != len(sizes) or not all(_fits(*row) for row in {*zip(told, sizes, strict=True)}):
+        raise BadAnswer(f"rows of {told} bytes of scores, pmf and their meaning for {sizes} arms")
     if any(len(one.scores) != _FLOAT32 * table.ends[-1] for one in models):
         raise BadAnswer(f"a deployed version says something of more or fewer than {table.ends[-1]} arms")
     _check_finite(b"".join([row.scores for row in rows] + [one.scores for one in models]))
     _check_pmf(b"".join([row.pmf for row in rows]), table.ends)
     return response
+
+
+def _fits(told: tuple[int, int, int, int], size: int) -> bool:
+    """Whether the bytes of a row are those of so many arms."""
+    scores, pmf, expected, ranks = told
+    return (scores, pmf) == (_FLOAT32 * size, _FLOAT64 * size) and {expected, ranks} <= {0, scores}
 
 
 def _check_finite(scores: bytes) -> None:
@@ -53,5 +54,5 @@ def _check_pmf(data: bytes, ends: list[int]) -> None:
     if not pmf.size:
         return
     least, sums = np.minimum.reduce(pmf), np.add.reduceat(pmf, ends[:-1]).tolist()
-    if not (least >= 0.0 and all(abs(one - 1.0) <= _TOLERANCE for one in sums)):
+    if not (least >= 0.0 and max(max(sums) - 1.0, 1.0 - min(sums)) <= _TOLERANCE):
         raise BadAnswer(f"pmf: the least is {least}, the sums are {min(sums)} to {max(sums)}")

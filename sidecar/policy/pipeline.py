@@ -20,7 +20,7 @@ from functools import partial
 
 from sidecar.contracts.catalogue import Catalogue
 from sidecar.contracts.errors import UnknownCatalogue
-from sidecar.contracts.events import DecisionEvent
+from sidecar.contracts.events import DecisionEvent, features_of
 from sidecar.contracts.weights import Weights
 from sidecar.contracts.wire import BaseScores, ScoreRequest, ScoreResponse
 from sidecar.policy.adapters import RowInput, adapt_out, adapt_out_version, own_arms_of_event
@@ -114,7 +114,7 @@ def scores_of_event(
 ) -> Scores:
     """Scores alone of a logged decision, in the order of its eligible arms."""
     arms = eligible_table(event, catalogue, tables)
-    return scores_of(RowInput(compile_context(event.context), arms), weights)
+    return scores_of(RowInput(compile_context(features_of(event)), arms), weights)
 
 
 def eligible_table(event: DecisionEvent, catalogue: Catalogue, tables: ArmTables) -> ArmTable:

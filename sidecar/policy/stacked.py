@@ -8,18 +8,19 @@ scores are, to the last bit, what :func:`sidecar.policy.model.scores_of` gives i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from sidecar.contracts.arm_features import Column, Levels, codes_of
-from sidecar.contracts.hashing import CONTEXT_SEED
+from sidecar.contracts.application import Features
+from sidecar.contracts.hashing import CONTEXT_SEED, category_hash, feature_hash, name_hash
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.adapters import RowInput, adapt_in, own_arms
-from sidecar.policy.arm_columns import compile_column, level_cells
+from sidecar.policy.arm_columns import laid_over
 from sidecar.policy.arm_table import ArmTable
-from sidecar.policy.features import ContextInput, HashArray, Magnitudes, feature_pairs
+from sidecar.policy.features import MAGNITUDE_LIMIT, ContextInput, HashArray, Magnitudes, feature_pairs
 from sidecar.policy.model import terms_of_an_arm
 
 TERMS_AT_ONCE = 1 << 16
@@ -122,8 +123,11 @@ def stack(rows: Sequence[ScoreRow], arms: ArmTable) -> Stack:
 
 
 def _contexts(rows: Sequence[ScoreRow]) -> tuple[HashArray, Magnitudes]:
-    """All contexts as two arrays, filled in one go."""
-    pairs = [feature_pairs(row.context, CONTEXT_SEED) for row in rows]
+    """All contexts as two arrays: feature by feature where they have the same ones, else row by row."""
+    contexts = [row.context for row in rows]
+    if len({*map(tuple, contexts)}) == 1 and (found := _by_feature(contexts)) is not None:
+        return found
+    pairs = [feature_pairs(context, CONTEXT_SEED) for context in contexts]
     lengths = np.array([len(one) for one in pairs])
     used = np.arange(int(lengths.max())) < lengths[:, None]
     hashes, values = np.zeros(used.shape, np.int64), np.zeros(used.shape, np.float64)
@@ -133,56 +137,37 @@ def _contexts(rows: Sequence[ScoreRow]) -> tuple[HashArray, Magnitudes]:
     return hashes, values
 
 
+def _by_feature(contexts: Sequence[Features]) -> tuple[HashArray, Magnitudes] | None:
+    """Contexts with the same features, in the same order: checked and hashed a column at a time.
+
+    None where a number is outside its range: row by row it is found which.
+    """
+    hashes: list[int] = []
+    values: list[float] = []
+    names, n_rows = tuple(contexts[0]), len(contexts)
+    columns = zip(*[context.values() for context in contexts], strict=True)
+    for name, column in sorted(zip(names, columns, strict=True), key=itemgetter(0)):
+        kinds = {*map(type, column)}
+        if kinds == {str}:
+            hashes += map(category_hash, repeat(name), column, repeat(CONTEXT_SEED))
+            values += repeat(1.0, n_rows)
+        elif kinds == {float}:
+            hashes += repeat(name_hash(name, CONTEXT_SEED), n_rows)
+            values += column
+        else:
+            pairs = [feature_hash(name, value, CONTEXT_SEED) for value in column]
+            hashes += [place for place, _ in pairs]
+            values += [value for _, value in pairs]
+    magnitudes = np.array(values)
+    if magnitudes.size and not np.maximum.reduce(np.abs(magnitudes)) <= MAGNITUDE_LIMIT:
+        return None
+    shape = (len(names), n_rows)
+    rounded = magnitudes.reshape(shape).T.astype(np.float32, "C").astype(np.float64)
+    return np.array(hashes, np.int64).reshape(shape).T.copy(), rounded
+
+
 def _arms(rows: Sequence[ScoreRow], table: ArmTable) -> tuple[HashArray, Magnitudes]:
-    """The arms of every row, what was fetched for them put where its name goes; see ``with_columns``."""
-    names = tuple(sorted(rows[0].arm_features))
-    if not names:
+    """The arms of every row, with what was fetched for them; where that is nothing, once for all rows."""
+    if not rows[0].arm_features:
         return table.hashes[None], table.values[None]
-    n_arms, width = table.hashes.shape
-    layout, n_added = table.layout(names), len(names)
-    shape = (len(rows), n_arms, n_added + width)
-    hashes, values = np.empty(shape, np.int64), np.empty(shape, np.float64)
-    hashes[:, :, n_added:], values[:, :, n_added:] = table.hashes, table.values
-    for place, name in enumerate(names):
-        added = _columns(name, [row.arm_features[name] for row in rows], n_arms)
-        hashes[:, :, place], values[:, :, place] = added
-        if name in layout.covered:
-            own = layout.covered[name]
-            at, arms = np.nonzero((added[0] != 0) & (own > 0)[None])
-            hashes[at, arms, own[arms]], values[at, arms, own[arms]] = 0, 0.0
-    cells = (layout.order + np.arange(0, n_arms * shape[2], shape[2], dtype=np.intp)[:, None]).ravel()
-    flat = (len(rows), n_arms * shape[2])
-    return hashes.reshape(flat).take(cells, 1).reshape(shape), values.reshape(flat).take(cells, 1).reshape(
-        shape
-    )
-
-
-def _columns(name: str, columns: Sequence[Column], n_arms: int) -> tuple[HashArray, Magnitudes]:
-    """One feature of the arms of all rows, both ``(n_rows, n_arms)``."""
-    if all(isinstance(column, Levels) for column in columns):
-        return _of_levels(name, [column for column in columns if isinstance(column, Levels)], n_arms)
-    compiled = [compile_column(name, column, n_arms) for column in columns]
-    return np.stack([one.hashes for one in compiled]), np.stack([one.values for one in compiled])
-
-
-def _of_levels(name: str, columns: Sequence[Levels], n_arms: int) -> tuple[HashArray, Magnitudes]:
-    """Levels of all rows in one table, each different tuple of them once; and each different column once."""
-    starts: dict[tuple[object, ...], int] = {}
-    seen: dict[tuple[object, ...], int] = {}
-    cells: list[tuple[int, float]] = []
-    codes: list[np.ndarray[tuple[int, ...], np.dtype[np.intp]]] = []
-    of_row: list[int] = []
-    for column in columns:
-        levels = (*column.levels, *map(type, column.levels))
-        place = seen.setdefault((column.codes, levels), len(codes))
-        of_row.append(place)
-        if place < len(codes):
-            continue
-        if levels not in starts:
-            starts[levels] = len(cells)
-            cells += level_cells(name, column)
-        codes.append(codes_of(column, n_arms).astype(np.intp) + starts[levels])
-    hashes = np.array([place for place, _ in cells], np.int64)
-    values = np.array([value for _, value in cells], np.float32).astype(np.float64)
-    places = np.array(codes).reshape(len(codes), n_arms)
-    return hashes[places][of_row], values[places][of_row]
+    return laid_over(table, [row.arm_features for row in rows])

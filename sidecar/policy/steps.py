@@ -92,10 +92,15 @@ def add_pmf(table: Table, explorations: Sequence[Exploration]) -> Table:
     return table.with_columns({PMF: pmf})
 
 
-def _explore_alike(table: Table) -> dict[tuple[int, int], list[int]]:
+def _explore_alike(table: Table) -> Mapping[tuple[int, int], Sequence[int]]:
     """Places of rows by how they explore, and how many arms they have."""
-    found: dict[tuple[int, int], list[int]] = {}
     ends = table.ends
-    for place, row in enumerate(table.rows):
-        found.setdefault((row.exploration, ends[place + 1] - ends[place]), []).append(place)
+    how = [
+        (row.exploration, end - start) for row, start, end in zip(table.rows, ends, ends[1:], strict=False)
+    ]
+    if len({*how}) == 1:  # as nearly always
+        return {how[0]: range(len(how))}
+    found: dict[tuple[int, int], list[int]] = {}
+    for place, key in enumerate(how):
+        found.setdefault(key, []).append(place)
     return found

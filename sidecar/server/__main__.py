@@ -9,15 +9,13 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sidecar.contracts.application import Application, load_application
-from sidecar.contracts.corked import Corked
 from sidecar.contracts.crew import run_crew
 from sidecar.contracts.crew_figures import Crew, crew_of
 from sidecar.contracts.errors import BadSettings, ContractError
@@ -28,6 +26,7 @@ from sidecar.contracts.settings import load_settings
 from sidecar.contracts.signals import note_signals
 from sidecar.contracts.store_address import store_address
 from sidecar.server.app import open_server
+from sidecar.server.direct import Direct
 from sidecar.server.settings import SidecarSettings
 from sidecar.server.stopping import StoppingServer
 
@@ -85,10 +84,10 @@ async def _serve(
     stopped: Sequence[int],
     crew: Crew | None,
 ) -> None:
-    async with open_server(application, settings, store_url, crew) as app:
+    async with open_server(application, settings, store_url, crew) as server:
         config = uvicorn.Config(
-            app,
-            http=InOnePiece,
+            server,
+            http=partial(Direct, server),  # type: ignore[arg-type]  # it is called
             lifespan="off",
             ws="none",
             proxy_headers=False,
@@ -103,14 +102,6 @@ async def _serve(
         log.info("application %s on %s", application.name, listening.getsockname())
         search_less()
         await StoppingServer(config, stopped).serve(sockets=[listening])
-
-
-class InOnePiece(HttpToolsProtocol):
-    """uvicorn's connection, which sends head and body of an answer together."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as theirs
-        """Called by asyncio."""
-        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
 
 
 def bind(path: Path) -> socket.socket:

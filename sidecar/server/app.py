@@ -31,7 +31,6 @@ from sidecar.server.weight_store import WeightStore
 Message = MutableMapping[str, Any]  # as the ASGI specification has it
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("sidearm.sidecar")
 
@@ -66,6 +65,11 @@ class ScoreServer:
         self._crew = crew
         self._tracers = tracers
 
+    @property
+    def max_body_bytes(self) -> int:
+        """Of a request."""
+        return self._settings.max_body_bytes
+
     async def figures(self) -> bytes:
         """What this process counted."""
         return render(self._metrics, self._weights, time.time()).encode()
@@ -89,7 +93,7 @@ class ScoreServer:
         match method, path:
             case "POST", _ if path == SCORE_PATH:
                 body = await read_body(receive, self._settings.max_body_bytes)
-                return Answer(413, b"body too large") if body is None else self._score(body)
+                return Answer(413, b"body too large") if body is None else self.score(body)
             case "POST", _ if path == EXPLAIN_PATH:
                 body = await read_body(receive, self._settings.max_body_bytes)
                 return Answer(413, b"body too large") if body is None else await self._explain(body)
@@ -105,8 +109,11 @@ class ScoreServer:
             case _:
                 return Answer(404, b"POST /v1/score, GET /livez, /readyz, /metrics")
 
-    def _score(self, body: bytes) -> Answer:
-        """No await between reading the weights and using them: a batch is scored with one version."""
+    def score(self, body: bytes) -> Answer:
+        """The answer to a score request.
+
+        No await between reading the weights and using them: a batch is scored with one version.
+        """
         started = time.perf_counter()
         try:
             request = decode_request(body)
@@ -155,7 +162,7 @@ async def read_body(receive: Receive, limit_bytes: int) -> bytes | None:
 @asynccontextmanager
 async def open_server(
     application: Application, settings: SidecarSettings, url: str, crew: Crew | None = None
-) -> AsyncIterator[AsgiApp]:
+) -> AsyncIterator[ScoreServer]:
     """The scorer of an application, following its weights until the block ends; one of a crew, if it is."""
     store = connect_reader_async(url, block_s=settings.block_ms / 1000)
     base = application.model.base

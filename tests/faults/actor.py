@@ -1,4 +1,4 @@
-"""One process of the simulation: real code in a thread of its own, of which only one ever runs.
+"""One process of the simulation: real code on a stack of its own, of which only one ever runs.
 
 The scheduler lets an actor go on for some steps. A step is anything that could be the last thing that a
 process does: a command sent to the store or answered by it, a moment named in ``failpoints``, a rest.
@@ -6,8 +6,9 @@ process does: a command sent to the store or answered by it, a moment named in `
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+
+from greenlet import getcurrent, greenlet
 
 
 class Crash(BaseException):
@@ -19,11 +20,7 @@ class Actor:
         self.ended = self.killed = self.stopping = False
         self.failure: BaseException | None = None
         self._work, self._budget = work, 0
-        self._go, self._back = threading.Lock(), threading.Lock()
-        self._go.acquire()
-        self._back.acquire()
-        self._thread = threading.Thread(target=self._main, daemon=True)
-        self._thread.start()
+        self._stack, self._scheduler = greenlet(self._main), getcurrent()
 
     def run(self, budget: int) -> None:
         """Let it go on for so many steps, or until it rests or ends. Called by the scheduler."""
@@ -33,15 +30,14 @@ class Actor:
         self._hand_to_actor()
 
     def kill(self) -> None:
-        """It never takes another step. Its thread waits for :meth:`bury`, so that nothing is tidied up."""
+        """It never takes another step. Its stack waits for :meth:`bury`, so that nothing is tidied up."""
         self.killed = True
 
     def bury(self) -> None:
-        """The seed is over: end the thread."""
+        """The seed is over: unwind the stack."""
         if not self.ended:
             self.killed = True
             self._hand_to_actor()
-        self._thread.join()
 
     def passing(self, pause: bool = False) -> None:
         """A step is over. Called by the actor."""
@@ -54,8 +50,7 @@ class Actor:
     def rest(self) -> None:
         """Nothing to do until the scheduler says so. Called by the actor."""
         if not self.killed:
-            self._back.release()
-            self._go.acquire()
+            self._scheduler.switch()
         if self.killed:
             raise Crash
 
@@ -70,11 +65,10 @@ class Actor:
         return self.stopping
 
     def _hand_to_actor(self) -> None:
-        self._go.release()
-        self._back.acquire()
+        self._scheduler = getcurrent()
+        self._stack.switch()
 
     def _main(self) -> None:
-        self._go.acquire()
         try:
             if not self.killed:
                 self._work(self)
@@ -83,4 +77,4 @@ class Actor:
         except BaseException as error:  # judged by the scheduler
             self.failure = error
         self.ended = True
-        self._back.release()
+        self._stack.parent = self._scheduler  # who goes on

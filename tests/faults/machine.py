@@ -140,7 +140,7 @@ class PartitionsMachine(RuleBasedStateMachine):
             now = max(model.seen, model.raw)
             assert set(waiting.due) == {i for i, at in model.due.items() if at <= now}
             assert set(waiting.orphans) == {i for i, at in model.orphans.items() if at <= now}
-            close_due(self.scripts, waiting, 2, TOMBSTONE_MS)
+            close_due(self.scripts, [waiting], 2, TOMBSTONE_MS)
             if waiting.due or waiting.orphans:
                 model.tick()
             model.finalise(waiting.due)

@@ -47,8 +47,8 @@ OF_THE_LEARNER = (
     Mutant(
         "rewards are not handed on when a decision is finalised",
         f"{SCRIPTS}/finalise.lua",
-        "#rewards > 0 and cmsgpack.pack(rewards) or ''",
-        "''",
+        "  if #rewards > 0 then more = {'r', cmsgpack.pack(rewards)} end\n",
+        "",
     ),
     Mutant(
         "a paused learner may publish",
@@ -148,7 +148,7 @@ OF_THE_LEARNER = (
     Mutant(
         "a decision's mode is lost when it is finalised",
         f"{SCRIPTS}/finalise.lua",
-        "  if mode and mode ~= '' then fields[9], fields[10] = 'm', mode end\n",
+        "  if mode and mode ~= '' then table.insert(more, 'm') table.insert(more, mode) end\n",
         "",
     ),
     Mutant(

@@ -26,6 +26,7 @@ from decision_service.cli.store import start_store
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.scripts.call import NAMES, script_text
 from sidecar.contracts.store import connect
+from tests.faults.direct import DirectRedis
 from tests.faults.simulation import Simulation, described
 
 # In memory: no seed cuts the power, and the process run does.
@@ -43,19 +44,11 @@ def store_in_memory() -> Iterator[tuple[Redis, Path]]:
                 client.script_load(script_text(name))
             pa.set_cpu_count(1)  # files of three rows: more threads only wait for each other
             pa.set_io_thread_count(1)
-            _always_the_same(client)
             gc.disable()  # a tenth of the time; each seed ends with one that knows where to look
-            yield client, root
+            yield DirectRedis.over(client), root
     finally:
         gc.enable()
         shutil.rmtree(root, ignore_errors=True)
-
-
-def _always_the_same(client: Redis) -> None:
-    """One connection for all: one actor runs at a time, and looking after a pool takes a tenth of it."""
-    pool = client.connection_pool
-    connection = pool.get_connection()
-    pool.get_connection, pool.release = lambda *_, **__: connection, lambda _: None
 
 
 def play(seed: int, client: Redis, root: Path) -> Simulation:

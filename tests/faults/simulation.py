@@ -12,6 +12,7 @@ import contextlib
 import random
 import sys
 from collections import Counter
+from functools import lru_cache
 from types import MappingProxyType, ModuleType
 from unittest import mock
 
@@ -59,8 +60,13 @@ MOST_TURNS = 10
 TEXTS = {name: script_text(name) for name in NAMES}
 
 
-def _replaced() -> list[tuple[ModuleType, str, object]]:
-    """Where the learner's modules name the trainer, and the gate's comparison with VW's own prediction."""
+@lru_cache(maxsize=1)
+def _replaced(modules: int) -> list[tuple[ModuleType, str, object]]:
+    """Where the learner's modules name the trainer, and the gate's comparison with VW's own prediction.
+
+    Looked up again when there are other ``modules`` than before.
+    """
+    del modules
     instead = {"Trainer": FoldTrainer, "judge_parity": lambda before, *rest: before}
     ours = [module for name, module in sys.modules.items() if name.startswith("policy_learner.")]
     return [
@@ -136,7 +142,7 @@ class Simulation:
         self.wire = Wire(rng.random, rng.choice((0.0, 0.02, 0.1)), self._step)
         self.disk_full, self.paused = rng.choice((0.0, 0.0, 0.1)), PAUSED_AT_A_MOMENT
         self.pause_at = ""
-        self.scripts = scripts_on(LossyRedis.over(self.wire, client))
+        self.scripts = scripts_on(LossyRedis.on(self.wire, client))
         self.running: Actor | None = None
         self.learners: list[Actor] = []
         self.customer, self.follower, self.keepers = Customer(self), Follower(client, APP), Keepers(self)
@@ -295,7 +301,7 @@ class Simulation:
             failpoints.arm(self._step)
             stack.callback(failpoints.arm, None)
             if not self.real_trainer:
-                for module, name, instead in _replaced():
+                for module, name, instead in _replaced(len(sys.modules)):
                     stack.enter_context(mock.patch.object(module, name, instead))
             yield
 

@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from sidecar.contracts.keys import Keys, weights
+from tests.faults.direct import DirectPipeline, DirectRedis
 
 STORE = ("asked", "answered")
 """The steps around a command."""
@@ -40,19 +41,19 @@ class Wire:
         return reply
 
 
-class LossyRedis(redis.Redis):
+class LossyRedis(DirectRedis):
     """A client whose commands go over a wire."""
 
     wire: Wire
 
     @classmethod
-    def over(cls, wire: Wire, client: redis.Redis) -> LossyRedis:
+    def on(cls, wire: Wire, client: redis.Redis) -> LossyRedis:
         lossy = cls(connection_pool=client.connection_pool)
         lossy.wire = wire
         return lossy
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        return self.wire.carry(lambda: redis.Redis.execute_command(self, *args, **options))
+        return self.wire.carry(lambda: DirectRedis.execute_command(self, *args, **options))
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> LossyPipeline:
         pipe = LossyPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
@@ -60,12 +61,12 @@ class LossyRedis(redis.Redis):
         return pipe
 
 
-class LossyPipeline(redis.client.Pipeline):
+class LossyPipeline(DirectPipeline):
     wire: Wire
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         try:
-            return self.wire.carry(lambda: redis.client.Pipeline.execute(self, raise_on_error))
+            return self.wire.carry(lambda: DirectPipeline.execute(self, raise_on_error))
         finally:
             self.reset()
 

@@ -113,6 +113,37 @@ def test_a_version_waits_until_the_learner_has_told_of_it(store, data_folder):
     assert archiver.step() == learner.progress.version > 0
 
 
+def test_files_that_end_a_backlog_are_written_at_once(store, data_folder):
+    """Once the learner has caught up, but not again within a tenth of the time that files wait for others."""
+    world = world_of(store, data_folder, partitions=1, read_batch=16, archive_every_s=100.0)
+    learner, archiver = world.learner(), world.helper(Archiver)
+    world.shop(60)
+    for _ in range(3):
+        world.now_s += 1.0
+        step(learner)
+    assert store.hget(learnt("world"), "more") == b"1"
+    world.now_s += 10.0
+    assert (archiver.step() > 0, archiver.step(), archiver.report().done) == (True, 0, 0)
+    steps(learner)
+    assert store.hget(learnt("world"), "more") == b"0"
+    while archiver.step():
+        assert archiver.report().done == 0
+    assert (len(rows(world)), archiver.report().waiting) == (60, 0)
+    world.shop(5)
+    steps(learner)
+    world.now_s += 90.0
+    assert (archiver.step() > 0, archiver.step(), len(rows(world))) == (True, 0, 60)
+    world.now_s += 11.0  # its time has come
+    archiver.step()
+    world.shop(5)
+    steps(learner)
+    for more, passed_s, there in ((1, 0.0, 65), (0, 5.0, 65), (0, 6.0, 70)):
+        store.hset(learnt("world"), "more", more)
+        world.now_s += passed_s
+        archiver.step()
+        assert len(rows(world)) == there
+
+
 def test_at_the_stores_memory_limit_it_knows_what_could_not_be_put_with_the_dead_letters(
     store, data_folder, monkeypatch
 ):

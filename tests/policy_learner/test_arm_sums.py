@@ -152,10 +152,10 @@ def test_a_store_that_refuses_or_is_away_holds_up_no_file(store, tmp_path, monke
     counts, table = ArmCounts(store, "x"), table_of(tmp_path, [{}])
     errors = [redis.ConnectionError("away"), redis.ResponseError("OOM")]
 
-    def run(call):
+    def run(keys, args):
         raise errors[0]
 
-    monkeypatch.setattr(counts, "_scripts", type("Scripts", (), {"run": staticmethod(run)}))
+    monkeypatch.setattr(counts, "_script", run)
     counts.note(0, "1-0", table)
     counts.tell()
     counts.tell()

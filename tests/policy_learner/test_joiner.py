@@ -82,7 +82,7 @@ def test_everybody_at_once_on_the_same_ids_closes_each_once(store, data_folder):
     found = [find_due(store, world.partitions, 100) for _ in range(3)]
     for ways in zip(*found, strict=True):
         for waiting in ways:
-            close_due(world.scripts, waiting, 3, 86_400_000)
+            close_due(world.scripts, [waiting], 3, 86_400_000)
     assert finalised(world) == Counter(event.decision_id for event in events)
     assert balanced(world)
 

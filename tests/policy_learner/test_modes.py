@@ -11,11 +11,11 @@ from policy_learner.archive.archive_reader import LogReader
 from policy_learner.archive.show import find
 from policy_learner.join.source import lessons_of
 from policy_learner.join.streams import read_after
-from policy_learner.learning.teaching import Effect, teaching_of
+from policy_learner.learning.teaching import Effect, Teaching, teaching_of
 from policy_learner.loop import drain, step
 from policy_learner.models.replay import replay
 from policy_learner.settings import LearnerSettings
-from sidecar.contracts.events import JoinedDecision, RewardRecord
+from sidecar.contracts.events import JoinedDecision, RewardRecord, encode_decision, features_of
 from sidecar.contracts.reward_section import RewardConfig
 from sidecar.contracts.scripts.finalise import decode_example
 from tests.policy_learner.world import HORIZON_MS, World
@@ -142,7 +142,8 @@ def test_the_log_alone_gives_the_weights_again(world):
     reader = LogReader(world.log, "world", 2)
     for keys, entries in told.items():
         again = reader.examples(keys.partition, entries[0][0], entries[-1][0])
-        assert again == [one.taught for one in lessons_of(keys, entries, world.application.reward)]
+        lessons = lessons_of(keys, entries, world.application.reward)
+        assert list(map(_in_full, again)) == [_in_full(one.taught) for one in lessons]
     result = replay(world.application, world.data)
     assert result.clean, result.told
     assert result.counts["examples"] == learner.training.examples > 0
@@ -219,6 +220,11 @@ def test_poison_is_refused_at_its_first_lesson_and_said_in_its_row(world):
     again = world.learner()  # who learns what was refused from the store
     assert again.dead_letters.refuses(_joined(poisoned, world))
     assert not again.dead_letters.refuses(_joined(sound, world))
+
+
+def _in_full(taught: Teaching) -> tuple[object, ...]:
+    """With the event's own bytes: of two that were decoded in two ways, all fields."""
+    return encode_decision(taught.event), features_of(taught.event), taught.reward, taught.effect
 
 
 def _joined(event, world) -> JoinedDecision:

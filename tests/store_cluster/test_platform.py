@@ -40,6 +40,10 @@ def test_a_migration_and_a_failover_under_load_lose_and_double_nothing(
                 platform.start(name)
             platform.wait_until_ready()
         callers = load_while_breaking(cluster, platforms)
+        folders = data_folder, DataFolder(second)
+        until(
+            lambda: not any(map(spooled, folders)), 60.0, "all that was written down beside is in the store"
+        )
         any_replica_answers_any_session(platforms, callers)
         keys = [Keys("kill", p) for p in range(PARTITIONS)]
         with connect(cluster.url) as client:
@@ -78,6 +82,11 @@ def load_while_breaking(cluster: StoreCluster, platforms: Sequence[Platform]) ->
             until(cluster.is_well, 60.0, "the cluster is well again", poll_s=0.1)
             progress(callers, BETWEEN)
     return callers
+
+
+def spooled(folder: DataFolder) -> list[Path]:
+    """What a replica answered and only it knows of."""
+    return list(folder.spool("kill").glob("*/*.spool"))
 
 
 def any_replica_answers_any_session(platforms: Sequence[Platform], callers: Sequence[Caller]) -> None:

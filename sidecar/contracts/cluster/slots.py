@@ -37,10 +37,11 @@ class SlotMap:
         """Of a slot; without one, any primary, the same each time.
 
         Raises:
-            SlotMoving: none is known.
+            SlotMoving: none is known; whoever asks again asks the cluster again.
         """
         found = self._owners.get(slot) if slot is not None else next(iter(self._owners.values()), None)
         if found is None:
+            self.is_current = False  # a node may have told of a moment in which the slot had no owner
             raise SlotMoving(f"no node of the cluster owns slot {slot}")
         return found
 

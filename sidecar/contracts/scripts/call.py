@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
@@ -40,8 +41,12 @@ class Call(NamedTuple):
     args: tuple[bytes | str | int, ...]
 
 
+@cache
 def script_text(name: str) -> str:
-    """A script as the store runs it: its first line (the flags), what all of them share, then itself."""
+    """A script as the store runs it: its first line (the flags), what all of them share, then itself.
+
+    Read once: a status is told many times a second, and all of them are registered for each client.
+    """
     folder = resources.files(__package__)
     flags, _, body = (folder / f"{name}.lua").read_text().partition("\n")
     shared = "\n".join((folder / name).read_text() for name in _SHARED)

@@ -42,10 +42,11 @@ local function finalise(id, stored, member, d, r, f)
   end
   local rewards = rewards_at(r)
   local _, mode, deferred, at = parts(stored) -- foreign bytes go on as they are: the reader puts them aside
-  local fields = {'k', deferred == 'd' and 'N' or 'F', 'i', id, 'd', string.sub(stored, at or 1),
-    'r', #rewards > 0 and cmsgpack.pack(rewards) or ''}
-  if mode and mode ~= '' then fields[9], fields[10] = 'm', mode end
-  append(ex, now, unpack(fields))
+  local kind, payload = deferred == 'd' and 'N' or 'F', string.sub(stored, at or 1)
+  local more = {}
+  if #rewards > 0 then more = {'r', cmsgpack.pack(rewards)} end
+  if mode and mode ~= '' then table.insert(more, 'm') table.insert(more, mode) end
+  append(ex, now, 'k', kind, 'i', id, 'd', payload, unpack(more))
   table.insert(closed, id) -- from here on it must not be appended again, whatever fails
   note('fin')
   if deferred == 'd' then note('fin_never') end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 import msgpack
@@ -49,8 +49,19 @@ def finalise_call(
     return Call("finalise", (*shared, *each), (*times, *args))
 
 
-def decode_example(partition: int, stream_id: bytes | str, fields: Mapping[bytes, bytes]) -> JoinedDecision:
+def decode_example(
+    partition: int,
+    stream_id: bytes | str,
+    fields: Mapping[bytes, bytes],
+    decode: Callable[[bytes], DecisionEvent] = decode_decision,
+) -> JoinedDecision:
     """An entry of the example stream, its rewards in the order (time of arrival, key).
+
+    Args:
+        partition: of the stream.
+        stream_id: position of the entry.
+        fields: of the entry.
+        decode: the decision itself; ``decode_logged`` where there are many.
 
     Raises:
         BadEvent: the entry is of an unknown kind, or what it holds is not what it should be.
@@ -66,7 +77,7 @@ def decode_example(partition: int, stream_id: bytes | str, fields: Mapping[bytes
     if kind == "C" or kind == "E":
         corrects = _name(fields.get(b"n")) if kind == "C" else ""
         _check_rewards(kind, corrects, rewards, _where(partition, position))
-    decision = decode_decision(payload)
+    decision = decode(payload)
     if not _has_a_row(decision):
         raise BadEvent(f"{_where(partition, position)} holds a number that no column holds, or torn scores")
     return JoinedDecision(partition, position, decision, rewards, payload, kind, mode, corrects)

@@ -49,3 +49,13 @@ def test_who_failed_is_asked_last_and_a_slot_of_nobody_is_a_store_that_is_away()
     assert slots.to_ask() == [Node("b", 1), Node("seed", 1), Node("a", 1)]
     slots.move(3, Node("b", 1))
     assert slots.owner(3) == Node("b", 1)
+
+
+def test_a_slot_that_a_node_knew_no_owner_of_is_asked_for_again() -> None:
+    """A node may have told of the middle of a failover. Nobody fails afterwards: nobody else would ask."""
+    slots = SlotMap([Node("seed", 1)])
+    slots.learn([[0, 9, [b"a", 1]]], Node("seed", 1))
+    assert slots.is_current
+    with pytest.raises(SlotMoving):
+        slots.owner(10)
+    assert not slots.is_current

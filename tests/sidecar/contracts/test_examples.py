@@ -7,7 +7,13 @@ import pytest
 
 from sidecar.contracts.application import Exploration
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.events import DecisionEvent, encode_decision
+from sidecar.contracts.events import (
+    DecisionEvent,
+    decode_decision,
+    decode_logged,
+    encode_decision,
+    features_of,
+)
 from sidecar.contracts.scripts.decide import entry_of, split_stored
 from sidecar.contracts.scripts.finalise import decode_example
 from sidecar.contracts.scripts.orphan import decode_late
@@ -124,3 +130,30 @@ def test_a_stored_decision_without_its_deadline_is_refused(stored):
     """Something else lies under the key."""
     with pytest.raises(BadEvent):
         split_stored(stored)
+
+
+def test_a_decision_that_is_read_among_thousands_is_the_same_one():
+    """Its context unpacked when it is asked for, its outcomes one object with those of others."""
+    logged, again, event = decode_logged(PAYLOAD), decode_logged(PAYLOAD), decode_decision(PAYLOAD)
+    for name in set(DecisionEvent.__struct_fields__) - {"context"}:
+        assert getattr(logged, name) == getattr(event, name), name
+    assert features_of(logged) == features_of(event) == event.context
+    assert logged.outcomes is again.outcomes
+    assert encode_decision(logged) == PAYLOAD
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        PAYLOAD[:-3],
+        PAYLOAD.replace(b"\xa4hour\xcb", b"\xa4hour\xc0", 1),
+        PAYLOAD.replace(b"\xa5given", b"\xa5g\xffven", 1),
+        PAYLOAD.replace(b"\xa4hour\xa5given", b"\xa4hour\x00given", 1),
+    ],
+    ids=["cut", "no feature", "no text", "no outcome"],
+)
+def test_what_is_no_decision_is_none_however_it_is_read(torn):
+    """What is unpacked later is looked at now: what is learnt and has no row could never be learnt again."""
+    for decode in (decode_decision, decode_logged):
+        with pytest.raises(BadEvent):
+            decode(torn)

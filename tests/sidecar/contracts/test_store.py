@@ -111,6 +111,42 @@ async def test_scripts_come_back_after_the_store_forgot_them(store, store_url):
     await client.aclose()
 
 
+def test_groups_of_calls_are_answered_in_their_order(store):
+    """Also by a store that forgot the script; each group is made once the one before it is under way."""
+    scripts, keys, made = Scripts.on(store), Keys("shop", 0), []
+    store.script_flush()
+
+    def groups():
+        for size in (1, 0, 3, 2):
+            made.append(size)
+            yield [orphan_call(keys, [])] * size
+
+    answers = scripts.run_in_turn(groups())
+    assert (next(answers), made) == ([0], [1, 0])
+    assert list(answers) == [[], [0, 0, 0], [0, 0]]
+
+
+def test_an_error_among_groups_leaves_no_answer_for_others(store_url):
+    """What was sent and is not read any more goes with its connection, and the pool has them all again."""
+    with connect(store_url, max_connections=2) as client:
+        scripts, keys = Scripts.on(client), Keys("shop", 0)
+        right = orphan_call(keys, [])
+        wrong = right._replace(args=("no id",))
+        for _ in range(3):
+            with pytest.raises(redis.ResponseError):
+                list(scripts.run_in_turn([[right], [wrong, right], [right], [right]]))
+            assert scripts.run_all([right]) == [0]
+            dropped = scripts.run_in_turn([[right], [right]])
+            next(dropped)
+            dropped.close()
+
+
+def test_a_store_that_goes_away_is_said(broken):
+    """As by any other call."""
+    with connect(broken[0], timeout_s=0.05) as client, pytest.raises(StoreError):
+        list(Scripts.on(client).run_in_turn([[orphan_call(Keys("shop", 0), [])]] * 3))
+
+
 async def test_a_socket_may_be_named_by_a_relative_path(store_url, monkeypatch, data_folder):
     """A long data folder is reached that way."""
     folder, _, name = store_url.removeprefix("unix://").rpartition("/")

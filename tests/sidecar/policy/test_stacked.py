@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from sidecar.contracts.application import Arm, Exploration
-from sidecar.contracts.arm_features import Columns, column_of
+from sidecar.contracts.arm_features import Column, Columns, Levels, column_of, levels_of, with_features
 from sidecar.contracts.catalogue import catalogue_of
 from sidecar.contracts.errors import BadEvent, PolicyError
 from sidecar.contracts.weights import Weights, WeightsHeader
 from sidecar.contracts.wire import ScoreRequest, ScoreRow
+from sidecar.policy.arm_table import compile_arms
+from sidecar.policy.features import compile_context
 from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
+from sidecar.policy.stacked import stack
 
 N_ARMS = 7
 EXPLORATIONS = (Exploration("epsilon_greedy", 0.2, 0.01), Exploration("softmax", 0.0, 0.05, temperature=0.7))
@@ -67,6 +70,52 @@ def test_a_row_has_the_same_bits_alone_and_among_others(interactions: tuple[str,
         score(ScoreRequest((one,), EXPLORATIONS, CATALOGUE.version), weights, tables).rows[0] for one in rows
     )
     assert together == alone
+
+
+@pytest.mark.parametrize("n_rows", [2, 33])
+def test_rows_with_the_same_features_have_the_bits_that_they_have_alone(n_rows: int) -> None:
+    """What is hashed and checked a feature at a time: the arrays beside each row's own."""
+    rng = random.Random(n_rows)
+    arms = ArmTables().of(CATALOGUE)
+    rows = [
+        ScoreRow(
+            {"tier": rng.choice("abc"), "hour": rng.uniform(-9, 9), "x": "é\n="},
+            arm_features={"scarce": levels_of([rng.choice((True, 1.0, "x")) for _ in range(N_ARMS)])},
+        )
+        for _ in range(n_rows)
+    ]
+    found = stack(rows, arms)
+    for place, one in enumerate(rows):
+        own = compile_context(one.context)
+        merged = compile_arms(with_features(CATALOGUE.arms, one.arm_features))
+        assert found.context_hashes[place].tolist() == own.hashes.tolist()
+        assert found.context_values[place].tobytes() == own.values.tobytes()
+        width = merged.hashes.shape[1]
+        assert found.arm_hashes[place, :, :width].tolist() == merged.hashes.tolist()
+        assert found.arm_values[place, :, :width].tolist() == merged.values.tolist()
+        assert not found.arm_values[place, :, width:].any()
+
+
+@pytest.mark.parametrize("bad", [1.1e9, -1.1e9, float("nan"), float("inf")])
+def test_a_number_outside_its_range_is_named_among_rows_that_are_alike(bad: float) -> None:
+    rows = [ScoreRow({"tier": "a", "hour": value}) for value in (1.0, bad, 2.0)]
+    with pytest.raises(BadEvent, match=f"feature 'hour' is {bad}"):
+        stack(rows, ArmTables().of(CATALOGUE))
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (Levels(("a",), b"\x01" * (N_ARMS - 1)), "column of 6 bytes for 7 arms"),
+        (Levels(("a",), b"\x02" * N_ARMS), "column's code is 2"),
+        (Levels((), b"\x01" * N_ARMS), "column's code is 1"),
+        (b"\0" * 5, "column of 5 bytes"),
+    ],
+)
+def test_a_broken_column_is_named_among_rows_that_are_alike(column: Column, said: str) -> None:
+    rows = [ScoreRow({}, arm_features={"x": one}) for one in (Levels(("a",), b"\x01" * N_ARMS), column)]
+    with pytest.raises(BadEvent, match=said):
+        stack(rows, ArmTables().of(CATALOGUE))
 
 
 @pytest.mark.parametrize(
