@@ -41,8 +41,8 @@ OF_THE_LEARNER = (
     Mutant(
         "early rewards stay orphans when their decision comes",
         f"{SCRIPTS}/decide.lua",
-        "  call('ZREM', orph, id)",
-        "  --",
+        "call('ZREM', orph, ...)",
+        "local _ = 1",
     ),
     Mutant(
         "rewards are not handed on when a decision is finalised",

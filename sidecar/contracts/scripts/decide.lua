@@ -39,6 +39,27 @@ if wrong then return redis.error_reply('BADBATCH ' .. wrong) end
 local now = clock(skew, c)
 call('HSET', c, 'clock_ms', whole(now))
 
+-- What the batch adds is written at its end, a command a kind of key: a command each costs more than all the rest.
+local ids, texts, ends = {}, {}, {} -- its new ids; their keys and texts; their deadlines and ids
+local text_of = {} -- id to text, of the new ones
+
+local pending = {} -- whether an id waits for its horizon's end, of those that were asked for
+local function ask_pending()
+  local asked = {}
+  for j, e in ipairs(entries) do asked[j] = e[1] end
+  for from = 1, #asked, 1000 do
+    local last = math.min(from + 999, #asked)
+    for j, score in ipairs(call('ZMSCORE', due, unpack(asked, from, last))) do
+      pending[asked[from + j - 1]] = score and true
+    end
+  end
+end
+
+local function is_pending(id)
+  if pending[id] == nil then pending[id] = call('ZSCORE', due, id) and true end
+  return pending[id]
+end
+
 local function seen(status, id, stored)
   count(c, 'dec_dup')
   return {status, id, stored or ''}
@@ -54,7 +75,7 @@ local function known(session, client_key, digest)
     count(c, 'dec_conflict')
     return {'CONFLICT', id, ''}
   end
-  return seen(call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
+  return seen(is_pending(id) and 'DUP' or 'FIN', id, text_of[id])
 end
 
 -- The session was given a decision of this kind just now, and keeps it.
@@ -63,15 +84,18 @@ local function kept(session, sticky, window_ms)
   if not prior then return nil end
   local id, at = string.match(prior, '^([^|]*)|(%d+)$')
   if not ours(id) or now - tonumber(at) >= tonumber(window_ms) then return nil end
-  return seen(call('ZSCORE', due, id) and 'DUP' or 'FIN', id)
+  return seen(is_pending(id) and 'DUP' or 'FIN', id, text_of[id])
 end
 
 -- One more decision of the session, which stays known as long as its last one can be named.
-local function remember(session, id, client_key, digest, arm, horizon_ms)
+local function remember(session, e)
+  local id, client_key, digest, arm, horizon_ms = unpack(e, 1, 5)
   call('HSET', session, 'last', id, 'd:' .. id, arm)
   if client_key ~= '' then call('HSET', session, 'k:' .. client_key, id .. '|' .. digest) end
-  local ttl = horizon_ms + tombstone_ms
-  if call('PTTL', session) < ttl then call('PEXPIRE', session, whole(ttl)) end
+  if e[9] and e[9] ~= '' then call('HSET', session, 't:' .. e[9], id .. '|' .. whole(now)) end
+  for field = 11, #e do call('HSET', session, 'a:' .. e[field], id) end
+  local ttl = whole(tonumber(horizon_ms) + tombstone_ms)
+  if call('PEXPIRE', session, ttl, 'NX') == 0 then call('PEXPIRE', session, ttl, 'GT') end
 end
 
 -- Not in the log: a reward by session must not go to the decision before it instead.
@@ -81,30 +105,52 @@ local function shed(session, id, status, counter)
   return {status, id, ''}
 end
 
+local room -- how many more may be pending
+
+-- To be written with the others.
+local function add(id, d, deadline, text)
+  local n = #ids + 1
+  ids[n], text_of[id], pending[id] = id, text, true
+  texts[2 * n - 1], texts[2 * n] = d, text
+  ends[2 * n - 1], ends[2 * n] = deadline, id
+  room = room - 1
+end
+
 local function decide(e, d, r, s, f)
-  local id, client_key, digest, arm, horizon_ms, member, payload, flags = unpack(e, 1, 8)
-  if call('ZSCORE', due, id) then return seen('DUP', id, text_at(d)) end
+  local id, client_key, digest, _, horizon_ms, member, payload, flags = unpack(e, 1, 8)
+  if pending[id] then return seen('DUP', id, text_of[id] or text_at(d)) end
   if call('SISMEMBER', f, member) == 1 then return seen('FIN', id, text_at(d)) end
   local repeated = known(s, client_key, digest) or kept(s, e[9], e[10])
   if repeated then return repeated end
   if flags == '-' then return shed(s, id, 'SHED', 'dec_thinned') end
-  if call('ZCARD', due) >= cap then return shed(s, id, 'FULL', 'dec_shed') end
+  if room <= 0 then return shed(s, id, 'FULL', 'dec_shed') end
   local deadline = whole(now + tonumber(horizon_ms))
-  call('SET', d, deadline .. flags .. '|' .. payload)
-  call('ZADD', due, deadline, id)
-  call('ZREM', orph, id) -- its early rewards, if any, lie in r and wait with it from now on
-  remember(s, id, client_key, digest, arm, tonumber(horizon_ms))
-  if e[9] and e[9] ~= '' then call('HSET', s, 't:' .. e[9], id .. '|' .. whole(now)) end
-  for field = 11, #e do call('HSET', s, 'a:' .. e[field], id) end
-  count(c, 'dec')
+  add(id, d, deadline, deadline .. flags .. '|' .. payload)
+  remember(s, e)
   local mode, deferred = string.match(flags, '^([ae]?)(d?)$')
   if deferred == '' and mode ~= '' then begin(ex, c, now, mode, id, payload, rewards_at(r)) end
   return {'OK', id, deadline .. '|'}
 end
 
+-- Lua hands over some thousands of arguments at most.
+local function in_lots(list, write)
+  for from = 1, #list, 1000 do write(unpack(list, from, math.min(from + 999, #list))) end
+end
+
+local function write()
+  in_lots(texts, function(...) redis.call('MSET', ...) end)
+  in_lots(ends, function(...) call('ZADD', due, ...) end)
+  -- Their early rewards, if any, lie in r and wait with them from now on.
+  in_lots(ids, function(...) call('ZREM', orph, ...) end)
+  if #ids > 0 then count(c, 'dec', #ids) end
+end
+
+ask_pending()
+room = cap - call('ZCARD', due)
 local answers = {}
 for j, e in ipairs(entries) do
   local k = shared + each * (j - 1)
   answers[j] = decide(e, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4])
 end
+write()
 return answers

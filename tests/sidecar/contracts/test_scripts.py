@@ -15,7 +15,7 @@ from sidecar.contracts.keys import Keys
 from sidecar.contracts.models import ModelInfo
 from sidecar.contracts.scripts.activate import ActivateEntry, activate_call
 from sidecar.contracts.scripts.call import Call
-from sidecar.contracts.scripts.decide import DecideEntry, decide_call, parse_decide
+from sidecar.contracts.scripts.decide import DecideEntry, DecideStatus, decide_call, parse_decide
 from sidecar.contracts.scripts.finalise import finalise_call
 from sidecar.contracts.scripts.models import (
     KeepStatus,
@@ -153,6 +153,21 @@ def test_a_session_is_remembered_as_long_as_its_longest_decision(store, scripts)
 
     assert store.pttl(KEYS.session("s")) > HORIZON_MS + DAY_MS - 60_000
     assert store.object("encoding", KEYS.finalised(IDS[0])) is None
+
+
+def test_a_batch_of_thousands_is_written_whole_and_knows_its_own_beginning(store, scripts):
+    """What is told twice in one call is there once, and counts against the limit from its first place on."""
+    ids = [new_decision_id(1, 1_700_000_000_000, n) for n in range(2_500)]
+    many = [entry(i, session=f"s{n % 99}", client_key=i) for n, i in enumerate(ids)]
+    *told, again, by_key, full = decide(
+        scripts, *many, many[0], entry(MODAL, "s1", client_key=ids[1]), entry(MODAL), cap=2_500
+    )
+    assert {answer.status for answer in told} == {"OK"}
+    assert again == (DecideStatus.DUP, ids[0], told[0].deadline_ms, b"\xff payload")
+    assert by_key == (DecideStatus.DUP, ids[1], told[1].deadline_ms, b"\xff payload")
+    assert full.status == "FULL"
+    assert store.zcard(KEYS.due) == len(store.keys(KEYS.decision("*"))) == 2_500
+    assert int(store.hget(KEYS.counters, "dec")) == 2_500
 
 
 def test_an_answer_is_gone_but_its_decision_stays_final(store, scripts):
