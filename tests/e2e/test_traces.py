@@ -146,7 +146,7 @@ def test_other_doors_rewards_and_refusals_are_requests_too(shop: Platform, recei
 
 
 def is_told(receiver: Receiver, decisions: int) -> bool:
-    """Whether all of so many decisions is told: by each process in its own time, a parent after its children."""
+    """Whether all of so many decisions is told: each process tells in its own time, children first."""
     told = receiver.named("decision")
     linked = sum(len(one.links) for one in receiver.named("decide together"))
     scored = sum(one.attributes["sidearm.rows"] for one in receiver.named("score"))
