@@ -41,8 +41,7 @@ def micros_a_request(platform: Platform) -> Iterator[Cost]:
 
 def _seconds(platform: Platform) -> dict[str, float]:
     roots = {part.name: part.child.pid for part in platform.parts}
-    if platform.store is not None:
-        roots["store"] = platform.store.pid
+    roots |= {server.kind.name: server.pid for server in platform.servers}
     children = _children()
     return {name: sum(map(_of_process, _tree(pid, children))) for name, pid in roots.items()}
 

@@ -84,7 +84,7 @@ def platform(scratch: Path, parts: Sequence[str] = ALL) -> Iterator[Platform]:
     environ = os.environ | {"PYTHONPATH": str(HERE.parent)}
     data = DataFolder(scratch)
     with started(HERE / "shop", data, port=free_port(), environ=environ, parts=parts) as running:
-        with connect(running.store_url) as client:
+        with connect(running.feature_store_url) as client:
             load_tables(client, running.application.name, scratch)
         yield running
 

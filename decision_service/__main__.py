@@ -29,7 +29,7 @@ from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.process_log import last_word, log_as
 from sidecar.contracts.settings import load_settings
 from sidecar.contracts.signals import note_signals
-from sidecar.contracts.store_address import store_address
+from sidecar.contracts.store_address import Stores, stores_of
 
 BAD_SETTINGS = 2
 _BACKLOG = 2048
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         folder, data = Path(arguments.app), DataFolder(Path(arguments.data))
         application = load_application(folder)
         settings = load_settings(ServiceSettings, "decision_service", application.decision_service, environ)
-        url = store_address(environ, data)
+        stores = stores_of(environ, data)
         count, noted = arguments.workers or settings.workers, note_signals()
 
         def work(place: int) -> int:
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
             crew = crew_of(data.run, application.name, place, count)
             try:
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    runner.run(_serve(folder, application, settings, data, url, listening, stopped, crew))
+                    runner.run(_serve(folder, application, settings, data, stores, listening, stopped, crew))
             except (ContractError, OSError) as error:
                 return _say(error)
             return 0
@@ -82,12 +82,12 @@ async def _serve(
     application: Application,
     settings: ServiceSettings,
     data: DataFolder,
-    store_url: str,
+    stores: Stores,
     listening: socket.socket,
     stopped: Sequence[int],
     crew: Crew | None,
 ) -> None:
-    async with open_service(folder, application, settings, data, store_url, crew) as service:
+    async with open_service(folder, application, settings, data, stores, crew) as service:
         config = uvicorn.Config(
             make_app(service),
             http=Connection,

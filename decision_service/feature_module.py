@@ -37,7 +37,10 @@ class Surroundings(Struct, frozen=True):
     folder: Path
     """Where its files are."""
     store_url: str
-    """The store, for :func:`decision_service.sources.store.open_feature_store`."""
+    """The store: of decisions, rewards and weights."""
+    feature_store_url: str
+    """The feature store, for :func:`decision_service.sources.store.open_feature_store`: one of its own, or
+    the same."""
 
 
 class Declared(Struct, frozen=True):

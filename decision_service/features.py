@@ -23,7 +23,7 @@ An application that names ``features = "features.py"`` in its ``app.toml`` defin
   A rule without a value excludes nothing: one that must hold whatever happens needs a fallback that excludes.
 - ``clients``: an asynchronous context manager, entered once at the start of the process, that yields a
   mapping of names to what fetches need: connections, tables. It may take one argument, its
-  :class:`Surroundings`: name and folder of the application, and the URL of the store.
+  :class:`Surroundings`: name and folder of the application, and the URLs of store and feature store.
 
 ``graph`` and one of the two kinds of goals are needed, the rest is optional. ``examples/shop`` uses it all.
 
@@ -136,7 +136,7 @@ async def open_features(
     """The features of an application, with its clients open.
 
     Args:
-        around: the application, its folder, and its store.
+        around: the application, its folder, and its stores.
         file: name of the Python file that defines them; None for an application without.
         deadline_s: of a request that names none: the graph is checked against it.
         loop_time: the clock of the deadlines, in seconds.

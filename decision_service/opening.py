@@ -38,6 +38,7 @@ from sidecar.contracts.crew_figures import Crew
 from sidecar.contracts.ending import at_most, end
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import AsyncClient, AsyncScripts, connect_async, connect_reader_async
+from sidecar.contracts.store_address import Stores
 from sidecar.contracts.tracing import flush, tracers_of
 
 _TALKS = 5
@@ -58,10 +59,10 @@ async def open_service(
     application: Application,
     settings: ServiceSettings,
     data: DataFolder,
-    store_url: str,
+    stores: Stores,
     crew: Crew | None = None,
 ) -> AsyncIterator[Service]:
-    """The service of the application in ``folder``, until the block ends. The store need not be there yet.
+    """The service of the application in ``folder``, until the block ends. The stores need not be there yet.
 
     One of a crew, if it is.
 
@@ -76,13 +77,13 @@ async def open_service(
 
             telemetry.tracing = Tracing(tracers)
             stack.callback(flush, tracers)
-        around = Surroundings(application.name, folder, store_url)
+        around = Surroundings(application.name, folder, stores.store, stores.features)
         ground = await _ground(around, application, settings, data, telemetry, stack)
         most = _TALKS * application.partitions + _SPARE_CONNECTIONS
-        client = connect_async(store_url, timeout_s=settings.store_timeout_ms / 1000, max_connections=most)
+        client = connect_async(stores.store, timeout_s=settings.store_timeout_ms / 1000, max_connections=most)
         stack.push_async_callback(client.aclose)
         scripts = AsyncScripts.on(client)
-        reader = connect_reader_async(store_url, block_s=_NOTICE_BLOCK_MS / 1000)
+        reader = connect_reader_async(stores.store, block_s=_NOTICE_BLOCK_MS / 1000)
         stack.push_async_callback(reader.aclose)
         catalogues = Catalogues(scripts, application.name, ground.catalogue)
         sessions = Sessions(ground.secret, now_ms)
@@ -96,7 +97,7 @@ async def open_service(
         assemble(service, ground, stack)
         await _work(service, reader, stack)
         if settings.stream_front:
-            await _serve_streams(service, settings.stream_url or store_url, stack)
+            await _serve_streams(service, settings.stream_url or stores.store, stack)
         if crew is not None:
             await stack.enter_async_context(crew.listening(service.figures))
         yield service

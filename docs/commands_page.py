@@ -25,7 +25,7 @@ _HEAD = """\
 
 Every command of `sidearm`, as `sidearm COMMAND --help` tells of it. Exit codes: 0 done, 1 something is wrong with what was looked at, 2 refused for what was typed or configured, in one line that says why.
 
-`SIDEARM_APP` and `SIDEARM_DATA` stand in for the application's folder and the data folder wherever a command takes them; `REDIS_URL` or `REDIS_URL_FILE` names a store that `sidearm up` did not start.
+`SIDEARM_APP` and `SIDEARM_DATA` stand in for the application's folder and the data folder wherever a command takes them; `REDIS_URL` or `REDIS_URL_FILE` names a store that `sidearm up` did not start, `FEATURE_STORE_URL` or `FEATURE_STORE_URL_FILE` one for tables of features.
 
 This page is written by `make fmt` from the code; a test holds it against the code. What the processes of the platform are started with is in [settings.md](settings.md).
 """  # noqa: E501 - one sentence a line

@@ -120,6 +120,8 @@ This page is written by `make fmt` from the code; a test holds it against the co
 | `SIDEARM_DATA` | `data` | Where everything is kept; `--data` wins. |
 | `REDIS_URL` | the embedded store's socket in the data folder | The store: `redis://`, `rediss://` or `unix://`; `redis+cluster://host:port,host:port?replicas=1` for a cluster ([serving.md](serving.md#a-cluster)). |
 | `REDIS_URL_FILE` | none | A file that holds the same, for an address with a password; `REDIS_URL` wins. |
+| `FEATURE_STORE_URL` | the store that was named, else the embedded feature store's socket in the data folder | Where the tables of `sidearm features load` are, in the same forms ([operations.md](operations.md#a-feature-store-of-its-own)). |
+| `FEATURE_STORE_URL_FILE` | none | A file that holds the same; `FEATURE_STORE_URL` wins. |
 {log}| `SIDEARM_DEVELOPMENT_KEY` | made at the first start | The API key that `sidearm up` prints, for scripts that must know it beforehand. |
 """  # noqa: E501 - one sentence a line
 

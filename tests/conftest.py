@@ -23,8 +23,8 @@ settings.load_profile("seeded")
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own REDIS_URL or SIDEARM_* must neither be used nor changed by a test."""
-    for name in [n for n in os.environ if n == "REDIS_URL" or n.startswith("SIDEARM_")]:
+    """A developer's own addresses or SIDEARM_* must neither be used nor changed by a test."""
+    for name in [n for n in os.environ if n.startswith(("REDIS_URL", "FEATURE_STORE_URL", "SIDEARM_"))]:
         monkeypatch.delenv(name)
 
 

@@ -73,7 +73,7 @@ def campaign(campaign_of: Campaign) -> str:
 @asynccontextmanager
 async def clients(around: Surroundings) -> AsyncIterator[dict[str, object]]:
     """The tables that ``benchmarks.serving_tables`` loads."""
-    async with open_feature_store(around.store_url, around.application) as tables:
+    async with open_feature_store(around.feature_store_url, around.application) as tables:
         yield {
             "logins": tables.table("logins", shop.Login),
             "customers": tables.table("customers", shop.Profile),

@@ -17,8 +17,10 @@ from typing import Literal, NamedTuple
 
 from decision_service.cli.errors import CommandError
 from decision_service.cli.platform import check_port
-from decision_service.cli.store import OLDEST_MAJOR, find_binary, running_pid
+from decision_service.cli.store import FEATURE_STORE, OLDEST_MAJOR, find_binary, running_pid
+from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.layout import DataFolder
+from sidecar.contracts.store_address import FEATURE_STORE as FEATURE_STORE_URL
 from sidecar.contracts.store_address import named_address
 
 OLDEST_GLIBC = (2, 28)
@@ -47,6 +49,7 @@ def examine(data: DataFolder, port: int, environ: Mapping[str, str]) -> list[Fin
         libc(),
         *(package(name, why) for name, why in _PACKAGES.items()),
         store(data, environ),
+        *feature_store(data, environ),
         port_free(data, port),
         writable(data),
         durable_write(data),
@@ -101,7 +104,11 @@ def package(name: str, why: str) -> Finding:
 
 def store(data: DataFolder, environ: Mapping[str, str]) -> Finding:
     """A store to use: the one that REDIS_URL names, else a server to start."""
-    if url := named_address(environ):
+    try:
+        url = named_address(environ)
+    except BadSettings as error:
+        return Finding("missing", "store", "no address", str(error))
+    if url:
         return _store_at(url)
     if pid := running_pid(data):
         return Finding("fine", "store", f"runs already on {data.root} (pid {pid})")
@@ -110,6 +117,32 @@ def store(data: DataFolder, environ: Mapping[str, str]) -> Finding:
     except CommandError as error:
         return Finding("missing", "store", "none", str(error))
     return Finding("fine", "store", f"{binary.path} {binary.version}")
+
+
+def feature_store(data: DataFolder, environ: Mapping[str, str]) -> list[Finding]:
+    """One that has an address of its own, or runs in the data folder; else there is nothing to look at."""
+    try:
+        url = named_address(environ, FEATURE_STORE_URL)
+    except BadSettings as error:
+        return [Finding("missing", "feature store", "no address", str(error))]
+    if url:
+        return [_feature_store_at(url)]
+    if pid := running_pid(data, FEATURE_STORE):
+        return [Finding("fine", "feature store", f"runs already on {data.root} (pid {pid})")]
+    return []
+
+
+def _feature_store_at(url: str) -> Finding:
+    from sidecar.contracts.errors import ContractError
+    from sidecar.contracts.store import StoreError, connect
+
+    try:
+        with connect(url, timeout_s=2.0) as client:
+            version = client.info("server")["redis_version"]
+    except (StoreError, ContractError, OSError) as error:
+        found = f"{FEATURE_STORE_URL} does not answer: {error}"
+        return Finding("missing", "feature store", found, f"start it, or unset {FEATURE_STORE_URL}")
+    return Finding("fine", "feature store", f"{FEATURE_STORE_URL}, version {version}")
 
 
 def _store_at(url: str) -> Finding:
@@ -152,7 +185,7 @@ def writable(data: DataFolder) -> Finding:
     if not os.access(parent, os.W_OK | os.X_OK):
         return Finding("missing", "data folder", f"{parent} cannot be written", "choose another with --data")
     try:
-        data.store_socket()
+        data.feature_store_socket()  # the longer one of the two
     except ValueError as error:
         return Finding("missing", "data folder", "its path is too long", str(error))
     return Finding("fine", "data folder", str(data.root))

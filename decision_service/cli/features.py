@@ -1,4 +1,4 @@
-"""``sidearm features``: put a table of features into the store, and look at it there."""
+"""``sidearm features``: put a table of features into the feature store, and look at it there."""
 
 from __future__ import annotations
 
@@ -24,14 +24,23 @@ Data = Annotated[Path, typer.Option(help="The data folder.", envvar="SIDEARM_DAT
 Table = Annotated[str, typer.Option(help="The table's name: a-z, 0-9 and _.")]
 
 _LOAD_TIMEOUT_S = 60.0
+_LOOK_S = 1.0
 _MISSING = 1
+_ELSEWHERE = (
+    " there (the store has one, from before tables had a store of their own: "
+    "docs/operations.md#a-feature-store-of-its-own)"
+)
+_TWO = (
+    "the store has a table of that name too, from before tables had a store of their own: features are read "
+    "there by who opens `around.store_url`, and here by who opens `around.feature_store_url`"
+)
 
-app = typer.Typer(help="Tables of features in the store.", no_args_is_help=True)
+app = typer.Typer(help="Tables of features in the feature store.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Tables of features in the store."""
+    """Tables of features in the feature store."""
 
 
 @app.command("load")
@@ -48,7 +57,7 @@ def load_command(
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Write it even if it is there already.")] = False,
 ) -> None:
-    """Load FILE into the store. Readers see the old table until all of the new one is there.
+    """Load FILE into the feature store. Readers see the old table until all of the new one is there.
 
     Begun again after an interruption it goes on where it stopped; a file that is there already is not written
     again, but gets the time to live that is asked for.
@@ -79,6 +88,8 @@ def load_command(
             again=again,
         )
     console.print(_told(loaded), highlight=False, soft_wrap=True)
+    if _elsewhere(data, keys):
+        console.print(_TWO, highlight=False, soft_wrap=True)
 
 
 @app.command("show")
@@ -90,7 +101,7 @@ def show_command(
     ] = None,
     data: Data = Path("data"),
 ) -> None:
-    """Show a table of the store, and the rows of some keys as JSON; exit code 1 if one is missing."""
+    """Show a table of the feature store, and the rows of some keys as JSON; exit code 1 if one is missing."""
     import sys
 
     import msgspec
@@ -105,7 +116,10 @@ def show_command(
     with _store(data) as client:
         record = read_record(client, keys)
         if record is None:
-            raise BadSettings(f"the store has no table {table!r} of {keys.app!r}: `sidearm features load` it")
+            raise BadSettings(
+                f"the feature store has no table {table!r} of {keys.app!r}: `sidearm features load` it"
+                + _ELSEWHERE * _elsewhere(data, keys)
+            )
         parts, asked = len(record.key), key or []
         if len(asked) % parts:
             raise BadKey(f"a key of {table!r} is {parts} values: {', '.join(record.key)}")
@@ -132,21 +146,34 @@ def _store(data: Path, timeout_s: float = 5.0) -> Iterator[redis.Redis]:
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import StoreError, connect
-    from sidecar.contracts.store_address import store_address
+    from sidecar.contracts.store_address import feature_store_address, without_password
 
-    url = store_address(os.environ, DataFolder(data))
+    url = feature_store_address(os.environ, DataFolder(data))
     try:
         with connect(url, timeout_s=timeout_s) as client:
             yield client
     except (StoreError, OSError) as error:
         raise BadSettings(
-            f"the store at {_without_password(url)} failed ({error}): is it running?"
+            f"the feature store at {without_password(url)} failed ({error}): is it running? `sidearm up` "
+            "starts one for an application that names `features` in its app.toml"
         ) from error
 
 
-def _without_password(url: str) -> str:
-    scheme, found, rest = url.partition("://")
-    return scheme + found + rest.rpartition("@")[2]
+def _elsewhere(data: Path, keys: FeatureKeys) -> bool:
+    """Whether the store has such a table too, from before there was a feature store; False if it is away."""
+    from decision_service.sources.load import read_record
+    from sidecar.contracts.layout import DataFolder
+    from sidecar.contracts.store import StoreError, connect
+    from sidecar.contracts.store_address import stores_of
+
+    stores = stores_of(os.environ, DataFolder(data))
+    if stores.store == stores.features:
+        return False
+    try:
+        with connect(stores.store, timeout_s=_LOOK_S) as client:
+            return read_record(client, keys) is not None
+    except (StoreError, OSError):
+        return False
 
 
 @contextmanager

@@ -14,13 +14,15 @@ from pathlib import Path
 
 from decision_service.auth import ensure_development_key
 from decision_service.cli.children import Child, start_child, stop_child, tail
-from decision_service.cli.errors import PortTaken, ProcessDied
-from decision_service.cli.store import EmbeddedStore, start_store
+from decision_service.cli.copied_tables import copy_tables
+from decision_service.cli.errors import CommandError, PortTaken, ProcessDied
+from decision_service.cli.store import FEATURE_STORE, EmbeddedStore, start_store
 from sidecar.contracts.application import Application, load_application
 from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.layout import DataFolder
-from sidecar.contracts.store_address import named_address, store_address
+from sidecar.contracts.store import StoreError, connect
+from sidecar.contracts.store_address import Stores, named_address, named_feature_store, stores_of
 
 MODULES = {
     "sidecar": "sidecar.server",
@@ -40,6 +42,7 @@ LINES = "SIDEARM_DECISION_SERVICE_SIDECAR_CONNECTIONS"
 WORKERS, SIDECARS = "SIDEARM_DECISION_SERVICE_WORKERS", "SIDEARM_SIDECAR_WORKERS"
 """The settings that say how many processes share the port, and the sidecar's socket."""
 STOP_PATIENCE_S = 30.0
+COPY_PATIENCE_S = 60.0
 BAD_SETTINGS = 2
 """Exit code of a process that cannot start as configured."""
 _POLL_S = 0.02
@@ -75,6 +78,10 @@ class Platform:
     """The development key, with every role."""
     store: EmbeddedStore | None = None
     """None where ``REDIS_URL`` names a store of its own."""
+    feature_store: EmbeddedStore | None = None
+    """None where one is named, or the store is, and for an application without features of its own."""
+    tables_copied: int = 0
+    """Tables of features that the store had from before there was a feature store."""
     parts: list[Part] = field(default_factory=list)
 
     @property
@@ -85,7 +92,29 @@ class Platform:
     @property
     def store_url(self) -> str:
         """Where the store is."""
-        return store_address(self.environ, self.data)
+        return self._stores.store
+
+    @property
+    def feature_store_url(self) -> str:
+        """Where the tables of features are."""
+        return self._stores.features
+
+    @property
+    def servers(self) -> list[EmbeddedStore]:
+        """The embedded ones, in the order of start."""
+        return [server for server in (self.store, self.feature_store) if server]
+
+    def start_servers(self) -> None:
+        """The store and, for an application with features of its own, the feature store: what is not named.
+
+        Raises:
+            CommandError: one does not start, or does not take the tables that the other one had.
+        """
+        if not named_address(self.environ):
+            self.store = start_store(self.data)
+        if self.application.features and not named_feature_store(self.environ):
+            self.feature_store = start_store(self.data, FEATURE_STORE)
+            self.tables_copied = _copied(self._stores, self.application.name)
 
     def start(self, name: str) -> Part:
         """Start one of :data:`MODULES`, or ``joiner-<n>``; its output goes to ``run/<name>.log``."""
@@ -116,8 +145,9 @@ class Platform:
                 raise BadSettings(f"{part.name}: {_last_line(part.log)}")
             if part.child.poll() is not None:
                 raise ProcessDied(f"{part.name} {part.state()}:\n{tail(part.log)}\nits log: {part.log}")
-        if self.store and self.store.exit_code() is not None:
-            raise ProcessDied(f"store ended with code {self.store.exit_code()}:\n{tail(self.store.log)}")
+        for server in self.servers:
+            if (code := server.exit_code()) is not None:
+                raise ProcessDied(f"{server.kind.name} ended with code {code}:\n{tail(server.log)}")
 
     def wait_until_ready(self, deadline_s: float = 60.0) -> None:
         """Until the sidecar listens and the service, where there is one, says that it is ready.
@@ -138,8 +168,12 @@ class Platform:
         """SIGTERM in reverse order of start, each awaited; the store last."""
         while self.parts:
             stop_child(self.parts.pop().child, STOP_PATIENCE_S)
-        if self.store:
-            self.store.stop()
+        for server in reversed(self.servers):
+            server.stop()
+
+    @property
+    def _stores(self) -> Stores:
+        return stores_of(self.environ, self.data)
 
     def _ready(self) -> bool:
         names = {part.name for part in self.parts}
@@ -164,10 +198,10 @@ def started(
         folder: the application's.
         data: where everything is kept; two platforms need two of them, or one that brings the store.
         port: of the decision service.
-        environ: what the processes see; ``REDIS_URL`` or ``REDIS_URL_FILE`` names a store instead of the
-            embedded one.
+        environ: what the processes see; ``REDIS_URL`` and ``FEATURE_STORE_URL`` name stores instead of the
+            embedded ones.
         parts: which of :data:`ALL`, in the order of start.
-        store: False when the embedded store of this data folder is run by somebody else.
+        store: False when the embedded stores of this data folder are run by somebody else.
 
     Raises:
         BadApplication: the folder cannot be used.
@@ -182,8 +216,8 @@ def started(
     key = ensure_development_key(data.keys)
     platform = Platform(folder, data, port, environ, application, key)
     try:
-        if store and not named_address(environ):
-            platform.store = start_store(data)
+        if store:
+            platform.start_servers()
         for name in parts:
             platform.start(name)
         platform.wait_until_ready()
@@ -230,6 +264,20 @@ def check_port(port: int) -> None:
         raise PortTaken(
             f"port {port} is taken ({error.strerror or error}): end what listens there, or choose another"
             " with --port"
+        ) from error
+
+
+def _copied(stores: Stores, app: str) -> int:
+    try:
+        with (
+            connect(stores.store, timeout_s=COPY_PATIENCE_S) as store,
+            connect(stores.features, timeout_s=COPY_PATIENCE_S) as features,
+        ):
+            return copy_tables(store, features, app)
+    except (StoreError, OSError) as error:
+        raise CommandError(
+            f"the store's tables of features could not be copied into the feature store ({error}): start "
+            f"again, or leave them where they are with FEATURE_STORE_URL={stores.store}"
         ) from error
 
 

@@ -24,27 +24,28 @@ def status_command(
     from decision_service.cli.learner_rows import learner_rows
     from decision_service.cli.look import in_one_line, look
     from decision_service.cli.model_figures import models_table, tables
-    from decision_service.cli.trouble import anchor, troubles
+    from decision_service.cli.trouble import anchor, no_feature_store, troubles
     from decision_service.cli.workers import workers_table
     from sidecar.contracts.application import load_application
     from sidecar.contracts.errors import BadSettings
     from sidecar.contracts.layout import DataFolder
     from sidecar.contracts.store import StoreError, connect
-    from sidecar.contracts.store_address import store_address, without_password
+    from sidecar.contracts.store_address import stores_of, without_password
 
     application = load_application(app)
-    url = store_address(os.environ, DataFolder(data))
+    stores = stores_of(os.environ, DataFolder(data))
     try:
-        with connect(url, timeout_s=_PATIENCE_S) as client:
+        with connect(stores.store, timeout_s=_PATIENCE_S) as client:
             seen = look(client, application)
     except (StoreError, OSError) as error:
         raise BadSettings(
-            f"no store answers at {without_password(url)} ({error}): is `sidearm up` running? In a "
+            f"no store answers at {without_password(stores.store)} ({error}): is `sidearm up` running? In a "
             "cluster callers are answered meanwhile, and what happens is spooled: "
             "docs/operations.md#the-store-is-away"
         ) from error
     console = Console()
-    if found := list(troubles(seen)):
+    features_away = no_feature_store(stores.features, _PATIENCE_S) if application.features else ()
+    if found := [*troubles(seen), *features_away]:
         wrong = Table("what is wrong", "what to do", box=None, pad_edge=False, header_style="bold red")
         for trouble in found:
             wrong.add_row(escape(trouble.what), anchor(trouble.chapter))

@@ -1,7 +1,9 @@
-"""The embedded store: a Redis or Valkey server on a Unix socket in the data folder, ours alone.
+"""The embedded servers: Redis or Valkey on a Unix socket in the data folder, ours alone.
 
-``REDIS_URL`` names a real one instead. Every write is on disk before it is answered (``appendfsync always``),
-so killing the server at any moment loses nothing that was acknowledged.
+One is the store: every write is on disk before it is answered (``appendfsync always``), so killing it at any
+moment loses nothing that was acknowledged. The other has the tables of features, so that reading them never
+waits for the store's disk; its writes are on disk within a second, since a table can be loaded again.
+``REDIS_URL`` and ``FEATURE_STORE_URL`` name real ones instead.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from decision_service.cli.children import Child, start_child, stop_child, tail
 from decision_service.cli.errors import NoStoreBinary, StoreAlreadyRunning, StoreDidNotStart
@@ -26,7 +30,7 @@ from sidecar.contracts.layout import DataFolder
 OLDEST_MAJOR = 7
 """Scripts declare flags (``#!lua``), which older servers do not know."""
 
-_SETTINGS = {
+_DURABLE = {
     "port": "0",
     "unixsocketperm": "600",
     "save": "",
@@ -39,8 +43,23 @@ _SETTINGS = {
     "rdbcompression": "no",  # of what a rewrite begins with: it takes as long as all the rest of it
     "stream-node-max-bytes": "16384",  # entries of 1 KB: larger nodes are rewritten whole at every append
 }
+_RELOADABLE = _DURABLE | {"appendfsync": "everysec", "auto-aof-rewrite-min-size": "64mb"}
 _POLL_S = 0.005
 _LOCK_PATIENCE_S = 5.0
+
+
+class Kind(NamedTuple):
+    """What an embedded server is for."""
+
+    name: str
+    """Of its socket, lock and log."""
+    what: str
+    """As people call it."""
+    settings: Mapping[str, str]
+
+
+STORE = Kind("store", "store", _DURABLE)
+FEATURE_STORE = Kind("features", "feature store", _RELOADABLE)
 
 
 @dataclass(frozen=True)
@@ -76,11 +95,12 @@ def find_binary(search_path: str | None = None) -> StoreBinary:
 class EmbeddedStore:
     """One running server; use it as a context manager, or call ``stop``."""
 
-    def __init__(self, data: DataFolder, server: Child, binary: StoreBinary) -> None:
+    def __init__(self, data: DataFolder, server: Child, binary: StoreBinary, kind: Kind = STORE) -> None:
         self.data = data
         self.binary = binary
-        self.url = f"unix://{data.store_socket()}"
-        self.log = _log_of(data)
+        self.kind = kind
+        self.url = f"unix://{_socket(data, kind)}"
+        self.log = _log_of(data, kind)
         self._server = server
 
     @property
@@ -111,12 +131,14 @@ class EmbeddedStore:
 
 
 def start_store(
-    data: DataFolder, *, binary: StoreBinary | None = None, deadline_s: float = 60.0
+    data: DataFolder, kind: Kind = STORE, *, binary: StoreBinary | None = None, deadline_s: float = 60.0
 ) -> EmbeddedStore:
-    """Start the server of ``data`` and wait until it answers.
+    """Start a server of ``data`` and wait until it answers.
 
     Args:
-        data: its append-only files lie in ``data.store``, socket, lock and log in ``data.run``.
+        data: its append-only files lie in ``data.store`` or ``data.feature_store``, socket, lock and log in
+            ``data.run``.
+        kind: which of the two.
         binary: what to run; the best of this machine by default.
         deadline_s: how long it may take to read its files and answer.
 
@@ -127,17 +149,18 @@ def start_store(
     """
     binary = binary or find_binary()
     data.run.mkdir(parents=True, exist_ok=True)
-    data.store.mkdir(parents=True, exist_ok=True)
-    lock = _lock(data)
+    folder = _folder(data, kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(data, kind)
     try:
-        (data.run / "store.sock").unlink(missing_ok=True)  # ours: whoever left it has lost the lock
-        mend(binary.path, data.store)
+        _socket(data, kind).unlink(missing_ok=True)  # ours: whoever left it has lost the lock
+        mend(binary.path, folder)
         # The server inherits the lock: it is free again the moment the server is gone, however it went.
-        server = start_child(_command(binary), _log_of(data), folder=data.store, keep_open=(lock,))
+        server = start_child(_command(binary, kind), _log_of(data, kind), folder=folder, keep_open=(lock,))
         os.pwrite(lock, f"{server.pid}\n".encode(), 0)
     finally:
         os.close(lock)
-    store = EmbeddedStore(data, server, binary)
+    store = EmbeddedStore(data, server, binary, kind)
     try:
         _wait_until_it_answers(store, deadline_s)
     except BaseException:
@@ -158,10 +181,10 @@ def answers(socket_path: Path) -> bool:
         return False
 
 
-def running_pid(data: DataFolder) -> int | None:
+def running_pid(data: DataFolder, kind: Kind = STORE) -> int | None:
     """The pid of the server that holds this folder's lock, or None."""
     try:
-        lock = os.open(_lock_file(data), os.O_RDONLY)
+        lock = os.open(_lock_file(data, kind), os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
@@ -190,15 +213,15 @@ def _version_of(path: Path) -> str | None:
     return found[1] if found else None
 
 
-def _command(binary: StoreBinary) -> list[str]:
-    # Run inside data/store, with a relative path: it always fits into a socket address.
-    settings = {"unixsocket": "../run/store.sock", **_SETTINGS}
+def _command(binary: StoreBinary, kind: Kind) -> list[str]:
+    # Run inside its own folder, with a relative path: it always fits into a socket address.
+    settings = {"unixsocket": f"../run/{kind.name}.sock", **kind.settings}
     return [str(binary.path), *(part for name, value in settings.items() for part in (f"--{name}", value))]
 
 
-def _lock(data: DataFolder) -> int:
+def _lock(data: DataFolder, kind: Kind) -> int:
     """The folder's lock, held. Waits a little: after a kill, the server's own child may hold it briefly."""
-    lock = os.open(_lock_file(data), os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(_lock_file(data, kind), os.O_RDWR | os.O_CREAT, 0o600)
     end = time.monotonic() + _LOCK_PATIENCE_S
     while True:
         try:
@@ -206,11 +229,11 @@ def _lock(data: DataFolder) -> int:
             os.ftruncate(lock, 0)
             return lock
         except BlockingIOError:
-            if answers(data.store_socket()) or time.monotonic() > end:
+            if answers(_socket(data, kind)) or time.monotonic() > end:
                 pid = os.read(lock, 32).decode().strip() or "unknown"
                 os.close(lock)
                 raise StoreAlreadyRunning(
-                    f"the store of {data.root} is running already (pid {pid}): stop what started it, "
+                    f"the {kind.what} of {data.root} is running already (pid {pid}): stop what started it, "
                     "or name another data folder with --data"
                 ) from None
         time.sleep(_POLL_S)
@@ -218,7 +241,7 @@ def _lock(data: DataFolder) -> int:
 
 def _wait_until_it_answers(store: EmbeddedStore, deadline_s: float) -> None:
     end = time.monotonic() + deadline_s
-    while not answers(store.data.store_socket()):
+    while not answers(_socket(store.data, store.kind)):
         if (code := store.exit_code()) is not None:
             raise StoreDidNotStart(f"{store.binary.path} ended with code {code}:\n{tail(store.log)}")
         if time.monotonic() > end:
@@ -228,9 +251,17 @@ def _wait_until_it_answers(store: EmbeddedStore, deadline_s: float) -> None:
         time.sleep(_POLL_S)
 
 
-def _lock_file(data: DataFolder) -> Path:
-    return data.run / "store.lock"
+def _folder(data: DataFolder, kind: Kind) -> Path:
+    return data.feature_store if kind is FEATURE_STORE else data.store
 
 
-def _log_of(data: DataFolder) -> Path:
-    return data.run / "store.log"
+def _socket(data: DataFolder, kind: Kind) -> Path:
+    return data.feature_store_socket() if kind is FEATURE_STORE else data.store_socket()
+
+
+def _lock_file(data: DataFolder, kind: Kind) -> Path:
+    return data.run / f"{kind.name}.lock"
+
+
+def _log_of(data: DataFolder, kind: Kind) -> Path:
+    return data.run / f"{kind.name}.log"

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from decision_service.cli.look import SILENT_AFTER_MS, Look
+from sidecar.contracts.store import StoreError, connect
+from sidecar.contracts.store_address import without_password
 
 LATE_MS = 60_000
 """As the alarms have it: what is due is learnt within a minute."""
@@ -29,6 +31,17 @@ def troubles(seen: Look) -> Iterator[Trouble]:
     if seen.share.reason:
         share = f"{seen.share.value:.0%} of the decisions are logged ({seen.share.reason})"
         yield Trouble(share, "The log is thinned")
+
+
+def no_feature_store(url: str, timeout_s: float) -> Iterator[Trouble]:
+    """One where nobody answers at the feature store's address within that time."""
+    try:
+        with connect(url, timeout_s=timeout_s) as client:
+            client.ping()
+    except (StoreError, OSError) as error:
+        yield Trouble(
+            f"no feature store answers at {without_password(url)} ({error})", "The feature store is away"
+        )
 
 
 def _of_learner(seen: Look) -> Iterator[Trouble]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sidecar.contracts.layout import DataFolder
-from sidecar.contracts.store_address import without_password
+from sidecar.contracts.store_address import FEATURE_STORE, STORE, named_address, without_password
 
 if TYPE_CHECKING:
     import redis
@@ -44,7 +44,7 @@ def up_command(
         bool, typer.Option("--archiver", help="Write the log in a process of its own.")
     ] = False,
 ) -> None:
-    """Start store, sidecar, decision service and learner; stop them in order on Ctrl-C."""
+    """Start stores, sidecar, decision service and learner; stop them in order on Ctrl-C."""
     from rich.console import Console
 
     from decision_service.cli.platform import ARCHIVER, LINES, SIDECARS, WORKERS, parts_of, started
@@ -61,7 +61,8 @@ def up_command(
         try:
             _watch(console, platform, stop)
         finally:
-            console.print(f"stopping: {', '.join(reversed(parts))}, store …", highlight=False)
+            names = [*(server.kind.name for server in platform.servers), *parts]
+            console.print(f"stopping: {', '.join(reversed(names))} …", highlight=False)
     console.print("stopped")
 
 
@@ -84,6 +85,8 @@ def _introduce(console: Console, platform: Platform) -> None:
     console.print(
         f"API key      {platform.key}   (development only; Ctrl-C stops everything)\n", soft_wrap=True
     )
+    if platform.tables_copied:
+        console.print(f"{platform.tables_copied} tables of features were copied into a store of their own\n")
     console.print(
         _CURL.format(url=platform.url, key=platform.key), markup=False, highlight=False, soft_wrap=True
     )
@@ -139,12 +142,7 @@ def _processes(platform: Platform) -> Table:
         caption_justify="left",
         min_width=60,
     )
-    if store := platform.store:
-        code = store.exit_code()
-        state = "running" if code is None else f"ended with code {code}"
-        table.add_row("store", str(store.pid), state, platform.store_url, str(store.log))
-    else:
-        table.add_row("store", "–", "REDIS_URL", without_password(platform.store_url), "–")
+    _add_servers(table, platform)
     name = platform.application.name
     where = {
         "sidecar": str(platform.data.sidecar_socket(name)),
@@ -154,6 +152,18 @@ def _processes(platform: Platform) -> Table:
     for part in platform.parts:
         table.add_row(part.name, str(part.child.pid), part.state(), where.get(part.name, "–"), str(part.log))
     return table
+
+
+def _add_servers(table: Table, platform: Platform) -> None:
+    """The embedded ones, and what is named in their place."""
+    if platform.store is None:
+        table.add_row("store", "–", STORE, without_password(platform.store_url), "–")
+    for server in platform.servers:
+        code = server.exit_code()
+        state = "running" if code is None else f"ended with code {code}"
+        table.add_row(server.kind.name, str(server.pid), state, server.url, str(server.log))
+    if named := named_address(platform.environ, FEATURE_STORE):
+        table.add_row("features", "–", FEATURE_STORE, without_password(named), "–")
 
 
 _CURL = """\

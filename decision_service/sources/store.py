@@ -1,4 +1,4 @@
-"""The store as a source of features: tables loaded with ``sidearm features load``, read by key.
+"""The feature store as a source: tables loaded with ``sidearm features load``, read by key.
 
 In an application's ``features.py``::
 
@@ -16,7 +16,7 @@ In an application's ``features.py``::
 
     @asynccontextmanager
     async def clients(around: Surroundings):
-        async with open_feature_store(around.store_url, around.application) as features:
+        async with open_feature_store(around.feature_store_url, around.application) as features:
             yield {"customers": features.table("customers", Customer)}
 
 Whatever concurrent requests ask, of whichever tables, while a round trip is away is the next round trip: one

@@ -91,7 +91,8 @@ def fresh_folder(root: Path) -> DataFolder:
 
 def clean_environ() -> dict[str, str]:
     """Ours, less what would send the demo to somebody's real store."""
-    return {k: v for k, v in os.environ.items() if k != "REDIS_URL" and not k.startswith("SIDEARM_")}
+    ours = ("REDIS_URL", "FEATURE_STORE_URL", "SIDEARM_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def tell_fashion(screen: Screen, run: FashionRun, reports: Path) -> list[Path]:

@@ -153,6 +153,16 @@ class FeatureKeys(NamedTuple):
         return f"{{{self.app}.f.{self.table}.{slot}}}:rows:{generation}"
 
 
+def tables(app: str) -> str:
+    """Pattern of the keys of all tables of features of an application: of :class:`FeatureKeys`."""
+    return f"{{{app}.f.*}}:*"
+
+
+def tables_copied(app: str) -> str:
+    """In a feature store: the tables that the store had before there was one are here. Never expires."""
+    return f"{{{app}.f}}:copied"
+
+
 def mark_beside(key: str) -> str:
     """On the slot of another key: who waits for replicas writes here, since ``WAIT`` heeds its own writes.
 

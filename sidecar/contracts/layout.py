@@ -27,6 +27,11 @@ class DataFolder:
         return self.root / "store"
 
     @property
+    def feature_store(self) -> Path:
+        """The same of the embedded feature store."""
+        return self.root / "features"
+
+    @property
     def keys(self) -> Path:
         """API keys, hashed."""
         return self.root / "keys.json"
@@ -59,6 +64,10 @@ class DataFolder:
     def store_socket(self) -> Path:
         """Socket of the embedded store."""
         return socket_path(self.run / "store.sock")
+
+    def feature_store_socket(self) -> Path:
+        """Socket of the embedded feature store."""
+        return socket_path(self.run / "features.sock")
 
     def sidecar_socket(self, app: str, container: str = "") -> Path:
         """Socket of an application's sidecar, or of another model container of it."""

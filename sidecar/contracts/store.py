@@ -29,11 +29,10 @@ from sidecar.contracts.cluster.address import parse_address
 from sidecar.contracts.cluster.async_client import AsyncClusterClient
 from sidecar.contracts.cluster.client import ClusterClient
 from sidecar.contracts.cluster.lines import ClusterLines
-from sidecar.contracts.errors import BadSettings
 from sidecar.contracts.keys import Keys, epoch
 from sidecar.contracts.lines import Command, Lines
 from sidecar.contracts.scripts.call import NAMES, Call, script_text
-from sidecar.contracts.store_address import without_password
+from sidecar.contracts.store_address import checked_address
 
 StoreError = redis.RedisError
 """Root of what goes wrong on the way to the store or in it."""
@@ -72,7 +71,7 @@ def connect_async(
             connection_class=redis.asyncio.UnixDomainSocketConnection, path=path, **settings
         )
     else:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(_checked(url), **settings)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(checked_address(url), **settings)
     return redis.asyncio.Redis.from_pool(pool)
 
 
@@ -95,7 +94,7 @@ def connect(url: str, *, timeout_s: float = WORK_TIMEOUT_S, max_connections: int
             connection_class=redis.UnixDomainSocketConnection, path=path, **settings
         )
     else:
-        pool = redis.BlockingConnectionPool.from_url(_checked(url), **settings)
+        pool = redis.BlockingConnectionPool.from_url(checked_address(url), **settings)
     return redis.Redis.from_pool(pool)
 
 
@@ -290,12 +289,3 @@ def _relative_path(url: str) -> str | None:
     if rest == url or rest.startswith("/") or "@" in rest:
         return None
     return unquote(rest.partition("?")[0])
-
-
-def _checked(url: str) -> str:
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise BadSettings(
-            f"{without_password(url)!r} is no address of a store: "
-            "redis://…, rediss://…, redis+cluster://…, rediss+cluster://… or unix://…"
-        )
-    return url

@@ -387,12 +387,17 @@ def module_with(tmp_path, text):
     return load_features(path, 1.0)[0]
 
 
-AROUND = Surroundings("shop", Path("shop"), "unix:///store")
+AROUND = Surroundings("shop", Path("shop"), "unix:///store", "unix:///features")
 
 
 @pytest.mark.parametrize(
     ("signature", "told"),
-    [("", "nothing"), ("around", "around.store_url"), ("place=None", "place.application")],
+    [
+        ("", "nothing"),
+        ("around", "around.store_url"),
+        ("around", "around.feature_store_url"),
+        ("place=None", "place.application"),
+    ],
 )
 async def test_clients_may_take_their_surroundings(tmp_path, signature, told):
     expression = told if "." in told else repr(told)
@@ -401,9 +406,11 @@ async def test_clients_may_take_their_surroundings(tmp_path, signature, told):
         f"@asynccontextmanager\nasync def clients({signature}):\n    yield {{'told': {expression}}}\n",
     )
     async with clients_of(module, AROUND) as clients:
-        assert clients == {
-            "told": {"around.store_url": "unix:///store", "place.application": "shop"}.get(told, told)
-        }
+        assert clients["told"] == {
+            "around.store_url": "unix:///store",
+            "around.feature_store_url": "unix:///features",
+            "place.application": "shop",
+        }.get(told, told)
 
 
 @pytest.mark.parametrize(

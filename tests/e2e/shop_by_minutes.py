@@ -35,6 +35,7 @@ from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.roster import Roster
 from sidecar.contracts.rostering import change_roster, read_roster
 from sidecar.contracts.store import Scripts
+from sidecar.contracts.store_address import Stores
 from tests.processes import Processes
 from tests.waiting import until
 
@@ -188,7 +189,7 @@ def shop_by_minutes(
     folder: Path, data: DataFolder, client: redis.Redis, store_url: str, processes: Processes
 ) -> Iterator[Shop]:
     """The shop in ``folder`` over an empty store, until the block ends."""
-    environ = {"REDIS_URL": store_url}
+    environ, stores = {"REDIS_URL": store_url}, Stores(store_url, store_url)
     sidecar = processes.start("sidecar.server", "--app", folder, "--data", data.root, environ=environ)
     application, settings = (
         load_application(folder),
@@ -198,7 +199,7 @@ def shop_by_minutes(
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         service = runner.run(
-            stack.enter_async_context(open_service(folder, application, settings, data, store_url))
+            stack.enter_async_context(open_service(folder, application, settings, data, stores))
         )
         try:
             yield Shop(folder, data, client, service, runner)

@@ -31,10 +31,11 @@ def test_its_own_folder_is_wiped(tmp_path):
 
 
 def test_a_real_store_is_never_used(monkeypatch):
-    """REDIS_URL and settings from outside do not reach the demo's processes."""
-    monkeypatch.setenv("REDIS_URL", "redis://production")
-    monkeypatch.setenv("SIDEARM_DATA", "/srv/data")
-    assert not [name for name in clean_environ() if name == "REDIS_URL" or name.startswith("SIDEARM_")]
+    """Addresses and settings from outside do not reach the demo's processes."""
+    outside = {"REDIS_URL": "redis://production", "FEATURE_STORE_URL_FILE": "/url", "SIDEARM_DATA": "/srv"}
+    for name, value in outside.items():
+        monkeypatch.setenv(name, value)
+    assert not set(outside) & set(clean_environ())
 
 
 def test_without_a_terminal_figures_are_plain_lines_at_a_measured_pace():

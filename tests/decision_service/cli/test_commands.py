@@ -11,7 +11,7 @@ import pytest
 
 from decision_service.cli import examinations
 from decision_service.cli.main import _add
-from decision_service.cli.store import start_store
+from decision_service.cli.store import FEATURE_STORE, start_store
 from tests.commands import sidearm
 
 SIDEARM = Path(sys.executable).with_name("sidearm")  # as it is installed
@@ -87,6 +87,17 @@ def test_status_of_an_empty_store_balances(data_folder):
     assert "shop: pending 0 · no learner has run yet · books balance" in done.stdout
 
 
+def test_status_says_that_the_feature_store_is_away(data_folder):
+    """Decisions go on without features, and somebody should know."""
+    with start_store(data_folder):
+        without = sidearm("status", SHOP, "--data", data_folder.root)
+        with start_store(data_folder, FEATURE_STORE):
+            well = sidearm("status", SHOP, "--data", data_folder.root)
+    assert "no feature store answers at unix://" in without.stdout
+    assert "docs/operations.md#the-feature-store-is-away" in without.stdout
+    assert "no feature store answers" not in well.stdout
+
+
 def test_status_reports_books_that_do_not_balance(data_folder):
     """A decision counted in and nowhere to be found is exit code 1."""
     from sidecar.contracts.keys import Keys
@@ -124,6 +135,29 @@ def test_the_doctor_fails_when_something_needed_is_missing(data_folder):
     done = sidearm("doctor", "--data", data_folder.root, REDIS_URL=gone, COLUMNS="250")
     assert done.returncode == 1
     assert "start it, or unset REDIS_URL" in done.stdout
+
+
+def test_the_doctor_looks_at_the_feature_store_where_there_is_one(data_folder, store_server):
+    """By its own name, or in the data folder; else nothing is said."""
+    assert examinations.feature_store(data_folder, {"REDIS_URL": "redis://nowhere"}) == []
+    for url, state, said in (
+        (store_server.url, "fine", "version"),
+        (f"unix://{data_folder.root}/gone.sock", "missing", "does not answer"),
+        ("gone", "missing", "no address"),
+    ):
+        (found,) = examinations.feature_store(data_folder, {"FEATURE_STORE_URL": url})
+        assert (found.state, said in found.found) == (state, True), found
+    with start_store(data_folder, FEATURE_STORE) as server:
+        (found,) = examinations.feature_store(data_folder, {})
+        assert (found.state, f"pid {server.pid}" in found.found) == ("fine", True)
+
+
+def test_the_doctor_says_what_is_no_address(data_folder):
+    """And goes on with the rest."""
+    done = sidearm("doctor", "--data", data_folder.root, REDIS_URL="store", COLUMNS="250")
+    assert done.returncode == 1
+    assert "REDIS_URL: 'store' is no address of a store" in done.stdout
+    assert "clock" in done.stdout
 
 
 @pytest.mark.parametrize(

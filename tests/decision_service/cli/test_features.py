@@ -9,12 +9,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from decision_service.cli.store import FEATURE_STORE, start_store
+from sidecar.contracts.store import connect
 from tests.commands import sidearm
 
 
-def features(*arguments: object, url: str) -> subprocess.CompletedProcess[str]:
-    """The command, for the shop."""
-    return sidearm("features", *arguments, SIDEARM_APP="examples/shop", REDIS_URL=url)
+def features(*arguments: object, url: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """The command, for the shop; ``url``: of the store."""
+    return sidearm("features", *arguments, SIDEARM_APP="examples/shop", **{"REDIS_URL": url, **environ})
 
 
 @pytest.fixture
@@ -52,6 +54,24 @@ def test_a_key_of_two_columns(store_url, file):
     assert json.loads(features("show", "--table", "t", "de", 1, url=store_url).stdout)["segment"] == "new"
     wrong = features("show", "--table", "t", "de", url=store_url)
     assert (wrong.returncode, wrong.stderr) == (2, "sidearm: a key of 't' is 2 values: country, id\n")
+
+
+def test_they_go_where_the_feature_store_is(store, store_url, file, data_folder):
+    """By name, or into the data folder; what the store has of an earlier day is told of."""
+    words, at = ("load", file, "--table", "t", "--key", "id"), {"SIDEARM_DATA": str(data_folder.root)}
+    with start_store(data_folder, FEATURE_STORE) as server, connect(server.url) as client:
+        named = {**at, "REDIS_URL": store_url, "FEATURE_STORE_URL": server.url}
+        assert "written" in features(*words, **named).stdout
+        assert (client.dbsize(), store.dbsize()) == (2, 0)
+        assert "nothing to write" in (done := features(*words, **at)).stdout
+        assert "that name too" not in done.stdout
+
+        assert "written" in features(*words, url=store_url).stdout
+        assert "read there by who opens `around.store_url`" in features(*words, **named).stdout
+        client.flushall()
+        missing = features("show", "--table", "t", **named)
+        assert "the feature store has no table 't' of 'shop'" in missing.stderr
+        assert "docs/operations.md#a-feature-store-of-its-own" in missing.stderr
 
 
 def test_a_dry_run_needs_no_store_and_writes_nothing(store, store_url, file):

@@ -8,12 +8,21 @@ import socket
 import stat
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from decision_service.cli.errors import NoStoreBinary, StoreAlreadyRunning, StoreDidNotStart
-from decision_service.cli.store import StoreBinary, answers, find_binary, running_pid, start_store
+from decision_service.cli.store import (
+    FEATURE_STORE,
+    STORE,
+    StoreBinary,
+    answers,
+    find_binary,
+    running_pid,
+    start_store,
+)
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import connect
 from tests.processes import pid_exists
@@ -38,6 +47,26 @@ def wheel_binary() -> StoreBinary:
 def binary(request):
     """Both servers that a machine may have."""
     return find_binary() if request.param == "best" else wheel_binary()
+
+
+def test_the_feature_store_is_a_second_server_beside_it(data_folder, binary):
+    """Its own socket, lock, log and files; what is written is on disk within a second, and stays."""
+    feature_store = partial(start_store, data_folder, FEATURE_STORE, binary=binary)
+    with start_store(data_folder, binary=binary) as store, feature_store() as server:
+        assert running_pid(data_folder, FEATURE_STORE) == server.pid != store.pid
+        assert server.log != store.log
+        with pytest.raises(StoreAlreadyRunning, match=rf"the feature store of .* \(pid {server.pid}\)"):
+            feature_store()
+        with connect(server.url) as client, connect(store.url) as other:
+            settings = client.config_get("*")
+            client.set("kept", "yes")
+            assert other.dbsize() == 0
+    durable = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "port": "0"}
+    assert settings.items() >= durable.items()
+    with feature_store() as server, connect(server.url) as client:
+        assert client.get("kept") == b"yes"
+        server.kill()
+        assert running_pid(data_folder, FEATURE_STORE) is None
 
 
 def test_a_started_store_is_durable_private_and_complete(data_folder, binary):
@@ -140,8 +169,9 @@ def test_a_deep_data_folder_works_from_anywhere(data_folder, monkeypatch):
     deep = data_folder.root / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
     monkeypatch.chdir(deep)
-    with start_store(DataFolder(deep)) as server, connect(server.url) as client:
-        assert client.ping()
+    for kind in (STORE, FEATURE_STORE):
+        with start_store(DataFolder(deep), kind) as server, connect(server.url) as client:
+            assert client.ping()
 
 
 def test_the_path_is_preferred_and_too_old_a_server_passed_over(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from decision_service.cli.learner_rows import learner_rows
 from decision_service.cli.look import Look
-from decision_service.cli.trouble import anchor, troubles
+from decision_service.cli.trouble import anchor, no_feature_store, troubles
 from decision_service.overload import Share
 from sidecar.contracts.books import Books
 from sidecar.contracts.scripts.working import Seen, Worker
@@ -49,11 +49,23 @@ def test_nothing_is_wrong_while_all_is_well():
     assert list(troubles(seen(workers=(helper(),)))) == []
 
 
+def test_a_feature_store_that_is_away_is_said_without_its_password():
+    """And nothing of one that answers."""
+    (one,) = no_feature_store("redis://me:secret@127.0.0.1:1", 1.0)
+    assert "127.0.0.1:1" in one.what
+    assert "secret" not in one.what
+    check_chapter(one)
+
+
 @pytest.mark.parametrize("words", CASES)
 def test_what_is_wrong_is_said_with_where_to_read_on(words):
     """In one line, and the chapter exists."""
     (one,) = troubles(CASES[words])
     assert words in one.what
+    check_chapter(one)
+
+
+def check_chapter(one):
     headings = re.findall(r"^### (.+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
     assert one.chapter in headings
     assert anchor(one.chapter).startswith("docs/operations.md#")

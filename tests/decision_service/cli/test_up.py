@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from decision_service.cli.platform import ALL, free_port
-from decision_service.cli.store import running_pid
+from decision_service.cli.store import FEATURE_STORE, STORE, running_pid
 from sidecar.contracts.layout import DataFolder
 from tests.processes import Processes, pid_exists, short_folder
 from tests.waiting import until
@@ -22,6 +22,7 @@ from tests.waiting import until
 SIDEARM = Path(sys.executable).with_name("sidearm")
 SHOP = Path(__file__).parents[3] / "examples" / "shop"
 READY_S = 60.0
+SERVERS = (STORE.name, FEATURE_STORE.name)
 HELPERS = (("joiner", "joiner-1"), ("joiner", "joiner-2"), ("archiver", "archiver"))
 slow = pytest.mark.slow  # two seconds each, and one of each kind is enough for every day
 
@@ -42,7 +43,7 @@ class Up:
     def pids(self):
         """Process name to pid, as printed."""
         rows = re.findall(
-            r"^(store|sidecar|learner|service|archiver|evaluation|joiner-\d+) +(\d+) +running",
+            r"^(store|features|sidecar|learner|service|archiver|evaluation|joiner-\d+) +(\d+) +running",
             self.process.output(),
             re.M,
         )
@@ -57,7 +58,8 @@ def up(processes, data_folder):
 def assert_nothing_lives(up, pids):
     assert {name for name, pid in pids.items() if pid_exists(pid)} == set()
     # A killed server looks dead before its last thread has let go of the lock.
-    until(lambda: running_pid(up.data) is None, what="the lock of the data folder to be free")
+    for kind in (STORE, FEATURE_STORE):
+        until(lambda kind=kind: running_pid(up.data, kind) is None, what="the data folder's lock to be free")
 
 
 @slow
@@ -69,7 +71,7 @@ def test_sigterm_stops_everything_orderly(processes, data_folder):
 def stops_orderly(up, number):
     """Exit code 0, every process gone, the store told to end and not killed."""
     pids = up.pids()
-    assert set(pids) == {"store", *ALL}
+    assert set(pids) == {*SERVERS, *ALL}
     assert re.search(r"API key +sk_[0-9a-f]{64}", up.process.output())
     assert f"http://127.0.0.1:{up.port}/docs" in up.process.output()
 
@@ -78,7 +80,8 @@ def stops_orderly(up, number):
     assert up.process.exit_code(60) == 0, up.process.output()
     assert up.process.output().rstrip().endswith("stopped")
     assert_nothing_lives(up, pids)
-    assert "bye bye" in (up.data.run / "store.log").read_text(), "the store's own orderly end"
+    for name in SERVERS:
+        assert "bye bye" in (up.data.run / f"{name}.log").read_text(), f"the orderly end of {name}"
 
 
 @slow
@@ -90,7 +93,7 @@ def test_joiners_and_the_archiver_are_started_listed_and_stopped(processes, data
     nightly = {"SIDEARM_EVALUATION_AT": "03:00"}
     up = Up(processes, data_folder, "--joiners", 2, "--archiver", **nightly).wait_until_ready()
     pids = up.pids()
-    assert set(pids) == {"store", *ALL, "archiver", "evaluation", "joiner-1", "joiner-2"}
+    assert set(pids) == {*SERVERS, *ALL, "archiver", "evaluation", "joiner-1", "joiner-2"}
     command = [str(SIDEARM), "status", str(SHOP), "--data", str(data_folder.root)]
 
     def listed():
@@ -112,7 +115,8 @@ def test_kill_9_of_up_leaves_no_orphan(up):
 
 
 @pytest.mark.parametrize(
-    "name", ["service", *[pytest.param(name, marks=slow) for name in ("store", "sidecar", "learner")]]
+    "name",
+    ["service", *[pytest.param(name, marks=slow) for name in ("store", "features", "sidecar", "learner")]],
 )
 def test_a_process_that_dies_is_reported_and_nothing_restarted(up, name):
     """The rest is stopped, and the report names it and its log."""

@@ -38,6 +38,7 @@ MODULES = {
 }
 _COMMANDS = {"log": _LEARNER, "train": _LEARNER, "evaluate": _EVALUATION}
 EVERYWHERE = frozenset({"SIDEARM_APP", "SIDEARM_DATA", "REDIS_URL", "REDIS_URL_FILE"})
+EVERYWHERE |= {"FEATURE_STORE_URL", "FEATURE_STORE_URL_FILE"}
 EVERYWHERE |= {f"SIDEARM_LOG_{name.upper()}" for name in LogSettings.__struct_fields__}
 
 
