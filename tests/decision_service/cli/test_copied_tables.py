@@ -10,8 +10,9 @@ import pytest
 import redis
 
 from decision_service.cli.copied_tables import copy_tables
+from decision_service.cli.errors import CommandError
 from decision_service.cli.platform import Platform
-from decision_service.cli.store import FEATURE_STORE, start_store
+from decision_service.cli.store import FEATURE_STORE, running_pid, start_store
 from decision_service.sources.load import load, prepare, read_record
 from sidecar.contracts.application import Application
 from sidecar.contracts.keys import FeatureKeys
@@ -122,6 +123,24 @@ def test_who_needs_no_second_server_gets_none(
         assert [server.kind.name for server in platform.servers] == ["store"]
     finally:
         platform.stop()
+
+
+def test_tables_that_cannot_be_copied_stop_the_start_and_say_what_to_do(
+    data_folder: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than decide without features. Nothing is left running by who stops the platform."""
+
+    def failing(*_: object) -> int:
+        raise redis.ResponseError("OOM command not allowed")
+
+    monkeypatch.setattr("decision_service.cli.platform.copy_tables", failing)
+    platform = Platform(tmp_path, data_folder, 0, {}, Application(name="shop", features="f.py"), "")
+    try:
+        with pytest.raises(CommandError, match=r"OOM.*FEATURE_STORE_URL=unix://.*/run/store\.sock"):
+            platform.start_servers()
+    finally:
+        platform.stop()
+    assert running_pid(data_folder, FEATURE_STORE) is running_pid(data_folder) is None
 
 
 class Interrupted(Exception):
