@@ -17,6 +17,7 @@ import uvloop
 from decision_service.app import make_app
 from decision_service.connection import Connection
 from decision_service.draw_secret import draw_secret
+from decision_service.large_pages import lay_together
 from decision_service.leaving import LeavingServer
 from decision_service.opening import open_service
 from decision_service.settings import ServiceSettings
@@ -105,6 +106,7 @@ async def _serve(
         log.info("application %s on http://%s:%s", application.name, host, port)
         server = LeavingServer(config, service, settings.linger_s, stopped)
         search_less()
+        lay_together()
         await server.serve(sockets=[listening])
 
 
