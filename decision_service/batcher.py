@@ -135,9 +135,7 @@ class Batcher(Generic[Q, A]):
             return False
         self._free -= 1
         self._under_way += size
-        task = loop.create_task(self._run(batch, size))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(loop.create_task(self._run(batch, size)))
         return True
 
     def _take(self) -> tuple[list[tuple[Q, asyncio.Future[A]]], int]:
@@ -180,6 +178,7 @@ class Batcher(Generic[Q, A]):
         finally:
             self._free += 1
             self._under_way -= size
+            self._tasks.discard(asyncio.current_task())
             if self._waiting:
                 self._schedule(asyncio.get_running_loop())
 

@@ -20,7 +20,7 @@ _OURS = ("", "[heap]")
 
 
 def lay_together() -> int:
-    """Have what is there in large pages from now on; how many are. For the start of a process: it takes ms."""
+    """Have what is there in large pages from now on; how many are. For the start: it takes some ms."""
     if not sys.platform.startswith("linux"):
         return 0
     collapse = ctypes.CDLL(None).madvise

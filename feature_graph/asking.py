@@ -51,12 +51,19 @@ class Group:
 class Asked:
     """What was asked at one step of all runs, and what has come of it; used once."""
 
-    __slots__ = ("_asking", "_clock", "_groups", "_loop", "_scope", "tasks")
+    __slots__ = ("_asking", "_clock", "_ended", "_groups", "_loop", "_scope", "_tasks")
 
-    def __init__(self, asking: Asking, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
-        self._asking, self._loop, self._clock = asking, loop, clock
+    def __init__(
+        self,
+        asking: Asking,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        ended: Callable[[object], None],
+    ) -> None:
+        """``ended`` is called whenever a call has."""
+        self._asking, self._loop, self._clock, self._ended = asking, loop, clock, ended
         self._groups: dict[tuple[int, ...], Group] = {}
-        self.tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._scope = Scope()
 
     def want(self, key: object, others: Sequence[object], until_s: float) -> Group | Answer:
@@ -79,9 +86,13 @@ class Asked:
         for group in self._groups.values():
             keys = list(group.answers)
             for start in range(0, len(keys), most):
-                context = self._context(group.until_s)
-                work = self._run(group, keys[start : start + most])
-                self.tasks.append(self._loop.create_task(work, context=context))
+                self._call(group, keys[start : start + most])
+
+    def _call(self, group: Group, keys: list[object]) -> None:
+        context = self._context(group.until_s)
+        task = self._loop.create_task(self._run(group, keys), context=context)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
 
     def _context(self, until_s: float) -> Context:
         context = copy_context()
@@ -117,8 +128,12 @@ class Asked:
     ) -> None:
         for key in keys:
             group.meanwhile[key] = readable_answer(self._asking.name, key, found, notes)
-            context = self._context(group.until_s)
-            self.tasks.append(self._loop.create_task(self._run(group, [key]), context=context))
+            self._call(group, [key])
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something may still come."""
+        return not all(task.done() for task in self._tasks)
 
     def is_wanted(self, groups: Container[int]) -> bool:
         """Whether somebody waits for one of the groups; by their identities."""
@@ -133,7 +148,7 @@ class Asked:
 
     def stop(self) -> list[tuple[str, asyncio.Task[None]]]:
         """Cancel what is under way, and what it has begun; it still has to be waited for."""
-        begun = [(self._asking.name, task) for task in self.tasks] + self._scope.adopted
+        begun = [(self._asking.name, task) for task in self._tasks] + self._scope.adopted
         self._scope.closed = True
         self._scope.adopted = []
         alive = [one for one in begun if not one[1].done()]

@@ -140,6 +140,9 @@ class Graph:
                 before, plan = names, self.plan(wanted, one)
                 of = by_plan.setdefault(id(plan), (plan, []))[1]
             of.append(place)
+        if len(by_plan) == 1:
+            (plan, _) = next(iter(by_plan.values()))
+            return await self._run_all(plan, given, deadlines)
         found = await _all(
             [
                 self._run_all(plan, [given[p] for p in of], [deadlines[p] for p in of])
@@ -150,7 +153,7 @@ class Graph:
         return [told[place] for place in range(len(given))]
 
     async def _run_all(
-        self, plan: Plan, given: list[Mapping[str, object]], deadlines: list[float | None]
+        self, plan: Plan, given: Sequence[Mapping[str, object]], deadlines: Sequence[float | None]
     ) -> list[Resolution]:
         self._runs += 1
         watching = self._runs % WATCH_EVERY == 1
