@@ -138,6 +138,7 @@ def _resolution(
         plan.given,
         deadline_s,
         record.peek,
+        record.fine,
     )
 
 

@@ -72,6 +72,7 @@ class Resolution:
         given: tuple[str, ...] = (),
         deadline_s: float | None = None,
         peek: Callable[[str], object] | None = None,
+        fine: bool = False,
     ) -> None:
         self.blocked = blocked
         self.given = given
@@ -83,7 +84,7 @@ class Resolution:
         self._spans = spans
         self._peek = peek
         self._degraded: dict[str, tuple[str, ...]] = {}
-        self._whole: bool | None = None
+        self._whole: bool | None = fine or None  # the engine may know without looking
 
     def __getitem__(self, name: str) -> object:
         """The value of a goal, or of any node that has one.
