@@ -7,15 +7,17 @@ scores are, to the last bit, what :func:`sidecar.policy.model.scores_of` gives i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, repeat
-from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from sidecar.contracts.application import Features
-from sidecar.contracts.hashing import CONTEXT_SEED, category_hash, feature_hash, name_hash
+from sidecar.contracts.application import Features, FeatureValue
+from sidecar.contracts.hashing import CONTEXT_SEED, category_hashes, feature_hash, name_hash
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.adapters import RowInput, adapt_in, own_arms
 from sidecar.policy.arm_columns import laid_over
@@ -23,6 +25,8 @@ from sidecar.policy.arm_table import ArmTable
 from sidecar.policy.features import MAGNITUDE_LIMIT, ContextInput, HashArray, Magnitudes, feature_pairs
 from sidecar.policy.model import terms_of_an_arm
 
+_ORDERS_KEPT = 64
+"""Different sets of features whose order is remembered."""
 TERMS_AT_ONCE = 1 << 16
 """Of one stack: half a megabyte an array, which stays in the processor's cache."""
 
@@ -54,12 +58,11 @@ class Stack(NamedTuple):
 
 
 def alike(rows: Sequence[ScoreRow]) -> list[list[int]]:
-    """Places of rows that are alike, two at least; rows that bring their arms are left out."""
-    found: dict[object, list[int]] = {}
+    """Places of rows that are alike, each place once; a row that brings its arms is like no other."""
+    found: defaultdict[object, list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
-        if not row.given_arms:
-            found.setdefault((row.arms, tuple(row.arm_features)), []).append(place)
-    return [places for places in found.values() if len(places) > 1]
+        found[place if row.given_arms else (row.arms, *row.arm_features)].append(place)
+    return [*found.values()]
 
 
 class Block(NamedTuple):
@@ -83,29 +86,22 @@ def blocks(
     Raises:
         NothingToScore, UnknownCatalogue, BadEvent: as :func:`sidecar.policy.adapters.adapt_in`.
     """
-    alone = dict.fromkeys(range(len(rows)))
     for places in alike(rows):
-        arms = own_arms(rows[places[0]], table)
-        for some in _at_once(places, rows, arms, interactions):
-            yield Block(some, stack([rows[place] for place in some], arms))
-            for place in some:
-                del alone[place]
-    for place in alone:
-        yield Block((place,), adapt_in(rows[place], table))
+        arms = own_arms(rows[places[0]], table) if len(places) > 1 else None
+        step = 1 if arms is None else _at_once([rows[place] for place in places], arms, interactions)
+        for start in range(0, len(places), step):
+            some = places[start : start + step]
+            if arms is None or step == 1:
+                yield Block(some, adapt_in(rows[some[0]], table))
+            else:
+                yield Block(some, stack([rows[place] for place in some], arms))
 
 
-def _at_once(
-    places: Sequence[int], rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[str]
-) -> Iterator[Sequence[int]]:
-    """``places`` of rows that are alike, as many at a time as fit.
-
-    None where a row alone is so large that nothing would be gained.
-    """
-    n_features = max([len(rows[place].context) for place in places])
-    width = int(arms.hashes.shape[1]) + len(rows[places[0]].arm_features)
-    step = TERMS_AT_ONCE // (len(arms.ids) * terms_of_an_arm(interactions, n_features, width))
-    for start in range(0, len(places), step) if step > 1 else ():
-        yield places[start : start + step]
+def _at_once(rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[str]) -> int:
+    """How many rows that are alike fit into one stack; 1 where nothing would be gained."""
+    n_features = max([len(row.context) for row in rows])
+    width = int(arms.hashes.shape[1]) + len(rows[0].arm_features)
+    return max(1, TERMS_AT_ONCE // (len(arms.ids) * terms_of_an_arm(interactions, n_features, width)))
 
 
 def stack(rows: Sequence[ScoreRow], arms: ArmTable) -> Stack:
@@ -125,7 +121,7 @@ def stack(rows: Sequence[ScoreRow], arms: ArmTable) -> Stack:
 def _contexts(rows: Sequence[ScoreRow]) -> tuple[HashArray, Magnitudes]:
     """All contexts as two arrays: feature by feature where they have the same ones, else row by row."""
     contexts = [row.context for row in rows]
-    if len({*map(tuple, contexts)}) == 1 and (found := _by_feature(contexts)) is not None:
+    if (found := _by_feature(contexts)) is not None:
         return found
     pairs = [feature_pairs(context, CONTEXT_SEED) for context in contexts]
     lengths = np.array([len(one) for one in pairs])
@@ -140,30 +136,57 @@ def _contexts(rows: Sequence[ScoreRow]) -> tuple[HashArray, Magnitudes]:
 def _by_feature(contexts: Sequence[Features]) -> tuple[HashArray, Magnitudes] | None:
     """Contexts with the same features, in the same order: checked and hashed a column at a time.
 
-    None where a number is outside its range: row by row it is found which.
+    None where they have others, or a number is outside its range: row by row it is found which.
     """
-    hashes: list[int] = []
-    values: list[float] = []
     names, n_rows = tuple(contexts[0]), len(contexts)
-    columns = zip(*[context.values() for context in contexts], strict=True)
-    for name, column in sorted(zip(names, columns, strict=True), key=itemgetter(0)):
-        kinds = {*map(type, column)}
-        if kinds == {str}:
-            hashes += map(category_hash, repeat(name), column, repeat(CONTEXT_SEED))
-            values += repeat(1.0, n_rows)
-        elif kinds == {float}:
-            hashes += repeat(name_hash(name, CONTEXT_SEED), n_rows)
-            values += column
-        else:
-            pairs = [feature_hash(name, value, CONTEXT_SEED) for value in column]
-            hashes += [place for place, _ in pairs]
-            values += [value for _, value in pairs]
-    magnitudes = np.array(values)
-    if magnitudes.size and not np.maximum.reduce(np.abs(magnitudes)) <= MAGNITUDE_LIMIT:
+    if [*chain.from_iterable(contexts)] != [*names * n_rows]:
         return None
-    shape = (len(names), n_rows)
-    rounded = magnitudes.reshape(shape).T.astype(np.float32, "C").astype(np.float64)
-    return np.array(hashes, np.int64).reshape(shape).T.copy(), rounded
+    given = [*chain.from_iterable([context.values() for context in contexts])]
+    hashes: list[int] = []
+    numbers: list[float] = []
+    rows_of_numbers: list[int] = []
+    for row, (name, start) in enumerate(_in_order(names)):
+        column = given[start :: len(names)]
+        if (categories := _categories(name, column)) is not None:
+            hashes += categories
+            continue
+        added, magnitudes = _numbers(name, column)
+        hashes += added
+        numbers += magnitudes
+        rows_of_numbers.append(row)
+    exact = np.array(numbers)
+    if not (np.abs(exact) <= MAGNITUDE_LIMIT).all():
+        return None
+    values = np.ones((n_rows, len(names)))
+    values[:, rows_of_numbers] = exact.astype(np.float32).reshape(-1, n_rows).T
+    return np.array(array("I", hashes), np.int64).reshape(-1, n_rows).T.copy(), values
+
+
+@lru_cache(_ORDERS_KEPT)
+def _in_order(names: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Features in the order of their names, with their places."""
+    return sorted(zip(names, range(len(names)), strict=True))
+
+
+def _categories(name: str, column: Sequence[FeatureValue]) -> Sequence[int] | None:
+    """Hashes of one feature, row by row; None where a row has a number."""
+    known = category_hashes(name, CONTEXT_SEED)
+    if column[0].__class__ is str:
+        try:
+            return [*map(known.__getitem__, cast(Sequence[str], column))]
+        except TypeError:
+            return None
+    if {*map(type, column)} == {bool}:
+        return [known["true"] if one else known["false"] for one in column]
+    return None
+
+
+def _numbers(name: str, column: Sequence[FeatureValue]) -> tuple[Iterable[int], Iterable[float]]:
+    """Hashes and magnitudes of one feature, row by row; a category's magnitude is 1."""
+    if {*map(type, column)} == {float}:
+        return repeat(name_hash(name, CONTEXT_SEED), len(column)), cast(Sequence[float], column)
+    pairs = [feature_hash(name, value, CONTEXT_SEED) for value in column]
+    return [place for place, _ in pairs], [magnitude for _, magnitude in pairs]
 
 
 def _arms(rows: Sequence[ScoreRow], table: ArmTable) -> tuple[HashArray, Magnitudes]:

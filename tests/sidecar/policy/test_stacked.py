@@ -79,10 +79,18 @@ def test_rows_with_the_same_features_have_the_bits_that_they_have_alone(n_rows: 
     arms = ArmTables().of(CATALOGUE)
     rows = [
         ScoreRow(
-            {"tier": rng.choice("abc"), "hour": rng.uniform(-9, 9), "x": "é\n="},
+            {
+                "tier": rng.choice("abc"),
+                "hour": rng.uniform(-9, 9),
+                "x": "é\n=",
+                "new": rng.choice((True, False)),
+                "age": "unknown" if place == 1 else rng.choice((35.5, True, "unknown")),
+                "basket": 2.5 if place == 0 else "none",
+                "late": "no" if place == 0 else rng.choice((1.0, True)),
+            },
             arm_features={"scarce": levels_of([rng.choice((True, 1.0, "x")) for _ in range(N_ARMS)])},
         )
-        for _ in range(n_rows)
+        for place in range(n_rows)
     ]
     found = stack(rows, arms)
     for place, one in enumerate(rows):
