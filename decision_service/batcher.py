@@ -38,6 +38,8 @@ class Batcher(Generic[Q, A]):
         alike: items of one call have the same of this; where nobody says, all may share one.
         turns: of the loop for which a call waits while more comes in each.
         patience_s: an item waits for no longer than that for a call to come back: one more goes then.
+        worth: while one call is under way, the next one goes when so many are waiting: a small one costs both
+            more than its items gain.
     """
 
     def __init__(
@@ -51,10 +53,11 @@ class Batcher(Generic[Q, A]):
         alike: Callable[[Q], object] | None = None,
         patience_s: float | None = None,
         turns: int = PATIENCE_TURNS,
+        worth: int = 1,
     ) -> None:
         self._call = call
         self._size, self._alike, self._patience_s = size, alike, patience_s
-        self._most_turns = turns
+        self._most_turns, self._worth = turns, worth
         self._max_batch = max_batch
         self._free = in_flight
         self._few, self._under_way, self._queued = few, 0, 0
@@ -100,7 +103,9 @@ class Batcher(Generic[Q, A]):
         return future
 
     def _may_go(self) -> bool:
-        return self._free > 0 or (self._free == 0 and self._under_way + self._queued <= self._few)
+        if self._free > 0:
+            return not self._under_way or self._queued >= self._worth
+        return self._free == 0 and self._under_way + self._queued <= self._few
 
     def _waited_long(self, loop: asyncio.AbstractEventLoop) -> None:
         """Whoever is away for so long holds up nobody else."""
@@ -110,7 +115,7 @@ class Batcher(Generic[Q, A]):
             self._watch_over(loop)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._free > 0 and not self._scheduled:
+        if self._free > 0 and not self._scheduled and self._may_go():
             self._scheduled = True
             loop.call_soon(self._flush, loop)
 

@@ -122,6 +122,37 @@ async def test_several_calls_may_be_under_way():
     assert await asyncio.gather(first, second) == [2, 4]
 
 
+async def test_while_one_is_under_way_another_goes_when_it_is_worth_it():
+    """Not before, however many places are free; and the first one's return takes whoever is there."""
+    call = Recorder()
+    call.gate = asyncio.Event()
+    batcher = Batcher(call, max_batch=64, in_flight=4, worth=3)
+    asked = []
+    for n in range(6):
+        asked.append(asyncio.create_task(batcher.ask(n)))
+        await _turns()
+
+    assert call.batches == [[0], [1, 2, 3]]
+    call.gate.set()
+    assert await asyncio.gather(*asked) == [0, 2, 4, 6, 8, 10]
+    assert call.batches == [[0], [1, 2, 3], [4, 5]]
+
+
+async def test_too_few_to_be_worth_it_wait_for_no_longer_than_patience():
+    """Whoever is away for long holds up nobody else."""
+    call = Recorder()
+    call.gate = asyncio.Event()
+    batcher = Batcher(call, max_batch=64, in_flight=2, worth=3, patience_s=0.001)
+    first = asyncio.create_task(batcher.ask(1))
+    await _turns()
+    second = asyncio.create_task(batcher.ask(2))
+    async with asyncio.timeout(10.0):
+        while len(call.batches) < 2:
+            await asyncio.sleep(0)
+    call.gate.set()
+    assert await asyncio.gather(first, second) == [2, 4]
+
+
 async def test_a_call_that_answers_too_little_is_an_error_not_a_hang():
     """N questions in, N answers out, or everybody is told."""
 
