@@ -1,8 +1,8 @@
 """Requests that come at the same time are decided together; who comes alone is decided at once.
 
-What came while the last decisions were on their way makes the next batch. Several batches are on their way at
-once, so that nobody waits for another one's features, and none of them for long: one more goes then. All of a
-batch have the same deadline, so that none loses anything by another's. Where features are not looked up but
+What came while the last decisions were on their way makes the next batch. Two batches are on their way at once
+where enough ask for the second, so that nobody waits for another one's features, and none of them for long: one
+more goes then. All of a batch have the same deadline, so that none loses anything by another's. Where features are not looked up but
 fetched for each request (``looks.goes_together``), each is decided by itself, and shares but calls.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Batches on their way, as long as they come back in time."""
-WORTH = 16
+WORTH = 8
 """Requests that make another one while one is on its way. Each costs over a millisecond by itself: with fewer,
 whoever waits for the next one is answered sooner."""
 _ANY_NUMBER = 1 << 30
