@@ -1,9 +1,10 @@
 """Requests that come at the same time are decided together; who comes alone is decided at once.
 
-What came while the last decisions were on their way makes the next batch. Two batches are on their way at once
-where enough ask for the second, so that nobody waits for another one's features, and none of them for long: one
-more goes then. All of a batch have the same deadline, so that none loses anything by another's. Where features are not looked up but
-fetched for each request (``looks.goes_together``), each is decided by itself, and shares but calls.
+What came while the last decisions were on their way makes the next batch. Two are on their way at once where
+enough ask for the second, so that nobody waits for another one's features, and none of them for long: one more
+goes then. All of a batch have the same deadline, so that none loses anything by another's. Where features are
+not looked up but fetched for each request (``looks.goes_together``), each is decided by itself, and shares but
+calls.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 AT_ONCE = 2
 """Batches on their way, as long as they come back in time."""
 WORTH = 8
-"""Requests that make another one while one is on its way. Each costs over a millisecond by itself: with fewer,
-whoever waits for the next one is answered sooner."""
+"""Requests that make another one while one is on its way. Each costs over a millisecond by itself: fewer are
+answered sooner by waiting for the next one."""
 _ANY_NUMBER = 1 << 30
 PATIENCE_SHARE = 0.1
 """Of a request's deadline: for so long it waits for one of them."""

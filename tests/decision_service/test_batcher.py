@@ -16,9 +16,11 @@ class Recorder:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.gate: asyncio.Event | None = None
+        self.called = asyncio.Event()
 
     async def __call__(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
+        self.called.set()
         if self.gate is not None:
             await self.gate.wait()
         if 13 in items:
@@ -145,10 +147,11 @@ async def test_too_few_to_be_worth_it_wait_for_no_longer_than_patience():
     batcher = Batcher(call, max_batch=64, in_flight=2, worth=3, patience_s=0.001)
     first = asyncio.create_task(batcher.ask(1))
     await _turns()
+    call.called.clear()
     second = asyncio.create_task(batcher.ask(2))
     async with asyncio.timeout(10.0):
-        while len(call.batches) < 2:
-            await asyncio.sleep(0)
+        await call.called.wait()
+    assert call.batches == [[1], [2]]
     call.gate.set()
     assert await asyncio.gather(first, second) == [2, 4]
 

@@ -62,9 +62,11 @@ class Calls:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.gates: dict[str, asyncio.Event] = {}
+        self.called = asyncio.Event()
 
     async def __call__(self, decider, requests, began_s):
         self.batches.append([one.session_id for one in requests])
+        self.called.set()
         for one in requests:
             if one.session_id in self.gates:
                 await self.gates[one.session_id].wait()
@@ -98,8 +100,8 @@ async def test_nobody_waits_long_for_batches_that_hang(monkeypatch):
     for n in range(AT_ONCE):
         calls.gates[f"hangs{n}"] = asyncio.Event()
         held.append(many.put(asked(f"hangs{n}")))
-        while len(calls.batches) <= n:  # who comes alone is worth no batch of its own before that
-            await asyncio.sleep(0)
+        await calls.called.wait()  # who comes alone while another hangs is worth no batch of its own at once
+        calls.called.clear()
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     await many.put(asked("next"))
