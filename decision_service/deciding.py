@@ -1,10 +1,10 @@
 """Requests that come at the same time are decided together; who comes alone is decided at once.
 
 What came while the last decisions were on their way makes the next batch. Two are on their way at once where
-enough ask for the second, so that nobody waits for another one's features, and none of them for long: one more
-goes then. All of a batch have the same deadline, so that none loses anything by another's. Where features are
-not looked up but fetched for each request (``looks.goes_together``), each is decided by itself, and shares but
-calls.
+enough ask for the second, so that nobody waits for another one's features, and none of them for long: one
+more goes then. All of a batch have the same deadline, so that none loses anything by another's. Where
+features are not looked up but fetched for each request (``looks.goes_together``), each is decided by itself,
+and shares but calls.
 """
 
 from __future__ import annotations
