@@ -185,7 +185,7 @@ def writable(data: DataFolder) -> Finding:
     if not os.access(parent, os.W_OK | os.X_OK):
         return Finding("missing", "data folder", f"{parent} cannot be written", "choose another with --data")
     try:
-        data.feature_store_socket()  # the longer one of the two
+        data.store_socket()  # the longer one of the two
     except ValueError as error:
         return Finding("missing", "data folder", "its path is too long", str(error))
     return Finding("fine", "data folder", str(data.root))

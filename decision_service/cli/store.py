@@ -156,7 +156,9 @@ def start_store(
         _socket(data, kind).unlink(missing_ok=True)  # ours: whoever left it has lost the lock
         mend(binary.path, folder)
         # The server inherits the lock: it is free again the moment the server is gone, however it went.
-        server = start_child(_command(binary, kind), _log_of(data, kind), folder=folder, keep_open=(lock,))
+        server = start_child(
+            _command(binary, data, kind), _log_of(data, kind), folder=folder, keep_open=(lock,)
+        )
         os.pwrite(lock, f"{server.pid}\n".encode(), 0)
     finally:
         os.close(lock)
@@ -213,9 +215,9 @@ def _version_of(path: Path) -> str | None:
     return found[1] if found else None
 
 
-def _command(binary: StoreBinary, kind: Kind) -> list[str]:
+def _command(binary: StoreBinary, data: DataFolder, kind: Kind) -> list[str]:
     # Run inside its own folder, with a relative path: it always fits into a socket address.
-    settings = {"unixsocket": f"../run/{kind.name}.sock", **kind.settings}
+    settings = {"unixsocket": f"../run/{_socket(data, kind).name}", **kind.settings}
     return [str(binary.path), *(part for name, value in settings.items() for part in (f"--{name}", value))]
 
 

@@ -66,8 +66,8 @@ class DataFolder:
         return socket_path(self.run / "store.sock")
 
     def feature_store_socket(self) -> Path:
-        """Socket of the embedded feature store."""
-        return socket_path(self.run / "features.sock")
+        """Socket of the embedded feature store; its name is shorter than the store's, which always fitted."""
+        return socket_path(self.run / "rows.sock")
 
     def sidecar_socket(self, app: str, container: str = "") -> Path:
         """Socket of an application's sidecar, or of another model container of it."""
