@@ -15,6 +15,7 @@ from pathlib import Path
 LARGE_BYTES = 2 << 20
 _COLLAPSE = 25
 """``MADV_COLLAPSE``."""
+_MAPS = Path("/proc/self/maps")
 _OURS = ("", "[heap]")
 """What memory is called that is of no file."""
 
@@ -25,7 +26,10 @@ def lay_together() -> int:
         return 0
     collapse = ctypes.CDLL(None).madvise
     collapse.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    try:
+        maps = _MAPS.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # a jail without /proc
+        return 0
     return sum([collapse(place, LARGE_BYTES, _COLLAPSE) == 0 for place in large_pages(maps.splitlines())])
 
 

@@ -52,7 +52,7 @@ class Kind(NamedTuple):
     """What an embedded server is for."""
 
     name: str
-    """Of its socket, lock and log."""
+    """Of its lock and log."""
     what: str
     """As people call it."""
     settings: Mapping[str, str]

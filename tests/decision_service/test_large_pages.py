@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from decision_service import large_pages as large_pages_module
 from decision_service.large_pages import LARGE_BYTES, large_pages, lay_together
 
 
@@ -27,3 +28,9 @@ def test_nothing_is_changed_by_it() -> None:
     told = bytes(range(256)) * (8 * LARGE_BYTES // 256)
     assert lay_together() >= 0
     assert told == bytes(range(256)) * (8 * LARGE_BYTES // 256)
+
+
+def test_where_nothing_tells_of_the_memory_it_stays_as_it_is(monkeypatch, tmp_path) -> None:
+    """A jail without /proc is no reason not to start."""
+    monkeypatch.setattr(large_pages_module, "_MAPS", tmp_path / "maps")
+    assert lay_together() == 0
