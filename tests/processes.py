@@ -30,7 +30,7 @@ class Process:
     def alive(self) -> bool:
         return self.child.poll() is None
 
-    def wait_until(self, ready: Callable[[], object], deadline_s: float = 20.0, what: str = "ready") -> None:
+    def wait_until(self, ready: Callable[[], object], deadline_s: float = 60.0, what: str = "ready") -> None:
         """Until ``ready``; fails at once, with the log, when the process ends first."""
 
         def ready_or_dead() -> object:
@@ -50,11 +50,11 @@ class Process:
         self.child.kill()
         self.child.wait()
 
-    def stop(self, patience_s: float = 15.0) -> int:
+    def stop(self, patience_s: float = 60.0) -> int:
         """SIGTERM; the exit code."""
         return stop_child(self.child, patience_s)
 
-    def exit_code(self, deadline_s: float = 20.0) -> int:
+    def exit_code(self, deadline_s: float = 60.0) -> int:
         """Wait for it to end by itself."""
         return self.child.wait(deadline_s)
 

@@ -16,7 +16,7 @@ from decision_service.door import refusal
 from decision_service.endpoint import Endpoint, Request
 from decision_service.errors import NothingEligible
 from decision_service.problem import HttpAnswer
-from sidecar.contracts.keys import workers
+from sidecar.contracts.keys import learner_status, workers
 from sidecar.contracts.scripts.working import decode_workers
 from tests.decision_service.platform import Platform, platform
 from tests.waiting import until
@@ -81,7 +81,8 @@ def test_a_line_a_decision_and_nothing_of_the_visitor(shop: Platform) -> None:
 def test_every_process_logs_json_from_its_first_line_to_its_last(shop: Platform) -> None:
     """The learner and its helpers, the sidecar, the service: an orderly stop included."""
     others = [shop.start_of(module) for module in ON_THE_WAY[1:]]
-    until(lambda: len(decode_workers(shop.store.hgetall(workers("bench")))) == 2, 30.0, "both helpers work")
+    until(lambda: len(decode_workers(shop.store.hgetall(workers("bench")))) == 2, 60.0, "both helpers work")
+    until(lambda: shop.store.exists(learner_status("bench")), 60.0, "the learner works")
     assert [one.stop() for one in others] == [0, 0, 0]
     for one in (*others, shop.sidecar, shop.service):
         assert one is not None

@@ -93,8 +93,10 @@ def test_what_is_no_request_is_answered_with_the_problem(shop, caller):
 def test_who_waits_no_longer_is_not_decided_for(shop, caller):
     """After an outage the stream is full of those."""
     old_ms = int(time.time() * 1000) - 60_000
-    shop.store.delete(REQUESTS)
-    shop.store.xgroup_create(REQUESTS, "front", id="0", mkstream=True)
+    with shop.store.pipeline(transaction=True) as pipe:  # at once: the service makes the group anew itself
+        pipe.delete(REQUESTS)
+        pipe.xgroup_create(REQUESTS, "front", id="0", mkstream=True)
+        pipe.execute()
     ask(caller, asked_id="old", entry_id=f"{old_ms}-0")
     until(lambda: answers(shop))
     assert answers(shop)[b"old"][0] == 408

@@ -51,6 +51,10 @@ def ids(listed: dict) -> list[str]:
     return [one["decision_id"] for one in listed["decisions"]]
 
 
+def newest_ms(shop: Platform) -> int:
+    return found(shop)["decisions"][0]["decided_at_ms"]
+
+
 def test_the_newest_come_first(shop):
     """With how far was looked, and why no further."""
     listed = found(shop)
@@ -66,7 +70,8 @@ def test_what_is_known_of_them_finds_them(shop):
     assert len(ids(found(shop, session_id=" s-1 "))) == 4
     assert len(ids(found(shop, unit_id="u-7"))) == 1
     assert len(ids(found(shop, session_id="s-1", unit_id="u-0"))) == 0
-    assert ids(found(shop, session_id=HOSTILE)) == ids(found(shop))[:1]
+    (hostile,) = found(shop, session_id=HOSTILE)["decisions"]
+    assert (hostile["session_id"], hostile["decided_at_ms"]) == (HOSTILE, newest_ms(shop))
     assert len(ids(found(shop, limit=5))) == 5
     everything = found(shop)
     arm = everything["decisions"][3]["arm"]

@@ -20,6 +20,7 @@ from sidecar.contracts.store import (
     connect_reader,
     connect_reader_async,
 )
+from tests.waiting import until
 
 
 class Listener:
@@ -65,6 +66,7 @@ def test_a_broken_store_is_asked_once(broken):
     url, listener = broken
     with connect(url, timeout_s=0.05) as client, pytest.raises(StoreError):
         client.incr("n")
+    until(lambda: listener.taken)
     assert len(listener.taken) == 1
 
 
@@ -75,6 +77,7 @@ async def test_a_broken_store_is_asked_once_on_an_event_loop(broken):
     with pytest.raises(StoreError):
         await client.incr("n")
     await client.aclose()
+    until(lambda: listener.taken)
     assert len(listener.taken) == 1
 
 
