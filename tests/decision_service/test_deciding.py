@@ -77,7 +77,7 @@ def asked(session: str, deadline_ms: int | None = None) -> RecommendationRequest
     return RecommendationRequest(session_id=session, deadline_ms=deadline_ms)
 
 
-def of(monkeypatch, together=True, deadline_s=0.05) -> tuple[Calls, Deciding]:
+def of(monkeypatch, together=True, deadline_s=1.0) -> tuple[Calls, Deciding]:
     calls, loop = Calls(), asyncio.get_running_loop()
     monkeypatch.setattr(deciding, "decide", calls)
     telemetry = SimpleNamespace(tracing=None)
@@ -105,7 +105,7 @@ async def test_nobody_waits_long_for_batches_that_hang(monkeypatch):
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     await many.put(asked("next"))
-    assert loop.time() - began_s < 0.04
+    assert loop.time() - began_s < 0.8
     assert calls.batches[-1] == ["next"]
     for gate in calls.gates.values():
         gate.set()

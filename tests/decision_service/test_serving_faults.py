@@ -92,19 +92,20 @@ def test_a_silent_sidecar_is_left_alone_after_a_while():
 
 
 def test_too_many_at_once_are_told_to_come_later_and_rewards_last():
-    """Of ten places nine are taken by decisions that wait for a silent sidecar."""
+    """Of ten places nine are taken by decisions that wait for a silent sidecar, until it hangs up."""
     environ = {
         "SIDEARM_DECISION_SERVICE_MAX_IN_FLIGHT": "10",
-        "SIDEARM_DECISION_SERVICE_SCORE_TIMEOUT_MS": "1900",
+        "SIDEARM_DECISION_SERVICE_DEADLINE_MS": "10000",
+        "SIDEARM_DECISION_SERVICE_SCORE_TIMEOUT_MS": "9900",
     }
-    with platform(sidecar=False, environ=environ) as shop, false_sidecar(shop, b""):
-        with ThreadPoolExecutor(9) as callers:
+    with platform(sidecar=False, environ=environ) as shop, ThreadPoolExecutor(9) as callers:
+        with false_sidecar(shop, b""):
             waiting = [callers.submit(shop.recommend, session_id=str(n)) for n in range(9)]
             until(lambda: under_way(shop) == 9)
             look, refused = shop.client.get("/v1/decisions/nobodys"), shop.recommend()
             reward = shop.reward(session_id="s", event="view")
             probe = shop.client.get("/livez")
-            answers = [caller.result() for caller in waiting]
+        answers = [caller.result() for caller in waiting]
         assert shop.recommend().status_code == 201
 
     assert reward.status_code == 202

@@ -39,22 +39,22 @@ class Services(TypedDict):
     broken: HttpService
 
 
-@fetch(timeout=2.0)
+@fetch(timeout=20.0)
 async def good(healthy: HttpService) -> float:
     return (await healthy.get("/wait/1/x", Answer))["value"]
 
 
-@fetch(timeout=2.0, fallback=-1.0)
+@fetch(timeout=20.0, fallback=-1.0)
 async def down(broken: HttpService) -> float:
     return (await broken.get("/wait/1/x", Answer))["value"]
 
 
-@fetch(timeout=2.0)
+@fetch(timeout=20.0)
 async def down_without_a_fallback(broken: HttpService) -> float:
     return (await broken.get("/wait/1/y", Answer))["value"]
 
 
-@fetch(timeout=2.0)
+@fetch(timeout=20.0)
 async def hangs(healthy: HttpService) -> float:
     return (await healthy.get("/hang/x", Answer))["value"]
 
@@ -64,17 +64,17 @@ async def slow(healthy: HttpService) -> float:
     return (await healthy.get("/wait/60000/x", Answer))["value"]
 
 
-@fetch(timeout=2.0)
+@fetch(timeout=20.0)
 async def failing(healthy: HttpService) -> float:
     return (await healthy.get("/status/503/x", Answer))["value"]
 
 
-@fetch(timeout=2.0)
+@fetch(timeout=20.0)
 async def missing(healthy: HttpService, nothing: float = 7.0) -> float:
     return nothing
 
 
-@fetch(timeout=2.0)
+@fetch(timeout=20.0)
 async def nothing(healthy: HttpService) -> float:
     return (await healthy.get("/status/404/x", Answer))["value"]
 
@@ -95,19 +95,21 @@ async def test_with_one_service_down_one_hanging_and_one_slow_every_goal_has_a_v
         Services,
         *(good, down, down_without_a_fallback, hangs, slow, failing, missing, nothing, total, of_the_hanging),
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-    deadline_s = 0.4
-    loop = asyncio.get_running_loop()
-    async with open_http(upstream, timeout_s=5.0) as healthy, open_http(nobody, timeout_s=5.0) as broken:
-        tasks = asyncio.all_tasks()
-        began_s = loop.time()
-        found = await graph.resolve(
-            list(graph), given={"healthy": healthy, "broken": broken}, deadline=deadline_s
-        )
-        took_s = loop.time() - began_s
-        assert asyncio.all_tasks() == tasks
+    deadline_s, loop = 2.0, asyncio.get_running_loop()
+    with socket.socket() as kept:  # for as long as nobody is to listen there
+        kept.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{kept.getsockname()[1]}"
+        async with (
+            open_http(upstream, timeout_s=20.0) as healthy,
+            open_http(nobody, timeout_s=20.0) as broken,
+        ):
+            tasks = asyncio.all_tasks()
+            began_s = loop.time()
+            found = await graph.resolve(
+                list(graph), given={"healthy": healthy, "broken": broken}, deadline=deadline_s
+            )
+            took_s = loop.time() - began_s
+            assert asyncio.all_tasks() == tasks
 
     assert {goal: str(outcome.status) for goal, outcome in found.outcomes.items() if goal in graph} == {
         "good": "ok",
@@ -127,4 +129,4 @@ async def test_with_one_service_down_one_hanging_and_one_slow_every_goal_has_a_v
         assert found.outcomes[goal].has_value or found.outcomes[goal].error is not None, goal
     assert found.outcomes["of_the_hanging"].root == "hangs"
     assert took_s >= 0.9 * deadline_s, "the hanging service was waited for"
-    assert took_s < deadline_s + 0.25, "the answer came by the deadline, on however busy a machine"
+    assert took_s < deadline_s + 1.0, "the answer came by the deadline, on however busy a machine"
