@@ -82,7 +82,7 @@ def test_the_parts_add_up_to_the_scores_that_were_served(shop):
 
 def test_what_exploration_drew_is_called_exploration(shop):
     """And what was scored highest is not; half of the decisions are drawn evenly here."""
-    found = [explained(shop, session_id=f"x{n}", context={"n": n}, limit="all") for n in range(24)]
+    found = [explained(shop, session_id=f"x{n}", context={"n": n}, limit="all") for n in range(40)]
     for one in found:
         best = one["ranking"][0]
         assert one["why"] == ("best" if one["arm"] == best["arm"] else "exploration")

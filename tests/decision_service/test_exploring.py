@@ -203,7 +203,7 @@ def test_answers_of_rules_may_be_sampled_for_the_log():
         events = [stored_event(shop, answer) for answer in logged]
         metrics = shop.client.get("/metrics").text
     assert {answer["arm"] for answer in answers} == {"777"}
-    assert 4 < len(logged) < 36  # beyond it with probability below 1e-5
+    assert 2 < len(logged) < 40  # beyond it with probability below 1e-6
     assert {event.inclusion_probability for event in events} == {0.3}
     assert f'sidearm_decisions_shed_total{{reason="RULE"}} {60.0 - len(logged)}' in metrics
     assert 'sidearm_pre_policy_total{rule="kiosk"} 60.0' in metrics
