@@ -38,7 +38,7 @@ class Given(TypedDict):
     customers: StoreTable[Customer]
 
 
-@fetch(timeout=0.3, fallback="guest")
+@fetch(timeout=1.5, fallback="guest")
 async def segment(unit_id: str, customers: StoreTable[Customer]) -> str:
     return (await customers.get(unit_id)).segment
 

@@ -148,7 +148,7 @@ class ArmsGiven(TypedDict):
     price: float
 
 
-@batch(timeout=0.05, fallback=-1.0)
+@batch(timeout=5.0, fallback=-1.0)
 async def stocks(ids, calls: list[object]) -> dict[str, float]:
     calls.append(("stocks", tuple(ids)))
     return {arm: 0.0 if arm == "b" else 5.0 for arm in ids if arm != "d"}
@@ -158,7 +158,7 @@ def sold_out(candidates: tuple[str, ...], levels: list[float]) -> dict[str, str]
     return {arm: "sold out" for arm, level in zip(candidates, levels, strict=True) if level == 0.0}
 
 
-@fetch(timeout=0.05)
+@fetch(timeout=5.0)
 async def customer(unit_id: str, calls: list[object]) -> str:
     calls.append(("customer", unit_id))
     return f"c-{unit_id}"
@@ -168,7 +168,7 @@ def barred(customer: str) -> list[str]:
     return ["c", "unheard of"] if customer == "c-child" else []
 
 
-@fetch(timeout=0.05, fallback="nobody")
+@fetch(timeout=5.0, fallback="nobody")
 async def name(customer: str, calls: list[object]) -> str:
     calls.append(("name", customer))
     return {"c-ann": "Ann"}[customer]

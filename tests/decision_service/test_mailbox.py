@@ -51,7 +51,7 @@ def champion(**fields):
     return Model(name="champion", role="champion", **fields)
 
 
-def meet(containers, *models, left_s=0.05):
+def meet(containers, *models, left_s=60.0):
     decoys = Decoys(lambda name: NOWHERE, 0, b"secret", lambda: 0, lambda *_: None)
     canaries = Canaries(None, "bench", lambda *_: None)
     box = Mailbox(containers.__getitem__, lambda: Roster(models), decoys, canaries)

@@ -38,13 +38,13 @@ class Given(TypedDict):
     calls: list[str]
 
 
-@fetch(timeout=0.005)
+@fetch(timeout=5.0)
 async def member(unit_id: str, calls: list[str]) -> bool:
     calls.append("member")
     return unit_id == "m"
 
 
-@fetch(timeout=0.005)
+@fetch(timeout=5.0)
 async def history(unit_id: str, calls: list[str]) -> float:
     calls.append("history")
     return 3.0
@@ -81,7 +81,7 @@ async def test_rules_need_no_graph(folder):
 async def test_a_rule_asks_for_cheap_nodes_by_their_names_and_nothing_else_is_fetched():
     """With the application's own first look beside it."""
     own = Declared(Graph(Given, member, history), goals=("history",))
-    declared = with_rules(own, Rules(Path("rules.py"), answer={"members_choice": members_choice}), 0.05)
+    declared = with_rules(own, Rules(Path("rules.py"), answer={"members_choice": members_choice}), 50.0)
     calls: list[str] = []
     _, look = await first_look(declared, {"calls": calls}, unit_id="m")
     assert look.answers == (("members_choice", ("a",)),)
@@ -100,7 +100,7 @@ async def test_beside_a_graph_a_rule_knows_the_request_too():
 
     rules = Rules(Path("rules.py"), answer={"by_page": by_page}, exclude={"dear": dear})
     _, look = await first_look(
-        with_rules(own, rules, 0.05), {"calls": []}, unit_id="m", context={"page": "c"}
+        with_rules(own, rules, 50.0), {"calls": []}, unit_id="m", context={"page": "c"}
     )
     assert (look.answers, look.excluded) == ((("by_page", ("c",)),), {"b": "dear"})
 
@@ -164,7 +164,7 @@ async def test_nothing_is_asked_twice_when_the_shared_part_is_late():
     """What the other part came to is known already."""
     asked = []
 
-    @fetch(timeout=0.5, fallback=None)
+    @fetch(timeout=5.0, fallback=None)
     async def stock(shelf: asyncio.Event) -> dict[str, str] | None:
         await shelf.wait()
         return {}
@@ -181,11 +181,11 @@ async def test_nothing_is_asked_twice_when_the_shared_part_is_late():
         shelf: asyncio.Event
 
     own = Declared(Graph(Shop, stock, sold_out), goals=("stock",), first_look=("sold_out",))
-    declared = with_rules(own, Rules(Path("rules.py"), answer={"gift": gift}), 10.0)
+    declared = with_rules(own, Rules(Path("rules.py"), answer={"gift": gift}), 100.0)
     clock = asyncio.get_running_loop().time
     source = FeatureSource(declared, {"shelf": asyncio.Event()}, clock, 10.0)
     request = RecommendationRequest(session_id="s")
-    look = await source.first_look(request, eligible(request, SHELF), clock() + 0.05)
+    look = await source.first_look(request, eligible(request, SHELF), clock() + 0.5)
     assert (look.answers, look.excluded) == ((("gift", ("b",)),), {"a": "nobody knows"})
     assert asked == ["s"]
 
@@ -244,11 +244,11 @@ def test_rules_that_cannot_be_asked_first_are_refused():
     own = Declared(Graph(Given, member), goals=("member",))
     file = Path("rules.py")
     with pytest.raises(BadApplication, match="needs 'colour', which is neither a node nor an input"):
-        with_rules(own, Rules(file, answer={"by_colour": lambda colour: colour}), 0.05)
+        with_rules(own, Rules(file, answer={"by_colour": lambda colour: colour}), 50.0)
     with pytest.raises(BadApplication, match=r"first_look: .*20% of deadline_ms"):
-        with_rules(own, Rules(file, answer={"late": members_choice}), 0.01)
+        with_rules(own, Rules(file, answer={"late": members_choice}), 10.0)
     with pytest.raises(BadApplication, match="rule 'member' is also a node"):
-        with_rules(own, Rules(file, exclude={"member": members_choice}), 0.05)
+        with_rules(own, Rules(file, exclude={"member": members_choice}), 50.0)
     with pytest.raises(BadApplication, match="first_look"):
         with_rules(None, Rules(file, exclude={"left": lambda arms: arms}), 0.05)
 

@@ -44,12 +44,12 @@ class Given(TypedDict):
     stock: Stock
 
 
-@fetch(timeout=0.02)
+@fetch(timeout=0.5)
 async def pieces(candidates: tuple[str, ...], stock: Stock) -> dict[str, int]:
     return await stock.many(candidates)
 
 
-@fetch(timeout=0.02)
+@fetch(timeout=60.0)
 async def taste(unit_id: str) -> int:
     await asyncio.sleep(0)
     return len(unit_id) % 4
@@ -86,12 +86,12 @@ DECLARED = Declared(GRAPH, ("taste",), ("scarce", "suited"), ("sold_out", "disli
 async def ask(stock: Stock, requests: Sequence[RecommendationRequest], alone: bool = False) -> list[Resolved]:
     """What all of them are told, who ask at once."""
     loop = asyncio.get_running_loop()
-    source = FeatureSource(DECLARED, {"stock": stock}, loop.time, 0.5)
+    source = FeatureSource(DECLARED, {"stock": stock}, loop.time, 60.0)
     if alone:
         source._shared = None
 
     async def one(request: RecommendationRequest) -> Resolved:
-        deadline_at = loop.time() + 0.5
+        deadline_at = loop.time() + 60.0
         arms = eligible(request, SHELF)
         first = await source.first_look(request, arms, deadline_at)
         assert first is not None

@@ -1,5 +1,6 @@
 """The shop's world: one seed makes it, and what is said to be true of it is what happens in it."""
 
+import asyncio
 import math
 from collections import Counter
 from itertools import islice
@@ -106,6 +107,17 @@ def test_the_horizon_is_that_of_the_application():
 IDS = tuple(arm.id for arm in ARMS)
 
 
+@pytest.fixture
+async def _time_stands_still(monkeypatch):
+    """Nobody waits here: a machine that holds the test up for a moment makes no fetch late."""
+    loop = asyncio.get_running_loop()
+    now_s = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now_s)
+
+
+in_no_time = pytest.mark.usefixtures("_time_stands_still")
+
+
 def asked(unit_id: str, hour: object, clients: dict[str, object], candidates: tuple[str, ...] = IDS):
     """What the service hands into the graph."""
     known = {arm.id: arm.features for arm in ARMS}
@@ -117,6 +129,7 @@ def asked(unit_id: str, hour: object, clients: dict[str, object], candidates: tu
     return {"unit_id": unit_id, "hour": hour, **arms, **clients}
 
 
+@in_no_time
 async def test_the_graph_finds_what_the_simulator_knows():
     """Segment and band equal those that the purchase depends on; features of products those of the truth."""
     goals = (*features.first_look, *features.goals, *features.arm_goals)
@@ -132,6 +145,7 @@ async def test_the_graph_finds_what_the_simulator_knows():
             assert {goal: column for goal, column in columns.items() if column} == expected
 
 
+@in_no_time
 async def test_a_guest_costs_no_look_at_customers():
     """The side of the branch that is not taken is not fetched, nor is the key it would be fetched with."""
     async with features.clients() as clients:
@@ -150,6 +164,7 @@ async def test_a_guest_costs_no_look_at_customers():
     ]
 
 
+@in_no_time
 async def test_what_a_customer_is_cannot_be_had_makes_a_guest_that_is_told_as_a_fallback():
     """The shop sells on without its customer database, and the log does not claim to have seen a guest."""
     async with features.clients() as clients:
@@ -159,6 +174,7 @@ async def test_what_a_customer_is_cannot_be_had_makes_a_guest_that_is_told_as_a_
     assert found.degraded("segment") == ("customer",)
 
 
+@in_no_time
 async def test_the_first_look_takes_out_what_cannot_be_sold():
     """Sold out, of a merchant who is closed, or for a child the garden; what nobody knows of stays."""
     candidates = (*IDS, "skates-acme-high", "lamp", "unheard of")
@@ -176,6 +192,7 @@ async def test_the_first_look_takes_out_what_cannot_be_sold():
     assert found["not_for_children"] == dict.fromkeys(garden, "not for children")
 
 
+@in_no_time
 async def test_merchants_are_asked_for_in_one_call():
     """Each brand once, whatever the number of products; one that is not registered is known not to be."""
     calls = []
@@ -194,6 +211,7 @@ async def test_merchants_are_asked_for_in_one_call():
     assert found.whole
 
 
+@in_no_time
 async def test_an_unknown_hour_gives_no_band():
     """A context without an hour of the day loses a feature, not the answer."""
     async with features.clients() as clients:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import redis
@@ -14,13 +15,19 @@ from sidecar.contracts.lines import Lines
 from sidecar.contracts.store import connect_async
 
 
-@pytest.fixture
-async def lines(store_url: str) -> AsyncIterator[Lines]:
-    client = connect_async(store_url, timeout_s=0.3, max_connections=2)
+@asynccontextmanager
+async def lines_to(store_url: str, timeout_s: float) -> AsyncIterator[Lines]:
+    client = connect_async(store_url, timeout_s=timeout_s, max_connections=2)
     try:
         yield Lines(client.connection_pool)
     finally:
-        await asyncio.wait_for(client.aclose(), 5.0)
+        await asyncio.wait_for(client.aclose(), 60.0)
+
+
+@pytest.fixture
+async def lines(store_url: str) -> AsyncIterator[Lines]:
+    async with lines_to(store_url, 60.0) as found:
+        yield found
 
 
 async def test_replies_come_in_order_with_errors_among_them(lines: Lines) -> None:
@@ -46,17 +53,18 @@ async def test_a_line_that_was_closed_is_replaced_unseen(lines: Lines, store: re
     assert await lines.talk([("PING",)]) == [b"PONG"]
 
 
-async def test_what_comes_too_late_is_nobodys_reply(lines: Lines, store: redis.Redis) -> None:
+async def test_what_comes_too_late_is_nobodys_reply(store: redis.Redis, store_url: str) -> None:
     """The next conversation is on another line."""
-    with pytest.raises(StoreTimeoutError, match=r"0\.3 s"):
-        await lines.talk([("BLPOP", "nothing", 5)])
-    store.rpush("nothing", "late")
-    assert await lines.talk([("PING",)]) == [b"PONG"]
+    async with lines_to(store_url, 0.5) as lines:
+        with pytest.raises(StoreTimeoutError, match=r"0\.5 s"):
+            await lines.talk([("BLPOP", "nothing", 60)])
+        store.rpush("nothing", "late")
+        assert await lines.talk([("PING",)]) == [b"PONG"]
 
 
 async def test_a_caller_who_leaves_takes_the_line_along(lines: Lines, store: redis.Redis) -> None:
     """Its reply may still come, and belongs to nobody."""
-    asked = asyncio.create_task(lines.talk([("BLPOP", "nothing", 5)]))
+    asked = asyncio.create_task(lines.talk([("BLPOP", "nothing", 60)]))
     await asyncio.sleep(0.05)
     asked.cancel()
     await asyncio.wait([asked])

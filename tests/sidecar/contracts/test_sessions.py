@@ -101,7 +101,7 @@ async def test_all_reaches_the_latest_sixty_four(store, store_url):
 
 async def test_a_session_keeps_its_decision_for_the_window(store, store_url):
     """Asked for the same again: the stored one, whether pending or final; after the window a new one."""
-    window_ms = HORIZON_MS + 1000
+    window_ms = HORIZON_MS + 60_000
     same = {"sticky": "the same", "sticky_ms": window_ms}
     async with scripts_at(store_url) as scripts:
         first, within = await decide(scripts, entry(0, **same), entry(1, **same))
