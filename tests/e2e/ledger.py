@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import pyarrow.dataset as ds
 import redis
@@ -19,6 +20,11 @@ from tests.e2e.platform import Platform
 from tests.processes import ROOT
 
 Rows = list[dict[str, object]]
+
+
+def spooled(data: DataFolder) -> list[Path]:
+    """What a service answered and only it knows of: the store is to hear of it yet."""
+    return list(data.spool("kill").glob("*/*.spool"))
 
 
 def logged(data: DataFolder) -> tuple[Rows, Rows]:

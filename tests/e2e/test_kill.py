@@ -11,7 +11,7 @@ from sidecar.contracts.books import books, counters_of
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.layout import DataFolder
 from tests.e2e.callers import Caller, callers_at, free_port, progress
-from tests.e2e.ledger import check_decisions, check_replay, check_rewards, check_training, logged
+from tests.e2e.ledger import check_decisions, check_replay, check_rewards, check_training, logged, spooled
 from tests.e2e.platform import Platform, write_application
 from tests.processes import Processes
 from tests.waiting import until
@@ -32,10 +32,11 @@ def test_killing_each_process_under_load_loses_and_doubles_nothing(
     try:
         callers = load_while_killing(platform, ["learner", "sidecar", "service", "store", "learner", "store"])
         client = redis.Redis.from_url(platform.store.url)
+        until(lambda: not spooled(data_folder), 60.0, "all that was written down beside is in the store")
         keys = [Keys("kill", p) for p in range(PARTITIONS)]
         until(
             lambda: not any(client.zcard(k.due) + client.zcard(k.orphans) for k in keys),
-            30.0,
+            60.0,
             "all finalised",
         )
         assert platform.stop("learner") == 0, platform.output("learner")

@@ -15,7 +15,7 @@ from sidecar.contracts.keys import Keys, weights
 from sidecar.contracts.layout import DataFolder
 from sidecar.contracts.store import connect
 from tests.e2e.callers import Caller, callers_at, free_port, progress
-from tests.e2e.ledger import check_decisions, check_replay, check_rewards, check_training, logged
+from tests.e2e.ledger import check_decisions, check_replay, check_rewards, check_training, logged, spooled
 from tests.e2e.platform import Platform, write_application
 from tests.processes import Processes, short_folder
 from tests.store_cluster.servers import StoreCluster, store_cluster
@@ -82,11 +82,6 @@ def load_while_breaking(cluster: StoreCluster, platforms: Sequence[Platform]) ->
             until(cluster.is_well, 60.0, "the cluster is well again", poll_s=0.1)
             progress(callers, BETWEEN)
     return callers
-
-
-def spooled(folder: DataFolder) -> list[Path]:
-    """What a replica answered and only it knows of."""
-    return list(folder.spool("kill").glob("*/*.spool"))
 
 
 def any_replica_answers_any_session(platforms: Sequence[Platform], callers: Sequence[Caller]) -> None:
