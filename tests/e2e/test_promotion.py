@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import time
 from contextlib import ExitStack
 
@@ -23,6 +22,7 @@ from sidecar.contracts.roster import Model, Roster
 from sidecar.contracts.roster_changes import with_model
 from sidecar.contracts.rostering import change_roster, read_roster
 from sidecar.contracts.store import Scripts, connect
+from tests.e2e.patient_shop import patient_shop
 from tests.waiting import until
 
 BEFORE, A_VISIT, MOST, PER_SECOND, CONCURRENCY, SHARE = 3_000, 1_000, 12_000, 500, 16, 0.2
@@ -33,10 +33,10 @@ CATALOGUE = load_catalogue(FOLDER, APPLICATION)
 @pytest.fixture
 def folder(tmp_path):
     """The shop, with promotion switched on."""
-    shutil.copytree(FOLDER, tmp_path / "shop", ignore=shutil.ignore_patterns("__pycache__"))
-    with (tmp_path / "shop" / "app.toml").open("a") as file:
+    folder = patient_shop(tmp_path / "shop")
+    with (folder / "app.toml").open("a") as file:
         file.write("\n[promotion]\nautomatic = true\n")
-    return tmp_path / "shop"
+    return folder
 
 
 def visit(platform, first: int, count: int) -> None:
@@ -87,7 +87,7 @@ def test_what_was_learnt_takes_the_place_of_what_is_out_of_date(folder, data_fol
             if read_roster(client, "shop").champion.name == "champion":
                 break
             visit(platform, first, A_VISIT)
-        until(lambda: read_roster(client, "shop").champion.name == "champion", 30.0)
+        until(lambda: read_roster(client, "shop").champion.name == "champion", 60.0)
         until(lambda: http.get("/v1/models").json()["promotions"])
         seen = http.get("/v1/models").raise_for_status().json()
 

@@ -10,34 +10,37 @@ import time
 from pathlib import Path
 
 import httpx
+import redis
 
 from decision_service.cli.platform import free_port, started
-from examples.settled import wait_until_learnt
+from examples.settled import published_weights, wait_until_learnt
 from examples.shop.figures import Tally
 from examples.shop.simulator import FOLDER, HORIZON_S, load_arms, sessions
 from examples.shop.traffic import Service, run_sessions
+from policy_learner.models.model_shelf import look
 from sidecar.contracts.application import load_application
 from sidecar.contracts.store import connect
+from tests.e2e.patient_shop import patient_shop
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 APPLICATION = load_application(FOLDER)
 ARMS = load_arms()
 SESSIONS = 300
-PATIENT_MS = 5_000
-"""A deadline that a busy machine keeps too."""
 
 
 def ask(client: httpx.Client, **asked: object) -> dict[str, object]:
     """A decision, looked up."""
-    response = client.post("/v1/recommendations", json={"deadline_ms": PATIENT_MS, **asked})
+    response = client.post("/v1/recommendations", json=asked)
     assert response.status_code == 201, response.text
     return client.get(f"/v1/decisions/{response.json()['decision_id']}").raise_for_status().json()
 
 
-def test_the_shops_graph_decides_is_logged_and_replays(data_folder):
+def test_the_shops_graph_decides_is_logged_and_replays(tmp_path, data_folder):
     """Customer, guest, child and a product that is sold out; then sessions, learning, and 0 mismatches."""
+    folder = patient_shop(tmp_path / "shop")
     with (
-        started(FOLDER, data_folder, port=free_port(), environ=os.environ) as platform,
+        started(folder, data_folder, port=free_port(), environ=os.environ) as platform,
         connect(platform.store_url) as store,
         httpx.Client(
             base_url=f"http://127.0.0.1:{platform.port}",
@@ -51,12 +54,13 @@ def test_the_shops_graph_decides_is_logged_and_replays(data_folder):
         check_sold_out(client)
         learn_from_sessions(platform)
         wait_until_learnt(store, APPLICATION, deadline_s=60.0, look=lambda _: platform.check())
+        until(lambda: is_served(store), 60.0, "the sidecar has what was published")
         learnt = ask(client, session_id="late", unit_id="u-001", context={"hour": 9})
         assert (learnt["cold"], learnt["source"]) == (False, "model")
         wait_until_learnt(store, APPLICATION, deadline_s=60.0, look=lambda _: platform.check())
         shown = str(learnt["decision_id"])
-    assert run("replay", data_folder).split("mismatches")[1].split()[0] == "0"
-    assert "in_budget" in run("show", data_folder, shown)
+    assert run("replay", folder, data_folder).split("mismatches")[1].split()[0] == "0"
+    assert "in_budget" in run("show", folder, data_folder, shown)
 
 
 def check_customer(client: httpx.Client) -> None:
@@ -113,6 +117,11 @@ def check_sold_out(client: httpx.Client) -> None:
     }
 
 
+def is_served(store: redis.Redis) -> bool:
+    newest = published_weights(store, "shop").header.version
+    return [one.version for one in look(store, "shop").serving] == [newest]
+
+
 def learn_from_sessions(platform) -> None:
     tally = Tally(len(ARMS), HORIZON_S)
     service = Service("127.0.0.1", platform.port, platform.key, time.monotonic)
@@ -123,10 +132,10 @@ def learn_from_sessions(platform) -> None:
     assert (len(tally.decided), dict(tally.failed)) == (SESSIONS, {})
 
 
-def run(command: str, data_folder, *arguments: str) -> str:
+def run(command: str, folder: Path, data_folder, *arguments: str) -> str:
     """A command of ``sidearm`` over what was logged."""
     words = [sys.executable, "-m", "decision_service.cli.main", command, *arguments]
-    words += ["--app", str(FOLDER), "--data", str(data_folder.root)]
+    words += ["--app", str(folder), "--data", str(data_folder.root)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

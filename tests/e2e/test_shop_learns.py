@@ -18,6 +18,7 @@ from sidecar.contracts.catalogue import load_catalogue
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.store import Scripts, connect
 from sidecar.contracts.upkeep import read_books
+from tests.e2e.patient_shop import patient_shop
 
 SESSIONS, PER_SECOND, CONCURRENCY = 20_000, 800, 16
 SEEDS = (101, 102, 103)
@@ -36,11 +37,12 @@ def test_the_simulator_is_the_one_that_this_bound_was_set_for():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_after_20_000_sessions_greedy_gains_half_of_what_can_be_gained(data_folder, seed):
+def test_after_20_000_sessions_greedy_gains_half_of_what_can_be_gained(tmp_path, data_folder, seed):
     """By the simulator's truth; the books balance, every session was decided, the control rate is true."""
     tally = Tally(len(CATALOGUE.arms), HORIZON_S)
+    folder = patient_shop(tmp_path / "shop")
     with (
-        started(FOLDER, data_folder, port=free_port(), environ=os.environ) as platform,
+        started(folder, data_folder, port=free_port(), environ=os.environ) as platform,
         connect(platform.store_url) as client,
     ):
         service = Service("127.0.0.1", platform.port, platform.key, time.monotonic)
