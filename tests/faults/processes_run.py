@@ -43,12 +43,16 @@ class Report(NamedTuple):
     """Rows by the mode of their decision, those never activated among them, and lessons beside them."""
 
 
-def run(seconds: float, seed: int, root: Path) -> Report:
-    """Raises AssertionError (Violation) at the first invariant that does not hold."""
+def run(seconds: float, seed: int, root: Path, least: int = 0) -> Report:
+    """So long, and longer where it takes that for ``least`` faults.
+
+    Raises:
+        AssertionError: a Violation, at the first invariant that does not hold.
+    """
     stage = Stage(Processes(root), root, seed)
     try:
         stage.start_all()
-        callers, faults = load_and_injure(stage, seconds, seed)
+        callers, faults = load_and_injure(stage, seconds, seed, least)
         stage.proxy.lose_replies = stage.proxy.reset = 0.0
         faults["replies lost"], faults["requests reset"] = stage.proxy.lost, stage.proxy.resets
         come_to_rest(stage)
@@ -74,7 +78,7 @@ def _modes(log: Log) -> Counter:
     return modes
 
 
-def load_and_injure(stage: Stage, seconds: float, seed: int) -> tuple[list[Caller], Counter]:
+def load_and_injure(stage: Stage, seconds: float, seed: int, least: int) -> tuple[list[Caller], Counter]:
     """Callers who never give up, and one fault after the other."""
     stop, rng, faults = threading.Event(), random.Random(seed), Counter()
     callers = [Caller(stage, number, seed, stop) for number in range(CALLERS)]
@@ -82,7 +86,7 @@ def load_and_injure(stage: Stage, seconds: float, seed: int) -> tuple[list[Calle
         caller.start()
     end, order = time.monotonic() + seconds, []
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end or faults.total() < least:
             _progress(callers)
             if not order:
                 injuries = INJURIES + (INJURIES_APART if stage.apart else ())
