@@ -14,22 +14,22 @@ import pytest
 
 from decision_service.cli.store import find_binary
 from tests.k8s.check.rendering import K8S
+from tests.store_cluster.servers import free_ports
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 FORM = K8S / "components" / "redis-cluster" / "form.sh"
 CLI = shutil.which("valkey-cli") or shutil.which("redis-cli")
-_BUS = 10_000
 
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[list[str]]:
     """Six empty servers that could be a cluster."""
     with ExitStack() as stack:
-        made = [_node(tmp_path / str(n), port, stack) for n, port in enumerate(_free_ports(6))]
+        made = [_node(tmp_path / str(n), port, stack) for n, port in enumerate(free_ports(6))]
         for node in made:
             port = int(node.rpartition(":")[2])
-            until(lambda port=port: _listens(port), 20.0, f"{node} listens")
+            until(lambda port=port: _listens(port), 60.0, f"{node} listens")
         yield made
 
 
@@ -42,18 +42,6 @@ def _node(folder: Path, port: int, stack: ExitStack) -> str:
     stack.callback(child.wait, 20)
     stack.callback(child.kill)
     return f"127.0.0.1:{port}"
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports whose bus is free too."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.create_server(("127.0.0.1", 0)) as door:
-            port = door.getsockname()[1]
-        port = port if port + _BUS < 65_536 else port - _BUS
-        if port not in found and not _listens(port) and not _listens(port + _BUS):
-            found.append(port)
-    return found
 
 
 def _listens(port: int) -> bool:

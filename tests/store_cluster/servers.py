@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.waiting import until
 
 PRIMARIES = 3
 SLOTS = 16_384
+BUS = 10_000
+"""So far above a node's port lies that of the cluster's own talk."""
 NODE_TIMEOUT_MS = 1500
 """A primary that is silent for so long is replaced."""
 
@@ -51,7 +54,7 @@ class Server:
         words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
         name = f"store-{self.node.port}"
         self.process = self._processes.run([str(find_binary().path), *words], name)
-        self.process.wait_until(self._answers, 30.0)
+        self.process.wait_until(self._answers, 60.0)
         self.id = self.client.execute_command("CLUSTER MYID").decode()
 
     def kill(self) -> None:
@@ -76,28 +79,33 @@ class Server:
 
 
 class StoreCluster:
-    """Six nodes; the first three begin as primaries, each with a replica three places further."""
+    """Six nodes; the first three begin as primaries, each with a replica three places further.
 
-    def __init__(self, servers: list[Server]) -> None:
-        self.servers = servers
+    Args:
+        servers: which run.
+        wait_ms: how long clients of :attr:`url` let a replica take, which may have a slow disk.
+    """
+
+    def __init__(self, servers: list[Server], wait_ms: int) -> None:
+        self.servers, self._wait_ms = servers, wait_ms
 
     @property
     def url(self) -> str:
         """For ``REDIS_URL``: three of the nodes are named, one write in two places before it counts."""
         seeds = ",".join(f"{s.node.host}:{s.node.port}" for s in self.servers[::2])
-        return f"redis+cluster://{seeds}?replicas=1&wait_ms=200"
+        return f"redis+cluster://{seeds}?replicas=1&wait_ms={self._wait_ms}"
 
     def form(self) -> None:
         """Slots in thirds, a replica each; until every node says that all is well."""
         first = self.servers[0]
         for other in self.servers[1:]:
             other.run("CLUSTER MEET", *first.node)
-        until(lambda: all(self._knows_all(s) for s in self.servers), 30.0, "all have met")
+        until(lambda: all(self._knows_all(s) for s in self.servers), 60.0, "all have met")
         for place, primary in enumerate(self.servers[:PRIMARIES]):
             begin, end = (SLOTS * n // PRIMARIES for n in (place, place + 1))
             primary.run("CLUSTER ADDSLOTSRANGE", begin, end - 1)
         for primary, replica in zip(self.servers[:PRIMARIES], self.servers[PRIMARIES:], strict=True):
-            until(lambda r=replica, p=primary: self._follows(r, p), 30.0, "a replica follows", poll_s=0.1)
+            until(lambda r=replica, p=primary: self._follows(r, p), 60.0, "a replica follows", poll_s=0.1)
         until(self.is_well, 60.0, "the cluster is well", poll_s=0.1)
 
     def is_well(self) -> bool:
@@ -165,12 +173,12 @@ class StoreCluster:
 
 
 @contextmanager
-def store_cluster(processes: Processes, folder: Path) -> Iterator[StoreCluster]:
+def store_cluster(processes: Processes, folder: Path, wait_ms: int = 200) -> Iterator[StoreCluster]:
     """Formed; gone at the end with the test's other processes."""
-    servers = [Server(processes, folder, port) for port in _free_ports(2 * PRIMARIES)]
+    servers = [Server(processes, folder, port) for port in free_ports(2 * PRIMARIES)]
     for server in servers:
         server.start()
-    cluster = StoreCluster(servers)
+    cluster = StoreCluster(servers, wait_ms)
     cluster.form()
     yield cluster
     for server in servers:
@@ -184,17 +192,19 @@ def _in_step(server: Server) -> bool:
     return said["role"] == "master" or said["master_link_status"] == "up"
 
 
-def _free_ports(count: int) -> list[int]:
-    """Such that the port of the cluster's own talk, 10,000 above, is one too."""
-    taken = []
-    for _ in range(count):
-        probe = socket.create_server(("127.0.0.1", 0))
-        taken.append(probe)
-    ports = [probe.getsockname()[1] for probe in taken]
-    for probe in taken:
-        probe.close()
-    return [_below(port) for port in ports]
+def free_ports(count: int) -> list[int]:
+    """For nodes: that of the cluster's own talk is free too.
 
-
-def _below(port: int) -> int:
-    return port if port < 55_000 else port - 20_000
+    Below those that the system gives to connections: a node that was killed finds its port free again.
+    """
+    found: list[int] = []
+    with ExitStack() as held:
+        while len(found) < count:
+            port = random.randrange(12_000, 12_000 + BUS)
+            try:
+                for one in (port, port + BUS):
+                    held.enter_context(socket.create_server(("127.0.0.1", one)))
+            except OSError:
+                continue
+            found.append(port)
+    return found

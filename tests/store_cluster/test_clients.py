@@ -42,7 +42,7 @@ PARTITIONS = [Keys("app", p) for p in range(8)]
 def cluster() -> Iterator[StoreCluster]:
     folder = short_folder()
     processes = Processes(folder)
-    with store_cluster(processes, folder) as cluster:
+    with store_cluster(processes, folder, wait_ms=2000) as cluster:
         yield cluster
         stubborn = processes.stop_all()
     shutil.rmtree(folder, ignore_errors=True)
@@ -164,12 +164,12 @@ async def test_everybody_comes_back_after_a_failover(
     """A reader that blocks too; the replica that took over learns the scripts when it is asked for them."""
     keys, scripts, async_scripts = PARTITIONS[0], Scripts.on(client), AsyncScripts.on(async_client)
     scripts.run(lease(keys))
-    reader = connect_reader_async(cluster.url, block_s=1.0)
-    waiting = asyncio.create_task(reader.xread({keys.examples: "$"}, block=1000))
+    reader = connect_reader_async(cluster.url, block_s=30.0)
+    waiting = asyncio.create_task(reader.xread({keys.examples: "$"}, block=30_000))
     await asyncio.to_thread(lambda: cluster.fail_over(keys.lease).start())
     await asyncio.to_thread(lambda: until(cluster.is_well, 60.0, poll_s=0.1))
     await asyncio.gather(waiting, return_exceptions=True)
-    until(lambda: answers(lambda: scripts.run(lease(keys))), 30.0, "the client for threads")
+    until(lambda: answers(lambda: scripts.run(lease(keys))), 60.0, "the client for threads")
     said = [(await async_scripts.run_all([lease(keys)]))[0] for _ in range(3)]
     assert said[-1] == 1, said
     client.xadd(keys.examples, {"a": "b"})

@@ -26,7 +26,7 @@ TABLE = ("--table", "customers")
 def cluster() -> Iterator[StoreCluster]:
     folder = short_folder()
     processes = Processes(folder)
-    with store_cluster(processes, folder) as cluster:
+    with store_cluster(processes, folder, wait_ms=2000) as cluster:
         yield cluster
         stubborn = processes.stop_all()
     shutil.rmtree(folder, ignore_errors=True)
