@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 
 import httpx
 import msgspec
@@ -290,13 +289,15 @@ def test_an_address_that_is_none_is_named(where):
         Place(where, "world")
 
 
+ON = "Running on http://127.0.0.1:"
+
+
 @pytest.fixture
 def bucket(monkeypatch, processes):
     """An empty bucket of a server that speaks S3, as an address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = processes.start("moto.server", "-p", str(port), "-H", "127.0.0.1")
+    process = processes.start("moto.server", "-p", "0", "-H", "127.0.0.1")
+    process.wait_until(lambda: ON in process.output())
+    port = process.output().partition(ON)[2].split()[0]
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

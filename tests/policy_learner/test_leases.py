@@ -10,7 +10,7 @@ from policy_learner.join.leases import NOBODY, give_back, holders, take, wishes
 from sidecar.contracts.scripts.working import decode_lease
 from tests.policy_learner.world import World
 
-LEASE_MS = 3000
+LEASE_MS = 300_000
 
 
 @given(st.lists(st.sampled_from(["", "a", "b", "c", "d"]), min_size=1, max_size=64), st.data())
