@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(predicate: Callable[[], T], deadline_s: float = 10.0, what: str = "", poll_s: float = 0.01) -> T:
+def until(predicate: Callable[[], T], deadline_s: float = 30.0, what: str = "", poll_s: float = 0.01) -> T:
     """The first true value of ``predicate``; fails with ``what`` and the last value after the deadline."""
     end = time.monotonic() + deadline_s
     while True:

@@ -86,11 +86,11 @@ class Platform:
 
     def stop(self, name: str) -> int:
         """SIGTERM; the exit code."""
-        return self.store.stop() if name == "store" else self._running[name].stop(30.0)
+        return self.store.stop() if name == "store" else self._running[name].stop(60.0)
 
     def wait_until_ready(self) -> None:
         """The service says that it can answer."""
-        self._running["service"].wait_until(self.ready, 30.0)
+        self._running["service"].wait_until(self.ready, 60.0)
 
     def ready(self) -> bool:
         """Whether the service answers its readiness probe."""

@@ -159,7 +159,7 @@ def pause_helpers(stage: Stage, rng: random.Random) -> str:
     time.sleep(rng.uniform(0.0, 2.0))
     for process in paused:
         process.child.send_signal(signal.SIGCONT)
-    codes = [process.stop(20.0) for process in paused]
+    codes = [process.stop(60.0) for process in paused]
     if any(codes):
         raise Violation(f"I6 helpers that were paused ended with {codes}:\n{paused[1].output()[-2000:]}")
     return "joiner and archiver paused"
@@ -205,7 +205,7 @@ def _sleeping_store(stage: Stage) -> Iterator[None]:
 def _wait_until_it_learns(stage: Stage, learner: Process) -> None:
     """It has taken its epoch: of two learners the one that did so last is the right one."""
     with connect(stage.store.url) as client:
-        learner.wait_until(lambda: (s := read(client, NAME)) and s.pid == learner.pid, 20.0, "learns")
+        learner.wait_until(lambda: (s := read(client, NAME)) and s.pid == learner.pid, 60.0, "learns")
 
 
 def _signal_trainer(stage: Stage, number: int, told: str) -> str:

@@ -23,12 +23,12 @@ from tests.waiting import until
 
 def come_to_rest(stage: Stage) -> None:
     """All that waits has been closed, and the learner has stopped in order."""
-    until(lambda: not stage.spooled(), 30.0, "I8 the spool empty")
+    until(lambda: not stage.spooled(), 60.0, "I8 the spool empty")
     with connect(stage.store.url) as client:
         keys = _keys(stage)
         until(
             lambda: not any(client.zcard(k.due) + client.zcard(k.orphans) for k in keys),
-            HORIZON_S + EARLY_S + 30.0,
+            HORIZON_S + EARLY_S + 60.0,
             "every decision and every orphan closed",
         )
         stage.learner.wait_until(

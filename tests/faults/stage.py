@@ -98,7 +98,7 @@ class Stage:
             self.start(name)
         with connect(self.store.url) as client:  # else a power cut may lose what was acknowledged
             assert client.config_get("appendfsync")["appendfsync"] == "always"
-        self._running["service"].wait_until(self.ready, 30.0)
+        self._running["service"].wait_until(self.ready, 60.0)
 
     def start(self, name: str, failpoint: str = "") -> Process | None:
         if name == "store":
@@ -129,28 +129,28 @@ class Stage:
                 listed = decode_workers(client.hgetall(workers(NAME)))
                 return any(seen.worker.pid == process.pid for seen in listed)
 
-            process.wait_until(is_listed, 30.0, "works")
+            process.wait_until(is_listed, 60.0, "works")
 
     def stop_helpers(self) -> None:
         """The archiver writes what the learner has told it, and a learner trims behind it."""
         for name in HELPERS:
             self.until_it_works(name)
-            code = self._running[name].stop(30.0)
+            code = self._running[name].stop(60.0)
             assert code == 0, f"{name} ended with {code}:\n{self._running[name].output()[-2000:]}"
         with connect(self.store.url) as client:
             after = self.start("learner")
-            after.wait_until(lambda: (s := read(client, NAME)) and s.pid == after.pid, 20.0, "runs")
+            after.wait_until(lambda: (s := read(client, NAME)) and s.pid == after.pid, 60.0, "runs")
         self.stop_learner()
 
     def stop_learner(self) -> int:
         """The orderly stop: everything is on disk."""
-        return self.learner.stop(30.0)
+        return self.learner.stop(60.0)
 
     def stop_all(self) -> None:
         for name in ("service", "sidecar", "joiner", "learner", "archiver"):
             if name in self._running and self._running[name].alive():
                 self._running[name].child.send_signal(signal.SIGCONT)
-                self._running[name].stop(20.0)
+                self._running[name].stop(60.0)
         if self._store is not None:
             self._store.stop()
         self.proxy.close()

@@ -236,7 +236,7 @@ def test_a_learner_that_died_with_it_tries_it_alone_and_not_for_ever(made, tmp_p
         there = made(MODEL, attempts=attempts, command=command(tmp_path))
         there.ahead(examples)
         if learner == 0:  # ends here, as by kill -9: nobody looks at what came of it
-            until(lambda: tries(tmp_path).total() == 1, 20.0, "tried")
+            until(lambda: tries(tmp_path).total() == 1, 60.0, "tried")
             continue
         with pytest.raises(ExampleKills) as caught:
             there.learn(examples)

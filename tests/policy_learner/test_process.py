@@ -123,8 +123,8 @@ def test_the_store_may_go_and_come_back(store, data_folder, folder, processes, t
         world.client = client
         world.scripts = type(world.scripts).on(client)
         world.shop(10)
-        until(lambda: status(client, "examples") == "20", 20.0, "learnt after the store came back")
+        until(lambda: status(client, "examples") == "20", 60.0, "learnt after the store came back")
         assert status(client, "books_decisions") == status(client, "books_rewards") == "0"
-        until(lambda: not status(client, "last_error"), 10.0, "error forgotten")
+        until(lambda: not status(client, "last_error"), 60.0, "error forgotten")
         assert process.stop() == 0
         assert HORIZON_MS == 60_000

@@ -88,7 +88,7 @@ def test_killed_at_every_step_each_base_is_taken_over_once(running, store):
     for moment in TRAINING:
         assert running.train(moment) == KILLED
         assert (running.checkpoints / offers.OFFER).exists() == (moment == "base offered")
-    until(running.settled, 20.0, "the offer that was made is taken up although its maker died")
+    until(running.settled, 60.0, "the offer that was made is taken up although its maker died")
     bases = [taken_over(running)]
     for moment in LEARNING:
         before = int(store.hget(app_keys.weights("world"), "version"))
@@ -100,10 +100,10 @@ def test_killed_at_every_step_each_base_is_taken_over_once(running, store):
         assert running.train() == 0
         dying = running.learner(moment)
         world.shop(10)
-        assert dying.exit_code(30.0) == KILLED
+        assert dying.exit_code(60.0) == KILLED
         learner = running.learner()
         learner.wait_until(lambda to=learner: "resumed at version" in to.output(), what="resumed")
-        until(running.settled, 20.0, f"settled after {moment}")
+        until(running.settled, 60.0, f"settled after {moment}")
         bases.append(taken_over(running))
     assert learner.stop() == 0
     in_log = [entry.base for entry in versions(world.log, "world") if entry.base]
