@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import msgspec
@@ -89,7 +90,7 @@ def test_decisions_of_every_replica_are_in_it():
         told = seen()
         assert told["by_source"] == {"model": 10}
         assert sum(told["day"]["decisions"]) == 10
-        assert 0 < told["p50_ms"] <= told["p99_ms"]
+        assert 0 < told["p50_ms"] <= (inf if told["slow"] else told["p99_ms"])
         assert (told["services"], told["pending"]) == (2, 10)
 
 
