@@ -18,7 +18,7 @@ TINY = {
     "B4": {"rounds": 2, "runs": 1},
     "B5": {"draws": 2, "median_s": 0.001},
     "B6": {"rounds": 1, "at_once": 3, "wait_s": 0.001},
-    "B7": {"rounds": 2, "deadline_s": 0.02},
+    "B7": {"rounds": 2, "deadline_s": 0.2},
     "B8": {},
     "B9": {"rounds": 2, "runs": 1},
     "B10": {"chain": 1500, "wide": 50, "short": 10},

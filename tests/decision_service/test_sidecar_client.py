@@ -23,7 +23,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def peer(tmp_path: Path, serve: Serve) -> AsyncIterator[SidecarClient]:
+async def peer(tmp_path: Path, serve: Serve, timeout_s: float = 60.0) -> AsyncIterator[SidecarClient]:
     """A client, and on the other side of its socket whatever ``serve`` does."""
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,7 +36,7 @@ async def peer(tmp_path: Path, serve: Serve) -> AsyncIterator[SidecarClient]:
 
     path = tmp_path / "s.sock"
     server = await asyncio.start_unix_server(guarded, str(path))
-    client = SidecarClient(path, timeout_s=0.5)
+    client = SidecarClient(path, timeout_s)
     try:
         yield client
     finally:
@@ -154,7 +154,7 @@ async def test_silence_is_a_failure_in_time_and_its_answer_is_nobodys(tmp_path):
         else:
             writer.write(http(scores(2)))
 
-    async with peer(tmp_path, serve) as client:
+    async with peer(tmp_path, serve, timeout_s=0.5) as client:
         with pytest.raises(SidecarFailed, match=r"no answer within 0.5 s"):
             await ask(client)
         assert len(await ask(client, rows=2)) == 2
@@ -178,8 +178,8 @@ async def test_a_row_that_nobody_can_score_fails_alone(tmp_path):
             writer.write(http(b"no", 422) if bad else http(scores(len(rows))))
 
     async with peer(tmp_path, serve) as client:
-        scorer = Scorer(client, Exploration(), timeout_s=1.0, max_batch=64, connections=2, guard=guard)
-        told = await scorer.score_all([ScoreRow({"hour": float(n)}) for n in range(32)], CATALOGUE, 1.0)
+        scorer = Scorer(client, Exploration(), timeout_s=60.0, max_batch=64, connections=2, guard=guard)
+        told = await scorer.score_all([ScoreRow({"hour": float(n)}) for n in range(32)], CATALOGUE, 60.0)
 
     assert [n for n, one in enumerate(told) if isinstance(one, SidecarFailed)] == [5]
     assert asked == [32, 16, 8, 4, 4, 2, 1, 1, 2, 8, 16]
@@ -195,8 +195,8 @@ async def test_a_sidecar_that_refuses_everything_is_left_alone(tmp_path):
             writer.write(http(b"no", 422))
 
     async with peer(tmp_path, serve) as client:
-        scorer = Scorer(client, Exploration(), timeout_s=1.0, max_batch=64, connections=2, guard=guard)
-        told = await scorer.score_all([ROW] * 32, CATALOGUE, 1.0)
+        scorer = Scorer(client, Exploration(), timeout_s=60.0, max_batch=64, connections=2, guard=guard)
+        told = await scorer.score_all([ROW] * 32, CATALOGUE, 60.0)
 
     assert {type(one) for one in told} == {SidecarRefused}
     assert not guard.closed
