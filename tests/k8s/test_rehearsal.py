@@ -14,10 +14,12 @@ import pytest
 import redis
 
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.layout import DataFolder
 from tests.k8s.kubectl import need_kubectl
 from tests.k8s.rehearsal.cluster import Cluster
 from tests.k8s.rehearsal.ledger import all_finalised, check_books, check_decisions, check_rewards, rows_of
 from tests.k8s.rehearsal.machine import can_lock, locked
+from tests.k8s.rehearsal.pods import Pod
 from tests.k8s.rehearsal.rendering import APP, PARTITIONS, rendered, secret
 from tests.k8s.rehearsal.traffic import Traffic
 from tests.processes import ROOT, Processes, short_folder
@@ -103,10 +105,16 @@ def any_pod_answers_any_session(cluster: Cluster, traffic: Traffic, key: str) ->
         line.close()
 
 
+def spooled(pod: Pod) -> list[Path]:
+    """What a service answered and only it knows of."""
+    return list(DataFolder(pod.volumes["data"]).spool(APP).glob("*/*.spool"))
+
+
 def check(cluster: Cluster, traffic: Traffic, folder: Path) -> None:
     """Every promise, at the end of all pods but the store's."""
     (store,) = cluster.pods[STORE]
     keys = [Keys(APP, partition) for partition in range(PARTITIONS)]
+    until(lambda: not any(map(spooled, cluster.pods[SERVICE])), 60.0, "the store has heard of all")
     with redis.Redis(host=store.ip, port=store.port("redis")) as client:
         until(lambda: all_finalised(client, keys), 60.0, "all finalised")
         cluster.stop(set(cluster.pods) - {STORE, ARCHIVER})
