@@ -2,7 +2,8 @@
 
 Real: store, sidecar (a process), the whole decision service but its HTTP (in this process: rules, feature
 graph, rendezvous, draw, log, rewards), the learner with VW, joining, gate, publishing and promotion. Ours:
-the shoppers, and the time, which jumps from minute to minute for store and learner.
+the shoppers, and the time, which jumps from minute to minute for store and learner; and all luck, which is a
+session's own and the same at every run, in whatever order the machine gets round to them.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ SOON_S, HORIZON_MINUTES = 0.3, 2
 """Half of the purchases are heard of in the minute of their decision, most others in the next one, and those
 that the simulator has come late after the horizon."""
 AT_ONCE = 64
+BEGAN_MS, SECRET = 1_700_000_000_000, "ab" * 32
+"""What a draw depends on beside the session."""
 LOUDER = 1.4
 """They buy so much more than in the example: all is seen sooner."""
 
@@ -70,7 +73,7 @@ class Shop:
         self.application = load_application(folder)
         self.arms = {arm.id: arm for arm in load_catalogue(folder, self.application).arms}
         self.client, self.scripts, self.service, self._runner = client, Scripts.on(client), service, runner
-        self._rng, self._sessions, self._number = random.Random(0), 0, 0
+        self._sessions = self._number = 0
         self._news: list[list[RewardRequest]] = [[] for _ in range(HORIZON_MINUTES + 2)]
         self._now_s = 0.0
         self.taken_for: Callable[[Shopper, str], str] = lambda who, arm: arm
@@ -86,7 +89,7 @@ class Shop:
         """Other shoppers, other luck, and the tastes of the simulator."""
         self.settle()
         self.taken_for = lambda who, arm: arm
-        self._rng, self._sessions = random.Random(f"shop {seed}"), 1_000_000 * (seed + 1)
+        self._sessions = 1_000_000 * (seed + 1)
 
     def minute(self, count: int) -> list[Recommendation]:
         """So many sessions, the purchases of before, a minute later, and the learner's look."""
@@ -157,9 +160,12 @@ class Shop:
 
     async def _decided(self, visitors: Sequence[Session]) -> list[Recommendation]:
         gate = asyncio.Semaphore(AT_ONCE)
-        decider = msgspec.structs.replace(self.service.decider, entropy=lambda: self._rng.getrandbits(64))
 
         async def one(session: Session) -> Recommendation:
+            luck = random.Random(session.session_id).getrandbits(64)
+            decider = msgspec.structs.replace(
+                self.service.decider, entropy=lambda: luck, now_ms=lambda: BEGAN_MS
+            )
             async with gate:
                 return await decide_one(
                     decider,
@@ -193,7 +199,7 @@ def shop_by_minutes(
     sidecar = processes.start("sidecar.server", "--app", folder, "--data", data.root, environ=environ)
     application, settings = (
         load_application(folder),
-        ServiceSettings(deadline_ms=10_000, score_timeout_ms=9_000),
+        ServiceSettings(deadline_ms=10_000, score_timeout_ms=9_000, draw_secret=SECRET),
     )
     sidecar.wait_until(data.sidecar_socket(application.name).exists)
     with asyncio.Runner() as runner:

@@ -80,8 +80,8 @@ def test_the_better_one_is_promoted_the_worse_one_never_and_what_turns_bad_goes_
     replaced challenges it, and is not; then tastes turn, and what it replaced comes back.
 
     A worse challenger is promoted, or an interval misses the truth, with a chance of ``ERROR`` each, whatever
-    the models: in any of the 20 shops 20 · 3 · 0.001 = 6 % at most. How long the others take is no theorem:
-    where this was written 5 to 12 minutes and 6 to 20, of 60.
+    the models: in any of the 20 shops 20 · 3 · 0.001 = 6 % at most. In these, whose luck is the same at every
+    run, none is. How long the others take is no theorem: 8 to 27 minutes and 13 to 39, of 60.
     """
     rivals = rivals_of(shop)
     assert rivals.better > 0.05
