@@ -44,11 +44,11 @@ def image(target: str, tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 
 @pytest.fixture
-def environ(tmp_path: Path, store_url: str) -> dict[str, str]:
+def environ(tmp_path: Path, data_folder: DataFolder, store_url: str) -> dict[str, str]:
     (tmp_path / "url").write_text(store_url)
     return {
         "SIDEARM_APP": str(write_application(tmp_path / "app", horizon_s=1.0)),
-        "SIDEARM_DATA": str(tmp_path / "data"),
+        "SIDEARM_DATA": str(data_folder.root),
         "REDIS_URL_FILE": str(tmp_path / "url"),
         "SIDEARM_DECISION_SERVICE_PORT": "0",
     }
