@@ -71,4 +71,6 @@ def test_after_20_000_sessions_greedy_gains_half_of_what_can_be_gained(tmp_path,
     print(f"seed {seed}: {worth.share_of_gain:.3f} of the gain, {worth}")
     assert worth.share_of_gain >= 0.5, worth
     control = uniform_rate(tally.decided, tally.n_arms)
-    assert abs(control.mean - worth.uniform) < 2.5 * control.half  # five standard errors
+    assert (
+        abs(control.mean - worth.uniform) < 3.0 * control.half
+    )  # six standard errors: by chance not once in 10^8
