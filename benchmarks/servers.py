@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.served_model import serve_model
 from benchmarks.serving_tables import load_tables
 from decision_service.cli.platform import ALL, Platform, free_port, started
 from sidecar.contracts.layout import DataFolder
@@ -78,7 +79,7 @@ DECIDES = ("sidecar", "service")
 
 @contextlib.contextmanager
 def platform(scratch: Path, parts: Sequence[str] = ALL) -> Iterator[Platform]:
-    """The shop as ``sidearm up`` starts it, or some of its processes; its tables loaded."""
+    """The shop as ``sidearm up`` starts it, or some of its processes; its tables loaded, a model served."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     environ = os.environ | {"PYTHONPATH": str(HERE.parent)}
@@ -86,6 +87,8 @@ def platform(scratch: Path, parts: Sequence[str] = ALL) -> Iterator[Platform]:
     with started(HERE / "shop", data, port=free_port(), environ=environ, parts=parts) as running:
         with connect(running.feature_store_url) as client:
             load_tables(client, running.application.name, scratch)
+        if "learner" not in parts:
+            serve_model(running)
         yield running
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from benchmarks.figures import Figure
+from benchmarks.served_model import serve_model
 from benchmarks.servers import DECIDES, HERE
 from benchmarks.wrk import need_wrk, wrk
 from decision_service.cli.platform import free_port, started
@@ -31,6 +32,7 @@ def figures(scratch: Path) -> list[Figure]:
     environ = os.environ | {"PYTHONPATH": str(HERE.parent)}
     data = DataFolder(scratch)
     with started(HERE / "wide", data, port=free_port(), environ=environ, parts=DECIDES) as ours:
+        serve_model(ours)
         wrk(ours.port, CONNECTIONS, ours.key, 2)  # warm
         run = wrk(ours.port, CONNECTIONS, ours.key, SECONDS)
     if run.failed:

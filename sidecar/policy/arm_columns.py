@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
+from typing import cast
 
 import numpy as np
 
@@ -79,34 +81,41 @@ def _of_levels(
 
     None where a column is of numbers, not of a byte an arm, or broken: looked at alone, it says what it is.
     """
-    starts, limits, codes = [], [], []
-    hashes: list[int] = []
-    values: list[float] = []
-    for name, own in zip(names, columns, strict=True):
-        known: dict[object, int] = {}
-        for column in own:
-            if not isinstance(column, Levels) or len(column.codes) != n_arms:
-                return None
-            levels = column.levels
-            kinds = tuple(map(type, levels))
-            start = known.get((levels, kinds), -1)
-            if start < 0:
-                start = known[levels, kinds] = len(hashes)
-                places, magnitudes = _level_cells(name, levels, kinds)
-                hashes += places
-                values += magnitudes
-            starts.append(start)
-            limits.append(len(levels))
-            codes.append(column.codes)
-    if max(limits) > _ONE_BYTE:
+    flat, n_rows = [*chain.from_iterable(columns)], len(columns[0])
+    if {*map(type, flat)} != {Levels}:
         return None
-    shape = (len(names), len(columns[0]), n_arms)
+    of_levels = cast(Sequence[Levels], flat)
+    levels, codes = [column.levels for column in of_levels], [column.codes for column in of_levels]
+    limits = [*map(len, levels)]
+    if {*map(len, codes)} != {n_arms} or max(limits) > _ONE_BYTE:
+        return None
     table = np.frombuffer(b"".join(codes), np.uint8).reshape(-1, n_arms)
     if (np.maximum.reduce(table, axis=1) > limits).any():
         return None
-    cells = (table + np.array(starts)[:, None]).reshape(shape)
+    starts: list[int] = []
+    hashes: list[int] = []
+    values: list[float] = []
+    for place, name in enumerate(names):
+        starts += _starts(name, levels[place * n_rows : (place + 1) * n_rows], hashes, values)
+    cells = (table + np.array(starts)[:, None]).reshape(len(names), n_rows, n_arms)
     magnitudes_of = np.array(values, np.float32).astype(np.float64)
     return np.array(hashes, np.int64).take(cells), magnitudes_of.take(cells)
+
+
+def _starts(
+    name: str, levels: Sequence[tuple[FeatureValue, ...]], hashes: list[int], values: list[float]
+) -> list[int]:
+    """Where the cells of each row's levels begin in ``hashes`` and ``values``, to which they are added."""
+    one_kind = len({*map(type, chain.from_iterable(levels))}) < 2
+    keys: Sequence[object] = levels if one_kind else [(one, *map(type, one)) for one in levels]
+    distinct = dict(zip(keys, levels, strict=True))
+    starts: dict[object, int] = {}
+    for key, own in distinct.items():
+        starts[key] = len(hashes)
+        places, magnitudes = _level_cells(name, own, tuple(map(type, own)))
+        hashes += places
+        values += magnitudes
+    return [*map(starts.__getitem__, keys)]
 
 
 @lru_cache(_KEPT)

@@ -84,8 +84,7 @@ def _lines(
     """Scores of blocks in the order of the table's lines."""
     if len(said) == 1:  # one block holds all rows, in their order
         return said[0][1].reshape(-1, *shape)
-    lines = np.empty((ends[-1], *shape), np.float32)
+    lines, starts = np.empty((ends[-1], *shape), np.float32), np.array(ends)
     for places, scores in said:
-        for place, own in zip(places, scores, strict=True):
-            lines[ends[place] : ends[place + 1]] = own
+        lines[starts[places][:, None] + np.arange(scores.shape[1])] = scores
     return lines

@@ -5,7 +5,8 @@ The service checks what it is told once more and does without; here it is said l
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import starmap
+from operator import sub
 
 import numpy as np
 import numpy.typing as npt
@@ -25,21 +26,21 @@ def checked(response: ScoreResponse, table: Table) -> ScoreResponse:
     Raises:
         BadAnswer: it does not.
     """
-    rows, models = response.rows, response.models
-    sizes = [end - start for start, end in pairwise(table.ends)]
-    told = [(len(row.scores), len(row.pmf), len(row.expected), len(row.ranks)) for row in rows]
-    if len(told) != len(sizes) or not all(_fits(*row) for row in {*zip(told, sizes, strict=True)}):
+    rows, models, sizes = response.rows, response.models, [*map(sub, table.ends[1:], table.ends)]
+    scores, pmf = [row.scores for row in rows], [row.pmf for row in rows]
+    logged = [row.expected for row in rows], [row.ranks for row in rows]
+    told = {*zip(*[map(len, column) for column in (scores, pmf, *logged)], sizes, strict=False)}
+    if len(rows) != len(sizes) or not all(starmap(_fits, told)):
         raise BadAnswer(f"rows of {told} bytes of scores, pmf and their meaning for {sizes} arms")
     if any(len(one.scores) != _FLOAT32 * table.ends[-1] for one in models):
         raise BadAnswer(f"a deployed version says something of more or fewer than {table.ends[-1]} arms")
-    _check_finite(b"".join([row.scores for row in rows] + [one.scores for one in models]))
-    _check_pmf(b"".join([row.pmf for row in rows]), table.ends)
+    _check_finite(b"".join(scores + [one.scores for one in models]))
+    _check_pmf(b"".join(pmf), table.ends)
     return response
 
 
-def _fits(told: tuple[int, int, int, int], size: int) -> bool:
+def _fits(scores: int, pmf: int, expected: int, ranks: int, size: int) -> bool:
     """Whether the bytes of a row are those of so many arms."""
-    scores, pmf, expected, ranks = told
     return (scores, pmf) == (_FLOAT32 * size, _FLOAT64 * size) and {expected, ranks} <= {0, scores}
 
 

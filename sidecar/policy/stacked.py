@@ -1,32 +1,24 @@
 """The in-adapter for many rows: those that are alike are stacked, one step of numpy for all of them.
 
 Alike are rows with the same arms of the catalogue and the same names of fetched features, which most rows of
-an application are. Contexts are padded to the widest with value 0, which changes no bit of a sum; so a row's
-scores are, to the last bit, what :func:`sidecar.policy.model.scores_of` gives it alone.
+an application are. A row's scores are, to the last bit, what :func:`sidecar.policy.model.scores_of` gives it
+alone.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
-from itertools import chain, repeat
-from typing import NamedTuple, cast
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
-import numpy as np
-
-from sidecar.contracts.application import Features, FeatureValue
-from sidecar.contracts.hashing import CONTEXT_SEED, category_hashes, feature_hash, name_hash
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.adapters import RowInput, adapt_in, own_arms
 from sidecar.policy.arm_columns import laid_over
 from sidecar.policy.arm_table import ArmTable
-from sidecar.policy.features import MAGNITUDE_LIMIT, ContextInput, HashArray, Magnitudes, feature_pairs
+from sidecar.policy.contexts import Contexts, by_feature, compile_contexts
+from sidecar.policy.features import ContextInput, HashArray, Magnitudes
 from sidecar.policy.model import terms_of_an_arm
 
-_ORDERS_KEPT = 64
-"""Different sets of features whose order is remembered."""
 TERMS_AT_ONCE = 1 << 16
 """Of one stack: half a megabyte an array, which stays in the processor's cache."""
 
@@ -86,6 +78,7 @@ def blocks(
     Raises:
         NothingToScore, UnknownCatalogue, BadEvent: as :func:`sidecar.policy.adapters.adapt_in`.
     """
+    contexts = by_feature([row.context for row in rows]) if len(rows) > 1 else None
     for places in alike(rows):
         arms = own_arms(rows[places[0]], table) if len(places) > 1 else None
         step = 1 if arms is None else _at_once([rows[place] for place in places], arms, interactions)
@@ -94,7 +87,8 @@ def blocks(
             if arms is None or step == 1:
                 yield Block(some, adapt_in(rows[some[0]], table))
             else:
-                yield Block(some, stack([rows[place] for place in some], arms))
+                own = None if contexts is None else contexts.at(some)
+                yield Block(some, stack([rows[place] for place in some], arms, own))
 
 
 def _at_once(rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[str]) -> int:
@@ -104,89 +98,19 @@ def _at_once(rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[
     return max(1, TERMS_AT_ONCE // (len(arms.ids) * terms_of_an_arm(interactions, n_features, width)))
 
 
-def stack(rows: Sequence[ScoreRow], arms: ArmTable) -> Stack:
+def stack(rows: Sequence[ScoreRow], arms: ArmTable, contexts: Contexts | None = None) -> Stack:
     """The in-adapter for rows that are alike.
 
     Args:
         rows: alike; at least one.
         arms: their eligible arms, as the catalogue has them.
+        contexts: the rows' own, where they have been compiled.
 
     Raises:
         BadEvent: a broken column, or a number outside its range.
     """
-    hashes, values = _contexts(rows)
-    return Stack(hashes, values, *_arms(rows, arms))
-
-
-def _contexts(rows: Sequence[ScoreRow]) -> tuple[HashArray, Magnitudes]:
-    """All contexts as two arrays: feature by feature where they have the same ones, else row by row."""
-    contexts = [row.context for row in rows]
-    if (found := _by_feature(contexts)) is not None:
-        return found
-    pairs = [feature_pairs(context, CONTEXT_SEED) for context in contexts]
-    lengths = np.array([len(one) for one in pairs])
-    used = np.arange(int(lengths.max())) < lengths[:, None]
-    hashes, values = np.zeros(used.shape, np.int64), np.zeros(used.shape, np.float64)
-    if flat := list(chain.from_iterable(pairs)):
-        of, magnitudes = zip(*flat, strict=True)
-        hashes[used], values[used] = of, np.array(magnitudes, np.float32)
-    return hashes, values
-
-
-def _by_feature(contexts: Sequence[Features]) -> tuple[HashArray, Magnitudes] | None:
-    """Contexts with the same features, in the same order: checked and hashed a column at a time.
-
-    None where they have others, or a number is outside its range: row by row it is found which.
-    """
-    names, n_rows = tuple(contexts[0]), len(contexts)
-    if [*chain.from_iterable(contexts)] != [*names * n_rows]:
-        return None
-    given = [*chain.from_iterable([context.values() for context in contexts])]
-    hashes: list[int] = []
-    numbers: list[float] = []
-    rows_of_numbers: list[int] = []
-    for row, (name, start) in enumerate(_in_order(names)):
-        column = given[start :: len(names)]
-        if (categories := _categories(name, column)) is not None:
-            hashes += categories
-            continue
-        added, magnitudes = _numbers(name, column)
-        hashes += added
-        numbers += magnitudes
-        rows_of_numbers.append(row)
-    exact = np.array(numbers)
-    if not (np.abs(exact) <= MAGNITUDE_LIMIT).all():
-        return None
-    values = np.ones((n_rows, len(names)))
-    values[:, rows_of_numbers] = exact.astype(np.float32).reshape(-1, n_rows).T
-    return np.array(array("I", hashes), np.int64).reshape(-1, n_rows).T.copy(), values
-
-
-@lru_cache(_ORDERS_KEPT)
-def _in_order(names: tuple[str, ...]) -> list[tuple[str, int]]:
-    """Features in the order of their names, with their places."""
-    return sorted(zip(names, range(len(names)), strict=True))
-
-
-def _categories(name: str, column: Sequence[FeatureValue]) -> Sequence[int] | None:
-    """Hashes of one feature, row by row; None where a row has a number."""
-    known = category_hashes(name, CONTEXT_SEED)
-    if column[0].__class__ is str:
-        try:
-            return [*map(known.__getitem__, cast(Sequence[str], column))]
-        except TypeError:
-            return None
-    if {*map(type, column)} == {bool}:
-        return [known["true"] if one else known["false"] for one in column]
-    return None
-
-
-def _numbers(name: str, column: Sequence[FeatureValue]) -> tuple[Iterable[int], Iterable[float]]:
-    """Hashes and magnitudes of one feature, row by row; a category's magnitude is 1."""
-    if {*map(type, column)} == {float}:
-        return repeat(name_hash(name, CONTEXT_SEED), len(column)), cast(Sequence[float], column)
-    pairs = [feature_hash(name, value, CONTEXT_SEED) for value in column]
-    return [place for place, _ in pairs], [magnitude for _, magnitude in pairs]
+    contexts = contexts or compile_contexts([row.context for row in rows])
+    return Stack(*contexts, *_arms(rows, arms))
 
 
 def _arms(rows: Sequence[ScoreRow], table: ArmTable) -> tuple[HashArray, Magnitudes]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import sub
 
 import msgspec
 import numpy as np
@@ -95,9 +96,7 @@ def add_pmf(table: Table, explorations: Sequence[Exploration]) -> Table:
 def _explore_alike(table: Table) -> Mapping[tuple[int, int], Sequence[int]]:
     """Places of rows by how they explore, and how many arms they have."""
     ends = table.ends
-    how = [
-        (row.exploration, end - start) for row, start, end in zip(table.rows, ends, ends[1:], strict=False)
-    ]
+    how = [*zip([row.exploration for row in table.rows], map(sub, ends[1:], ends), strict=True)]
     if len({*how}) == 1:  # as nearly always
         return {how[0]: range(len(how))}
     found: dict[tuple[int, int], list[int]] = {}

@@ -1,0 +1,109 @@
+"""Many contexts as two arrays: feature by feature where they have the same ones, else row by row.
+
+Contexts are padded to the widest with value 0, which changes no bit of a sum.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain, repeat
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from sidecar.contracts.application import Features, FeatureValue
+from sidecar.contracts.hashing import CONTEXT_SEED, category_hashes, feature_hash, name_hash
+from sidecar.policy.features import MAGNITUDE_LIMIT, HashArray, Magnitudes, feature_pairs
+
+_ORDERS_KEPT = 64
+"""Different sets of features whose order is remembered."""
+
+
+class Contexts(NamedTuple):
+    """Both ``(n_rows, n_features)``; padded with hash 0 and value 0."""
+
+    hashes: HashArray
+    values: Magnitudes
+
+    def at(self, places: Sequence[int]) -> Contexts:
+        """Some of the rows."""
+        return Contexts(self.hashes.take(places, 0), self.values.take(places, 0))
+
+
+def compile_contexts(contexts: Sequence[Features]) -> Contexts:
+    """Contexts, one at least, as arrays; each row's bits are those that it has alone.
+
+    Raises:
+        BadEvent: a number that is not finite or beyond ``MAGNITUDE_LIMIT``.
+
+    >>> compile_contexts([{"hour": 21.0, "device": "ios"}, {"hour": 9.0}]).values.tolist()
+    [[1.0, 21.0], [9.0, 0.0]]
+    """
+    if (found := by_feature(contexts)) is not None:
+        return found
+    pairs = [feature_pairs(context, CONTEXT_SEED) for context in contexts]
+    lengths = np.array([len(one) for one in pairs])
+    used = np.arange(int(lengths.max())) < lengths[:, None]
+    hashes, values = np.zeros(used.shape, np.int64), np.zeros(used.shape, np.float64)
+    if flat := list(chain.from_iterable(pairs)):
+        of, magnitudes = zip(*flat, strict=True)
+        hashes[used], values[used] = of, np.array(magnitudes, np.float32)
+    return Contexts(hashes, values)
+
+
+def by_feature(contexts: Sequence[Features]) -> Contexts | None:
+    """Contexts with the same features, in the same order: checked and hashed a column at a time.
+
+    None where they have others, or a number is outside its range: row by row it is found which.
+    """
+    names, n_rows = tuple(contexts[0]), len(contexts)
+    if {*map(len, contexts)} != {len(names)} or [*chain.from_iterable(contexts)] != [*names * n_rows]:
+        return None
+    columns = [*zip(*[context.values() for context in contexts], strict=True)]
+    hashes: list[int] = []
+    numbers: list[float] = []
+    of_numbers: list[int] = []
+    for row, (name, place) in enumerate(_in_order(names)):
+        if (categories := _categories(name, columns[place])) is not None:
+            hashes += categories
+            continue
+        added, magnitudes = _numbers(name, columns[place])
+        hashes += added
+        numbers += magnitudes
+        of_numbers.append(row)
+    values = np.ones((len(names), n_rows))
+    if numbers:
+        exact = np.array(numbers)
+        if not np.maximum.reduce(np.abs(exact)) <= MAGNITUDE_LIMIT:
+            return None
+        values[of_numbers] = exact.astype(np.float32).reshape(-1, n_rows)
+    return Contexts(np.array(array("I", hashes), np.int64).reshape(-1, n_rows).T.copy(), values.T.copy())
+
+
+@lru_cache(_ORDERS_KEPT)
+def _in_order(names: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Features in the order of their names, with their places."""
+    return sorted(zip(names, range(len(names)), strict=True))
+
+
+def _categories(name: str, column: Sequence[FeatureValue]) -> Sequence[int] | None:
+    """Hashes of one feature, row by row; None where a row has a number."""
+    known = category_hashes(name, CONTEXT_SEED)
+    if column[0].__class__ is str:
+        try:
+            return [*map(known.__getitem__, cast(Sequence[str], column))]
+        except TypeError:
+            return None
+    if {*map(type, column)} == {bool}:
+        return [known["true"] if one else known["false"] for one in column]
+    return None
+
+
+def _numbers(name: str, column: Sequence[FeatureValue]) -> tuple[Iterable[int], Iterable[float]]:
+    """Hashes and magnitudes of one feature, row by row; a category's magnitude is 1."""
+    if {*map(type, column)} == {float}:
+        return repeat(name_hash(name, CONTEXT_SEED), len(column)), cast(Sequence[float], column)
+    pairs = [feature_hash(name, value, CONTEXT_SEED) for value in column]
+    return [place for place, _ in pairs], [magnitude for _, magnitude in pairs]
