@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.policy.adapters import RowInput
-from sidecar.policy.features import HashArray, Magnitudes
-from sidecar.policy.model import PRIME, Scorer, scores_by, terms_of_an_arm
+from sidecar.policy.model import Scorer, products, scores_by, terms_of_an_arm
 from sidecar.policy.stacked import TERMS_AT_ONCE, Block, Stack, blocks
 from sidecar.policy.table import Table
 
@@ -56,18 +55,8 @@ def scores_of_stack(scorer: Scorer, rows: Stack) -> Float32s:
     total = scorer.shared_sum(rows.context_hashes, rows.context_values)[:, None]
     total = total + scorer.own_sum(rows.arm_hashes, rows.arm_values)
     if "ca" in scorer.interactions:
-        total = total + scorer.sum(*_crossed(rows))
+        total = total + scorer.between_sum(*products(*rows))
     return (total + 0.0).astype(np.float32)
-
-
-def _crossed(rows: Stack) -> tuple[HashArray, Magnitudes]:
-    """All products of a feature of the context and one of the arm, ``(n_rows, n_arms, n_products)``."""
-    n_rows, n_features = rows.context_hashes.shape
-    _, n_arms, width = rows.arm_hashes.shape
-    shape = (n_rows, n_arms, n_features * width)
-    hashes = (rows.context_hashes * PRIME)[:, None, :, None] ^ rows.arm_hashes[:, :, None, :]
-    values = rows.context_values[:, None, :, None] * rows.arm_values[:, :, None, :]
-    return hashes.reshape(shape), values.reshape(shape)
 
 
 def _rows_at_once(scorer: Scorer, rows: Stack) -> int:

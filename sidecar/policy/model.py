@@ -7,6 +7,7 @@ BLAS by the machine too.) The result is rounded once, to float32: that is the sc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -165,14 +166,28 @@ class Scorer:
         """What makes the choice depend on the context."""
         if "ca" not in self.interactions:
             return 0.0
-        return self.sum(*_crossed(*row))
+        return self.between_sum(*products(*row.context, row.arms.hashes, row.arms.values))
+
+    def between_sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
+        """Weighted magnitudes of :func:`products`, added up term after term: ``(..., n_arms)``.
+
+        All arms' next terms at once: numpy adds up in the order of the terms where these are no neighbours.
+        """
+        if hashes.shape[-1] * math.prod(self.shape) == 1 or hashes.shape[-2] == 0:
+            return self.sum(hashes.swapaxes(-1, -2), values.swapaxes(-1, -2))
+        total: Float64s = np.add.reduce(self._terms(hashes, values), axis=-2 - len(self.shape))
+        return total
+
+    def _terms(self, hashes: HashArray, values: Magnitudes) -> Float64s:
+        """Weighted magnitudes."""
+        terms: Float64s = self._values.take(hashes & self._mask) * values
+        return terms
 
     def sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
         """Weighted magnitudes, added up term after term along the last axis."""
         if hashes.shape[-1] == 0:
             return np.zeros(hashes.shape[:-1])
-        terms: Float64s = self._values.take(hashes & self._mask) * values
-        running: Float64s = np.add.accumulate(terms, axis=-1)
+        running: Float64s = np.add.accumulate(self._terms(hashes, values), axis=-1)
         return running[..., -1]
 
 
@@ -181,6 +196,21 @@ def terms_of_an_arm(interactions: Collection[str], n_features: int, width: int) 
     crossed = n_features * width if "ca" in interactions else 0
     squared = width * (width + 1) // 2 if "aa" in interactions else 0
     return width + crossed + squared
+
+
+def products(
+    context_hashes: HashArray, context_values: Magnitudes, arm_hashes: HashArray, arm_values: Magnitudes
+) -> tuple[HashArray, Magnitudes]:
+    """All products of a feature of contexts ``(..., n_features)`` and one of arms ``(..., n_arms, width)``.
+
+    Both arrays ``(..., n_features * width, n_arms)``: arms are neighbours, so that a step of numpy is a long one.
+    """
+    n_arms, width = arm_hashes.shape[-2:]
+    shape = (*context_hashes.shape[:-1], context_hashes.shape[-1] * width, n_arms)
+    of_arms = [np.ascontiguousarray(one.swapaxes(-1, -2)) for one in (arm_hashes, arm_values)]
+    hashes = (context_hashes * PRIME)[..., None, None] ^ of_arms[0][..., None, :, :]
+    values = context_values[..., None, None] * of_arms[1][..., None, :, :]
+    return hashes.reshape(shape), values.reshape(shape)
 
 
 def _crossed(context: ContextInput, arms: ArmTable) -> tuple[HashArray, Magnitudes]:
