@@ -40,6 +40,8 @@ class Batcher(Generic[Q, A]):
         patience_s: an item waits for no longer than that for a call to come back: one more goes then.
         worth: while one call is under way, the next one goes when so many are waiting: a small one costs both
             more than its items gain.
+        worth_share: and when they are at least that share of those under way.
+        held: while it says so, no call goes but by patience. Whoever ends that calls :meth:`look_again`.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class Batcher(Generic[Q, A]):
         patience_s: float | None = None,
         turns: int = PATIENCE_TURNS,
         worth: int = 1,
+        worth_share: float = 0.0,
+        held: Callable[[], bool] | None = None,
     ) -> None:
         self._call = call
         self._size, self._alike, self._patience_s = size, alike, patience_s
-        self._most_turns, self._worth = turns, worth
+        self._most_turns, self._worth, self._worth_share, self._held = turns, worth, worth_share, held
         self._max_batch = max_batch
         self._free = in_flight
         self._few, self._under_way, self._queued = few, 0, 0
@@ -102,9 +106,17 @@ class Batcher(Generic[Q, A]):
                 self._watch_over(loop)
         return future
 
+    def look_again(self) -> None:
+        """What held calls is over."""
+        if self._waiting:
+            self._schedule(asyncio.get_running_loop())
+
     def _may_go(self) -> bool:
+        if self._held is not None and self._held():
+            return False
         if self._free > 0:
-            return not self._under_way or self._queued >= self._worth
+            worth = max(self._worth, self._worth_share * self._under_way)
+            return not self._under_way or self._queued >= worth
         return self._free == 0 and self._under_way + self._queued <= self._few
 
     def _waited_long(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -125,7 +137,7 @@ class Batcher(Generic[Q, A]):
             loop.call_soon(self._flush, loop)
             return
         self._scheduled, self._seen, self._turns = False, 0, 0
-        while self._may_go() and self._send(loop):
+        while self._may_go() and self._send(loop) and self._held is None:
             pass
         self._watch_over(loop)
 
@@ -184,8 +196,7 @@ class Batcher(Generic[Q, A]):
             self._free += 1
             self._under_way -= size
             self._tasks.discard(asyncio.current_task())
-            if self._waiting:
-                self._schedule(asyncio.get_running_loop())
+            self.look_again()
 
 
 async def within(future: asyncio.Future[A], timeout_s: float) -> A:

@@ -11,7 +11,7 @@ with a true probability; what the store does not take in time is written down be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,12 +45,13 @@ async def decide(
     requests: Sequence[RecommendationRequest],
     began_s: float | None = None,
     traces: Sequence[DecisionTrace | None] = (),
+    fetched: Callable[[], None] | None = None,
 ) -> list[Outcome]:
     """Choose an arm for each of ``requests``, log the decisions, and say what became of each, in their order.
 
-    They have one deadline, that of the first, from ``began_s`` on the loop's clock. Outcomes that are no
-    answers: ``BadRequest``, the arms or the key cannot be used; ``NothingEligible``, every arm is excluded;
-    ``KeyReused``, the client's key was used with another body.
+    They have one deadline, that of the first, from ``began_s`` on the loop's clock. When their features are
+    there ``fetched`` is called. Outcomes that are no answers: ``BadRequest``, the arms or the key cannot be
+    used; ``NothingEligible``, every arm is excluded; ``KeyReused``, the client's key had another body.
     """
     began_s = decider.loop_time() if began_s is None else began_s
     budget = budget_of(began_s, requests[0].deadline_ms or decider.deadline_ms)
@@ -60,6 +61,8 @@ async def decide(
     going: Sequence[Case] = each(cases, partial(planned, decider))
     going = await eligible(decider, going, budget)
     going = await featured(decider, going, budget)
+    if fetched is not None:
+        fetched()
     going = await scored(decider, going, budget)
     going = each(going, partial(drawn, decider))
     going = each(going, partial(recorded, decider))

@@ -1,16 +1,18 @@
 """Requests that come at the same time are decided together; who comes alone is decided at once.
 
 What came while the last decisions were on their way makes the next batch. Two are on their way at once where
-enough ask for the second, so that nobody waits for another one's features, and none of them for long: one
-more goes then. All of a batch have the same deadline, so that none loses anything by another's. Where
-features are not looked up but fetched for each request (``looks.goes_together``), each is decided by itself,
-and shares but calls.
+enough ask for the second, and the second begins when the first has its features: side by side they would ask
+for the same things at the same time, and wait for them at the same time. Nobody waits for long: one more goes
+then. All of a batch have the same deadline, so that none loses anything by another's. Where features are not
+looked up but fetched for each request (``looks.goes_together``), each is decided by itself, and shares but
+calls.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
@@ -28,6 +30,8 @@ AT_ONCE = 2
 WORTH = 8
 """Requests that make another one while one is on its way. Each costs over a millisecond by itself: fewer are
 answered sooner by waiting for the next one."""
+WORTH_SHARE = 0.75
+"""Of those on their way: with two batches of very different sizes there is little to overlap."""
 _ANY_NUMBER = 1 << 30
 PATIENCE_SHARE = 0.1
 """Of a request's deadline: for so long it waits for one of them."""
@@ -46,6 +50,7 @@ class Deciding:
 
     def __init__(self, decider: Callable[[], Decider], max_batch: int, deadline_s: float) -> None:
         self._decider = decider
+        self._fetching = 0
         self._batcher: Batcher[Asked, Outcome] = Batcher(
             self._decide,
             max_batch=max_batch,
@@ -53,6 +58,8 @@ class Deciding:
             alike=lambda asked: asked[0].deadline_ms,
             patience_s=PATIENCE_SHARE * deadline_s,
             worth=WORTH,
+            worth_share=WORTH_SHARE,
+            held=lambda: self._fetching > 0,
         )
         self._alone: Batcher[Asked, Outcome] = Batcher(
             self._decide, max_batch=1, in_flight=_ANY_NUMBER, turns=0
@@ -78,14 +85,32 @@ class Deciding:
         decider, requests, began_s = self._decider(), [one[0] for one in asked], asked[0][1]
         tracing = decider.telemetry.tracing
         together = None if tracing is None else tracing.together([one[2] for one in asked])
-        if together is None:
-            return await decide(decider, requests, began_s)
-        outcomes: list[Outcome] = [RuntimeError("cut off")] * len(asked)
+        with self._fetches() as fetched:
+            if together is None:
+                return await decide(decider, requests, began_s, fetched=fetched)
+            outcomes: list[Outcome] = [RuntimeError("cut off")] * len(asked)
+            try:
+                outcomes = await decide(decider, requests, began_s, together.traces, fetched)
+            finally:
+                together.end(outcomes)
+            return outcomes
+
+    @contextmanager
+    def _fetches(self) -> Iterator[Callable[[], None]]:
+        """A batch, which no other one is to join until it says, or ends."""
+        is_fetching = True
+        self._fetching += 1
+
+        def fetched() -> None:
+            nonlocal is_fetching
+            self._fetching -= is_fetching
+            is_fetching = False
+            self._batcher.look_again()
+
         try:
-            outcomes = await decide(decider, requests, began_s, together.traces)
+            yield fetched
         finally:
-            together.end(outcomes)
-        return outcomes
+            fetched()
 
 
 async def decide_one(decider: Decider, request: RecommendationRequest) -> Recommendation:

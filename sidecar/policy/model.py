@@ -203,13 +203,14 @@ def products(
 ) -> tuple[HashArray, Magnitudes]:
     """All products of a feature of contexts ``(..., n_features)`` and one of arms ``(..., n_arms, width)``.
 
-    Both arrays ``(..., n_features * width, n_arms)``: arms are neighbours, so that a step of numpy is a long one.
+    Both arrays ``(..., n_features * width, n_arms)``: arms are neighbours, so that numpy's steps are long.
     """
     n_arms, width = arm_hashes.shape[-2:]
     shape = (*context_hashes.shape[:-1], context_hashes.shape[-1] * width, n_arms)
-    of_arms = [np.ascontiguousarray(one.swapaxes(-1, -2)) for one in (arm_hashes, arm_values)]
-    hashes = (context_hashes * PRIME)[..., None, None] ^ of_arms[0][..., None, :, :]
-    values = context_values[..., None, None] * of_arms[1][..., None, :, :]
+    own_hashes = np.ascontiguousarray(arm_hashes.swapaxes(-1, -2))[..., None, :, :]
+    own_values = np.ascontiguousarray(arm_values.swapaxes(-1, -2))[..., None, :, :]
+    hashes = (context_hashes * PRIME)[..., None, None] ^ own_hashes
+    values = context_values[..., None, None] * own_values
     return hashes.reshape(shape), values.reshape(shape)
 
 

@@ -10,7 +10,7 @@ import pytest
 from decision_service import deciding
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.decide import decide
-from decision_service.deciding import AT_ONCE, Deciding, decide_one
+from decision_service.deciding import AT_ONCE, WORTH, Deciding, decide_one
 from decision_service.errors import BadRequest, NothingEligible, StoreAway
 from tests.decision_service.test_propensities import BOLD, CHAMPION, OWN, SHADOW, Container, Service, request
 
@@ -62,11 +62,16 @@ class Calls:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.gates: dict[str, asyncio.Event] = {}
+        self.features: dict[str, asyncio.Event] = {}
         self.called = asyncio.Event()
 
-    async def __call__(self, decider, requests, began_s):
+    async def __call__(self, decider, requests, began_s, traces=(), fetched=None):
         self.batches.append([one.session_id for one in requests])
         self.called.set()
+        for one in requests:
+            if one.session_id in self.features:
+                await self.features[one.session_id].wait()
+        fetched()
         for one in requests:
             if one.session_id in self.gates:
                 await self.gates[one.session_id].wait()
@@ -110,6 +115,55 @@ async def test_nobody_waits_long_for_batches_that_hang(monkeypatch):
     for gate in calls.gates.values():
         gate.set()
     await asyncio.gather(*held)
+
+
+async def test_the_next_ones_begin_when_those_before_have_their_features(monkeypatch):
+    """Not side by side, however many they are; and before those are answered, if they are as many."""
+    calls, many = of(monkeypatch, deadline_s=600.0)
+    calls.features["first"], calls.gates["first"] = asyncio.Event(), asyncio.Event()
+    first = many.put(asked("first"))
+    await calls.called.wait()
+    coming = [many.put(asked(f"s{n}")) for n in range(WORTH)]
+    await _turns()
+    assert calls.batches == [["first"]]
+    calls.features["first"].set()
+    await asyncio.gather(*coming)
+    assert calls.batches == [["first"], [f"s{n}" for n in range(WORTH)]]
+    assert not first.done()
+    calls.gates["first"].set()
+    await first
+
+
+async def test_the_next_ones_wait_until_they_are_three_quarters_of_those_before(monkeypatch):
+    calls, many = of(monkeypatch, deadline_s=600.0)
+    calls.gates["m0"] = asyncio.Event()
+    before = [many.put(asked(f"m{n}")) for n in range(4 * WORTH)]
+    await calls.called.wait()
+    few = [many.put(asked(f"s{n}")) for n in range(3 * WORTH - 1)]
+    await _turns()
+    assert len(calls.batches) == 1
+    await many.put(asked("last"))
+    assert list(map(len, calls.batches)) == [4 * WORTH, 3 * WORTH]
+    calls.gates["m0"].set()
+    await asyncio.gather(*before, *few)
+
+
+async def test_features_that_never_come_hold_up_nobody(monkeypatch):
+    """Whoever comes meanwhile goes a tenth of a deadline later."""
+    calls, many = of(monkeypatch, deadline_s=0.05)
+    calls.features["hangs"] = asyncio.Event()
+    hangs = many.put(asked("hangs"))
+    await calls.called.wait()
+    await asyncio.gather(*[many.put(asked(f"s{n}")) for n in range(3)])
+    assert calls.batches == [["hangs"], ["s0", "s1", "s2"]]
+    calls.features["hangs"].set()
+    await hangs
+
+
+async def _turns() -> None:
+    """Let whatever is ready run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def test_what_is_fetched_for_each_request_is_decided_by_itself(monkeypatch):
