@@ -100,6 +100,12 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         _watch_idlers(self.loop, self.server_state, self.timeout_keep_alive)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio."""
+        super().connection_lost(exc)
+        if self.cycle is not None:  # it would keep us, and we it: a ring of garbage
+            self.cycle.on_response = _nobody_is_told
+
     def _unset_keepalive_if_required(self) -> None:
         self._idle_since_s = None
 
@@ -162,6 +168,10 @@ class Connection(HttpToolsProtocol):
             and not self.transport.is_closing()
         ):
             self.transport.close()
+
+
+def _nobody_is_told() -> None:
+    """Of an answer to who has hung up."""
 
 
 def express(app: object, scope: Any, body: bytes, answer: Callable[..., bool], send: Any) -> bool:  # noqa: ANN401 - as ASGI

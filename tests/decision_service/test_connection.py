@@ -152,6 +152,28 @@ async def test_a_request_leaves_no_ring_of_garbage(serving) -> None:
     assert left <= 2
 
 
+@pytest.mark.parametrize("serving", [app, express_app], ids=["by a task", "at once"])
+async def test_a_caller_who_hangs_up_leaves_no_ring_of_garbage(serving) -> None:
+    """Each would hold its last answer, and whoever was decided with it, until the next search for rings."""
+    asking = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1"
+    async with served(serving) as port:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(asking)
+                await reader.readuntil(b"\r\n\r\n")
+                writer.close()
+                await writer.wait_closed()
+            del reader, writer
+            await asyncio.sleep(0.02)  # the other ends hear of it
+            left = sum(isinstance(one, (Connection, Cycle)) for one in gc.get_objects())
+        finally:
+            gc.enable()
+    assert left <= 4
+
+
 async def test_a_head_has_no_body(port: int) -> None:
     """But its length."""
     answer = await said(port, b"HEAD /last HTTP/1.1\r\nhost: x\r\n\r\n")
