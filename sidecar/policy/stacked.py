@@ -78,8 +78,9 @@ def blocks(
     Raises:
         NothingToScore, UnknownCatalogue, BadEvent: as :func:`sidecar.policy.adapters.adapt_in`.
     """
-    contexts = by_feature([row.context for row in rows]) if len(rows) > 1 else None
-    for places in alike(rows):
+    groups = alike(rows)
+    contexts = by_feature([row.context for row in rows]) if len(groups) < len(rows) else None
+    for places in groups:
         arms = own_arms(rows[places[0]], table) if len(places) > 1 else None
         step = 1 if arms is None else _at_once([rows[place] for place in places], arms, interactions)
         for start in range(0, len(places), step):

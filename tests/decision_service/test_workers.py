@@ -107,7 +107,7 @@ def test_a_model_is_deployed_shared_promoted_and_undeployed_everywhere_within_a_
         for change, each_s in zip(changes, took_s, strict=True):
             revision = change().raise_for_status().json()["revision"]
             begun = time.monotonic()
-            until(lambda: followed(crew) == dict.fromkeys(range(WORKERS), float(revision)))  # noqa: B023
+            until(lambda: followed(crew) == dict.fromkeys(range(WORKERS), float(revision)))  # noqa: B023 - asked at once
             until(lambda: deployed(crew) == dict.fromkeys(range(SIDECARS), 1.0))
             each_s.append(time.monotonic() - begun)
         assert {one["policy"] for one in ask(crew, 8)} == {"bold"}

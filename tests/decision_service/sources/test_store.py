@@ -130,7 +130,7 @@ async def test_readers_never_see_half_a_table(loaded, store, store_url):
         readers = [asyncio.create_task(read()) for _ in range(4)]
         for generation in range(1, 8):
             await asyncio.to_thread(loaded, 2000, f"g{generation}", slots=generation)
-            while f"g{generation}" not in seen and not any(reader.done() for reader in readers):  # noqa: ASYNC110
+            while f"g{generation}" not in seen and not any(reader.done() for reader in readers):  # noqa: ASYNC110 - readers tell nobody
                 await asyncio.sleep(0)
         done.set()
         await asyncio.gather(*readers)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sidecar.contracts.weights import Weights, WeightsHeader
+from sidecar.contracts.weights import Weights
 from sidecar.policy.model import PRIME, Scorer, products
 from sidecar.policy.panel import PanelScorer, panels_of
+from tests.sidecar.policy.test_panel import weights
 
 BITS, SEED = 10, 7
 SHAPES = [
@@ -20,20 +21,6 @@ SHAPES = [
     (2, 33, 40, 3),
 ]
 """Rows, arms, features of a context, features of an arm."""
-
-
-def weights(version: int) -> Weights:
-    header = WeightsHeader(
-        version=version,
-        bits=BITS,
-        interactions=("ca",),
-        positions=("0-0",),
-        trained_until_ms=1,
-        epoch=1,
-        examples=1,
-    )
-    values = np.random.default_rng(version).normal(size=1 << BITS) * 10.0 ** (version % 5)
-    return Weights(header, values.astype(np.float32))
 
 
 def inputs(n_rows: int, n_arms: int, n_features: int, width: int):
@@ -58,14 +45,14 @@ def one_by_one(model: Weights, contexts, values, arms, arm_values) -> np.ndarray
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_sum_of_products_is_that_of_a_loop_to_the_last_bit(shape):
     given = inputs(*shape)
-    found = Scorer(weights(1)).between_sum(*products(*given))
-    assert found.tobytes() == one_by_one(weights(1), *given).tobytes()
+    found = Scorer(weights(1, BITS, ("ca",))).between_sum(*products(*given))
+    assert found.tobytes() == one_by_one(weights(1, BITS, ("ca",)), *given).tobytes()
 
 
 @pytest.mark.parametrize("n_models", [1, 2, 5])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_so_is_that_of_each_of_many_models(shape, n_models):
-    given, members = inputs(*shape), [weights(version) for version in range(1, 1 + n_models)]
+    given, members = inputs(*shape), [weights(version, BITS, ("ca",)) for version in range(1, 1 + n_models)]
     (panel,) = panels_of(members)
     found = PanelScorer(panel).between_sum(*products(*given))
     alone = [one_by_one(model, *given) for model in members]
@@ -74,4 +61,4 @@ def test_so_is_that_of_each_of_many_models(shape, n_models):
 
 def test_no_features_add_nothing():
     given = inputs(2, 3, 0, 4)
-    assert Scorer(weights(1)).between_sum(*products(*given)).tolist() == [[0.0] * 3] * 2
+    assert Scorer(weights(1, BITS, ("ca",))).between_sum(*products(*given)).tolist() == [[0.0] * 3] * 2
