@@ -153,7 +153,9 @@ def _decider(service: Service, ground: Ground, stack: AsyncExitStack) -> None:
         lines=lines_of(settings.log_decisions, application.reward.mode, asyncio.get_running_loop().time),
     )
     most = min(settings.score_batch, settings.log_batch)
-    service.deciding = Deciding(lambda: service.decider, most, settings.deadline_ms / 1000)
+    service.deciding = Deciding(
+        lambda: service.decider, most, settings.deadline_ms / 1000, settings.busy_wait_ms / 1000
+    )
     service.asking = Asking(service.deciding, service.admission, settings.deadline_ms)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.batcher import Batcher
+from decision_service.busy_wait import BusyWait
 from decision_service.case import Outcome
 from decision_service.decide import decide
 from decision_service.decider import Decider
@@ -46,10 +47,14 @@ class Deciding:
         decider: gives what decisions need.
         max_batch: most requests that are decided together.
         deadline_s: of requests that name none.
+        busy_wait_s: for how long after a batch began the loop does not sleep for its sake; 0: it does.
     """
 
-    def __init__(self, decider: Callable[[], Decider], max_batch: int, deadline_s: float) -> None:
+    def __init__(
+        self, decider: Callable[[], Decider], max_batch: int, deadline_s: float, busy_wait_s: float = 0.0
+    ) -> None:
         self._decider = decider
+        self._busy_wait = BusyWait(busy_wait_s)
         self._fetching = 0
         self._batcher: Batcher[Asked, Outcome] = Batcher(
             self._decide,
@@ -85,7 +90,7 @@ class Deciding:
         decider, requests, began_s = self._decider(), [one[0] for one in asked], asked[0][1]
         tracing = decider.telemetry.tracing
         together = None if tracing is None else tracing.together([one[2] for one in asked])
-        with self._fetches() as fetched:
+        with self._busy_wait, self._fetches() as fetched:
             if together is None:
                 return await decide(decider, requests, began_s, fetched=fetched)
             outcomes: list[Outcome] = [RuntimeError("cut off")] * len(asked)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from decision_service import deciding
+from decision_service import busy_wait, deciding
 from decision_service.api.recommendations import Recommendation, RecommendationRequest
 from decision_service.decide import decide
 from decision_service.deciding import AT_ONCE, WORTH, Deciding, decide_one
@@ -82,13 +82,13 @@ def asked(session: str, deadline_ms: int | None = None) -> RecommendationRequest
     return RecommendationRequest(session_id=session, deadline_ms=deadline_ms)
 
 
-def of(monkeypatch, together=True, deadline_s=1.0) -> tuple[Calls, Deciding]:
+def of(monkeypatch, together=True, deadline_s=1.0, busy_wait_s=0.0) -> tuple[Calls, Deciding]:
     calls, loop = Calls(), asyncio.get_running_loop()
     monkeypatch.setattr(deciding, "decide", calls)
     telemetry = SimpleNamespace(tracing=None)
     features = SimpleNamespace(together=together)
     decider = SimpleNamespace(features=features, loop_time=loop.time, telemetry=telemetry)
-    return calls, Deciding(lambda: decider, 64, deadline_s)
+    return calls, Deciding(lambda: decider, 64, deadline_s, busy_wait_s)
 
 
 async def test_who_comes_together_is_decided_together_with_those_of_the_same_deadline(monkeypatch):
@@ -115,6 +115,27 @@ async def test_nobody_waits_long_for_batches_that_hang(monkeypatch):
     for gate in calls.gates.values():
         gate.set()
     await asyncio.gather(*held)
+
+
+async def test_the_loop_is_awake_while_decisions_are_on_their_way(monkeypatch):
+    """And not before, nor after the last of them, whatever became of it."""
+    turns = []
+    monkeypatch.setattr(busy_wait, "_give_way", lambda: turns.append(1))
+    calls, many = of(monkeypatch, busy_wait_s=3600.0)
+    calls.gates["held"] = asyncio.Event()
+    await _turns()
+    assert not turns
+    held = many.put(asked("held"))
+    await calls.called.wait()
+    before = len(turns)
+    await _turns()
+    assert len(turns) > before
+    calls.gates["held"].set()
+    await held
+    await _turns()
+    before = len(turns)
+    await _turns()
+    assert len(turns) == before
 
 
 async def test_the_next_ones_begin_when_those_before_have_their_features(monkeypatch):
