@@ -50,9 +50,10 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     score_batch: Annotated[int, Meta(ge=1, le=4096)] = 64
     """Most decisions in one score call. Smaller bounds how long one slow batch holds up the others."""
     busy_wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
-    """While decisions are on their way, and for at most so many milliseconds after the last ones began, ask for
-    news without sleeping: answers come up to a tenth sooner, and a core is never idle meanwhile. For a machine
-    of one's own; 0, asleep, is right where processor time is shared, limited, or what replicas are scaled by."""
+    """While decisions are on their way, and until so many milliseconds after the last ones began, ask for
+    news without sleeping: medians are up to a tenth shorter, and a core is never idle meanwhile. For a
+    machine of one's own. 0, it sleeps, where processor time is shared, limited, or what replicas are scaled
+    by."""
     log_batch: Annotated[int, Meta(ge=1, le=4096)] = 128
     """Most decisions in one script call, per partition. A script call stops the store while it runs."""
     calibrated: bool = False
