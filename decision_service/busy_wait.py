@@ -1,14 +1,15 @@
 """While decisions are on their way, look for news again and again instead of sleeping until some comes.
 
-A decision waits half a dozen times, for a store or a sidecar that answer within a fraction of a millisecond.
-To fall asleep and be woken each time costs this process, and those who wake it, nearly as much as the wait.
-The price is a core that is never idle meanwhile, though it is given up to whoever waits for it.
+A decision waits half a dozen times, for a store or a sidecar that answer within a millisecond or two, and a
+process that slept is slower when it is woken. The price is a core that is never idle meanwhile, though it is
+given up to whoever waits for it (ADR 0082).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from types import TracebackType
 
 _give_way = getattr(os, "sched_yield", lambda: None)
@@ -20,10 +21,13 @@ class BusyWait:
     Args:
         most_s: for so long after the last one began, in seconds: who is away for longer is not worth a core.
             0: it is slept as ever.
+        loop: gives the loop.
     """
 
-    def __init__(self, most_s: float) -> None:
-        self._most_s = most_s
+    def __init__(
+        self, most_s: float, loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.get_running_loop
+    ) -> None:
+        self._most_s, self._loop = most_s, loop
         self._under_way = 0
         self._until_s = 0.0
         self._turns = False
@@ -31,7 +35,7 @@ class BusyWait:
     def __enter__(self) -> None:
         if not self._most_s:
             return
-        loop = asyncio.get_running_loop()
+        loop = self._loop()
         self._under_way += 1
         self._until_s = loop.time() + self._most_s
         if not self._turns:

@@ -49,13 +49,13 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Longest wait for a whole body, in seconds; after it 408. Keeps clients that dribble from piling up."""
     score_batch: Annotated[int, Meta(ge=1, le=4096)] = 64
     """Most decisions in one score call. Smaller bounds how long one slow batch holds up the others."""
-    busy_wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
-    """While decisions are on their way, and until so many milliseconds after the last ones began, ask for
-    news without sleeping: medians are up to a tenth shorter, and a core is never idle meanwhile. For a
-    machine of one's own. 0, it sleeps, where processor time is shared, limited, or what replicas are scaled
-    by."""
     log_batch: Annotated[int, Meta(ge=1, le=4096)] = 128
     """Most decisions in one script call, per partition. A script call stops the store while it runs."""
+    busy_wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    """While decisions are on their way, and until so many milliseconds after the last ones began, ask for
+    news without sleeping: at half load the median is about a tenth shorter, and a core is never idle. For a
+    machine of one's own. 0, it sleeps, where processor time is shared, limited, or what replicas are scaled
+    by."""
     calibrated: bool = False
     """Ask the sidecar what scores mean: the reward to be expected of the arm that is shown, and the rank of
     its score, are answered and logged. Each score call grows by 8 bytes an arm."""

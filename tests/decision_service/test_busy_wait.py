@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
-from decision_service import busy_wait
 from decision_service.busy_wait import BusyWait
 
 
@@ -31,16 +32,14 @@ class Loop:
         return len(self.soon)
 
 
-@pytest.fixture
-def loop(monkeypatch) -> Loop:
-    made = Loop()
-    monkeypatch.setattr(busy_wait.asyncio, "get_running_loop", lambda: made)
-    return made
+def of(loop: Loop, most_s: float = 1.0) -> BusyWait:
+    return BusyWait(most_s, lambda: cast(asyncio.AbstractEventLoop, loop))
 
 
-def test_it_is_awake_while_something_is_on_its_way(loop):
+def test_it_is_awake_while_something_is_on_its_way():
     """And no longer; however many there are, it is one call a turn."""
-    busy = BusyWait(1.0)
+    loop = Loop()
+    busy = of(loop)
     with busy:
         assert [loop.turn() for _ in range(3)] == [1, 1, 1]
         with busy:
@@ -51,9 +50,10 @@ def test_it_is_awake_while_something_is_on_its_way(loop):
         assert loop.turn() == 1
 
 
-def test_one_who_began_in_the_last_turn_of_another_is_waited_for(loop):
+def test_one_who_began_in_the_last_turn_of_another_is_waited_for():
     """The call that is scheduled still serves him."""
-    busy = BusyWait(1.0)
+    loop = Loop()
+    busy = of(loop)
     with busy:
         loop.turn()
     with busy:
@@ -61,9 +61,10 @@ def test_one_who_began_in_the_last_turn_of_another_is_waited_for(loop):
     assert loop.turn() == 0
 
 
-def test_whoever_is_away_for_long_is_slept_for(loop):
+def test_whoever_is_away_for_long_is_slept_for():
     """Until the next one begins."""
-    busy = BusyWait(1.0)
+    loop = Loop()
+    busy = of(loop)
     with busy:
         loop.now_s = 0.9
         assert loop.turn() == 1
@@ -75,15 +76,17 @@ def test_whoever_is_away_for_long_is_slept_for(loop):
             assert loop.turn() == 0
 
 
-def test_what_failed_is_over(loop):
+def test_what_failed_is_over():
     """No error keeps a core busy for ever."""
-    busy = BusyWait(1.0)
+    loop = Loop()
+    busy = of(loop)
     with pytest.raises(ValueError, match="no"), busy:
         raise ValueError("no")
     assert loop.turn() == 0
 
 
-def test_0_leaves_the_loop_alone(loop):
+def test_0_leaves_the_loop_alone():
     """As the setting says."""
-    with BusyWait(0.0):
+    loop = Loop()
+    with of(loop, 0.0):
         assert loop.turn() == 0
