@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from decision_service.cli.allocator import environ_for
 from decision_service.cli.children import Child, start_child, stop_child, tail
 from decision_service.cli.errors import NoStoreBinary, StoreAlreadyRunning, StoreDidNotStart
 from decision_service.cli.torn_log import mend
@@ -69,6 +70,8 @@ class StoreBinary:
     path: Path
     version: str
     """As it says itself, such as ``7.0.15``."""
+    allocator: str = ""
+    """The one that it was built with, as it says itself: ``libc``, ``jemalloc-5.3.0``."""
 
 
 def find_binary(search_path: str | None = None) -> StoreBinary:
@@ -82,9 +85,9 @@ def find_binary(search_path: str | None = None) -> StoreBinary:
     """
     seen = []
     for path in _candidates(search_path):
-        version = _version_of(path)
+        version, allocator = _said_by(path)
         if version and int(version.split(".")[0]) >= OLDEST_MAJOR:
-            return StoreBinary(path, version)
+            return StoreBinary(path, version, allocator)
         seen.append(f"{path} (version {version or 'unknown'})")
     raise NoStoreBinary(
         f"no Redis or Valkey server >= {OLDEST_MAJOR} found (looked at: {', '.join(seen) or 'none there'}): "
@@ -157,7 +160,11 @@ def start_store(
         mend(binary.path, folder)
         # The server inherits the lock: it is free again the moment the server is gone, however it went.
         server = start_child(
-            _command(binary, data, kind), _log_of(data, kind), folder=folder, keep_open=(lock,)
+            _command(binary, data, kind),
+            _log_of(data, kind),
+            environ=environ_for(binary.allocator, os.environ),
+            folder=folder,
+            keep_open=(lock,),
         )
         os.pwrite(lock, f"{server.pid}\n".encode(), 0)
     finally:
@@ -206,13 +213,14 @@ def _candidates(search_path: str | None) -> list[Path]:
     return [Path(found) for found in on_path if found] + in_wheel
 
 
-def _version_of(path: Path) -> str | None:
+def _said_by(path: Path) -> tuple[str, str]:
+    """Version and allocator; empty where it says nothing of them."""
     try:
         said = subprocess.check_output([path, "--version"], text=True, timeout=10, stderr=subprocess.DEVNULL)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(r"\bv=(\d+(?:\.\d+)*)", said)
-    return found[1] if found else None
+        return "", ""
+    version, allocator = re.search(r"\bv=(\d+(?:\.\d+)*)", said), re.search(r"\bmalloc=(\S+)", said)
+    return version[1] if version else "", allocator[1] if allocator else ""
 
 
 def _command(binary: StoreBinary, data: DataFolder, kind: Kind) -> list[str]:

