@@ -198,7 +198,8 @@ class StraightRun:
                         self._task = self.loop.create_task(self._walk(place), context=self._context)
                         return  # what a fetch puts into its context is no matter of the next node
                 elif kind == TEST:
-                    if status[index] is not None:
+                    if status[index] is not None:  # on another way: neither side is to be run for it
+                        place = line[jump - 1].jump
                         continue
                     started[index] = now
                     taken = bool(values[first])

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import pytest
 
-from feature_graph import Graph, branch, each, fetch, note
+from feature_graph import Graph, Status, batch, branch, each, fetch, lookup, note
 from feature_graph import plan as plans
 from feature_graph.scope import StandIn
 from tests.feature_graph.virtual_time import run
@@ -160,3 +160,65 @@ def test_a_caller_who_leaves_sees_every_fetch_end():
         assert ended == ["slow"]
 
     run(main)
+
+
+@pytest.mark.parametrize("x", [1, 2, 3, 4])
+def test_a_branch_that_is_come_by_twice_takes_its_side_once(x: int):
+    """As the side of another branch, and as a goal: the side that it does not take is not run."""
+
+    async def row(x: int) -> int:
+        return x
+
+    def is_odd(row: int) -> bool:
+        return row % 2 == 1
+
+    def is_small(row: int) -> bool:
+        return row < 3
+
+    def boom(row: int) -> int:
+        raise ValueError(row)
+
+    def fine(row: int) -> int:
+        return row
+
+    graph = Graph(
+        Given,
+        row,
+        is_odd,
+        is_small,
+        boom,
+        fine,
+        inner=branch("is_small", then="fine", otherwise="boom")
+        if x < 3
+        else branch("is_small", then="boom", otherwise="fine"),
+        outer=branch("is_odd", then="inner", otherwise="fine"),
+    )
+    goals = ("outer", "inner")
+    assert graph.plan(goals, {"x": x}).line is not None
+    found = run(lambda: graph.resolve(goals, given={"x": x}))
+    assert found.values == {"outer": x, "inner": x}
+    assert (found.outcomes["boom"].status, found.whole) == (Status.NOT_NEEDED, True)
+    (found,) = run(lambda: _looked_up(graph, is_odd, is_small, boom, fine, x))
+    assert (found["inner"], found.outcomes["boom"].status) == (x, Status.NOT_NEEDED)
+
+
+async def _looked_up(graph: Graph, *functions):
+    """The same graph over a lookup, side by side."""
+    *nodes, x = functions
+
+    @batch(timeout=1.0)
+    async def rows(keys):
+        return {key: key for key in keys}
+
+    same = Graph(
+        Given,
+        *nodes,
+        row=lookup(rows, key="x"),
+        **{
+            name: branch(one.condition, then=one.then, otherwise=one.otherwise)
+            for name in ("inner", "outer")
+            if (one := graph.nodes[name])
+        },
+    )
+    assert same.plan(("outer", "inner"), {"x": x}).columns is not None
+    return await same.resolve_all(("outer", "inner"), given=[{"x": x}], deadlines=[None])
