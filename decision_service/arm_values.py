@@ -59,18 +59,25 @@ def arm_features(found: Resolution, nodes: Sequence[str], arms: Eligible) -> Arm
 
 def _plain_columns(found: Resolution, nodes: Sequence[str], n_arms: int) -> ArmFeatures | None:
     """The same where every node says truth of every arm, or nothing, as most do; None where one does not."""
+    had = [found.had(node) for node in nodes]
+    plain = plain_columns(nodes, [said for _, said in had], n_arms)
+    if plain is not None:
+        for node, (status, _) in zip(nodes, had, strict=True):
+            plain.outcomes[node] = WORDS[status]
+    return plain
+
+
+def plain_columns(nodes: Sequence[str], values: Sequence[object], n_arms: int) -> ArmFeatures | None:
+    """The same of what nodes said, each its own."""
     columns: Columns = {}
-    outcomes: dict[str, str] = {}
-    for node in nodes:
-        status, said = found.had(node)
+    for node, said in zip(nodes, values, strict=True):
         is_plain = said.__class__ is list and len(said) == n_arms
         if not is_plain or not _PLAIN.issuperset(map(type, said)):  # type: ignore[call-overload]  # a list
             return None
         column = _column_of_truth(tuple(said)) if n_arms <= _FEW_ARMS else column_of(said)  # type: ignore[arg-type]
-        outcomes[node] = WORDS[status]
         if column:
             columns[node] = column
-    return ArmFeatures(columns, outcomes, {}) if len(nodes) <= MAX_FEATURES else None
+    return ArmFeatures(columns, dict.fromkeys(nodes, OK), {}) if len(nodes) <= MAX_FEATURES else None
 
 
 def together(shared: ArmFeatures, own: ArmFeatures) -> ArmFeatures:

@@ -26,15 +26,24 @@ _MAX_TEXT = 1024
 
 def features(found: Resolution, nodes: Sequence[str], outcomes: dict[str, str]) -> Features:
     """Those of ``nodes`` that have a value that can be a feature; how each was had goes into ``outcomes``."""
-    told: Features = {}
     values = found.plainly(nodes)
-    if values is None:
-        for node in nodes:
-            outcomes[node], one = feature(found, node)
-            if one is not None:
-                told[node] = one
-        return told
+    if values is not None:
+        return plain_features(nodes, values, outcomes)
+    told: Features = {}
+    for node in nodes:
+        outcomes[node], one = feature(found, node)
+        if one is not None:
+            told[node] = one
+    return told
+
+
+def plain_features(nodes: Sequence[str], values: Sequence[object], outcomes: dict[str, str]) -> Features:
+    """The same of what nodes said, each its own."""
+    told: Features = {}
     for node, value in zip(nodes, values, strict=True):
+        if value.__class__ is str and len(value) <= _MAX_TEXT and value.isascii():
+            told[node], outcomes[node] = value, OK
+            continue
         one = None if value is None else usable(value)
         outcomes[node] = UNUSABLE if one is None and value is not None else OK
         if one is not None:

@@ -68,13 +68,15 @@ class Wanted(Struct, frozen=True):
         return Resolved(self.request.context, outcomes)
 
 
-Of = Callable[[RecommendationRequest, Eligible], object]
+Of = Callable[[RecommendationRequest], object]
 _OF_A_REQUEST: dict[str, Of] = {
-    "session_id": lambda request, _: request.session_id,
-    "unit_id": lambda request, _: request.unit_id or request.session_id,
-    "context": lambda request, _: request.context,
-    "candidates": lambda _, candidates: candidates.ids,
-    "arm_features": lambda _, candidates: candidates.known,
+    "session_id": lambda request: request.session_id,
+    "unit_id": lambda request: request.unit_id or request.session_id,
+    "context": lambda request: request.context,
+}
+_OF_ARMS: dict[str, Callable[[Eligible], object]] = {
+    "candidates": lambda candidates: candidates.ids,
+    "arm_features": lambda candidates: candidates.known,
 }
 
 
@@ -96,15 +98,29 @@ class Looker(Struct, frozen=True):
     """Of the graph's inputs but ``arms``."""
     lasting: Mapping[str, object]
     """Those that are the same for every request."""
+    of_arms: tuple[str, ...]
+    """Those that are the same for all who may be given the same arms."""
     own: tuple[tuple[str, Of | None], ...]
     """The others, and how each is had of a request; None: of its context."""
+    at_once: bool
+    """Whether the first look of many who may be given the same arms is one run of the graph."""
+    carried_plainly: tuple[str, ...] | None
+    """``carried``, if the second look may read the values alone: none of them becomes a feature itself."""
+    about_later: bool
+    """Whether the second look needs to know about arms besides."""
+
+    def about_arms(self, candidates: Eligible) -> dict[str, object]:
+        """The graph's inputs that are the same for all who may be given these arms."""
+        return {name: _OF_ARMS[name](candidates) for name in self.of_arms}
 
     def inputs(self, request: RecommendationRequest, candidates: Eligible) -> dict[str, object]:
-        """The graph's inputs but ``arms``, and the request's features in place of nodes."""
+        """The graph's inputs but ``arms`` and what lasts, and the request's features in place of nodes."""
+        return self.of_request(request) | self.about_arms(candidates)
+
+    def of_request(self, request: RecommendationRequest) -> dict[str, object]:
+        """The same without what is about arms."""
         context = request.context
-        given: dict[str, object] = dict(self.lasting)
-        for name, of in self.own:
-            given[name] = context.get(name) if of is None else of(request, candidates)
+        given = {name: context.get(name) if of is None else of(request) for name, of in self.own}
         if not context.keys().isdisjoint(self.declared.goals):
             given.update({goal: context[goal] for goal in self.declared.goals if goal in context})
         return given
@@ -116,12 +132,16 @@ def goes_together(looker: Looker) -> bool:
     A fetch that is no lookup is waited for by itself, and must not keep other requests waiting.
     """
     declared, division = looker.declared, looker.shared.division if looker.shared else None
-    first = division.own if division else declared.rules
+    first = () if looker.at_once else division.own if division else declared.rules
     second = (*declared.goals, *(division.own_arm_goals if division else declared.arm_goals))
     known = {*looker.names, *looker.carried, *(division.lent if division else ())}
     later = known | ({ARMS} & declared.graph.inputs)
     plans = [(first, looker.names if not division else {*looker.names, *division.lent}), (second, later)]
-    return all(declared.graph.plan(goals, given).columns is not None for goals, given in plans if goals)
+    return all(
+        declared.graph.plan(goals, given, looker.lasting).columns is not None
+        for goals, given in plans
+        if goals
+    )
 
 
 def looker_of(
@@ -135,7 +155,30 @@ def looker_of(
     division, shared = divide(declared, frozenset(clients)), None
     if division is not None:
         shared = SharedLook(division, declared.graph, clients, deadline_s, mishaps.look)
-    names = declared.inputs
-    lasting = {name: clients[name] for name in names if name in clients and name not in _OF_A_REQUEST}
-    own = tuple([(name, _OF_A_REQUEST.get(name)) for name in names if name not in lasting])
-    return Looker(declared, clients, loop_time, mishaps, carried_over(declared), shared, names, lasting, own)
+    names, told = declared.inputs, _OF_A_REQUEST.keys() | _OF_ARMS
+    lasting = {name: clients[name] for name in names if name in clients and name not in told}
+    of_arms = tuple([name for name in names if name in _OF_ARMS])
+    own = tuple([(name, _OF_A_REQUEST.get(name)) for name in names if name not in {*lasting, *of_arms}])
+    at_once = False
+    if shared is not None:
+        plan = declared.graph.plan(declared.rules, names, {*lasting, *of_arms})
+        at_once = plan.columns is not None
+    carried = carried_over(declared)
+    plainly = carried if not {*carried} & {*declared.everything} else None
+    known = {*names, *carried} | ({ARMS} & declared.graph.inputs)
+    later = not {*of_arms}.isdisjoint(declared.graph.plan(declared.everything, known).given)
+    return Looker(
+        declared,
+        clients,
+        loop_time,
+        mishaps,
+        carried,
+        shared,
+        names,
+        lasting,
+        of_arms,
+        own,
+        at_once,
+        plainly,
+        later,
+    )

@@ -6,11 +6,11 @@ No decision fails for it, so nobody would hear of it otherwise.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 
 from decision_service.feature_values import UNUSABLE
-from feature_graph import Resolution, Status
+from feature_graph import Resolution, Resolutions, Status
 
 Watch = Callable[[Resolution, object], None]
 """Is shown every run, and what it was for."""
@@ -61,6 +61,14 @@ class Mishaps:
         for node, seconds in found.blocked.items():
             told = f"held the event loop for {1000 * seconds:.0f} ms, in which nobody else was served"
             self._note(node, BLOCKED, told if seconds >= _TOLD_S else "")
+
+    def look_at_all(self, found: Resolutions, of: Sequence[object]) -> None:
+        """The same for runs side by side; where all went well, one of them stands for all."""
+        if found.all_well and watching.get() is None:
+            self._watch(found[0])
+            return
+        for one, request in zip(found, of, strict=True):
+            self.look(one, request)
 
     def unusable(self, outcomes: Mapping[str, str]) -> None:
         """Note the nodes whose values can be used for nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from decision_service.feature_values import UNUSABLE, WORDS, usable
+from decision_service.feature_values import OK, UNUSABLE, WORDS, usable
 from feature_graph import Resolution
 from feature_graph.node import MISSING
 
@@ -17,16 +17,21 @@ def reasons(found: Resolution, rule: str) -> tuple[str, dict[str, str]]:
     status, value = found.had(rule)
     if value is None or value is MISSING:
         return found.outcomes[rule].status.value, {}
+    return reasons_of(value, rule, WORDS[status])
+
+
+def reasons_of(value: object, rule: str, had: str = OK) -> tuple[str, dict[str, str]]:
+    """The same of its value, which was ``had`` so."""
+    if value is None or (value.__class__ is dict and not value):
+        return had, {}
     try:
         why = _reasons(value, rule)
     except Exception:  # an application's own type may raise anything
         why = None
-    return (UNUSABLE, {}) if why is None else (WORDS[status], why)
+    return (UNUSABLE, {}) if why is None else (had, why)
 
 
 def _reasons(value: object, rule: str) -> dict[str, str] | None:
-    if value.__class__ is dict and not value:
-        return {}
     if isinstance(value, Mapping):
         told = {arm: usable(reason) for arm, reason in value.items() if isinstance(arm, str)}
         return {arm: reason if isinstance(reason, str) and reason else rule for arm, reason in told.items()}

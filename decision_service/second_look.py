@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from decision_service.arm_values import NO_ARM_FEATURES, ArmFeatures, arm_features, together
+from decision_service.arm_values import NO_ARM_FEATURES, ArmFeatures, arm_features, plain_columns, together
 from decision_service.feature_module import ARMS, FETCH_SHARE
-from decision_service.feature_values import GIVEN, features
+from decision_service.feature_values import GIVEN, features, plain_features
 from decision_service.looks import Looker, Resolved, Wanted
 from decision_service.side_by_side import all_of
 from feature_graph import Resolution
@@ -52,11 +52,16 @@ async def _look(looker: Looker, wanted: Goals, asked: Sequence[Wanted], deadline
         (*goals, *arm_goals),
         given=[_given(looker, one) for one in asked],
         deadlines=[_left_s(one, now, deadline_at) for one in asked],
+        common=looker.lasting,
     )
-    return [
-        _resolved(looker, one, found, goals, together(of_all, arm_features(found, arm_goals, one.arms)))
-        for one, found, of_all in zip(asked, resolved, shared, strict=True)
-    ]
+    looker.mishaps.look_at_all(resolved, [one.request for one in asked])
+    told = resolved.plainly((*goals, *arm_goals))
+    found: list[Resolved] = []
+    for place, (one, of_all) in enumerate(zip(asked, shared, strict=True)):
+        plain = None if told is None else _plainly(one, wanted, [column[place] for column in told], of_all)
+        found.append(plain or _closely(one, wanted, resolved[place], of_all))
+        looker.mishaps.unusable(found[-1].outcomes)
+    return found
 
 
 async def _shared(looker: Looker, asked: Sequence[Wanted]) -> list[ArmFeatures]:
@@ -87,16 +92,37 @@ def _left_s(one: Wanted, now: float, deadline_at: float) -> float:
     return max(left_s, 0.0)
 
 
-def _resolved(
-    looker: Looker, one: Wanted, found: Resolution, goals: Sequence[str], fetched: ArmFeatures
-) -> Resolved:
-    """The features as they are scored."""
-    looker.mishaps.look(found, one.request)
+def _plainly(one: Wanted, wanted: Goals, values: Sequence[object], of_all: ArmFeatures) -> Resolved | None:
+    """The features as they are scored, of a run that went well; None: its arms need a closer look."""
+    goals, arm_goals = wanted
+    own = NO_ARM_FEATURES
+    if arm_goals:
+        plain = None if one.arms.given else plain_columns(arm_goals, values[len(goals) :], len(one.arms.ids))
+        if plain is None:
+            return None
+        own = plain
+    context, outcomes = _known(one)
+    context.update(plain_features(goals, values[: len(goals)], outcomes))
+    return _with_arms(context, outcomes, together(of_all, own))
+
+
+def _closely(one: Wanted, wanted: Goals, found: Resolution, of_all: ArmFeatures) -> Resolved:
+    """The same of any run."""
+    goals, arm_goals = wanted
+    context, outcomes = _known(one)
+    context.update(features(found, goals, outcomes))
+    return _with_arms(context, outcomes, together(of_all, arm_features(found, arm_goals, one.arms)))
+
+
+def _known(one: Wanted) -> tuple[Features, dict[str, str]]:
+    """What the request gives, and how that and the rules were had."""
     context: Features = dict(one.request.context)
     outcomes = dict.fromkeys(context, GIVEN)
     if one.first is not None:
         outcomes.update(one.first.outcomes)
-    context.update(features(found, goals, outcomes))
-    outcomes.update(fetched.outcomes)
-    looker.mishaps.unusable(outcomes)
-    return Resolved(context, outcomes, fetched.columns, fetched.by_arm)
+    return context, outcomes
+
+
+def _with_arms(context: Features, outcomes: dict[str, str], arms: ArmFeatures) -> Resolved:
+    outcomes.update(arms.outcomes)
+    return Resolved(context, outcomes, arms.columns, arms.by_arm)

@@ -47,6 +47,8 @@ class Division(Struct, frozen=True):
     """Shared nodes of the first look that own nodes read."""
     lent_at_once: bool
     """Whether one of those is an own rule, or something that it reads."""
+    lent_to_arms: tuple[str, ...]
+    """Shared nodes of the first look that ``arm_goals`` read."""
 
 
 def divide(declared: Declared, clients: frozenset[str]) -> Division | None:
@@ -71,7 +73,8 @@ def divide(declared: Declared, clients: frozenset[str]) -> Division | None:
     at_once = _read_by(graph, _behind(graph, own) - known) & known
     later = _read_by(graph, _behind(graph, (*declared.goals, *own_arm_goals)) - known) & known
     lent = tuple(sorted(at_once | later))
-    return Division(rules, own_rules, own, arm_goals, own_arm_goals, inputs, lent, bool(at_once))
+    to_arms = tuple(sorted(_read_by(graph, _behind(graph, arm_goals) - known) & known))
+    return Division(rules, own_rules, own, arm_goals, own_arm_goals, inputs, lent, bool(at_once), to_arms)
 
 
 def is_for_all(candidates: Eligible) -> bool:
@@ -144,7 +147,7 @@ class Wave:
             return NO_ARM_FEATURES
         known = self._of_arms.get(arms.ids)
         if known is None:
-            given = {**self._given, **self._found.settled, ARMS: arms.ids}
+            given = {**self._given, **self._found.carried(self._division.lent_to_arms), ARMS: arms.ids}
             found = await self._graph.resolve(self._division.arm_goals, given=given)
             known = self._of_arms[arms.ids] = arm_features(found, self._division.arm_goals, arms)
         return known
@@ -187,8 +190,15 @@ class SharedLook:
         return [made[id(one.ids)] for one in asked]
 
     async def _wave(self, candidates: Eligible) -> Wave:
-        own = {"candidates": candidates.ids, "arm_features": candidates.known}
-        given = {name: own[name] if name in own else self._clients[name] for name in self.division.inputs}
+        given = self._inputs(candidates)
         found = await self._graph.resolve(self.division.rules, given=given, deadline=self._deadline_s)
         self._look(found)
         return Wave(self.division, self._graph, given, found)
+
+    def wave_of(self, candidates: Eligible, found: Resolution) -> Wave:
+        """Of a run that has found out the shared part on its way."""
+        return Wave(self.division, self._graph, self._inputs(candidates), found)
+
+    def _inputs(self, candidates: Eligible) -> dict[str, object]:
+        own = {"candidates": candidates.ids, "arm_features": candidates.known}
+        return {name: own[name] if name in own else self._clients[name] for name in self.division.inputs}

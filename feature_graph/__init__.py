@@ -47,6 +47,7 @@ from feature_graph.graph import Graph
 from feature_graph.node import batch, branch, each, fetch, first_of, lookup, wire
 from feature_graph.outcome import Outcome, Status
 from feature_graph.resolution import Resolution, Span
+from feature_graph.resolutions import Resolutions
 from feature_graph.scope import StandIn, adopt, note, stand_by
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "Overloaded",
     "Resolution",
     "ResolutionError",
+    "Resolutions",
     "Span",
     "StandIn",
     "Status",

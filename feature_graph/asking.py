@@ -8,50 +8,72 @@ alone it is told here, and a bad key is bad for nobody but its own run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from contextvars import Context, copy_context
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from contextvars import copy_context
+from typing import Final, NamedTuple
 
 from feature_graph.batching import Answer, readable_answer, unhashable
 from feature_graph.deadline import current_call
 from feature_graph.errors import BreakerOpen, Overloaded, TransientError
 from feature_graph.guards import guarded
 from feature_graph.node import Lookup
-from feature_graph.scope import Scope, current_scope, tell_apart
+from feature_graph.scope import Notes, Scope, StandIn, current_scope
 
 _OF_NO_KEY = (TransientError, Overloaded, BreakerOpen, OSError)  # a TimeoutError is an OSError
 """Errors that no key is to blame for."""
+_NO_VALUES = (BaseException, StandIn)
+"""What a batch may say of a key that is no observation of it."""
+
+
+ONLY: Final = object()
+"""The key of what is asked for once for all runs."""
 
 
 class Asking(NamedTuple):
-    """How a lookup's batch is called."""
+    """How a fetch is called: a lookup's batch, with the keys of many; any other one once."""
 
     name: str
     call: Callable[..., Awaitable[object]]
     max_keys: int
+    once: bool = False
 
 
 def asking_of(node: Lookup) -> Asking:
-    """Of a node: in the same guards as in a run of its own."""
+    """Of a lookup: in the same guards as in a run of its own."""
     return Asking(node.name, guarded(node.batch, node.options, node.name), node.options.max_keys or 1)
 
 
 class Group:
-    """Keys that are asked for with the same other arguments."""
+    """Keys that are asked for with the same other arguments.
 
-    __slots__ = ("answers", "meanwhile", "others", "until_s")
+    Attributes:
+        answers: of each key, once it is there.
+        found: what a call that answered all of them gave, if each is a value and an observation; ``answers``
+            stays empty then.
+        told: what the call told of itself; of one that is asked for once, what it has told so far.
+        meanwhile: how the call failed in which a key was asked for that is being asked for once more.
+    """
+
+    __slots__ = ("answers", "found", "meanwhile", "others", "told", "until_s")
 
     def __init__(self, others: Sequence[object], until_s: float) -> None:
         self.others, self.until_s = others, until_s
         self.answers: dict[object, Answer | None] = {}
+        self.found: Mapping[object, object] | None = None
+        self.told: Mapping[str, object] | None = None
         self.meanwhile: dict[object, Answer] = {}
-        """How the call failed in which a key was asked for that is being asked for once more."""
+
+    def answer(self, key: object) -> Answer | None:
+        """Of one key."""
+        if self.found is not None:
+            return Answer(self.found[key], notes=self.told or {})
+        return self.answers[key]
 
 
 class Asked:
     """What was asked at one step of all runs, and what has come of it; used once."""
 
-    __slots__ = ("_asking", "_clock", "_ended", "_groups", "_loop", "_scope", "_tasks")
+    __slots__ = ("_asking", "_clock", "_ended", "_groups", "_left", "_loop", "_scope", "_tasks")
 
     def __init__(
         self,
@@ -64,44 +86,85 @@ class Asked:
         self._asking, self._loop, self._clock, self._ended = asking, loop, clock, ended
         self._groups: dict[tuple[int, ...], Group] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._left = 0
+        """Calls that have not ended."""
         self._scope = Scope()
 
-    def want(self, key: object, others: Sequence[object], until_s: float) -> Group | Answer:
-        """Have ``key`` asked for; the group in whose ``answers`` it will be, or the answer."""
+    def group(self, others: Sequence[object], until_s: float) -> Group:
+        """For keys that are asked for with ``others``, and waited for until then."""
         place = tuple(map(id, others))
         group = self._groups.get(place)
         if group is None:
             group = self._groups[place] = Group(others, until_s)
         if until_s > group.until_s:
             group.until_s = until_s
+        return group
+
+    def want(self, keys: Sequence[object], group: Group) -> Sequence[object]:
+        """Have ``keys`` asked for; under which keys the answers will be."""
+        try:
+            group.answers.update(dict.fromkeys(keys))
+        except TypeError:
+            return [self._want_one(key, group) for key in keys]
+        return keys
+
+    def _want_one(self, key: object, group: Group) -> object:
+        """What no mapping can hold is answered at once, under a name of its own."""
         try:
             group.answers[key] = None
         except TypeError as error:
-            return Answer(error=unhashable(self._asking.name, key, error))
-        return group
+            key, bad = object(), unhashable(self._asking.name, key, error)
+            group.answers[key] = Answer(error=bad)
+        return key
+
+    @property
+    def once(self) -> bool:
+        """Whether it is asked for once for all runs."""
+        return self._asking.once
 
     def ask(self) -> None:
         """Ask for all of them."""
         most = self._asking.max_keys
         for group in self._groups.values():
-            keys = list(group.answers)
+            keys = [key for key, answer in group.answers.items() if answer is None]
             for start in range(0, len(keys), most):
                 self._call(group, keys[start : start + most])
 
     def _call(self, group: Group, keys: list[object]) -> None:
-        context = self._context(group.until_s)
-        task = self._loop.create_task(self._run(group, keys), context=context)
-        task.add_done_callback(self._ended)
+        context, told = copy_context(), Notes()
+        context.run(self._enter, group.until_s, told)
+        call = self._run_once(group, told) if self._asking.once else self._run(group, keys, told)
+        task = self._loop.create_task(call, context=context)
+        task.add_done_callback(self._has_ended)
         self._tasks.append(task)
+        self._left += 1
 
-    def _context(self, until_s: float) -> Context:
-        context = copy_context()
-        context.run(current_scope.set, self._scope)
-        context.run(current_call.set, (self._clock, until_s, 0))
-        return context
+    def _enter(self, until_s: float, told: Notes) -> None:
+        """What a call knows of itself; each tells by itself."""
+        scope = self._scope
+        scope.apart -= 1
+        scope.notes[scope.apart] = told
+        current_scope.set(scope)
+        current_call.set((self._clock, until_s, scope.apart))
 
-    async def _run(self, group: Group, keys: list[object]) -> None:
-        told = tell_apart()
+    def _has_ended(self, task: object) -> None:
+        self._left -= 1
+        self._ended(task)
+
+    async def _run_once(self, group: Group, told: Notes) -> None:
+        group.told = told
+        try:
+            value = await self._asking.call(*group.others)
+            group.answers[ONLY] = Answer(value, notes=told)
+            if type(value) is not StandIn:
+                group.found = {ONLY: value}
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            inner = error.__traceback__
+            group.answers[ONLY] = Answer(None, error, inner.tb_next if inner else None, told)
+
+    async def _run(self, group: Group, keys: list[object], told: Notes) -> None:
         try:
             found = await self._asking.call(list(keys), *group.others)
         except (KeyboardInterrupt, SystemExit):
@@ -116,12 +179,11 @@ class Asked:
         del found  # an error holds this frame
 
     def _tell(self, group: Group, keys: list[object], found: object, notes: Mapping[str, object]) -> None:
+        if len(keys) == len(group.answers) and _is_plain(found, keys):
+            group.found, group.told = found, notes  # type: ignore[assignment]  # a mapping
+            return
         for key in keys:
-            value = found.get(key) if type(found) is dict else None
-            if value is None or isinstance(value, BaseException):
-                group.answers[key] = readable_answer(self._asking.name, key, found, notes)
-            else:
-                group.answers[key] = Answer(value, notes=notes)
+            group.answers[key] = readable_answer(self._asking.name, key, found, notes)
 
     def _ask_apart(
         self, group: Group, keys: list[object], found: object, notes: Mapping[str, object]
@@ -133,28 +195,38 @@ class Asked:
     @property
     def is_under_way(self) -> bool:
         """Whether something may still come."""
-        return not all(task.done() for task in self._tasks)
+        return self._left > 0
 
-    def is_wanted(self, groups: Container[int]) -> bool:
+    def is_wanted(self, groups: Set[int]) -> bool:
         """Whether somebody waits for one of the groups; by their identities."""
-        return any(id(group) in groups for group in self._groups.values())
+        return not groups.isdisjoint(map(id, self._groups.values()))
 
     def is_over(self) -> None:
         """Nothing more will come: a call that was cancelled before it began never said anything."""
         for group in self._groups.values():
-            for key, answer in group.answers.items():
+            for key, answer in group.answers.items() if group.found is None else ():
                 if answer is None:
                     group.answers[key] = Answer(error=asyncio.CancelledError())
 
     def stop(self) -> list[tuple[str, asyncio.Task[None]]]:
         """Cancel what is under way, and what it has begun; it still has to be waited for."""
-        begun = [(self._asking.name, task) for task in self._tasks] + self._scope.adopted
-        self._scope.closed = True
-        self._scope.adopted = []
+        scope = self._scope
+        scope.closed = True
+        if not self._left and not scope.adopted and scope.batches is None:
+            return []
+        begun = [(self._asking.name, task) for task in self._tasks] + scope.adopted
+        scope.forget()
         alive = [one for one in begun if not one[1].done()]
         for _, task in alive:
             task.cancel()
         return alive
+
+
+def _is_plain(found: object, keys: Sequence[object]) -> bool:
+    """Whether all of them were found, each a value and an observation."""
+    if type(found) is not dict or not found.keys() >= {*keys}:
+        return False
+    return not any(issubclass(kind, _NO_VALUES) for kind in {*map(type, found.values())})
 
 
 def _is_of_a_key(found: object) -> bool:

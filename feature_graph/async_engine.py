@@ -13,10 +13,12 @@ from feature_graph.errors import BadRun
 from feature_graph.plan import Plan
 from feature_graph.quiet import GRACE_S, wait_for_quiet
 from feature_graph.record import Record
-from feature_graph.resolution import Outcomes, Resolution, check_required
+from feature_graph.resolution import NOTHING, Outcomes, Resolution, check_required
+from feature_graph.resolutions import Resolutions
 from feature_graph.scope import StandIn
+from feature_graph.sheet import Row, Sheet
 from feature_graph.straight_run import Failure, StraightRun
-from feature_graph.walker import Party, Walker
+from feature_graph.walker import Happened, Party, Stopped, Walker
 
 
 async def resolve(
@@ -69,7 +71,7 @@ async def _resolve_straight(
 def _go_on(straight: StraightRun, what: Failure | StandIn | None) -> Run:
     """The scheduler, from where a straight run came to."""
     run = Run.after(straight)
-    run.heed(straight.standing, what)
+    run.heed((straight.standing, what))
     return run
 
 
@@ -77,38 +79,61 @@ async def resolve_all(
     plan: Plan,
     givens: Sequence[Mapping[str, object]],
     deadlines_s: Sequence[float | None],
+    common: Mapping[str, object] = NOTHING,
     watching: bool = True,
     grace_s: float = GRACE_S,
-) -> list[Resolution]:
-    """Run a plan with ``columns`` for each of ``givens`` at once."""
+) -> Resolutions:
+    """Run a plan with ``columns`` for each of ``givens`` at once; all are given ``common`` besides."""
     loop = asyncio.get_running_loop()
-    clock = clock_of(loop)
-    now = clock()
-    party = Party(plan, loop, clock, watching, _goes_alone)
-    deadlines = dict.fromkeys(deadlines_s)  # mostly one
-    left_s = {deadline_s: deadline_in(deadline_s) for deadline_s in deadlines}
-    walkers = [
-        Walker(party, given, left_s[deadline_s], now)
-        for given, deadline_s in zip(givens, deadlines_s, strict=True)
-    ]
-    walk = Walk(party, walkers)
-    ends: list[tuple[Record, list[tuple[str, asyncio.Task[None]]]]] = []
+    party = Party(plan, loop, clock_of(loop), watching, _goes_alone)
+    of_each = {deadline_s: deadline_in(deadline_s) for deadline_s in {*deadlines_s}}
+    walk = Walk(party, givens, [of_each[deadline_s] for deadline_s in deadlines_s], common)
+    ends: dict[int, Record] = {}
     try:
         await walk.to_the_end()
     finally:
-        ends = [walker.ends() for walker in walkers]
-        stopped = [*walk.close(), *[one for _, tasks in ends for one in tasks]]
+        stopped: Stopped = []
+        for row, walker in walk.alone.items():
+            ends[row], still = walker.ends()
+            stopped += still
+        stopped += walk.close()
         abandoned = await wait_for_quiet(stopped, grace_s, loop) if stopped else ()
-    return [
-        _resolution(plan, record, abandoned, walker.left_s)
-        for walker, (record, _) in zip(walkers, ends, strict=True)
-    ]
+    sheet = walk.sheet
+    if not ends:
+        return Resolutions(
+            [None] * sheet.size, lambda row: _row(sheet, row, abandoned, of_each[deadlines_s[row]]), sheet
+        )
+    return Resolutions(
+        [
+            _resolution(plan, ends[row], abandoned, of_each[deadline_s])
+            if row in ends
+            else _row(sheet, row, abandoned, of_each[deadline_s])
+            for row, deadline_s in enumerate(deadlines_s)
+        ]
+    )
 
 
-def _goes_alone(walker: Walker, index: int, what: Failure | StandIn | None) -> Run:
+def _row(sheet: Sheet, row: int, abandoned: tuple[str, ...], deadline_s: float | None) -> Resolution:
+    """Of a run that went well."""
+    plan, seen = sheet.plan, Row(sheet, row)
+    return Resolution(
+        plan.goals,
+        plan.nodes,
+        Outcomes(plan.nodes, seen),
+        seen.spans,
+        abandoned,
+        sheet.blocked(row),
+        plan.given,
+        deadline_s,
+        seen.peek,
+        not plan.outcomes,  # what was handed in as an outcome may be a stand-in
+    )
+
+
+def _goes_alone(walker: Walker, *happened: Happened) -> Run:
     """The scheduler, from where one of many runs came to."""
     run = Run.after(walker)
-    run.heed(index, what)
+    run.heed(*happened)
     return run
 
 

@@ -133,14 +133,15 @@ class Run(Flow):
         if step.is_goal:
             self.left -= 1
 
-    def heed(self, index: int, what: Failure | StandIn | None) -> None:
-        """Begin with what went wrong in a straight run, if anything but time did."""
-        if isinstance(what, StandIn):
-            self._take_stand_in(self._steps[index], what)
-        elif what is not None:
-            if what[1] is _TIMED_OUT and self.clock() >= self._at_s:
-                self._starts_until_s = -inf
-            self.fail((what,))
+    def heed(self, *happened: tuple[int, Failure | StandIn | None]) -> None:
+        """Begin with what went wrong at nodes of a straight run, if anything but time did."""
+        for index, what in happened:
+            if isinstance(what, StandIn):
+                self._take_stand_in(self._steps[index], what)
+            elif what is not None:
+                if what[1] is _TIMED_OUT and self.clock() >= self._at_s:
+                    self._starts_until_s = -inf
+                self.fail((what,))
         self.advance()
 
     # ------------------------------------------------------------------ the outside

@@ -19,7 +19,7 @@ from feature_graph.deadline import Deadline, deadline_here, hurry
 from feature_graph.errors import BadBatch, KeyMissing
 from feature_graph.guards import guarded
 from feature_graph.node import Lookup
-from feature_graph.scope import Scope, current_scope, note, tell_apart
+from feature_graph.scope import Scope, StandIn, current_scope, note, tell_apart
 
 PATIENCE_TURNS = 32
 """Turns of the loop that keys wait for a fetch that is always about to move, such as one that spins."""
@@ -33,6 +33,11 @@ class Answer(NamedTuple):
     traceback: TracebackType | None = None
     """Of the error when it came: the same error goes to many nodes, and must not grow with each."""
     notes: Mapping[str, object] = {}
+
+    @property
+    def is_plain(self) -> bool:
+        """A value, and an observation."""
+        return self.error is None and type(self.value) is not StandIn
 
     def read(self) -> object:
         """The value, or the error raised."""

@@ -1,8 +1,9 @@
 """Many runs of one plan, side by side: each step is done for all of them before the next one is.
 
-A service that answers many requests at once asks the same questions for each. Where the plan is a line of
-derived nodes, branches and lookups (:mod:`feature_graph.straight`), the runs walk it together: a derived node
-is called for each, a lookup asks once with the keys of all. No task, no future, no timer is any run's own.
+A service that answers many requests at once asks the same questions for each. Where the plan is a line
+(:mod:`feature_graph.straight`), the runs walk it together: a derived node is called for each, a lookup asks
+once with the keys of all, and what is the same for all is found out once. No task, no future, no timer and no
+record is any run's own (:mod:`feature_graph.sheet`).
 
 Only as long as all goes well with it: a run whose node raises, is late or stands in goes to the scheduler,
 alone, with what is known so far (:mod:`feature_graph.walker`): both answer alike.
@@ -11,27 +12,50 @@ alone, with what is known so far (:mod:`feature_graph.walker`): both answer alik
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 from math import inf
+from typing import Any, NamedTuple
 
 from feature_graph.alarm import LATE_S
-from feature_graph.asking import Asked, Group
+from feature_graph.asking import ONLY, Asked, Group
 from feature_graph.batching import Answer
 from feature_graph.deadline import current_call
 from feature_graph.outcome import Status
 from feature_graph.reasons import cancelled, deadline_passed, too_slow, without_our_frames
+from feature_graph.record import Record
 from feature_graph.scope import Scope, StandIn, current_scope
+from feature_graph.sheet import Rows, Sheet
 from feature_graph.straight import Op
-from feature_graph.stretch import Places, walk
-from feature_graph.walker import Party, Stopped, Walker
+from feature_graph.stretch import Places, arguments_of, merged, walk
+from feature_graph.walker import Failure, Happened, Party, Stopped, Walker
 
-_OK, _FAILED, _TIMED_OUT, _CANCELLED = Status.OK, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED
+_FAILED, _TIMED_OUT, _CANCELLED = Status.FAILED, Status.TIMED_OUT, Status.CANCELLED
 _TURNS = 2
 """As of :mod:`feature_graph.alarm`."""
 
-Wait = tuple[float, int, Walker, object, Group | Answer]
-"""Until when, before which place of the line, who waits for which key, and where its answer will be."""
+
+class Part(NamedTuple):
+    """One fetch that runs wait for."""
+
+    op: Op
+    until_s: float
+    keys: Sequence[object]
+    """Of each run."""
+    group: Group
+    asked: Asked
+
+
+class Wait(NamedTuple):
+    """Runs that wait for a fetch, or for all that were asked for together."""
+
+    began_s: float
+    place: int
+    """Where they go on."""
+    rows: Rows
+    parts: Sequence[Part]
+    late: dict[tuple[int, int], BaseException]
+    """Runs for which a part, by its number, did not come in time; they wait for the others."""
 
 
 class Walk:
@@ -39,13 +63,29 @@ class Walk:
 
     Args:
         party: of a plan with ``columns``.
-        walkers: at least one.
+        givens: of each run, at least one.
+        lefts_s: seconds that each has; None: all the time there is.
+        common: what all of them are given.
+
+    Attributes:
+        alone: runs that left, by their places.
     """
 
-    def __init__(self, party: Party, walkers: Sequence[Walker]) -> None:
+    def __init__(
+        self,
+        party: Party,
+        givens: Sequence[Mapping[str, object]],
+        lefts_s: Sequence[float | None],
+        common: Mapping[str, object],
+    ) -> None:
         assert party.plan.columns is not None
-        self._plan, self._line, self._walkers = party.plan, party.plan.columns, walkers
-        self._loop, self._clock = party.loop, party.clock
+        self._party, self._lefts_s = party, lefts_s
+        self._loop, self.clock, self.line = party.loop, party.clock, party.plan.columns
+        now = self.clock()
+        self.sheet = Sheet(party.plan, givens, common, now)
+        self.alone: dict[int, Walker] = {}
+        of_each = dict.fromkeys(lefts_s)  # mostly one
+        self._ends_s = {left_s: inf if left_s is None else now + left_s for left_s in of_each}
         self._asked: list[Asked] = []
         self._waits: list[Wait] = []
         self._past: Places = {}
@@ -54,22 +94,19 @@ class Walk:
         self._woken: asyncio.Future[None] | None = None
         self._context = copy_context()
         self._context.run(current_scope.set, Scope())
-        self._context.run(current_call.set, (party.clock, max([one.at_s for one in walkers]), 0))
+        self._context.run(current_call.set, (self.clock, max(self._ends_s.values()), 0))
 
     async def to_the_end(self) -> None:
         """Until every run has all that it wants, on this way or alone."""
-        ahead: Places = {0: list(self._walkers)}
+        ahead: Places = {0: range(self.sheet.size)}
         while ahead or self._waits:
-            for place, here in self._context.run(walk, self._line, self._plan.steps, ahead, self._clock):
+            for place, here in self._context.run(walk, self, ahead):
                 self._fetch(place, here)
             if self._waits:
                 await self._news()
             ahead = self._hear()
-        for walker in self._walkers:
-            if walker.rest is not None:
-                await walker.finished
-            else:
-                walker.record.fine = not self._plan.outcomes
+        for walker in self.alone.values():
+            await walker.finished
 
     def close(self) -> Stopped:
         """End what is under way; it still has to be waited for."""
@@ -78,27 +115,92 @@ class Walk:
         self._asked.clear()
         return self._stopped
 
-    def _fetch(self, place: int, here: list[Walker]) -> None:
-        """Ask for all who want it; the others go on."""
-        op, now, asked = self._line[place], self._clock(), None
-        for walker in here:
-            if walker.record.status[op.place] is not None:
-                self._past.setdefault(place + 1, []).append(walker)
-            elif not walker.may_begin(now):
-                walker.goes_alone(op.place, None)
-            else:
-                asked = asked or Asked(self._plan.asking[op.place], self._loop, self._clock, self._wake)
-                self._waits.append(self._want(place, op, walker, asked, now))
-        if asked is not None:
-            self._asked.append(asked)
-            asked.ask()
+    # ------------------------------------------------------------------ who goes on alone
 
-    def _want(self, place: int, op: Op, walker: Walker, asked: Asked, now: float) -> Wait:
-        record, due_s = walker.record, now + op.timeout_s
-        record.started[op.place] = now
-        key, *others = op.pick(record.values_at)  # type: ignore[misc]
-        until_s = due_s if due_s < walker.at_s else walker.at_s
-        return until_s, place, walker, key, asked.want(key, others, until_s)
+    def raised(self, node: int, row: int, began_s: float, error: BaseException) -> None:
+        """A node was called for a run, and raised."""
+        why = without_our_frames(error)
+        self._leaves(row, began_s, [(node, (node, _FAILED, why, node), None)])
+
+    def _leaves(
+        self,
+        row: int,
+        began_s: float,
+        happened: Sequence[tuple[int, Failure | StandIn, Mapping[str, object] | None]],
+    ) -> None:
+        """With what happened to which nodes, and what those told."""
+        record, now = self.sheet.record(row), self.clock()
+        for node, _, notes in happened:
+            record.started[node], record.ended[node] = began_s, now
+            if notes is not None:
+                record.notes[node] = notes
+        self._goes_alone(row, record, *[(node, what) for node, what, _ in happened])
+
+    def _goes_alone(self, row: int, record: Record, *happened: Happened) -> None:
+        left_s = self._lefts_s[row]
+        walker = Walker(self._party, self.sheet.given(row), left_s, self._ends_s[left_s], record)
+        self.alone[row] = walker
+        walker.goes_on(*happened)
+
+    # ------------------------------------------------------------------ asking
+
+    def _fetch(self, place: int, here: Rows) -> None:
+        """Ask for all who want it, and for what is asked for together with it; the others go on."""
+        first, now = self.line[place], self.clock()
+        on = place + first.jump + 1
+        rows = self.sheet.lacking(first.place, here)
+        if len(rows) < len(here):
+            want = set(rows)
+            self._past[on] = merged(self._past.get(on, ()), [row for row in here if row not in want])
+        ops = self.line[place:on]
+        asked = [Asked(self._party.plan.asking[op.place], self._loop, self.clock, self._wake) for op in ops]
+        for left_s, some in self._by_time(rows):
+            end_s = self._ends_s[left_s]
+            if now >= end_s or (left_s is not None and left_s <= 0.0):
+                for row in some:
+                    self._goes_alone(row, self.sheet.record(row), (first.place, None))
+                continue
+            for lot in self._lots(first, some):
+                parts = [
+                    self._want(op, one, lot, min(now + op.timeout_s, end_s))
+                    for op, one in zip(ops, asked, strict=True)
+                ]
+                self._waits.append(Wait(now, on, lot, parts, {}))
+        for one in asked:
+            one.ask()
+        self._asked += asked
+
+    def _by_time(self, rows: Rows) -> list[tuple[float | None, Rows]]:
+        """Those who have the same time, together."""
+        if len(self._ends_s) == 1:
+            return [(self._lefts_s[0], rows)] if rows else []
+        found: dict[float | None, list[int]] = {}
+        for row in rows:
+            found.setdefault(self._lefts_s[row], []).append(row)
+        return list(found.items())
+
+    def _lots(self, op: Op, rows: Rows) -> list[Rows]:
+        """Those who ask with the same other arguments, together."""
+        plan = self.sheet.plan
+        others = [node for node in plan.steps[op.place].dependencies[1:] if node not in plan.same]
+        if not others or plan.asking[op.place].once:
+            return [rows]
+        lots: dict[tuple[int, ...], list[int]] = {}
+        columns = [self.sheet.read(self.sheet.columns[node], rows) for node in others]
+        for row, *rest in zip(rows, *columns, strict=True):
+            lots.setdefault(tuple(map(id, rest)), []).append(row)
+        return list(lots.values())
+
+    def _want(self, op: Op, asked: Asked, rows: Rows, until_s: float) -> Part:
+        if asked.once:
+            group = asked.group([column[0] for column in arguments_of(self.sheet, op, rows[:1])], until_s)
+            keys: list[object] = [ONLY] * len(rows)
+        else:
+            keys, *others = arguments_of(self.sheet, op, rows)
+            group = asked.group([column[0] for column in others], until_s)
+        return Part(op, until_s, asked.want(keys, group), group, asked)
+
+    # ------------------------------------------------------------------ hearing
 
     async def _news(self) -> None:
         """Wait until something has come, or somebody is late."""
@@ -108,9 +210,11 @@ class Walk:
             for one in self._asked:
                 one.is_over()
             return
-        until_s = min([wait[0] for wait in self._waits])
+        now = self.clock()
+        due_s = [part.until_s for wait in self._waits for part in wait.parts if part.until_s > now]
+        until_s = min(due_s, default=now)
         await self._woken_until(until_s)
-        if self._clock() - until_s > LATE_S:  # the loop was held up: what came meanwhile is looked at first
+        if self.clock() - until_s > LATE_S:  # the loop was held up: what came meanwhile is looked at first
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
 
@@ -119,7 +223,7 @@ class Walk:
         self._woken = self._loop.create_future()
         timer = None
         if until_s < inf:
-            timer = self._loop.call_later(max(until_s - self._clock(), 0.0), self._wake)
+            timer = self._loop.call_later(max(until_s - self.clock(), 0.0), self._wake)
         try:
             await self._woken
         finally:
@@ -130,59 +234,106 @@ class Walk:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
-    def _hear(self) -> dict[int, list[Walker]]:
+    def _hear(self) -> Places:
         """Give out what has come, and give up on who is late; those who go on, by where they are."""
         ahead, self._past = self._past, {}
-        now, still = self._clock(), []
-        for wait in self._waits:
-            until_s, place, walker, key, asked = wait
-            answer = asked if isinstance(asked, Answer) else asked.answers[key]
-            if answer is not None:
-                _take(self._line[place], walker, answer, now)
-                if walker.rest is None:
-                    ahead.setdefault(place + 1, []).append(walker)
-            elif now < until_s:
-                still.append(wait)
-            elif isinstance(asked, Group) and (failed := asked.meanwhile.get(key)) is not None:
-                _take(self._line[place], walker, failed, now)
-            else:
-                _is_late(self._line[place], walker, until_s)
-        self._waits = still
+        now, waits, self._waits = self.clock(), self._waits, []
+        for wait in waits:
+            if went_on := self._take(wait, now):
+                ahead[wait.place] = merged(ahead.get(wait.place, ()), went_on)
         self._end_unwanted()
         return ahead
 
+    def _take(self, wait: Wait, now: float) -> Rows:
+        """What has come for those who wait; who goes on with it."""
+        parts = wait.parts
+        if len(parts) > 1 and any(part.asked.is_under_way and now < part.until_s for part in parts):
+            self._waits.append(wait)
+            return ()
+        founds = [part.group.found for part in parts if part.group.found is not None]
+        if wait.late or len(founds) < len(parts):
+            return self._take_some(wait, now)
+        for part, found in zip(parts, founds, strict=True):
+            self._give(part, wait.rows, [*map(found.__getitem__, part.keys)], wait.began_s, now)
+        return wait.rows
+
+    def _give(self, part: Part, rows: Rows, values: list[Any], began_s: float, now: float) -> None:
+        """Those have what they asked for."""
+        node = part.op.place
+        self.sheet.write(node, rows, values)
+        self.sheet.entries.append((node, rows, began_s, now, -1, part.group.told))
+
+    def _take_some(self, wait: Wait, now: float) -> Rows:
+        """Where something is missing, or not as it should be."""
+        on: list[int] = []
+        still: list[int] = []
+        for at, row in enumerate(wait.rows):
+            said = [self._said(wait, number, at, now) for number in range(len(wait.parts))]
+            if None in said:
+                still.append(at)
+                continue
+            happened = []
+            for part, answer in zip(wait.parts, said, strict=True):
+                if isinstance(answer, Answer) and answer.is_plain:
+                    self.sheet.write(part.op.place, [row], [answer.value])
+                    self.sheet.entries.append((part.op.place, [row], wait.began_s, now, -1, answer.notes))
+                elif answer is not None:
+                    happened.append(_trouble(part, answer))
+            if happened:
+                self._leaves(row, wait.began_s, happened)
+            else:
+                on.append(row)
+        if still:
+            rows = [wait.rows[at] for at in still]
+            parts = [part._replace(keys=[part.keys[at] for at in still]) for part in wait.parts]
+            self._waits.append(wait._replace(rows=rows, parts=parts))
+        return on
+
+    def _said(self, wait: Wait, number: int, at: int, now: float) -> Answer | BaseException | None:
+        """An answer, or why there is none in time; None: it may still come."""
+        part, row = wait.parts[number], wait.rows[at]
+        if (late := wait.late.get((row, number))) is not None:
+            return late
+        key = part.keys[at]
+        answer = part.group.answer(key)
+        if answer is None and now >= part.until_s:
+            answer = part.group.meanwhile.get(key)
+            if answer is None:
+                is_over = part.until_s >= self._ends_s[self._lefts_s[row]]
+                op = part.op
+                late = deadline_passed(op.name) if is_over else too_slow(op.name, op.timeout_s)
+                wait.late[row, number] = late
+                return late
+        return answer
+
     def _end_unwanted(self) -> None:
         """A call that nobody waits for is ended."""
-        groups = {id(wait[4]) for wait in self._waits}
+        if not self._waits and not any(asked.is_under_way for asked in self._asked):
+            for asked in self._asked:
+                self._stopped += asked.stop()
+            self._asked = []
+            return
+        wanted_by = {id(part.group) for wait in self._waits for part in wait.parts}
         wanted = []
         for asked in self._asked:
-            if asked.is_wanted(groups):
+            if asked.is_wanted(wanted_by):
                 wanted.append(asked)
             else:
                 self._stopped += asked.stop()
         self._asked = wanted
 
 
-def _take(op: Op, walker: Walker, answer: Answer, now: float) -> None:
-    index, record, value = op.place, walker.record, answer.value
-    record.ended[index] = now
-    record.notes[index] = answer.notes
-    if answer.error is not None:
-        _failed(op, walker, answer.error.with_traceback(answer.traceback))
-    elif type(value) is StandIn:
-        walker.goes_alone(index, value)
-    else:
-        record.values_at[index], record.status[index] = value, _OK
-
-
-def _failed(op: Op, walker: Walker, error: BaseException) -> None:
-    why = without_our_frames(error)
+def _trouble(
+    part: Part, answer: Answer | BaseException
+) -> tuple[int, Failure | StandIn, Mapping[str, object] | None]:
+    """What happened to a node that has no value, or one that is no observation; and what it told."""
+    node = part.op.place
+    if not isinstance(answer, Answer):
+        return node, (node, _TIMED_OUT, answer, node), part.group.told
+    if answer.error is None:
+        assert isinstance(answer.value, StandIn)
+        return node, answer.value, answer.notes
+    why = without_our_frames(answer.error.with_traceback(answer.traceback))
     if isinstance(why, asyncio.CancelledError):
-        walker.fails(op.place, _CANCELLED, cancelled(op.name, why))
-    else:
-        walker.fails(op.place, _FAILED, why)
-
-
-def _is_late(op: Op, walker: Walker, until_s: float) -> None:
-    late = deadline_passed(op.name) if until_s >= walker.at_s else too_slow(op.name, op.timeout_s)
-    walker.fails(op.place, _TIMED_OUT, late)
+        return node, (node, _CANCELLED, cancelled(part.op.name, why), node), answer.notes
+    return node, (node, _FAILED, why, node), answer.notes

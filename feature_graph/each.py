@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import repeat
 from typing import Any
 
-from feature_graph.batching import Answer, wanting
+from feature_graph.batching import Answer, readable_answer, wanting
 from feature_graph.deadline import current_call, hurry, remaining
 from feature_graph.errors import ElementFailed, FetchCancelled, FetchTimedOut
+from feature_graph.guards import guarded
 from feature_graph.guards.ending import is_cancelled
 from feature_graph.node import MISSING, Derived, Each, Fetch, Lookup
 from feature_graph.reasons import can_be_awaited, message_of, not_a_value, plain_types
@@ -125,6 +126,49 @@ def _over_lookup(node: Each, body: Lookup) -> Call:
         return answers.all()
 
     return every
+
+
+def each_once(node: Each, body: Lookup) -> Call:
+    """What is called for a list that many runs want once: nobody's keys are gathered with its own."""
+    gathered, call = _over_lookup(node, body), guarded(body.batch, body.options, body.name)
+
+    async def every(keys: object, *others: object) -> object:
+        wanted = sequence_of(node, keys)
+        try:
+            unique = [*dict.fromkeys(wanted)]
+        except TypeError:  # no key of a mapping
+            return await gathered(wanted, *others)
+        if len(unique) > (body.options.max_keys or 1):
+            return await gathered(wanted, *others)
+        answers = _answers(node, body, len(wanted))
+        tell_apart()  # what the batch tells is of its call
+        found = await _in_one_call(body, call(unique, *others)) if unique else {}
+        for position, key in enumerate(wanted):
+            try:
+                answers.give(position, _read(readable_answer(body.name, key, found, {})))
+            except _THROUGH:
+                raise
+            except BaseException as error:
+                answers.fail(position, error)
+        return answers.all()
+
+    return every
+
+
+async def _in_one_call(body: Lookup, call: Awaitable[object]) -> object:
+    """What a batch gave, or why it gave nothing."""
+    limit = asyncio.timeout(body.timeout_s)
+    try:
+        async with limit:
+            return await call
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        if is_cancelled():
+            raise
+        if limit.expired():
+            return FetchTimedOut(f"{body.name!r} took longer than {body.timeout_s} s")
+        return error
 
 
 def _answers(node: Each, body: Fetch | Lookup, count: int) -> Answers:

@@ -21,7 +21,8 @@ from feature_graph.node import Declared, Node, edges_of
 from feature_graph.outcome import Outcome
 from feature_graph.plan import Plan, compile_plan
 from feature_graph.reading import Unreadable
-from feature_graph.resolution import Resolution
+from feature_graph.resolution import NOTHING, Resolution
+from feature_graph.resolutions import Resolutions
 
 T = TypeVar("T")
 _NONE: frozenset[tuple[str, bool]] = frozenset()
@@ -31,6 +32,10 @@ WATCH_EVERY = 16
 of a fetch, and whoever blocks the loop does so again."""
 _PLANS_KEPT = 256
 """Plans per graph: one per set of goals and given names, of which a service has a handful."""
+
+
+_Of = tuple[tuple[str, ...], frozenset[str], frozenset[tuple[str, bool]], frozenset[str]]
+"""What a plan is of: goals, given names, those given as outcomes, those that are common."""
 
 
 class Graph:
@@ -68,7 +73,8 @@ class Graph:
             raise BadGraph(tuple(problems))
         self.nodes: Mapping[str, Node] = MappingProxyType(found)
         self._runs = 0
-        self._plans: dict[tuple[tuple[str, ...], frozenset[str], frozenset[tuple[str, bool]]], Plan] = {}
+        self._plans: dict[_Of, Plan] = {}
+        self._plans_of_many: dict[tuple[tuple[str, ...], ...], Plan] = {}
 
     async def resolve(
         self,
@@ -115,7 +121,8 @@ class Graph:
         *,
         given: Sequence[Mapping[str, object]],
         deadlines: Sequence[float | None],
-    ) -> list[Resolution]:
+        common: Mapping[str, object] = NOTHING,
+    ) -> Resolutions:
         """Run the same goals for many callers at once; what each would have been told alone, in their order.
 
         Where all that is fetched is looked up (:func:`lookup`), and no two lookups could be under way at
@@ -125,11 +132,14 @@ class Graph:
             goals: a name, or several.
             given: what :meth:`resolve` would be given for each caller.
             deadlines: seconds from now that each has; None: all the time there is.
+            common: values that all of them are given besides, under names that ``given`` leaves out. What is
+                looked up with nothing but those and a key is asked for by all callers at once.
 
         Raises:
             As :meth:`resolve`: a mistake in one of them is everybody's.
         """
         wanted = (goals,) if isinstance(goals, str) else tuple(goals)
+        shared = tuple(common)
         by_plan: dict[int, tuple[Plan, list[int]]] = {}
         before: tuple[str, ...] = ()
         plan: Plan | None = None
@@ -137,33 +147,37 @@ class Graph:
         for place, one in enumerate(given):
             names, plain = tuple(one), _OUTCOME.isdisjoint(map(type, one.values()))
             if plan is None or names != before or plan.outcomes or not plain:
-                before, plan = names, self.plan(wanted, one)
+                before, plan = names, self._plan_of_many(wanted, one, names, plain, common, shared)
                 of = by_plan.setdefault(id(plan), (plan, []))[1]
             of.append(place)
         if len(by_plan) == 1:
             (plan, _) = next(iter(by_plan.values()))
-            return await self._run_all(plan, given, deadlines)
+            return await self._run_all(plan, given, deadlines, common)
         found = await _all(
             [
-                self._run_all(plan, [given[p] for p in of], [deadlines[p] for p in of])
+                self._run_all(plan, [given[p] for p in of], [deadlines[p] for p in of], common)
                 for plan, of in by_plan.values()
             ]
         )
         told = dict(zip(chain(*[of for _, of in by_plan.values()]), chain(*found), strict=True))
-        return [told[place] for place in range(len(given))]
+        return Resolutions([told[place] for place in range(len(given))])
 
     async def _run_all(
-        self, plan: Plan, given: Sequence[Mapping[str, object]], deadlines: Sequence[float | None]
-    ) -> list[Resolution]:
+        self,
+        plan: Plan,
+        given: Sequence[Mapping[str, object]],
+        deadlines: Sequence[float | None],
+        common: Mapping[str, object],
+    ) -> Resolutions:
         self._runs += 1
         watching = self._runs % WATCH_EVERY == 1
         if plan.columns is not None:
-            return await async_engine.resolve_all(plan, given, deadlines, watching)
+            return await async_engine.resolve_all(plan, given, deadlines, common, watching)
         runs = [
-            async_engine.resolve(plan, one, deadline, watching=watching)
+            async_engine.resolve(plan, {**common, **one}, deadline, watching=watching)
             for one, deadline in zip(given, deadlines, strict=True)
         ]
-        return await _all(runs)
+        return Resolutions(await _all(runs))
 
     async def resolve_in_order(
         self,
@@ -179,16 +193,43 @@ class Graph:
             plan, given, seconds_of(deadline, "deadline"), _names(required, plan)
         )
 
-    def plan(self, goals: str | Iterable[str], given: Iterable[str]) -> Plan:
+    def _plan_of_many(
+        self,
+        wanted: tuple[str, ...],
+        given: Mapping[str, object],
+        names: tuple[str, ...],
+        plain: bool,
+        common: Mapping[str, object],
+        shared: tuple[str, ...],
+    ) -> Plan:
+        """As :meth:`plan`, which takes longer; ``names`` are those of ``given``, ``shared`` of ``common``."""
+        if not plain:
+            return self.plan(wanted, {**common, **given}, shared)
+        plan = self._plans_of_many.get((wanted, names, shared))
+        if plan is None:
+            plan = self.plan(wanted, {**common, **given}, shared)
+            if len(self._plans_of_many) >= _PLANS_KEPT:
+                self._plans_of_many = {}
+            if not plan.outcomes:
+                self._plans_of_many[wanted, names, shared] = plan
+        return plan
+
+    def plan(self, goals: str | Iterable[str], given: Iterable[str], common: Iterable[str] = ()) -> Plan:
         """What a run needs to know, compiled once per goals and given names.
 
         Call it when a service starts: a goal or input that does not exist is found before any request.
+
+        Args:
+            goals: a name, or several.
+            given: names, or values by their names.
+            common: those of them that :meth:`resolve_all` gives to all of its callers.
 
         Raises:
             BadRun: an unknown goal, or an input that is missing or unknown.
         """
         as_outcomes = _outcomes(given) if Outcome in map(type, getattr(given, "values", tuple)()) else _NONE
-        key = ((goals,) if isinstance(goals, str) else tuple(goals), frozenset(given), as_outcomes)
+        names = (goals,) if isinstance(goals, str) else tuple(goals)
+        key = (names, frozenset(given), as_outcomes, frozenset(common))
         plan = self._plans.get(key)
         if plan is None:
             plan = compile_plan(self.nodes, self.inputs, *key)

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from feature_graph.asking import Asking, asking_of
+from feature_graph.each import each_once
 from feature_graph.errors import BadRun
 from feature_graph.node import (
     MISSING,
@@ -29,7 +30,7 @@ from feature_graph.node import (
     edges_of,
 )
 from feature_graph.outcome import Status
-from feature_graph.straight import Kinds, Op, straight_line
+from feature_graph.straight import Call, Kinds, Op, straight_line, waves
 from feature_graph.straight import Node as Place
 
 UNDEMANDED: Final = 1 << 40
@@ -135,7 +136,9 @@ class Plan:
     columns: tuple[Op, ...] | None = None
     """Where many runs can go along such a line together; see :mod:`feature_graph.columns`."""
     asking: Mapping[int, Asking] = field(default_factory=dict)
-    """How the lookups on it are asked."""
+    """How the fetches on it are asked."""
+    same: frozenset[int] = frozenset()
+    """Nodes on it behind which there is only what all runs are given."""
 
     def check_required(self, names: Iterable[str]) -> frozenset[str]:
         """The names as a set, if all of them are goals; else :class:`BadRun`."""
@@ -152,6 +155,7 @@ def compile_plan(
     goals: tuple[str, ...],
     given: frozenset[str],
     as_outcomes: frozenset[tuple[str, bool]] = frozenset(),
+    common: frozenset[str] = frozenset(),
 ) -> Plan:
     """Find what the goals may need, and lay it out.
 
@@ -161,6 +165,7 @@ def compile_plan(
         goals: what is wanted.
         given: names that are handed in.
         as_outcomes: those of them that are handed in as an outcome, each with whether it has a value.
+        common: those of them that are the same for all runs that go side by side.
 
     Raises:
         BadRun: a goal or a given name that does not exist, or an input that is needed and not given.
@@ -187,7 +192,8 @@ def compile_plan(
     fetches = any(step.kind == Kind.FETCH for step in steps)
     ends = [index[goal] for goal in goals]
     line = None if lost or not fetches else _line(steps, rows, ends)
-    columns, asking = (None, {}) if lost else _columns(nodes, steps, rows, ends)
+    same = _same(steps, common)
+    columns, asking = (None, {}) if lost else _columns(nodes, steps, rows, ends, same)
     return Plan(
         goals,
         handed_in,
@@ -205,6 +211,7 @@ def compile_plan(
         line,
         columns,
         asking,
+        same,
     )
 
 
@@ -215,22 +222,65 @@ def _line(steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]) -> t
     return _laid_out(steps, rows, goals)
 
 
+def _same(steps: tuple[Step, ...], common: frozenset[str]) -> frozenset[int]:
+    """Nodes behind which there is only what is common."""
+    found = {step.index for step in steps if step.name in common}
+    own = [step for step in steps if step.kind not in (Kind.GIVEN, Kind.LOST)]
+    while more := {
+        s.index for s in own if s.index not in found and found.issuperset(s.dependencies + s.sides)
+    }:
+        found |= more
+    return frozenset(found)
+
+
 def _columns(
-    nodes: Mapping[str, Node], steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]
+    nodes: Mapping[str, Node],
+    steps: tuple[Step, ...],
+    rows: tuple[Row, ...],
+    goals: list[int],
+    same: frozenset[int],
 ) -> tuple[tuple[Op, ...] | None, dict[int, Asking]]:
-    """Of derived nodes, branches, and lookups that share no batch: a key is asked for once in a run."""
-    asked = {step.index: nodes[step.name] for step in steps if step.kind == Kind.FETCH}
-    lookups = {index: node for index, node in asked.items() if isinstance(node, Lookup)}
-    batches = {id(node.batch) for node in lookups.values()}
-    if len(batches) < len(asked) or any(step.kind == Kind.FIRST_OF for step in steps):
+    """Of derived nodes, branches, and lookups that share no batch: a key is asked for once in a run.
+
+    What is the same for all runs may be fetched in any way, once for all of them.
+    """
+    asked = [(step, nodes[step.name]) for step in steps if step.kind == Kind.FETCH]
+    batches = [id(batch) for _, node in asked if (batch := _batch(node)) is not None]
+    asking = {step.index: found for step, node in asked if (found := _asking(step, node, same)) is not None}
+    if len({*batches}) < len(batches) or len(asking) < len(asked):
         return None, {}
-    return _laid_out(steps, rows, goals), {index: asking_of(node) for index, node in lookups.items()}
+    if any(step.kind == Kind.FIRST_OF for step in steps):
+        return None, {}
+    line = _laid_out(steps, rows, goals)
+    alike = all(same.issuperset(step.dependencies[1:]) or asking[step.index].once for step, _ in asked)
+    return (waves(*_parts(steps, rows)) if line is None and alike else line), asking
+
+
+def _batch(node: Node) -> object | None:
+    body = node.body if isinstance(node, Each) else node
+    return body.batch if isinstance(body, Lookup) else None
+
+
+def _asking(step: Step, node: Node, same: frozenset[int]) -> Asking | None:
+    """How a fetch is asked by many runs; None where each has to fetch for itself."""
+    if isinstance(node, Lookup):
+        return asking_of(node)
+    if step.index not in same or step.function is None:
+        return None
+    call = step.function
+    if isinstance(node, Each) and isinstance(node.body, Lookup):
+        call = each_once(node, node.body)
+    return Asking(step.name, call, 1, once=True)
 
 
 def _laid_out(steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]) -> tuple[Op, ...] | None:
+    return straight_line(*_parts(steps, rows), goals)
+
+
+def _parts(steps: tuple[Step, ...], rows: tuple[Row, ...]) -> tuple[list[Place], list[Call], Kinds]:
     calls = [(step.function, row[1], row[2], row[3], row[4]) for step, row in zip(steps, rows, strict=True)]
     nodes = [Place(s.index, s.name, s.dependencies, s.sides, s.timeout_s) for s in steps]
-    return straight_line(nodes, calls, Kinds(*(_of(steps, one) for one in _LINED)), goals)
+    return nodes, calls, Kinds(*(_of(steps, one) for one in _LINED))
 
 
 _LINED = (Kind.GIVEN, Kind.FETCH, Kind.BRANCH)

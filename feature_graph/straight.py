@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 CALL: Final = 0
 """Call a derived node."""
 FETCH: Final = 1
-"""Await a fetch."""
+"""Await a fetch; on the line of many runs together with the ``jump`` fetches after it."""
 TEST: Final = 2
 """Take a side of a branch; the other one is at ``jump``."""
 PASS: Final = 3
@@ -91,6 +91,51 @@ def straight_line(
     return tuple(ops)
 
 
+def waves(steps: Sequence[Node], calls: Sequence[Call], kinds: Kinds) -> tuple[Op, ...] | None:
+    """The plan as a line on which fetches that may overlap are asked for together; None where it is none.
+
+    All of them are waited for then, so what comes next must need them all; and there is no branch, so that
+    every run needs every node.
+    """
+    own = [step for step in steps if step.place not in kinds.given]
+    if kinds.branches or len(own) > MOST_NODES or any(calls[step.place][4] is None for step in own):
+        return None
+    ops: list[Op] = []
+    before: set[int] = set()
+    for here in _levels(own, kinds):
+        fetches = [step for step in here if step.place in kinds.fetches]
+        if len(before) > 1 and any(not before <= _behind(steps, (step.place,)) for step in fetches):
+            return None
+        ops += [_op(CALL, step, calls) for step in here if step.place not in kinds.fetches]
+        ops += [_op(FETCH, step, calls)._replace(jump=left) for left, step in _countdown(fetches)]
+        before = {step.place for step in fetches}
+    return tuple(ops)
+
+
+def _levels(own: Sequence[Node], kinds: Kinds) -> list[list[Node]]:
+    """Nodes by how many fetches there are one behind the other before them; each after all that it needs."""
+    level_of = dict.fromkeys(kinds.given, 0)
+    levels: list[list[Node]] = [[] for _ in range(len(kinds.fetches) + 1)]
+    waiting = list(own)
+    while waiting:
+        ready = [step for step in waiting if level_of.keys() >= {*step.dependencies}]
+        for step in ready:
+            behind = [level_of[place] + (place in kinds.fetches) for place in step.dependencies]
+            level_of[step.place] = level = max(behind, default=0)
+            levels[level].append(step)
+        waiting = [step for step in waiting if step.place not in level_of]
+    return levels
+
+
+def _countdown(steps: Sequence[Node]) -> Iterator[tuple[int, Node]]:
+    return zip(range(len(steps) - 1, -1, -1), steps, strict=True)
+
+
+def _op(kind: int, step: Node, calls: Sequence[Call]) -> Op:
+    function, arity, first, second, pick = calls[step.place]
+    return Op(kind, step.place, function, arity, first, second, pick, step.timeout_s, step.name)
+
+
 def _lay_out(
     index: int,
     done: frozenset[int],
@@ -110,9 +155,7 @@ def _lay_out(
     if index in kinds.branches:
         _lay_out_branch(step, done, steps, calls, kinds, ops)
         return done | {index}
-    function, arity, first, second, pick = calls[index]
-    kind = FETCH if index in kinds.fetches else CALL
-    ops.append(Op(kind, index, function, arity, first, second, pick, step.timeout_s, step.name))
+    ops.append(_op(FETCH if index in kinds.fetches else CALL, step, calls))
     return done | {index}
 
 

@@ -2,116 +2,177 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat, starmap
+from typing import Any, Protocol
 
-from feature_graph.outcome import Status
-from feature_graph.plan import Step
+from feature_graph.node import MISSING
 from feature_graph.reasons import can_be_awaited, not_a_value, ours, plain_types
+from feature_graph.sheet import Rows, Sheet
 from feature_graph.straight import CALL, FETCH, PASS, TEST, Op
-from feature_graph.walker import Walker
 from feature_graph.watch import BLOCKED_S
 
-_OK = Status.OK
-Places = dict[int, list[Walker]]
+Places = dict[int, Rows]
 """Who is at which place of the line."""
+_INTERRUPTS = (KeyboardInterrupt, SystemExit)
 
 
-def walk(
-    line: Sequence[Op], steps: Sequence[Step], ahead: Places, clock: Callable[[], float]
-) -> list[tuple[int, list[Walker]]]:
+class Together(Protocol):
+    """The runs."""
+
+    sheet: Sheet
+    line: tuple[Op, ...]
+    clock: Callable[[], float]
+
+    def raised(self, node: int, row: int, began_s: float, error: BaseException) -> None:
+        """A node was called for one of them, and raised: it goes on alone."""
+
+
+def walk(runs: Together, ahead: Places) -> list[tuple[int, Rows]]:
     """Everybody from where they are up to the next fetch, or to the end. Who is before which fetch then."""
-    before: list[tuple[int, list[Walker]]] = []
+    line = runs.line
+    before: list[tuple[int, Rows]] = []
     while ahead:
-        here: list[Walker] = []
+        here: Rows = ()
         place = min(ahead)
         while place < len(line) and (here or place in ahead):
-            here += ahead.pop(place, ())
+            if place in ahead:
+                here = merged(here, ahead.pop(place))
             op, place = line[place], place + 1
             if op.kind == FETCH:
                 before.append((place - 1, here))
-                here = []
+                here = ()
             elif op.kind == CALL:
-                here = _call(op, here, clock)
+                here = _call(runs, op, here)
             elif op.kind == TEST:
-                here = _test(op, steps, here, ahead, clock)
+                here = _test(runs, op, here, ahead)
             elif op.kind == PASS:
-                _pass(op, here, clock)
+                _pass(runs, op, here)
                 if op.jump != place and here:
-                    ahead.setdefault(op.jump, []).extend(here)
-                    here = []
+                    ahead[op.jump] = merged(ahead.get(op.jump, ()), here)
+                    here = ()
         ahead.pop(len(line), None)  # they have come to the end
     return before
 
 
+def merged(some: Rows, others: Rows) -> Rows:
+    """Both, in the order of the runs: as many as there are must be all of them in their order."""
+    return sorted([*some, *others]) if some else others
+
+
 @ours
-def _call(op: Op, here: list[Walker], clock: Callable[[], float]) -> list[Walker]:
+def _call(runs: Together, op: Op, here: Rows) -> Rows:
     """Call a derived node for each; those who have its value."""
-    _, index, function, arity, first, second, pick, _, name, _ = op
-    now, lost = clock(), False
-    for walker in here:
-        record = walker.record
-        if record.status[index] is not None:
-            continue
-        values = record.values_at
-        record.started[index] = began = now
-        try:
-            if arity == 1:
-                value = function(values[first])  # type: ignore[misc]
-            elif arity == 2:
-                value = function(values[first], values[second])  # type: ignore[misc]
-            else:
-                value = function(*pick(values))  # type: ignore[misc]
-            if type(value) not in plain_types and can_be_awaited(value):
-                raise not_a_value(name, value)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            del record, values  # what a fallback raises will know this frame
-            walker.raised(index, error)
-            now, lost = clock(), True
-            continue
-        values[index], record.status[index] = value, _OK
-        record.ended[index] = now = clock()
-        if now - began > BLOCKED_S:
-            record.hold(name, now - began)
-    return [one for one in here if one.rest is None] if lost else here
+    sheet, node = runs.sheet, op.place
+    columns, column = sheet.columns, sheet.columns[node]
+    rows = here if column is None else sheet.lacking(node, here)
+    if not rows:
+        return here
+    is_once = len(rows) > 1 and node in sheet.plan.same
+    function: Any = op.function
+    arguments = arguments_of(sheet, op, rows[:1] if is_once else rows)
+    calls = (
+        map(function, *arguments) if arguments else starmap(function, repeat((), 1 if is_once else len(rows)))
+    )
+    made: list[object] = []
+    began_s = runs.clock()
+    try:
+        made.extend(calls)  # what was made before one raised is kept
+        raised = {} if plain_types.issuperset(map(type, made)) else _refuse_awaitables(op, made)
+    except _INTERRUPTS:
+        raise
+    except BaseException as error:
+        raised = _go_on(op, calls, made, error)
+    if is_once:
+        made *= len(rows)
+        raised = dict.fromkeys(range(len(rows)), raised[0]) if raised else raised
+    if column is None and len(rows) == sheet.size:
+        columns[node] = made
+    else:
+        sheet.write(node, rows, made)
+    ended_s = runs.clock()
+    sheet.entries.append((node, rows, began_s, ended_s, -1, None))
+    if ended_s - began_s > BLOCKED_S:
+        sheet.hold(rows[0], op.name, ended_s - began_s)
+    if not raised:
+        return here
+    gone = {rows[place]: why for place, why in raised.items()}
+    for row, why in gone.items():
+        runs.raised(node, row, began_s, why)
+    return [row for row in here if row not in gone]
 
 
 @ours
-def _test(
-    op: Op, steps: Sequence[Step], here: list[Walker], ahead: Places, clock: Callable[[], float]
-) -> list[Walker]:
-    """Take a side of a branch; those whose side comes first, while the others are ahead."""
-    index, condition = op.place, op.first
-    then, otherwise = steps[index].sides
-    now = clock()
-    stay: list[Walker] = []
-    leave: list[Walker] = []
-    for walker in here:
-        record = walker.record
-        if record.status[index] is not None:
-            stay.append(walker)
-            continue
-        record.started[index] = now
+def _go_on(
+    op: Op, calls: Iterator[object], made: list[object], error: BaseException
+) -> dict[int, BaseException]:
+    """Call it for the others too; what it raised, by places in ``made``."""
+    raised = {len(made): error}
+    made.append(MISSING)
+    while True:
         try:
-            taken = bool(record.values_at[condition])
-        except (KeyboardInterrupt, SystemExit):
+            made.extend(calls)
+            return {**raised, **_refuse_awaitables(op, made)}
+        except _INTERRUPTS:
+            raise
+        except BaseException as another:
+            raised[len(made)] = another
+            made.append(MISSING)
+
+
+def _refuse_awaitables(op: Op, made: list[object]) -> dict[int, BaseException]:
+    raised: dict[int, BaseException] = {}
+    for place, value in enumerate(made):
+        if type(value) not in plain_types and can_be_awaited(value):
+            raised[place], made[place] = not_a_value(op.name, value), MISSING
+    return raised
+
+
+def arguments_of(sheet: Sheet, op: Op, rows: Rows) -> Sequence[list[Any]]:
+    """A column an argument."""
+    columns: Any = sheet.columns
+    found: Sequence[list[Any]]
+    if op.arity == 1:
+        found = (columns[op.first],)
+    elif op.arity == 2:
+        found = (columns[op.first], columns[op.second])
+    else:
+        found = op.pick(columns)  # type: ignore[misc,assignment]  # it only takes by index
+    if len(rows) == sheet.size:
+        return found
+    return [[column[row] for row in rows] for column in found]
+
+
+@ours
+def _test(runs: Together, op: Op, here: Rows, ahead: Places) -> Rows:
+    """Take a side of a branch; those whose side comes first, while the others are ahead."""
+    sheet, node, began_s = runs.sheet, op.place, runs.clock()
+    then, otherwise = sheet.plan.steps[node].sides
+    rows = sheet.lacking(node, here)
+    stay: list[int] = []
+    leave: list[int] = []
+    for row, condition in zip(rows, sheet.read(sheet.columns[op.first], rows), strict=True):
+        try:
+            (stay if condition else leave).append(row)
+        except _INTERRUPTS:
             raise
         except BaseException as error:
-            walker.raised(index, error)
-            continue
-        record.taken[index] = then if taken else otherwise
-        (stay if taken else leave).append(walker)
+            runs.raised(node, row, began_s, error)
+    for some, side in ((stay, then), (leave, otherwise)):
+        if some:
+            sheet.entries.append((node, some, began_s, None, side, None))
     if leave:
-        ahead.setdefault(op.jump, []).extend(leave)
+        ahead[op.jump] = merged(ahead.get(op.jump, ()), leave)
+    if len(rows) < len(here):  # they have been through here on another way
+        end, have = runs.line[op.jump - 1].jump, set(rows)
+        ahead[end] = merged(ahead.get(end, ()), [row for row in here if row not in have])
     return stay
 
 
-def _pass(op: Op, here: Iterable[Walker], clock: Callable[[], float]) -> None:
+def _pass(runs: Together, op: Op, here: Rows) -> None:
     """A branch has the value of its side."""
-    index, side, now = op.place, op.first, clock()
-    for walker in here:
-        record = walker.record
-        if record.status[index] is None:
-            record.values_at[index], record.status[index] = record.values_at[side], _OK
-            record.ended[index] = now
+    sheet = runs.sheet
+    rows = sheet.lacking(op.place, here)
+    if rows:
+        sheet.write(op.place, rows, sheet.read(sheet.columns[op.first], rows))
+        sheet.entries.append((op.place, rows, None, runs.clock(), -1, None))

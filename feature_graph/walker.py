@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from math import inf
 from typing import NamedTuple, Protocol
 
 from feature_graph.outcome import Status
 from feature_graph.plan import Plan
-from feature_graph.reasons import without_our_frames
 from feature_graph.record import Record
 from feature_graph.scope import Scope, StandIn
 
-_FAILED = Status.FAILED
-
 Failure = tuple[int, Status, BaseException, int]
+Happened = tuple[int, Failure | StandIn | None]
+"""A node, and what went wrong with it; None: there is no time for it."""
 Stopped = list[tuple[str, asyncio.Task[None]]]
 
 
@@ -35,19 +33,24 @@ class Party(NamedTuple):
     """Of the loop."""
     watching: bool
     """Whether each step of a fetch of one that goes on alone is timed."""
-    go_on: Callable[[Walker, int, Failure | StandIn | None], Scheduled]
-    """Makes a scheduler of one run, and lets it begin with what happened to the node of that index."""
+    go_on: Callable[..., Scheduled]
+    """``go_on(walker, *happened)``: makes a scheduler of one run, and lets it begin with what happened."""
 
 
 class Walker:
-    """One run.
+    """One run that goes on alone.
+
+    Args:
+        party: whom it leaves.
+        given: what it was handed in.
+        left_s: seconds that it had; None: all the time there is.
+        at_s: its deadline, on the clock of the runs.
+        record: what is known of it so far.
 
     Attributes:
-        record: what it wrote down.
-        at_s: its deadline, on the clock of the runs.
-        finished: if it goes on alone, done when that is over.
-        rest: who carries it on then.
-        scope: its own then.
+        finished: done when it is over.
+        rest: who carries it on.
+        scope: its own.
     """
 
     __slots__ = (
@@ -64,33 +67,19 @@ class Walker:
         "watching",
     )
 
-    def __init__(self, party: Party, given: Mapping[str, object], left_s: float | None, now: float) -> None:
-        self.party, self.given, self.left_s = party, given, left_s
-        self.plan, self.loop, self.watching = party.plan, party.loop, party.watching
-        self.at_s = inf if left_s is None else now + left_s
-        self.record = Record(party.plan, given, now)
-        self.scope: Scope
-        self.finished: asyncio.Future[None]
+    def __init__(
+        self, party: Party, given: Mapping[str, object], left_s: float | None, at_s: float, record: Record
+    ) -> None:
+        self.party, self.given, self.left_s, self.at_s = party, given, left_s, at_s
+        self.plan, self.loop, self.watching, self.record = party.plan, party.loop, party.watching, record
+        record.fine = False
+        self.scope = Scope(record.notes)
+        self.finished: asyncio.Future[None] = party.loop.create_future()
         self.rest: Scheduled | None = None
 
-    def may_begin(self, now: float) -> bool:
-        """Whether there is time left for a fetch."""
-        return now < self.at_s and (self.left_s is None or self.left_s > 0.0)
-
-    def goes_alone(self, index: int, what: Failure | StandIn | None) -> None:
-        """Go on with the scheduler, which hears of what happened to a node; None: there is no time for it."""
-        self.scope = Scope(self.record.notes)
-        self.finished = self.loop.create_future()
-        self.rest = self.party.go_on(self, index, what)
-
-    def fails(self, index: int, status: Status, error: BaseException) -> None:
-        """A node gave no value."""
-        self.record.ended[index] = self.party.clock()
-        self.goes_alone(index, (index, status, error, index))
-
-    def raised(self, index: int, error: BaseException) -> None:
-        """A node was called, and raised."""
-        self.fails(index, _FAILED, without_our_frames(error))
+    def goes_on(self, *happened: Happened) -> None:
+        """With the scheduler, which hears of what happened."""
+        self.rest = self.party.go_on(self, *happened)
 
     def ends(self) -> tuple[Record, Stopped]:
         """The record, and what still has to end."""

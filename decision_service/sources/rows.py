@@ -12,7 +12,7 @@ A key is text or a whole number, or a tuple of them where a table has several ke
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import msgspec
 
@@ -23,6 +23,7 @@ T = TypeVar("T")
 KeyPart = str | int
 Key = KeyPart | tuple[KeyPart, ...]
 
+_TEXT = {str}
 MAX_KEY_BYTES = 1024
 """Keys come from clients: one of a megabyte must not travel further."""
 
@@ -55,6 +56,19 @@ def key_text(key: Key) -> str:
         return _part_text(key)
     texts = [_part_text(part) for part in key]
     return texts[0] if len(texts) == 1 else "".join(f"{len(text)}:{text}" for text in texts)
+
+
+def texts_of(keys: tuple[Key, ...]) -> tuple[str, ...]:
+    """The same for many; the very tuple where all of them are plain texts.
+
+    Raises:
+        BadKey: one is no key.
+    """
+    if {*map(type, keys)} <= _TEXT:
+        texts = cast("tuple[str, ...]", keys)
+        if all(map(str.isascii, texts)) and max(map(len, texts), default=0) <= MAX_KEY_BYTES:
+            return texts
+    return tuple([key_text(key) for key in keys])
 
 
 def check_parts(key: Key, parts: int) -> None:

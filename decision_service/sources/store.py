@@ -49,7 +49,7 @@ from decision_service.sources.errors import (
     SourceRefused,
     TableNotLoaded,
 )
-from decision_service.sources.rows import Key, check_parts, key_text, typed
+from decision_service.sources.rows import Key, check_parts, key_text, texts_of, typed
 from feature_graph import note
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.feature_table import TableName, TableRecord, decode_record, decode_row, slot_of
@@ -107,7 +107,7 @@ class FeatureStore:
     ) -> None:
         self._lines = lines_of(client)
         self._app = app
-        self._records: dict[str, tuple[bytes, TableRecord]] = {}
+        self._tables: dict[str, _Known] = {}
         self._batcher: Batcher[_Question, Found | SourceError] = Batcher(
             self._answer, max_batch=max_batch, in_flight=in_flight, few=FEW
         )
@@ -129,7 +129,7 @@ class FeatureStore:
             TableNotLoaded: it has no such table.
             BadAnswer: what it holds is no table.
         """
-        found = await self._batcher.ask(_Question(table, keys))
+        found = await self._batcher.put(_Question(table, keys))
         if isinstance(found, SourceError):
             raise type(found)(*found.args) from found.__cause__  # one each: a shared one collects tracebacks
         return found
@@ -143,72 +143,122 @@ class FeatureStore:
 
     async def _found(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Found | SourceError]:
         found: dict[str, Found | SourceError] = {}
+        again = wanted
         for _ in range(_TRIES):
-            again = {table: keys for table, keys in wanted.items() if table not in found}
-            if not again:
-                return found
             try:
-                found |= await self._round_trip(again)
+                await self._round_trip(again, found)
             except (StoreError, OSError) as error:
                 return found | dict.fromkeys(again, _failure(error, "the feature store"))
+            if len(found) == len(wanted):
+                return found
+            again = {table: keys for table, keys in wanted.items() if table not in found}
         changing = SourceAway("the table was loaded anew again and again while it was asked")
         return dict.fromkeys(wanted, changing) | found
 
-    async def _round_trip(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Found | SourceError]:
-        """One pipeline; tables whose record has changed since the last one are left out of the answer."""
-        asked = [self._asked(table, keys) for table, keys in wanted.items()]
+    async def _round_trip(
+        self, wanted: Mapping[str, tuple[str, ...]], found: dict[str, Found | SourceError]
+    ) -> None:
+        """One pipeline; tables whose record has changed since the last one are left out of what is found."""
+        readings = [self._known(table).reading(keys) for table, keys in wanted.items()]
         commands: list[Command] = []
-        for reading in asked:
-            commands.append(("GET", reading.keys.record))
-            for slot, fields in reading.by_slot.items():
-                assert reading.record is not None
-                commands.append(("HMGET", reading.keys.rows(reading.record.generation, slot), *fields))
-        replies = iter(await self._lines.talk(commands))
-        answers = ((reading, next(replies), [next(replies) for _ in reading.by_slot]) for reading in asked)
-        found = {reading.keys.table: self._read(reading, data, rows) for reading, data, rows in answers}
-        return {table: one for table, one in found.items() if one is not None}
+        for reading in readings:
+            commands += reading.commands
+        replies = await self._lines.talk(commands)
+        at = 0
+        for reading in readings:
+            end = at + len(reading.commands)
+            one = _read(reading, replies[at], replies[at + 1 : end])
+            if one is not None:
+                found[reading.known.table] = one
+            at = end
 
-    def _asked(self, table: str, keys: tuple[str, ...]) -> _Reading:
-        known = self._records.get(table)
+    def _known(self, table: str) -> _Known:
+        known = self._tables.get(table)
         if known is None:
-            return _Reading(FeatureKeys(self._app, table), b"", None, {})
-        by_slot: dict[int, list[str]] = {}
-        for key in keys:
-            by_slot.setdefault(slot_of(key, known[1].slots), []).append(key)
-        return _Reading(FeatureKeys(self._app, table), known[0], known[1], by_slot)
+            known = self._tables[table] = _Known(self._app, table)
+        return known
 
-    def _read(self, reading: _Reading, data: object, slots: list[Any]) -> Found | SourceError | None:
-        table = reading.keys.table
-        if failed := next((reply for reply in (data, *slots) if isinstance(reply, Exception)), None):
-            return _failure(failed, f"the table {table!r}")
-        if not isinstance(data, bytes):
-            self._records.pop(table, None)
-            return TableNotLoaded(f"the feature store has no table {table!r}: `sidearm features load` it")
-        if data != reading.data:
-            try:
-                self._records[table] = data, decode_record(data)
-            except BadEvent as error:
-                return BadAnswer(str(error))
-            return None
-        assert reading.record is not None
-        pairs = zip(reading.by_slot.values(), slots, strict=True)
-        rows = {
-            key: row
-            for keys, values in pairs
-            for key, row in zip(keys, values, strict=True)
-            if row is not None
-        }
-        return Found(reading.record, rows)
+
+class _Known:
+    """What is known of one table: its record as it was last seen, and how it is asked."""
+
+    __slots__ = ("_get", "_keys", "_rows", "data", "record", "table")
+
+    def __init__(self, app: str, table: str) -> None:
+        self.table = table
+        self._keys = FeatureKeys(app, table)
+        self._get: Command = ("GET", self._keys.record)
+        self._rows: dict[int, str] = {}
+        self.data = b""
+        self.record: TableRecord | None = None
+
+    def reading(self, keys: tuple[str, ...]) -> _Reading:
+        """Its record, and the rows under ``keys``, if it is known where they lie."""
+        by_slot = {} if self.record is None else _by_slot(keys, self.record.slots)
+        rows: list[Command] = [("HMGET", self._rows_of(slot), *some) for slot, some in by_slot.items()]
+        commands = [self._get, *rows]
+        return _Reading(self, self.data, self.record, by_slot, commands)
+
+    def _rows_of(self, slot: int) -> str:
+        key = self._rows.get(slot)
+        if key is None:
+            assert self.record is not None
+            key = self._rows[slot] = self._keys.rows(self.record.generation, slot)
+        return key
+
+    def see(self, data: bytes) -> None:
+        """Another record.
+
+        Raises:
+            BadEvent: it is none.
+        """
+        self.data, self.record, self._rows = data, decode_record(data), {}
+
+    def forget(self) -> None:
+        """There is no such table."""
+        self.data, self.record, self._rows = b"", None, {}
 
 
 class _Reading(NamedTuple):
     """What one round trip asks of one table."""
 
-    keys: FeatureKeys
+    known: _Known
     data: bytes
     """The record as it was last seen."""
     record: TableRecord | None
-    by_slot: Mapping[int, list[str]]
+    by_slot: Mapping[int, Sequence[str]]
+    commands: list[Command]
+
+
+def _by_slot(keys: tuple[str, ...], slots: int) -> Mapping[int, Sequence[str]]:
+    if slots == 1:
+        return {0: keys} if keys else {}
+    found: dict[int, list[str]] = {}
+    for key in keys:
+        found.setdefault(slot_of(key, slots), []).append(key)
+    return found
+
+
+def _read(reading: _Reading, data: object, slots: list[Any]) -> Found | SourceError | None:
+    """What a table's replies say; None: it has changed."""
+    known = reading.known
+    for reply in (data, *slots):
+        if isinstance(reply, Exception):
+            return _failure(reply, f"the table {known.table!r}")
+    if not isinstance(data, bytes):
+        known.forget()
+        return TableNotLoaded(f"the feature store has no table {known.table!r}: `sidearm features load` it")
+    if data != reading.data:
+        try:
+            known.see(data)
+        except BadEvent as error:
+            return BadAnswer(str(error))
+        return None
+    assert reading.record is not None
+    rows: dict[str, bytes] = {}
+    for keys, values in zip(reading.by_slot.values(), slots, strict=True):
+        rows.update([(key, row) for key, row in zip(keys, values, strict=True) if row is not None])
+    return Found(reading.record, rows)
 
 
 class StoreTable(Generic[T]):
@@ -217,7 +267,9 @@ class StoreTable(Generic[T]):
     def __init__(self, store: FeatureStore, name: str, kind: type[T]) -> None:
         self._store = store
         self._kind = kind
-        self._made: dict[tuple[str, bytes], T] | None = {} if _is_frozen(kind) else None
+        self._keeps = _is_frozen(kind)
+        self._made: dict[bytes, T] = {}
+        self._generation = ""
         self.name = name
 
     async def get(self, key: Key) -> T:
@@ -237,7 +289,9 @@ class StoreTable(Generic[T]):
         check_parts(key, len(found.record.key))
         if text not in found.rows:
             raise RowMissing(f"the table {self.name!r} has no row for that key")
-        return self._row(found, text)
+        data = found.rows[text]
+        row = self._made_in(found.record.generation).get(data)
+        return self._make(found, data) if row is None else row
 
     async def many(self, keys: Iterable[Key]) -> dict[Key, T]:
         """The rows that there are, by the keys as they were given; a key without a row is left out.
@@ -245,29 +299,48 @@ class StoreTable(Generic[T]):
         Raises:
             As :meth:`get`, but for RowMissing.
         """
-        texts = {key: key_text(key) for key in keys}
-        unique = tuple(dict.fromkeys(texts.values()))
-        parts = [unique[start : start + MAX_KEYS] for start in range(0, len(unique), MAX_KEYS)]
-        answers = await all_of([self._store.ask(self.name, part) for part in parts])
-        rows: dict[str, T] = {}
-        for key in texts if answers else ():
-            check_parts(key, len(answers[0].record.key))
-        for part, found in zip(parts, answers, strict=True):
+        wanted = tuple(keys)
+        texts = texts_of(wanted)
+        unique = tuple(dict.fromkeys(texts))
+        if len(unique) <= MAX_KEYS:
+            answers = [await self._store.ask(self.name, unique)] if unique else []
+        else:
+            starts = range(0, len(unique), MAX_KEYS)
+            answers = await all_of([self._store.ask(self.name, unique[s : s + MAX_KEYS]) for s in starts])
+        rows: dict[Key, T] = {}
+        for found in answers:
             note(generation=found.record.generation)
-            rows |= {text: self._row(found, text) for text in part if text in found.rows}
-        return {key: rows[text] for key, text in texts.items() if text in rows}
+            self._take(found, unique, rows)
+        for key in wanted[:1] if texts is wanted else wanted:  # plain texts are alike
+            check_parts(key, len(answers[0].record.key))
+        if texts is wanted:
+            return rows
+        return {key: rows[text] for key, text in zip(wanted, texts, strict=True) if text in rows}
 
-    def _row(self, found: Found, text: str) -> T:
+    def _take(self, found: Found, texts: Iterable[str], rows: dict[Key, T]) -> None:
+        """Put the rows that there are under their keys' texts."""
+        there = found.rows
+        made = self._made_in(found.record.generation)
+        for text in texts:
+            data = there.get(text)
+            if data is not None:
+                row = made.get(data)
+                rows[text] = self._make(found, data) if row is None else row
+
+    def _made_in(self, generation: str) -> dict[bytes, T]:
+        """What was made of the rows of a generation."""
+        if generation != self._generation:
+            self._generation = generation
+            self._made.clear()
+        return self._made
+
+    def _make(self, found: Found, data: bytes) -> T:
         """What nobody can change is made of the same bytes once."""
-        data = found.rows[text]
-        if self._made is None:
-            return self._read(found, data)
-        known = found.record.generation, data
-        row = self._made.get(known)
-        if row is None:
+        row = self._read(found, data)
+        if self._keeps and self._generation == found.record.generation:
             if len(self._made) >= ROWS_MADE:
                 self._made.clear()
-            row = self._made[known] = self._read(found, data)
+            self._made[data] = row
         return row
 
     def _read(self, found: Found, data: bytes) -> T:

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import pytest
+from msgspec import structs
 
 from decision_service.api.recommendations import RecommendationRequest
 from decision_service.api.values import GivenArm
 from decision_service.feature_module import Declared
 from decision_service.features import FeatureSource
-from decision_service.looks import Resolved
+from decision_service.looks import Resolved, Wanted
 from decision_service.prepolicy import Shelf, eligible, without
 from decision_service.shared_look import divide
-from feature_graph import Graph, each, fetch
+from feature_graph import Graph, batch, each, fetch, lookup
 from sidecar.contracts.application import Arm
 from sidecar.contracts.catalogue import catalogue_of
 
@@ -146,6 +147,61 @@ async def test_who_cannot_wait_for_the_others_looks_alone() -> None:
     assert first is not None
     assert first.wave is None
     assert first.outcomes["sold_out"] == "upstream_failed"
+
+
+class Shop(Given):
+    tastes: Stock
+
+
+@batch(timeout=0.5, fallback=0)
+async def tastes_of(units: Sequence[str], tastes: Stock) -> dict[str, int]:
+    return {unit: len(unit) % 4 for unit in units if await tastes.many([unit]) is not None}
+
+
+LOOKED_UP = Graph(
+    Shop,
+    pieces,
+    sold_out,
+    disliked,
+    taste=lookup(tastes_of, key="unit_id"),
+    scarce=each(is_scarce, over="arms"),
+    suited=each(suits, over="arms"),
+)
+
+
+async def ask_at_once(stock: Stock, tastes: Stock, alone: bool) -> list[object]:
+    """First and second look of many, decided together as one run of the graph; or as ever."""
+    loop = asyncio.get_running_loop()
+    declared = Declared(LOOKED_UP, ("taste",), ("scarce", "suited"), ("sold_out", "disliked"))
+    source = FeatureSource(declared, {"stock": stock, "tastes": tastes}, loop.time, 60.0)
+    assert source.together
+    assert source._looker is not None
+    assert source._looker.at_once
+    if alone:
+        source._looker = structs.replace(source._looker, at_once=False, shared=None)
+    requests = requests_of(10)
+    allowed = [eligible(request, SHELF) for request in requests]
+    looks = await source.first_looks(list(zip(requests, allowed, strict=True)), loop.time() + 60.0)
+    first = [look for look in looks if look is not None]
+    left = [without(arms, look.excluded) for arms, look in zip(allowed, first, strict=True)]
+    wanted = [Wanted(*one) for one in zip(requests, left, first, strict=True)]
+    resolved = await source.resolve_all(wanted, loop.time() + 60.0)
+    return [[look.excluded, look.outcomes, one] for look, one in zip(first, resolved, strict=True)]
+
+
+@pytest.mark.parametrize("broken", [(), ("stock",), ("tastes",), ("stock", "tastes")], ids=str)
+async def test_one_run_for_all_says_what_a_run_for_each_says(broken: tuple[str, ...]) -> None:
+    """Where all that is asked for single shoppers is looked up."""
+    pieces = {"a0": 2, "a1": 0, "a3": 9}
+
+    def shops() -> tuple[Stock, Stock]:
+        return Stock(pieces, broken="stock" in broken), Stock({}, broken="tastes" in broken)
+
+    stock, tastes = shops()
+    assert await ask_at_once(stock, tastes, alone=False) == await ask_at_once(*shops(), alone=True)
+    if not broken:
+        # Two ask about other arms, and one brings a feature itself; five lengths of unit, and those two.
+        assert (stock.asked, tastes.asked) == (4, 7)
 
 
 def test_what_a_request_may_give_is_its_own() -> None:

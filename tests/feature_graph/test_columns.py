@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TypedDict
@@ -266,6 +267,211 @@ def test_a_caller_who_leaves_sees_every_call_end():
     run(main)
 
 
+def window(ways: dict[str, str], fallback: bool, asked: list[str]) -> Graph:
+    """Three fetches that nothing keeps apart, two of them the same for everybody; then one that needs all."""
+
+    async def do(name: str) -> None:
+        way = ways.get(name, "ok")
+        asked.append(name)
+        if way != "at once":
+            await asyncio.sleep(5.0 if way == "late" else 0.01)
+        if way == "raises":
+            raise ConnectionError(name)
+        if way == "cancels itself":
+            raise asyncio.CancelledError
+        note(way=way)
+
+    more = {"fallback": -1} if fallback else {}
+
+    @fetch(timeout=1.0, **more)
+    async def offers(items: list[int]) -> int:
+        await do("offers")
+        return StandIn(7, KeyError("offers")) if ways.get("offers") == "stands in" else sum(items)  # type: ignore[return-value]
+
+    @batch(timeout=1.0, max=3, **more)
+    async def merchants(keys: Sequence[int]) -> Mapping[int, int]:
+        await do("merchants")
+        return {key: -key for key in keys if key != 2 or ways.get("merchants") != "forgets"}
+
+    @batch(timeout=1.0, **more)
+    async def logins(keys: Sequence[int]) -> Mapping[int, int]:
+        await do("logins")
+        return {key: key for key in keys}
+
+    @batch(timeout=1.0, **more)
+    async def campaigns(keys: Sequence[int]) -> Mapping[int, int]:
+        await do("campaigns")
+        return {key: 2 * key for key in keys}
+
+    def brands(items: list[int]) -> list[int]:
+        asked.append("brands")
+        return [item % 3 for item in items]
+
+    def closed(brands: list[int], sellers: list[int]) -> int:
+        return len(brands) + sum(sellers)
+
+    def all_of(offers: int, login: int, closed: int) -> int:
+        return offers + login + closed
+
+    return Graph(
+        Given,
+        offers,
+        brands,
+        closed,
+        all_of,
+        sellers=each(lookup(merchants, key="brand"), over="brands"),
+        login=lookup(logins, key="x"),
+        campaign=lookup(campaigns, key="all_of"),
+    )
+
+
+SHARED = ("offers", "merchants", "logins", "campaigns")
+ITEMS = [1, 2, 5, 1]
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [{}, *[{name: way} for name, way in product(SHARED, WAYS[1:7])], {"offers": "late", "logins": "raises"}],
+    ids=str,
+)
+@pytest.mark.parametrize("fallback", [False, True])
+def test_what_is_the_same_for_all_says_what_it_says_alone(ways: dict[str, str], fallback: bool):
+    """With time, with little, with none, and each with its own."""
+    goals = ("campaign", "closed", "offers")
+    graph = window(ways, fallback, [])
+    common, givens = {"items": ITEMS}, [{"x": x} for x in XS]
+    assert graph.plan(goals, ("x", "items"), common).columns is not None
+    assert graph.plan(goals, ("x", "items")).columns is None
+    for deadlines in ([None] * 5, [1.5] * 5, [0.015] * 5, [0.0] * 5, [None, 1.5, 0.015, 0.0, 0.5]):
+        together = run(lambda d=deadlines: graph.resolve_all(goals, given=givens, deadlines=d, common=common))
+        for found, inputs, deadline in zip(together, givens, deadlines, strict=True):
+            alone = run(lambda g=inputs, d=deadline: graph.resolve(goals, given={**g, **common}, deadline=d))
+            assert (found.statuses, found.values) == (alone.statuses, alone.values), deadline
+            assert {goal: found.degraded(goal) for goal in goals} == {
+                goal: alone.degraded(goal) for goal in goals
+            }
+
+
+def test_what_is_the_same_for_all_is_found_out_once():
+    """One call each, asked for together, whoever many there are."""
+    asked: list[str] = []
+    graph = window({}, False, asked)
+    givens = [{"x": x} for x in XS]
+    found = run(
+        lambda: graph.resolve_all(
+            ("campaign", "closed"), given=givens, deadlines=[None] * 5, common={"items": ITEMS}
+        )
+    )
+    assert sorted(asked) == ["brands", "campaigns", "logins", "merchants", "offers"]
+    assert [one["closed"] for one in found] == [4 - 1 - 2 - 2 - 1] * 5
+    began_s = {span.name: round(span.start_s, 6) for span in found[3].timeline}
+    assert {name for name, at_s in began_s.items() if at_s == 0.0} == {"brands", "offers", "sellers", "login"}
+    assert {name for name, at_s in began_s.items() if at_s == 0.01} == {"closed", "all_of", "campaign"}
+    assert found[0].outcomes["sellers"].notes == {"elements": 4}
+    assert found[0].outcomes["offers"].notes == {"way": "ok"}
+
+
+def test_where_all_went_well_values_are_told_a_list_a_node():
+    """Of nodes that ran, in every run; else each run is to be asked."""
+    graph = window({}, False, [])
+    givens = [{"x": x} for x in XS]
+    found = run(
+        lambda: graph.resolve_all(("campaign",), given=givens, deadlines=[None] * 5, common={"items": ITEMS})
+    )
+    assert found.plainly(("login", "offers")) == [[2, 3, 4, 2, 6], [9] * 5]
+    assert found.plainly(("x",)) is None
+    assert found.plainly(("nobody",)) is None
+    branchy = run(
+        lambda: shop({}, False, []).resolve_all("twice", given=[{"x": x} for x in XS], deadlines=[None] * 5)
+    )
+    assert branchy.plainly(("twice",)) == [[4, 14, 8, 4, 12]]
+    assert branchy.plainly(("customer",)) is None
+    assert [one.get("customer") for one in branchy] == [2, None, 4, 2, 6]
+    failed = run(
+        lambda: window({"offers": "raises"}, True, []).resolve_all(
+            ("campaign",), given=givens, deadlines=[None] * 5, common={"items": ITEMS}
+        )
+    )
+    assert failed.plainly(("campaign",)) is None
+    assert not failed.all_well
+
+
+@pytest.mark.parametrize("trouble", [1, 2, 3, 4, 5])
+def test_after_a_branch_trouble_is_still_that_of_who_has_it(trouble: int):
+    """Those of one side come back behind those of the other."""
+
+    def is_odd(x: int) -> bool:
+        return x % 2 == 1
+
+    def same(x: int) -> int:
+        return x
+
+    def ten_fold(x: int) -> int:
+        return 10 * x
+
+    def picky(side: int, x: int) -> int:
+        if x == trouble:
+            raise ValueError(x)
+        return side
+
+    @batch(timeout=1.0, max=2)
+    async def rows(keys: Sequence[int]) -> Mapping[int, int]:
+        await asyncio.sleep(0.01 * min(keys))
+        return {key: key for key in keys if key not in (trouble, 10 * trouble)}
+
+    graph = Graph(
+        Given,
+        is_odd,
+        same,
+        ten_fold,
+        picky,
+        side=branch("is_odd", then="same", otherwise="ten_fold"),
+        row=lookup(rows, key="side"),
+    )
+    givens = [{"x": x} for x in (2, 1, 4, 3, 5)]
+    expected = {x: x if x % 2 else 10 * x for x in range(1, 6) if x != trouble}
+    for goal in ("picky", "row"):
+        found = run(lambda g=goal: graph.resolve_all(g, given=givens, deadlines=[None] * 5))
+        told = {given["x"]: one[goal] for given, one in zip(givens, found, strict=True) if goal in one.values}
+        assert told == expected
+
+
+def test_a_node_that_holds_the_loop_is_told_of_those_who_share_it():
+    """Nobody can say which of the calls it was."""
+
+    def slow(x: int) -> int:
+        end = time.monotonic() + 0.02
+        while time.monotonic() < end:
+            pass
+        return x
+
+    found = asyncio.run(
+        Graph(Given, slow).resolve_all("slow", given=[{"x": 1}, {"x": 2}], deadlines=[None, None])
+    )
+    assert not found.all_well
+    assert sum(one.blocked.get("slow", 0.0) for one in found) > 0.01
+
+
+def test_fetches_of_which_some_need_only_some_are_not_waited_for_together():
+    """Whoever needs the quick one alone would wait for the slow one."""
+
+    @batch(timeout=1.0)
+    async def quick(keys: Sequence[int]) -> Mapping[int, int]:
+        return {key: key for key in keys}
+
+    @batch(timeout=1.0)
+    async def slow(keys: Sequence[int]) -> Mapping[int, int]:
+        return {key: key for key in keys}
+
+    @batch(timeout=1.0)
+    async def more(keys: Sequence[int]) -> Mapping[int, int]:
+        return {key: key for key in keys}
+
+    graph = Graph(Given, a=lookup(quick, key="x"), b=lookup(slow, key="x"), c=lookup(more, key="a"))
+    assert graph.plan(("c", "b"), ("x",)).columns is None
+    assert graph.plan(("a", "b"), ("x",)).columns is not None
+
+
 ASKED = st.tuples(st.integers(0, 3), st.sampled_from([None, None, 0.0, 2.25, 5.25]))
 
 
@@ -273,12 +479,21 @@ ASKED = st.tuples(st.integers(0, 3), st.sampled_from([None, None, 0.0, 2.25, 5.2
 @given(
     case=st.booleans().flatmap(lambda looked_up: cases(looked_up=looked_up)),
     asked=st.lists(ASKED, min_size=1, max_size=4),
+    shared=st.sets(st.sampled_from(["i0", "i1"])),
 )
-def test_on_any_graph_they_say_what_each_says_alone(case, asked):
-    """Graphs with every kind of node and of trouble; several runs, each with inputs and time of its own."""
-    givens = [{**case.given, "i0": one} for one, _ in asked]
+def test_on_any_graph_they_say_what_each_says_alone(case, asked, shared):
+    """Graphs with every kind of node and of trouble; several runs, with inputs of their own or shared."""
+    common = {name: value for name, value in case.given.items() if name in shared}
+    givens = [
+        {name: value for name, value in {**case.given, "i0": one}.items() if name not in shared}
+        for one, _ in asked
+    ]
     deadlines = [deadline for _, deadline in asked]
-    together = run(lambda: case.graph.resolve_all(case.goals, given=givens, deadlines=deadlines))
+    together = run(
+        lambda: case.graph.resolve_all(case.goals, given=givens, deadlines=deadlines, common=common)
+    )
     for found, inputs, deadline in zip(together, givens, deadlines, strict=True):
-        alone = run(lambda g=inputs, d=deadline: case.graph.resolve(case.goals, given=g, deadline=d))
+        alone = run(
+            lambda g=inputs, d=deadline: case.graph.resolve(case.goals, given={**common, **g}, deadline=d)
+        )
         assert (found.statuses, found.values) == (alone.statuses, alone.values)
