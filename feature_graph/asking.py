@@ -84,15 +84,15 @@ class Asked:
     ) -> None:
         """``ended`` is called whenever a call has."""
         self._asking, self._loop, self._clock, self._ended = asking, loop, clock, ended
-        self._groups: dict[tuple[int, ...], Group] = {}
+        self._groups: dict[tuple[object, ...], Group] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._left = 0
         """Calls that have not ended."""
         self._scope = Scope()
 
-    def group(self, others: Sequence[object], until_s: float) -> Group:
-        """For keys that are asked for with ``others``, and waited for until then."""
-        place = tuple(map(id, others))
+    def group(self, others: Sequence[object], until_s: float, kind: type | None = None) -> Group:
+        """For keys of one type that are asked for with ``others``, and waited for until then."""
+        place = (kind, *map(id, others))
         group = self._groups.get(place)
         if group is None:
             group = self._groups[place] = Group(others, until_s)
@@ -104,7 +104,7 @@ class Asked:
         """Have ``keys`` asked for; under which keys the answers will be."""
         try:
             group.answers.update(dict.fromkeys(keys))
-        except TypeError:
+        except Exception:  # a key's own hash may raise anything
             return [self._want_one(key, group) for key in keys]
         return keys
 
@@ -112,10 +112,14 @@ class Asked:
         """What no mapping can hold is answered at once, under a name of its own."""
         try:
             group.answers[key] = None
+            return key
         except TypeError as error:
-            key, bad = object(), unhashable(self._asking.name, key, error)
-            group.answers[key] = Answer(error=bad)
-        return key
+            bad: Exception = unhashable(self._asking.name, key, error)
+        except Exception as error:
+            bad = error
+        name = object()
+        group.answers[name] = Answer(error=bad)
+        return name
 
     @property
     def once(self) -> bool:
@@ -162,7 +166,9 @@ class Asked:
             raise
         except BaseException as error:
             inner = error.__traceback__
-            group.answers[ONLY] = Answer(None, error, inner.tb_next if inner else None, told)
+            if not self._scope.closed:
+                group.answers[ONLY] = Answer(None, error, inner.tb_next if inner else None, told)
+            _forget_our_frame(error)
 
     async def _run(self, group: Group, keys: list[object], told: Notes) -> None:
         try:
@@ -172,15 +178,19 @@ class Asked:
         except BaseException as error:
             found = error
         notes = {**told, "batch": len(keys)}
-        if len(keys) > 1 and _is_of_a_key(found) and not self._scope.closed:
+        if self._scope.closed:  # nobody waits
+            pass
+        elif len(keys) > 1 and _is_of_a_key(found):
             self._ask_apart(group, keys, found, notes)
         else:
             self._tell(group, keys, found, notes)
-        del found  # an error holds this frame
+        if isinstance(found, BaseException):
+            _forget_our_frame(found)
+        del found
 
     def _tell(self, group: Group, keys: list[object], found: object, notes: Mapping[str, object]) -> None:
-        if len(keys) == len(group.answers) and _is_plain(found, keys):
-            group.found, group.told = found, notes  # type: ignore[assignment]  # a mapping
+        if len(keys) == len(group.answers) and (plain := _plain(found, keys)) is not None:
+            group.found, group.told = plain, notes
             return
         for key in keys:
             group.answers[key] = readable_answer(self._asking.name, key, found, notes)
@@ -222,11 +232,18 @@ class Asked:
         return alive
 
 
-def _is_plain(found: object, keys: Sequence[object]) -> bool:
-    """Whether all of them were found, each a value and an observation."""
+def _plain(found: object, keys: Sequence[object]) -> dict[object, object] | None:
+    """What was found of them, if of all, and each is a value and an observation; the batch keeps its own."""
     if type(found) is not dict or not found.keys() >= {*keys}:
-        return False
-    return not any(issubclass(kind, _NO_VALUES) for kind in {*map(type, found.values())})
+        return None
+    plain = {key: found[key] for key in keys}
+    return None if any(issubclass(kind, _NO_VALUES) for kind in {*map(type, plain.values())}) else plain
+
+
+def _forget_our_frame(error: BaseException) -> None:
+    """What it was raised to knows the groups, and they the error."""
+    traceback = error.__traceback__
+    BaseException.with_traceback(error, traceback.tb_next if traceback else None)
 
 
 def _is_of_a_key(found: object) -> bool:

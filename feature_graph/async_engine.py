@@ -96,6 +96,7 @@ async def resolve_all(
         for row, walker in walk.alone.items():
             ends[row], still = walker.ends()
             stopped += still
+        walk.alone.clear()  # an error knows the frames that it went through, and they the walk
         stopped += walk.close()
         abandoned = await wait_for_quiet(stopped, grace_s, loop) if stopped else ()
     sheet = walk.sheet

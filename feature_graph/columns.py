@@ -105,8 +105,10 @@ class Walk:
             if self._waits:
                 await self._news()
             ahead = self._hear()
-        for walker in self.alone.values():
-            await walker.finished
+        for finished in [
+            walker.finished for walker in self.alone.values()
+        ]:  # no walker: errors know this frame
+            await finished
 
     def close(self) -> Stopped:
         """End what is under way; it still has to be waited for."""
@@ -180,15 +182,19 @@ class Walk:
         return list(found.items())
 
     def _lots(self, op: Op, rows: Rows) -> list[Rows]:
-        """Those who ask with the same other arguments, together."""
+        """Those who ask with the same other arguments, and keys of one type: True is no 1."""
         plan = self.sheet.plan
-        others = [node for node in plan.steps[op.place].dependencies[1:] if node not in plan.same]
-        if not others or plan.asking[op.place].once:
+        if plan.asking[op.place].once:
             return [rows]
-        lots: dict[tuple[int, ...], list[int]] = {}
+        key, *nodes = plan.steps[op.place].dependencies
+        others = [node for node in nodes if node not in plan.same]
+        kinds = [*map(type, self.sheet.read(self.sheet.columns[key], rows))]
+        if not others and len({*kinds}) == 1:
+            return [rows]
+        lots: dict[tuple[object, ...], list[int]] = {}
         columns = [self.sheet.read(self.sheet.columns[node], rows) for node in others]
-        for row, *rest in zip(rows, *columns, strict=True):
-            lots.setdefault(tuple(map(id, rest)), []).append(row)
+        for row, kind, *rest in zip(rows, kinds, *columns, strict=True):
+            lots.setdefault((kind, *map(id, rest)), []).append(row)
         return list(lots.values())
 
     def _want(self, op: Op, asked: Asked, rows: Rows, until_s: float) -> Part:
@@ -197,7 +203,7 @@ class Walk:
             keys: list[object] = [ONLY] * len(rows)
         else:
             keys, *others = arguments_of(self.sheet, op, rows)
-            group = asked.group([column[0] for column in others], until_s)
+            group = asked.group([column[0] for column in others], until_s, type(keys[0]))
         return Part(op, until_s, asked.want(keys, group), group, asked)
 
     # ------------------------------------------------------------------ hearing
@@ -248,6 +254,10 @@ class Walk:
         """What has come for those who wait; who goes on with it."""
         parts = wait.parts
         if len(parts) > 1 and any(part.asked.is_under_way and now < part.until_s for part in parts):
+            for number, part in enumerate(parts):
+                if now >= part.until_s and part.group.found is None:
+                    for at in range(len(wait.rows)):
+                        self._said(wait, number, at, now)  # who is late stays so
             self._waits.append(wait)
             return ()
         founds = [part.group.found for part in parts if part.group.found is not None]

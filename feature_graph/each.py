@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from copy import copy
 from itertools import repeat
 from typing import Any
 
@@ -50,6 +51,8 @@ def _over_derived(node: Each, body: Derived) -> Call:
         try:
             if plain and not by_keyword:  # what was done before one failed is kept: see where that was
                 values.extend(map(body.function, wanted, *map(repeat, others)))
+                if len(values) < len(wanted):  # it raised what ends a list's source
+                    raise StopIteration
             else:
                 values.extend(call(element, others, by_keyword) for element in wanted)
         except (KeyboardInterrupt, SystemExit):
@@ -231,11 +234,13 @@ class Answers:
         return StandIn(self._values, self._reasons[min(self._reasons)], self._fallen_back())
 
     def with_fallbacks(self, error: BaseException | None) -> StandIn:
-        """What is there now, and fallbacks for the rest."""
+        """What is there now, and fallbacks for the rest; others may have time for more."""
         late = error or FetchTimedOut(f"{self._name!r} was not complete")
-        for position in self.missing:
-            self.fail(position, late)
-        return StandIn(list(self._values), error, {**self.told, **self._fallen_back()})
+        now = copy(self)
+        now._values, now._reasons = list(self._values), dict(self._reasons)
+        for position in now.missing:
+            now.fail(position, late)
+        return StandIn(now._values, error, {**now.told, **now._fallen_back()})
 
     @property
     def told(self) -> dict[str, object]:

@@ -193,7 +193,8 @@ def compile_plan(
     ends = [index[goal] for goal in goals]
     line = None if lost or not fetches else _line(steps, rows, ends)
     same = _same(steps, common)
-    columns, asking = (None, {}) if lost else _columns(nodes, steps, rows, ends, same)
+    told = any(side in outcomes for step in steps for side in step.sides)  # a branch passes on how it was had
+    columns, asking = (None, {}) if lost or told else _columns(nodes, steps, rows, ends, same)
     return Plan(
         goals,
         handed_in,

@@ -75,17 +75,14 @@ def _call(runs: Together, op: Op, here: Rows) -> Rows:
         map(function, *arguments) if arguments else starmap(function, repeat((), 1 if is_once else len(rows)))
     )
     made: list[object] = []
+    raised: dict[int, BaseException] = {}
     began_s = runs.clock()
-    try:
-        made.extend(calls)  # what was made before one raised is kept
-        raised = {} if plain_types.issuperset(map(type, made)) else _refuse_awaitables(op, made)
-    except _INTERRUPTS:
-        raise
-    except BaseException as error:
-        raised = _go_on(op, calls, made, error)
+    _make(calls, made, 1 if is_once else len(rows), raised)
+    if not plain_types.issuperset(map(type, made)):
+        _refuse_awaitables(op, made, raised)
     if is_once:
         made *= len(rows)
-        raised = dict.fromkeys(range(len(rows)), raised[0]) if raised else raised
+        raised.update(dict.fromkeys(range(len(rows) if raised else 0), raised.get(0)))  # type: ignore[arg-type]
     if column is None and len(rows) == sheet.size:
         columns[node] = made
     else:
@@ -96,36 +93,32 @@ def _call(runs: Together, op: Op, here: Rows) -> Rows:
         sheet.hold(rows[0], op.name, ended_s - began_s)
     if not raised:
         return here
-    gone = {rows[place]: why for place, why in raised.items()}
-    for row, why in gone.items():
-        runs.raised(node, row, began_s, why)
+    gone = {rows[place] for place in raised}
+    for place in list(raised):
+        runs.raised(node, rows[place], began_s, raised.pop(place))  # an error knows this frame: it forgets it
     return [row for row in here if row not in gone]
 
 
 @ours
-def _go_on(
-    op: Op, calls: Iterator[object], made: list[object], error: BaseException
-) -> dict[int, BaseException]:
-    """Call it for the others too; what it raised, by places in ``made``."""
-    raised = {len(made): error}
-    made.append(MISSING)
-    while True:
+def _make(calls: Iterator[object], made: list[object], wanted: int, raised: dict[int, BaseException]) -> None:
+    """Make ``wanted`` values; where one raised, MISSING, and what it raised, by its place."""
+    while len(made) < wanted:
         try:
-            made.extend(calls)
-            return {**raised, **_refuse_awaitables(op, made)}
+            made.extend(calls)  # what was made before one raised is kept, and the next one is called then
+            if len(made) < wanted:  # for a list, that is how its source ends
+                raised[len(made)] = StopIteration()
+                made.append(MISSING)
         except _INTERRUPTS:
             raise
-        except BaseException as another:
-            raised[len(made)] = another
+        except BaseException as error:
+            raised[len(made)] = error
             made.append(MISSING)
 
 
-def _refuse_awaitables(op: Op, made: list[object]) -> dict[int, BaseException]:
-    raised: dict[int, BaseException] = {}
+def _refuse_awaitables(op: Op, made: list[object], raised: dict[int, BaseException]) -> None:
     for place, value in enumerate(made):
         if type(value) not in plain_types and can_be_awaited(value):
             raised[place], made[place] = not_a_value(op.name, value), MISSING
-    return raised
 
 
 def arguments_of(sheet: Sheet, op: Op, rows: Rows) -> Sequence[list[Any]]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_graph import Graph, Status, TransientError, batch, branch, each, fetch, lookup, note
+from feature_graph import Graph, Outcome, Status, TransientError, batch, branch, each, fetch, lookup, note
 from feature_graph.scope import StandIn
 from tests.feature_graph.random_graphs import cases
 from tests.feature_graph.virtual_time import run
@@ -434,6 +434,125 @@ def test_after_a_branch_trouble_is_still_that_of_who_has_it(trouble: int):
         found = run(lambda g=goal: graph.resolve_all(g, given=givens, deadlines=[None] * 5))
         told = {given["x"]: one[goal] for given, one in zip(givens, found, strict=True) if goal in one.values}
         assert told == expected
+
+
+async def _echo(keys: Sequence[int]) -> dict[int, int]:
+    return {key: key for key in keys}
+
+
+def test_a_node_may_raise_what_ends_an_iterator():
+    """``next`` without a default: a failure like any other, in a list of elements too."""
+
+    def first(x: int) -> int:
+        return next(one for one in (1, 3) if one == x)
+
+    def small(item: int) -> int:
+        return next(one for one in (1, 3) if one == item)
+
+    graph = Graph(Given, first, firsts=each(small, over="items"))
+    givens = [{"x": x, "items": [1, x, 3]} for x in (1, 2, 3)]
+    found = run(lambda: graph.resolve_all(("first", "firsts"), given=givens, deadlines=[None] * 3))
+    assert [one.values for one in found] == [
+        {"first": 1, "firsts": [1, 1, 3]},
+        {},
+        {"first": 3, "firsts": [1, 3, 3]},
+    ]
+
+
+def test_of_fetches_asked_for_together_each_keeps_its_own_timeout():
+    """What comes after it is late, though others are still waited for."""
+
+    @batch(timeout=0.1, fallback=-1)
+    async def slow(keys: Sequence[int]) -> dict[int, int]:
+        await asyncio.sleep(0.2)
+        return await _echo(keys)
+
+    @batch(timeout=5.0)
+    async def slower(keys: Sequence[int]) -> dict[int, int]:
+        await asyncio.sleep(0.5)
+        return await _echo(keys)
+
+    graph = Graph(Given, a=lookup(slow, key="x"), b=lookup(slower, key="x"))
+    (found,) = run(lambda: graph.resolve_all(("a", "b"), given=[{"x": 20}], deadlines=[None]))
+    assert (found.values, found.statuses["a"]) == ({"a": -1, "b": 20}, Status.FALLBACK)
+
+
+def test_a_batch_keeps_its_own_table():
+    """Which it may load anew while others are waited for."""
+    table = {1: 10, 2: 20}
+
+    @batch(timeout=5.0)
+    async def quick(keys: Sequence[int]) -> dict[int, int]:
+        return table
+
+    @batch(timeout=5.0)
+    async def slow(keys: Sequence[int]) -> dict[int, int]:
+        await asyncio.sleep(1.0)
+        return await _echo(keys)
+
+    graph = Graph(Given, a=lookup(quick, key="x"), b=lookup(slow, key="x"))
+
+    async def main() -> list[object]:
+        asyncio.get_running_loop().call_later(0.5, table.clear)
+        found = await graph.resolve_all(("a", "b"), given=[{"x": 1}, {"x": 2}], deadlines=[None, None])
+        return [one["a"] for one in found]
+
+    assert run(main) == [10, 20]
+
+
+def test_who_is_late_for_a_list_takes_nothing_from_who_has_time():
+    """Of elements that are fetched once for all."""
+
+    @fetch(timeout=5.0, fallback=-1)
+    async def one(item: int) -> int:
+        await asyncio.sleep(0.1 * item)
+        return item
+
+    graph = Graph(Given, some=each(one, over="items"))
+    late, whole = run(
+        lambda: graph.resolve_all(
+            "some", given=[{"x": 1}, {"x": 2}], deadlines=[0.25, None], common={"items": [1, 2, 3, 4]}
+        )
+    )
+    assert (late["some"], late.statuses["some"]) == ([1, 2, -1, -1], Status.FALLBACK)
+    assert (whole["some"], whole.statuses["some"], whole.whole) == ([1, 2, 3, 4], Status.OK, True)
+
+
+def test_equal_keys_of_two_types_are_two_keys():
+    """One caller's True is no other's 1."""
+
+    @batch(timeout=1.0)
+    async def names(keys: Sequence[object]) -> dict[object, str]:
+        if any(isinstance(key, bool) for key in keys):
+            raise ValueError("no truth")
+        return {key: str(key) for key in keys}
+
+    graph = Graph(Given, name=lookup(names, key="x"))
+    for xs in ((True, 1), (1, True), (1, 2.0, True, 2)):
+        found = run(
+            lambda some=xs: graph.resolve_all(
+                "name", given=[{"x": x} for x in some], deadlines=[None] * len(some)
+            )
+        )
+        assert [one.get("name") for one in found] == [None if x is True else str(x) for x in xs]
+
+
+def test_a_branch_passes_on_how_a_given_side_was_had():
+    """A stand-in of an earlier run is one here."""
+
+    def even(x: int) -> bool:
+        return x % 2 == 0
+
+    def two() -> int:
+        return 2
+
+    def side() -> int:
+        return 3
+
+    graph = Graph(Given, even, two, side, which=branch("even", then="two", otherwise="side"))
+    given = {"x": 2, "two": Outcome(Status.FALLBACK, 3, error=ValueError("old"), root="two")}
+    (found,) = run(lambda: graph.resolve_all("which", given=[given], deadlines=[None]))
+    assert found.statuses["which"] == Status.FALLBACK
 
 
 def test_a_node_that_holds_the_loop_is_told_of_those_who_share_it():

@@ -13,6 +13,7 @@ from typing import TypedDict
 import pytest
 
 from feature_graph import Graph, batch, each, fetch, first_of, lookup
+from tests.feature_graph.virtual_time import run
 
 
 class Given(TypedDict):
@@ -146,3 +147,42 @@ def test_lookups_leave_nothing_for_the_garbage_collector(together: bool):
             gc.enable()
 
     assert asyncio.run(main()) < 100
+
+
+@pytest.mark.parametrize("trouble", ["derived", "missing", "late", "away", "of a key"])
+def test_trouble_side_by_side_leaves_nothing_for_the_garbage_collector(trouble: str):
+    """An error knows the frames that it went through; what they know must not know the error."""
+
+    @batch(timeout=0.05, fallback=1)
+    async def found(keys: Sequence[int]) -> dict[int, int]:
+        if trouble == "late":
+            await asyncio.sleep(0.1)
+        if trouble == "away":
+            raise ConnectionError("away")
+        if trouble == "of a key":
+            raise ValueError("of a key")
+        return {key: key for key in keys if key != 1 or trouble != "missing"}
+
+    def more(found: int, x: int) -> int:
+        if trouble == "derived" and x == 1:
+            raise ValueError("derived")
+        return found
+
+    graph = Graph(Given, more, found=lookup(found, key="x"))
+
+    async def ask() -> None:
+        await graph.resolve_all("more", given=[{"x": 0}, {"x": 1}], deadlines=[None, None])
+
+    async def main() -> int:
+        for _ in range(3):
+            await ask()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                await ask()
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert run(main) < 50
