@@ -48,8 +48,8 @@ class Group:
 
     Attributes:
         answers: of each key, once it is there.
-        found: what a call that answered all of them gave, if each is a value and an observation; ``answers``
-            stays empty then.
+        found: what a call that answered all of them gave, if each is a value and an observation: it is read
+            instead of ``answers`` then.
         told: what the call told of itself; of one that is asked for once, what it has told so far.
         meanwhile: how the call failed in which a key was asked for that is being asked for once more.
     """

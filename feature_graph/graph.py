@@ -125,15 +125,16 @@ class Graph:
     ) -> Resolutions:
         """Run the same goals for many callers at once; what each would have been told alone, in their order.
 
-        Where all that is fetched is looked up (:func:`lookup`), and no two lookups could be under way at
-        once, a batch is asked once with the keys of all; every other graph is run for each by itself.
+        Where all that is fetched for single callers is looked up (:func:`lookup`), a batch is asked once with
+        the keys of all, if no two fetches could be under way at once, or whatever is fetched after those
+        that could needs them all, and there is no branch; every other graph is run for each by itself.
 
         Args:
             goals: a name, or several.
             given: what :meth:`resolve` would be given for each caller.
             deadlines: seconds from now that each has; None: all the time there is.
-            common: values that all of them are given besides, under names that ``given`` leaves out. What is
-                looked up with nothing but those and a key is asked for by all callers at once.
+            common: values that all of them are given besides, under names that ``given`` leaves out. What
+                needs nothing else is found out once for all, and may be fetched in any way.
 
         Raises:
             As :meth:`resolve`: a mistake in one of them is everybody's.

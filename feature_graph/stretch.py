@@ -82,7 +82,8 @@ def _call(runs: Together, op: Op, here: Rows) -> Rows:
         _refuse_awaitables(op, made, raised)
     if is_once:
         made *= len(rows)
-        raised.update(dict.fromkeys(range(len(rows) if raised else 0), raised.get(0)))  # type: ignore[arg-type]
+        if raised:
+            raised.update(dict.fromkeys(range(len(rows)), raised[0]))
     if column is None and len(rows) == sheet.size:
         columns[node] = made
     else:

