@@ -88,8 +88,6 @@ class Walk:
         self._ends_s = {left_s: inf if left_s is None else now + left_s for left_s in of_each}
         self._asked: list[Asked] = []
         self._waits: list[Wait] = []
-        self._past: Places = {}
-        """Those who came to a fetch that they need not wait for."""
         self._stopped: Stopped = []
         self._woken: asyncio.Future[None] | None = None
         self._context = copy_context()
@@ -97,14 +95,22 @@ class Walk:
         self._context.run(current_call.set, (self.clock, max(self._ends_s.values()), 0))
 
     async def to_the_end(self) -> None:
-        """Until every run has all that it wants, on this way or alone."""
+        """Until every run has all that it wants, on this way or alone.
+
+        Who waits for nothing any more waits for the others: what is left is done for all of them at once.
+        """
         ahead: Places = {0: range(self.sheet.size)}
-        while ahead or self._waits:
-            for place, here in self._context.run(walk, self, ahead):
-                self._fetch(place, here)
-            if self._waits:
-                await self._news()
-            ahead = self._hear()
+        last = self.sheet.plan.last
+        while True:
+            for place, here in self._context.run(walk, self, ahead, last):
+                self._fetch(place, here, ahead)
+            if min(ahead, default=last) < last:
+                continue
+            if not self._waits:
+                break
+            await self._news()
+            self._hear(ahead)
+        self._context.run(walk, self, ahead, len(self.line))
         for finished in [
             walker.finished for walker in self.alone.values()
         ]:  # no walker: errors know this frame
@@ -146,14 +152,14 @@ class Walk:
 
     # ------------------------------------------------------------------ asking
 
-    def _fetch(self, place: int, here: Rows) -> None:
+    def _fetch(self, place: int, here: Rows, ahead: Places) -> None:
         """Ask for all who want it, and for what is asked for together with it; the others go on."""
         first, now = self.line[place], self.clock()
         on = place + first.jump + 1
         rows = self.sheet.lacking(first.place, here)
         if len(rows) < len(here):
             want = set(rows)
-            self._past[on] = merged(self._past.get(on, ()), [row for row in here if row not in want])
+            ahead[on] = merged(ahead.get(on, ()), [row for row in here if row not in want])
         ops = self.line[place:on]
         asked = [Asked(self._party.plan.asking[op.place], self._loop, self.clock, self._wake) for op in ops]
         for left_s, some in self._by_time(rows):
@@ -210,8 +216,6 @@ class Walk:
 
     async def _news(self) -> None:
         """Wait until something has come, or somebody is late."""
-        if self._past:
-            return
         if not any(one.is_under_way for one in self._asked):
             for one in self._asked:
                 one.is_over()
@@ -240,15 +244,13 @@ class Walk:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
-    def _hear(self) -> Places:
-        """Give out what has come, and give up on who is late; those who go on, by where they are."""
-        ahead, self._past = self._past, {}
+    def _hear(self, ahead: Places) -> None:
+        """Give out what has come, and give up on who is late; those who go on are ``ahead`` then."""
         now, waits, self._waits = self.clock(), self._waits, []
         for wait in waits:
             if went_on := self._take(wait, now):
                 ahead[wait.place] = merged(ahead.get(wait.place, ()), went_on)
         self._end_unwanted()
-        return ahead
 
     def _take(self, wait: Wait, now: float) -> Rows:
         """What has come for those who wait; who goes on with it."""

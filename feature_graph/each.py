@@ -268,6 +268,8 @@ def sequence_of(node: Each, elements: object) -> list[object]:
 
     An iterator is not: its first reader would leave nothing to the second.
     """
+    if type(elements) is list or type(elements) is tuple:  # as nearly always, and told at once
+        return [*elements]
     if isinstance(elements, str | bytes | Iterator) or not isinstance(elements, Iterable):
         over = node.parameters[0].node
         raise TypeError(f"{node.name!r} goes over {over!r}, a {type(elements).__name__}; legal: a sequence")

@@ -140,19 +140,15 @@ class Graph:
             As :meth:`resolve`: a mistake in one of them is everybody's.
         """
         wanted = (goals,) if isinstance(goals, str) else tuple(goals)
+        if len({*map(tuple, given)}) == 1 and _OUTCOME.isdisjoint(_kinds(given)):
+            plan = self._plan_of_many(wanted, tuple(given[0]), given[0], common)
+            return await self._run_all(plan, given, deadlines, common)
         shared = tuple(common)
         by_plan: dict[int, tuple[Plan, list[int]]] = {}
-        before: tuple[str, ...] = ()
-        plan: Plan | None = None
-        of: list[int] = []
         for place, one in enumerate(given):
-            names, plain = tuple(one), _OUTCOME.isdisjoint(map(type, one.values()))
-            if plan is None or names != before or plan.outcomes or not plain:
-                before, plan = names, self._plan_of_many(wanted, one, names, plain, common, shared)
-                of = by_plan.setdefault(id(plan), (plan, []))[1]
-            of.append(place)
+            plan = self.plan(wanted, {**common, **one}, shared)
+            by_plan.setdefault(id(plan), (plan, []))[1].append(place)
         if len(by_plan) == 1:
-            (plan, _) = next(iter(by_plan.values()))
             return await self._run_all(plan, given, deadlines, common)
         found = await _all(
             [
@@ -197,22 +193,19 @@ class Graph:
     def _plan_of_many(
         self,
         wanted: tuple[str, ...],
-        given: Mapping[str, object],
         names: tuple[str, ...],
-        plain: bool,
+        given: Mapping[str, object],
         common: Mapping[str, object],
-        shared: tuple[str, ...],
     ) -> Plan:
-        """As :meth:`plan`, which takes longer; ``names`` are those of ``given``, ``shared`` of ``common``."""
-        if not plain:
-            return self.plan(wanted, {**common, **given}, shared)
-        plan = self._plans_of_many.get((wanted, names, shared))
+        """As :meth:`plan`, which takes longer, where nothing is given as an outcome."""
+        key = wanted, names, tuple(common)
+        plan = self._plans_of_many.get(key)
         if plan is None:
-            plan = self.plan(wanted, {**common, **given}, shared)
+            plan = self.plan(wanted, {**common, **given}, key[2])
             if len(self._plans_of_many) >= _PLANS_KEPT:
                 self._plans_of_many = {}
             if not plan.outcomes:
-                self._plans_of_many[wanted, names, shared] = plan
+                self._plans_of_many[key] = plan
         return plan
 
     def plan(self, goals: str | Iterable[str], given: Iterable[str], common: Iterable[str] = ()) -> Plan:
@@ -294,6 +287,11 @@ class Graph:
 
     def __reduce__(self) -> tuple[Callable[..., Graph], tuple[object, ...]]:
         return self.recipe
+
+
+def _kinds(given: Sequence[Mapping[str, object]]) -> Iterable[type]:
+    """Of all values."""
+    return map(type, chain.from_iterable([one.values() for one in given]))
 
 
 async def _all(runs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

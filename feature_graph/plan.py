@@ -30,7 +30,7 @@ from feature_graph.node import (
     edges_of,
 )
 from feature_graph.outcome import Status
-from feature_graph.straight import Call, Kinds, Op, straight_line, waves
+from feature_graph.straight import Kinds, Op, Parts, after_fetches, fetching_first, straight_line, waves
 from feature_graph.straight import Node as Place
 
 UNDEMANDED: Final = 1 << 40
@@ -135,6 +135,8 @@ class Plan:
     """Where its fetches wait for one another; see :mod:`feature_graph.straight`."""
     columns: tuple[Op, ...] | None = None
     """Where many runs can go along such a line together; see :mod:`feature_graph.columns`."""
+    last: int = 0
+    """Where nobody on it waits for a fetch any more."""
     asking: Mapping[int, Asking] = field(default_factory=dict)
     """How the fetches on it are asked."""
     same: frozenset[int] = frozenset()
@@ -211,6 +213,7 @@ def compile_plan(
         fetches,
         line,
         columns,
+        after_fetches(columns or ()),
         asking,
         same,
     )
@@ -220,7 +223,7 @@ def _line(steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]) -> t
     """Without what stands by for an ``each``, gathers keys, or has choices: those are the scheduler's."""
     if any(step.late is not None or step.gathers or step.kind == Kind.FIRST_OF for step in steps):
         return None
-    return _laid_out(steps, rows, goals)
+    return straight_line(*_parts(steps, rows), goals)
 
 
 def _same(steps: tuple[Step, ...], common: frozenset[str]) -> frozenset[int]:
@@ -252,9 +255,10 @@ def _columns(
         return None, {}
     if any(step.kind == Kind.FIRST_OF for step in steps):
         return None, {}
-    line = _laid_out(steps, rows, goals)
+    parts = _parts(steps, rows)
+    line = straight_line(*parts, fetching_first(parts, goals))
     alike = all(same.issuperset(step.dependencies[1:]) or asking[step.index].once for step, _ in asked)
-    return (waves(*_parts(steps, rows)) if line is None and alike else line), asking
+    return (waves(*parts) if line is None and alike else line), asking
 
 
 def _batch(node: Node) -> object | None:
@@ -274,14 +278,10 @@ def _asking(step: Step, node: Node, same: frozenset[int]) -> Asking | None:
     return Asking(step.name, call, 1, once=True)
 
 
-def _laid_out(steps: tuple[Step, ...], rows: tuple[Row, ...], goals: list[int]) -> tuple[Op, ...] | None:
-    return straight_line(*_parts(steps, rows), goals)
-
-
-def _parts(steps: tuple[Step, ...], rows: tuple[Row, ...]) -> tuple[list[Place], list[Call], Kinds]:
+def _parts(steps: tuple[Step, ...], rows: tuple[Row, ...]) -> Parts:
     calls = [(step.function, row[1], row[2], row[3], row[4]) for step, row in zip(steps, rows, strict=True)]
     nodes = [Place(s.index, s.name, s.dependencies, s.sides, s.timeout_s) for s in steps]
-    return nodes, calls, Kinds(*(_of(steps, one) for one in _LINED))
+    return Parts(nodes, calls, Kinds(*(_of(steps, one) for one in _LINED)))
 
 
 _LINED = (Kind.GIVEN, Kind.FETCH, Kind.BRANCH)

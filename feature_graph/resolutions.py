@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from operator import is_
 from typing import Any, overload
 
 from feature_graph.node import MISSING
@@ -45,7 +47,7 @@ class Resolutions(Sequence[Resolution]):
         for name in names:
             index = plan.index.get(name, -1)
             column = self._sheet.columns[index] if index >= len(plan.given) else None
-            if column is None or any(value is MISSING for value in column):
+            if column is None or any(map(is_, column, repeat(MISSING))):
                 return None
             columns.append(column)
         return columns

@@ -66,6 +66,25 @@ Call = tuple[Callable[..., Any] | None, int, int, int, Callable[[list[object]], 
 """Function, arity, places of the first two arguments, and all of them."""
 
 
+class Parts(NamedTuple):
+    """What a line is made of."""
+
+    steps: Sequence[Node]
+    calls: Sequence[Call]
+    kinds: Kinds
+
+
+def fetching_first(parts: Parts, goals: Sequence[int]) -> list[int]:
+    """The goals, those with fetches behind them before the others, which need not wait to be called."""
+    fetches = parts.kinds.fetches
+    return sorted(goals, key=lambda goal: fetches.isdisjoint(_behind(parts.steps, (goal,))))
+
+
+def after_fetches(line: Sequence[Op]) -> int:
+    """The place behind the last of them."""
+    return max([place + 1 for place, op in enumerate(line) if op.kind == FETCH], default=0)
+
+
 def straight_line(
     steps: Sequence[Node], calls: Sequence[Call], kinds: Kinds, goals: Sequence[int]
 ) -> tuple[Op, ...] | None:

@@ -28,14 +28,16 @@ class Together(Protocol):
         """A node was called for one of them, and raised: it goes on alone."""
 
 
-def walk(runs: Together, ahead: Places) -> list[tuple[int, Rows]]:
-    """Everybody from where they are up to the next fetch, or to the end. Who is before which fetch then."""
+def walk(runs: Together, ahead: Places, end: int) -> list[tuple[int, Rows]]:
+    """Everybody from where they are up to the next fetch, or to ``end``. Who is before which fetch then.
+
+    Who came to the end, or further, is left in ``ahead``.
+    """
     line = runs.line
     before: list[tuple[int, Rows]] = []
-    while ahead:
+    while ahead and (place := min(ahead)) < end:
         here: Rows = ()
-        place = min(ahead)
-        while place < len(line) and (here or place in ahead):
+        while place < end and (here or place in ahead):
             if place in ahead:
                 here = merged(here, ahead.pop(place))
             op, place = line[place], place + 1
@@ -51,7 +53,8 @@ def walk(runs: Together, ahead: Places) -> list[tuple[int, Rows]]:
                 if op.jump != place and here:
                     ahead[op.jump] = merged(ahead.get(op.jump, ()), here)
                     here = ()
-        ahead.pop(len(line), None)  # they have come to the end
+        if here:
+            ahead[place] = merged(ahead.get(place, ()), here)
     return before
 
 
