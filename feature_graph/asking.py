@@ -8,16 +8,15 @@ alone it is told here, and a bad key is bad for nobody but its own run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import copy_context
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from feature_graph.batching import Answer, readable_answer, unhashable
-from feature_graph.deadline import current_call
 from feature_graph.errors import BreakerOpen, Overloaded, TransientError
 from feature_graph.guards import guarded
 from feature_graph.node import Lookup
-from feature_graph.scope import Notes, Scope, StandIn, current_scope
+from feature_graph.scope import Notes, Scope, StandIn, enter
 
 _OF_NO_KEY = (TransientError, Overloaded, BreakerOpen, OSError)  # a TimeoutError is an OSError
 """Errors that no key is to blame for."""
@@ -36,15 +35,28 @@ class Asking(NamedTuple):
     call: Callable[..., Awaitable[object]]
     max_keys: int
     once: bool = False
+    alike: bool = False
+    """Of a lookup: all runs ask with the same other arguments."""
 
 
-def asking_of(node: Lookup) -> Asking:
+def asking_of(node: Lookup, alike: bool) -> Asking:
     """Of a lookup: in the same guards as in a run of its own."""
-    return Asking(node.name, guarded(node.batch, node.options, node.name), node.options.max_keys or 1)
+    call = guarded(node.batch, node.options, node.name)
+    return Asking(node.name, call, node.options.max_keys or 1, alike=alike)
 
 
-class Group:
-    """Keys that are asked for with the same other arguments.
+class Asker(Protocol):
+    """Who has questions."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+
+    def ended(self) -> None:
+        """A call has."""
+
+
+class Question:
+    """Keys that are asked for with the same other arguments, and what has come of it; used once.
 
     Attributes:
         answers: of each key, once it is there.
@@ -52,16 +64,33 @@ class Group:
             instead of ``answers`` then.
         told: what the call told of itself; of one that is asked for once, what it has told so far.
         meanwhile: how the call failed in which a key was asked for that is being asked for once more.
+        until_s: until when somebody waits for it.
     """
 
-    __slots__ = ("answers", "found", "meanwhile", "others", "told", "until_s")
+    __slots__ = (
+        "_asker",
+        "_asking",
+        "_left",
+        "_others",
+        "_scope",
+        "_tasks",
+        "answers",
+        "found",
+        "meanwhile",
+        "told",
+        "until_s",
+    )
 
-    def __init__(self, others: Sequence[object], until_s: float) -> None:
-        self.others, self.until_s = others, until_s
+    def __init__(self, asker: Asker, asking: Asking, others: Sequence[object], until_s: float) -> None:
+        self._asker, self._asking, self._others, self.until_s = asker, asking, others, until_s
         self.answers: dict[object, Answer | None] = {}
         self.found: Mapping[object, object] | None = None
         self.told: Mapping[str, object] | None = None
         self.meanwhile: dict[object, Answer] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._left = 0
+        """Calls that have not ended."""
+        self._scope = Scope()
 
     def answer(self, key: object) -> Answer | None:
         """Of one key."""
@@ -69,110 +98,69 @@ class Group:
             return Answer(self.found[key], notes=self.told or {})
         return self.answers[key]
 
-
-class Asked:
-    """What was asked at one step of all runs, and what has come of it; used once."""
-
-    __slots__ = ("_asking", "_clock", "_ended", "_groups", "_left", "_loop", "_scope", "_tasks")
-
-    def __init__(
-        self,
-        asking: Asking,
-        loop: asyncio.AbstractEventLoop,
-        clock: Callable[[], float],
-        ended: Callable[[object], None],
-    ) -> None:
-        """``ended`` is called whenever a call has."""
-        self._asking, self._loop, self._clock, self._ended = asking, loop, clock, ended
-        self._groups: dict[tuple[object, ...], Group] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._left = 0
-        """Calls that have not ended."""
-        self._scope = Scope()
-
-    def group(self, others: Sequence[object], until_s: float, kind: type | None = None) -> Group:
-        """For keys of one type that are asked for with ``others``, and waited for until then."""
-        place = (kind, *map(id, others))
-        group = self._groups.get(place)
-        if group is None:
-            group = self._groups[place] = Group(others, until_s)
-        if until_s > group.until_s:
-            group.until_s = until_s
-        return group
-
-    def want(self, keys: Sequence[object], group: Group) -> Sequence[object]:
+    def want(self, keys: Sequence[object]) -> Sequence[object]:
         """Have ``keys`` asked for; under which keys the answers will be."""
         try:
-            group.answers.update(dict.fromkeys(keys))
+            self.answers.update(dict.fromkeys(keys))
         except Exception:  # a key's own hash may raise anything
-            return [self._want_one(key, group) for key in keys]
+            return [self._want_one(key) for key in keys]
         return keys
 
-    def _want_one(self, key: object, group: Group) -> object:
+    def _want_one(self, key: object) -> object:
         """What no mapping can hold is answered at once, under a name of its own."""
         try:
-            group.answers[key] = None
+            self.answers[key] = None
             return key
         except TypeError as error:
             bad: Exception = unhashable(self._asking.name, key, error)
         except Exception as error:
             bad = error
         name = object()
-        group.answers[name] = Answer(error=bad)
+        self.answers[name] = Answer(error=bad)
         return name
-
-    @property
-    def once(self) -> bool:
-        """Whether it is asked for once for all runs."""
-        return self._asking.once
 
     def ask(self) -> None:
         """Ask for all of them."""
         most = self._asking.max_keys
-        for group in self._groups.values():
-            keys = [key for key, answer in group.answers.items() if answer is None]
-            for start in range(0, len(keys), most):
-                self._call(group, keys[start : start + most])
+        keys = [key for key, answer in self.answers.items() if answer is None]
+        for start in range(0, len(keys), most):
+            self._call(keys[start : start + most])
 
-    def _call(self, group: Group, keys: list[object]) -> None:
-        context, told = copy_context(), Notes()
-        context.run(self._enter, group.until_s, told)
-        call = self._run_once(group, told) if self._asking.once else self._run(group, keys, told)
-        task = self._loop.create_task(call, context=context)
+    def _call(self, keys: list[object]) -> None:
+        """What a call tells, it tells by itself."""
+        scope, asker, told = self._scope, self._asker, Notes()
+        scope.apart -= 1
+        scope.notes[scope.apart] = told
+        context = copy_context()
+        context.run(enter, scope, (asker.clock, self.until_s, scope.apart))
+        call = self._run_once(told) if self._asking.once else self._run(keys, told)
+        task = asker.loop.create_task(call, context=context)
         task.add_done_callback(self._has_ended)
         self._tasks.append(task)
         self._left += 1
 
-    def _enter(self, until_s: float, told: Notes) -> None:
-        """What a call knows of itself; each tells by itself."""
-        scope = self._scope
-        scope.apart -= 1
-        scope.notes[scope.apart] = told
-        current_scope.set(scope)
-        current_call.set((self._clock, until_s, scope.apart))
-
-    def _has_ended(self, task: object) -> None:
+    def _has_ended(self, _: object) -> None:
         self._left -= 1
-        self._ended(task)
+        self._asker.ended()
 
-    async def _run_once(self, group: Group, told: Notes) -> None:
-        group.told = told
+    async def _run_once(self, told: Notes) -> None:
+        self.told = told
         try:
-            value = await self._asking.call(*group.others)
-            group.answers[ONLY] = Answer(value, notes=told)
+            value = await self._asking.call(*self._others)
+            self.answers[ONLY] = Answer(value, notes=told)
             if type(value) is not StandIn:
-                group.found = {ONLY: value}
+                self.found = {ONLY: value}
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
             inner = error.__traceback__
             if not self._scope.closed:
-                group.answers[ONLY] = Answer(None, error, inner.tb_next if inner else None, told)
+                self.answers[ONLY] = Answer(None, error, inner.tb_next if inner else None, told)
             _forget_our_frame(error)
 
-    async def _run(self, group: Group, keys: list[object], told: Notes) -> None:
+    async def _run(self, keys: list[object], told: Notes) -> None:
         try:
-            found = await self._asking.call(list(keys), *group.others)
+            found = await self._asking.call(list(keys), *self._others)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
@@ -180,43 +168,32 @@ class Asked:
         notes = {**told, "batch": len(keys)}
         if self._scope.closed:  # nobody waits
             pass
+        elif len(keys) == len(self.answers) and (plain := _plain(found, keys)) is not None:
+            self.found, self.told = plain, notes
         elif len(keys) > 1 and _is_of_a_key(found):
-            self._ask_apart(group, keys, found, notes)
+            self._ask_apart(keys, found, notes)
         else:
-            self._tell(group, keys, found, notes)
+            for key in keys:
+                self.answers[key] = readable_answer(self._asking.name, key, found, notes)
         if isinstance(found, BaseException):
             _forget_our_frame(found)
         del found
 
-    def _tell(self, group: Group, keys: list[object], found: object, notes: Mapping[str, object]) -> None:
-        if len(keys) == len(group.answers) and (plain := _plain(found, keys)) is not None:
-            group.found, group.told = plain, notes
-            return
+    def _ask_apart(self, keys: list[object], found: object, notes: Mapping[str, object]) -> None:
         for key in keys:
-            group.answers[key] = readable_answer(self._asking.name, key, found, notes)
-
-    def _ask_apart(
-        self, group: Group, keys: list[object], found: object, notes: Mapping[str, object]
-    ) -> None:
-        for key in keys:
-            group.meanwhile[key] = readable_answer(self._asking.name, key, found, notes)
-            self._call(group, [key])
+            self.meanwhile[key] = readable_answer(self._asking.name, key, found, notes)
+            self._call([key])
 
     @property
     def is_under_way(self) -> bool:
         """Whether something may still come."""
         return self._left > 0
 
-    def is_wanted(self, groups: Set[int]) -> bool:
-        """Whether somebody waits for one of the groups; by their identities."""
-        return not groups.isdisjoint(map(id, self._groups.values()))
-
     def is_over(self) -> None:
         """Nothing more will come: a call that was cancelled before it began never said anything."""
-        for group in self._groups.values():
-            for key, answer in group.answers.items() if group.found is None else ():
-                if answer is None:
-                    group.answers[key] = Answer(error=asyncio.CancelledError())
+        for key, answer in self.answers.items() if self.found is None else ():
+            if answer is None:
+                self.answers[key] = Answer(error=asyncio.CancelledError())
 
     def stop(self) -> list[tuple[str, asyncio.Task[None]]]:
         """Cancel what is under way, and what it has begun; it still has to be waited for."""
@@ -237,7 +214,10 @@ def _plain(found: object, keys: Sequence[object]) -> dict[object, object] | None
     if type(found) is not dict or not found.keys() >= {*keys}:
         return None
     plain = {key: found[key] for key in keys}
-    return None if any(issubclass(kind, _NO_VALUES) for kind in {*map(type, plain.values())}) else plain
+    for kind in {*map(type, plain.values())}:
+        if issubclass(kind, _NO_VALUES):
+            return None
+    return plain
 
 
 def _forget_our_frame(error: BaseException) -> None:

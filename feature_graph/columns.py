@@ -18,13 +18,12 @@ from math import inf
 from typing import Any, NamedTuple
 
 from feature_graph.alarm import LATE_S
-from feature_graph.asking import ONLY, Asked, Group
+from feature_graph.asking import ONLY, Question
 from feature_graph.batching import Answer
-from feature_graph.deadline import current_call
 from feature_graph.outcome import Status
 from feature_graph.reasons import cancelled, deadline_passed, too_slow, without_our_frames
 from feature_graph.record import Record
-from feature_graph.scope import Scope, StandIn, current_scope
+from feature_graph.scope import Scope, StandIn, enter
 from feature_graph.sheet import Rows, Sheet
 from feature_graph.straight import Op
 from feature_graph.stretch import Places, arguments_of, merged, walk
@@ -42,8 +41,7 @@ class Part(NamedTuple):
     until_s: float
     keys: Sequence[object]
     """Of each run."""
-    group: Group
-    asked: Asked
+    question: Question
 
 
 class Wait(NamedTuple):
@@ -69,6 +67,8 @@ class Walk:
 
     Attributes:
         alone: runs that left, by their places.
+        loop: whose tasks the calls are.
+        clock: its.
     """
 
     def __init__(
@@ -80,19 +80,18 @@ class Walk:
     ) -> None:
         assert party.plan.columns is not None
         self._party, self._lefts_s = party, lefts_s
-        self._loop, self.clock, self.line = party.loop, party.clock, party.plan.columns
+        self.loop, self.clock, self.line = party.loop, party.clock, party.plan.columns
         now = self.clock()
         self.sheet = Sheet(party.plan, givens, common, now)
         self.alone: dict[int, Walker] = {}
         of_each = dict.fromkeys(lefts_s)  # mostly one
         self._ends_s = {left_s: inf if left_s is None else now + left_s for left_s in of_each}
-        self._asked: list[Asked] = []
+        self._asked: list[Question] = []
         self._waits: list[Wait] = []
         self._stopped: Stopped = []
         self._woken: asyncio.Future[None] | None = None
         self._context = copy_context()
-        self._context.run(current_scope.set, Scope())
-        self._context.run(current_call.set, (self.clock, max(self._ends_s.values()), 0))
+        self._context.run(enter, Scope(), (self.clock, max(self._ends_s.values()), 0))
 
     async def to_the_end(self) -> None:
         """Until every run has all that it wants, on this way or alone.
@@ -118,8 +117,8 @@ class Walk:
 
     def close(self) -> Stopped:
         """End what is under way; it still has to be waited for."""
-        for asked in self._asked:
-            self._stopped += asked.stop()
+        for question in self._asked:
+            self._stopped += question.stop()
         self._asked.clear()
         return self._stopped
 
@@ -160,8 +159,7 @@ class Walk:
         if len(rows) < len(here):
             want = set(rows)
             ahead[on] = merged(ahead.get(on, ()), [row for row in here if row not in want])
-        ops = self.line[place:on]
-        asked = [Asked(self._party.plan.asking[op.place], self._loop, self.clock, self._wake) for op in ops]
+        asked: dict[object, Question] = {}
         for left_s, some in self._by_time(rows):
             end_s = self._ends_s[left_s]
             if now >= end_s or (left_s is not None and left_s <= 0.0):
@@ -170,13 +168,12 @@ class Walk:
                 continue
             for lot in self._lots(first, some):
                 parts = [
-                    self._want(op, one, lot, min(now + op.timeout_s, end_s))
-                    for op, one in zip(ops, asked, strict=True)
+                    self._want(op, asked, lot, min(now + op.timeout_s, end_s)) for op in self.line[place:on]
                 ]
                 self._waits.append(Wait(now, on, lot, parts, {}))
-        for one in asked:
-            one.ask()
-        self._asked += asked
+        for question in asked.values():
+            question.ask()
+            self._asked.append(question)
 
     def _by_time(self, rows: Rows) -> list[tuple[float | None, Rows]]:
         """Those who have the same time, together."""
@@ -189,36 +186,44 @@ class Walk:
 
     def _lots(self, op: Op, rows: Rows) -> list[Rows]:
         """Those who ask with the same other arguments, and keys of one type: True is no 1."""
-        plan = self.sheet.plan
-        if plan.asking[op.place].once:
+        plan, sheet = self.sheet.plan, self.sheet
+        asking = plan.asking[op.place]
+        if asking.once:
             return [rows]
-        key, *nodes = plan.steps[op.place].dependencies
-        others = [node for node in nodes if node not in plan.same]
-        kinds = [*map(type, self.sheet.read(self.sheet.columns[key], rows))]
-        if not others and len({*kinds}) == 1:
+        kinds = [*map(type, sheet.read(sheet.columns[op.first], rows))]
+        if asking.alike and len({*kinds}) == 1:
             return [rows]
+        others = [node for node in plan.steps[op.place].dependencies[1:] if node not in plan.same]
         lots: dict[tuple[object, ...], list[int]] = {}
-        columns = [self.sheet.read(self.sheet.columns[node], rows) for node in others]
+        columns = [sheet.read(sheet.columns[node], rows) for node in others]
         for row, kind, *rest in zip(rows, kinds, *columns, strict=True):
             lots.setdefault((kind, *map(id, rest)), []).append(row)
         return list(lots.values())
 
-    def _want(self, op: Op, asked: Asked, rows: Rows, until_s: float) -> Part:
-        if asked.once:
-            group = asked.group([column[0] for column in arguments_of(self.sheet, op, rows[:1])], until_s)
-            keys: list[object] = [ONLY] * len(rows)
+    def _want(self, op: Op, asked: dict[object, Question], rows: Rows, until_s: float) -> Part:
+        """A question to ask, or one that is going to be asked anyway."""
+        asking = self.sheet.plan.asking[op.place]
+        keys: Sequence[object]
+        if asking.once:
+            keys, columns = [ONLY] * len(rows), arguments_of(self.sheet, op, rows[:1])
         else:
-            keys, *others = arguments_of(self.sheet, op, rows)
-            group = asked.group([column[0] for column in others], until_s, type(keys[0]))
-        return Part(op, until_s, asked.want(keys, group), group, asked)
+            keys, *columns = arguments_of(self.sheet, op, rows)
+        others = [column[0] for column in columns]
+        of = op.place, type(keys[0]), *map(id, others)
+        question = asked.get(of)
+        if question is None:
+            question = asked[of] = Question(self, asking, others, until_s)
+        elif until_s > question.until_s:
+            question.until_s = until_s
+        return Part(op, until_s, question.want(keys), question)
 
     # ------------------------------------------------------------------ hearing
 
     async def _news(self) -> None:
         """Wait until something has come, or somebody is late."""
-        if not any(one.is_under_way for one in self._asked):
-            for one in self._asked:
-                one.is_over()
+        if not [question for question in self._asked if question.is_under_way]:
+            for question in self._asked:
+                question.is_over()
             return
         now = self.clock()
         due_s = [part.until_s for wait in self._waits for part in wait.parts if part.until_s > now]
@@ -230,17 +235,18 @@ class Walk:
 
     async def _woken_until(self, until_s: float) -> None:
         """Until a call ends, or that time comes; what ``asyncio.wait`` does at three times the price."""
-        self._woken = self._loop.create_future()
+        self._woken = self.loop.create_future()
         timer = None
         if until_s < inf:
-            timer = self._loop.call_later(max(until_s - self.clock(), 0.0), self._wake)
+            timer = self.loop.call_later(max(until_s - self.clock(), 0.0), self.ended)
         try:
             await self._woken
         finally:
             if timer is not None:
                 timer.cancel()
 
-    def _wake(self, _: object = None) -> None:
+    def ended(self) -> None:
+        """A call has, or somebody's time."""
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
@@ -255,14 +261,14 @@ class Walk:
     def _take(self, wait: Wait, now: float) -> Rows:
         """What has come for those who wait; who goes on with it."""
         parts = wait.parts
-        if len(parts) > 1 and any(part.asked.is_under_way and now < part.until_s for part in parts):
+        if len(parts) > 1 and any(part.question.is_under_way and now < part.until_s for part in parts):
             for number, part in enumerate(parts):
-                if now >= part.until_s and part.group.found is None:
+                if now >= part.until_s and part.question.found is None:
                     for at in range(len(wait.rows)):
                         self._said(wait, number, at, now)  # who is late stays so
             self._waits.append(wait)
             return ()
-        founds = [part.group.found for part in parts if part.group.found is not None]
+        founds = [part.question.found for part in parts if part.question.found is not None]
         if wait.late or len(founds) < len(parts):
             return self._take_some(wait, now)
         for part, found in zip(parts, founds, strict=True):
@@ -273,7 +279,7 @@ class Walk:
         """Those have what they asked for."""
         node = part.op.place
         self.sheet.write(node, rows, values)
-        self.sheet.entries.append((node, rows, began_s, now, -1, part.group.told))
+        self.sheet.entries.append((node, rows, began_s, now, -1, part.question.told))
 
     def _take_some(self, wait: Wait, now: float) -> Rows:
         """Where something is missing, or not as it should be."""
@@ -307,9 +313,9 @@ class Walk:
         if (late := wait.late.get((row, number))) is not None:
             return late
         key = part.keys[at]
-        answer = part.group.answer(key)
+        answer = part.question.answer(key)
         if answer is None and now >= part.until_s:
-            answer = part.group.meanwhile.get(key)
+            answer = part.question.meanwhile.get(key)
             if answer is None:
                 is_over = part.until_s >= self._ends_s[self._lefts_s[row]]
                 op = part.op
@@ -320,19 +326,11 @@ class Walk:
 
     def _end_unwanted(self) -> None:
         """A call that nobody waits for is ended."""
-        if not self._waits and not any(asked.is_under_way for asked in self._asked):
-            for asked in self._asked:
-                self._stopped += asked.stop()
-            self._asked = []
-            return
-        wanted_by = {id(part.group) for wait in self._waits for part in wait.parts}
-        wanted = []
-        for asked in self._asked:
-            if asked.is_wanted(wanted_by):
-                wanted.append(asked)
-            else:
-                self._stopped += asked.stop()
-        self._asked = wanted
+        wanted_by = {part.question for wait in self._waits for part in wait.parts}
+        for question in self._asked:
+            if question not in wanted_by:
+                self._stopped += question.stop()
+        self._asked = [question for question in self._asked if question in wanted_by]
 
 
 def _trouble(
@@ -341,7 +339,7 @@ def _trouble(
     """What happened to a node that has no value, or one that is no observation; and what it told."""
     node = part.op.place
     if not isinstance(answer, Answer):
-        return node, (node, _TIMED_OUT, answer, node), part.group.told
+        return node, (node, _TIMED_OUT, answer, node), part.question.told
     if answer.error is None:
         assert isinstance(answer.value, StandIn)
         return node, answer.value, answer.notes

@@ -257,7 +257,7 @@ def _columns(
         return None, {}
     parts = _parts(steps, rows)
     line = straight_line(*parts, fetching_first(parts, goals))
-    alike = all(same.issuperset(step.dependencies[1:]) or asking[step.index].once for step, _ in asked)
+    alike = all(asking[step.index].once or asking[step.index].alike for step, _ in asked)
     return (waves(*parts) if line is None and alike else line), asking
 
 
@@ -269,7 +269,7 @@ def _batch(node: Node) -> object | None:
 def _asking(step: Step, node: Node, same: frozenset[int]) -> Asking | None:
     """How a fetch is asked by many runs; None where each has to fetch for itself."""
     if isinstance(node, Lookup):
-        return asking_of(node)
+        return asking_of(node, same.issuperset(step.dependencies[1:]))
     if step.index not in same or step.function is None:
         return None
     call = step.function

@@ -13,7 +13,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from feature_graph.deadline import current_call
+from feature_graph.deadline import Call, current_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,12 @@ class Scope:
 
 
 current_scope: ContextVar[Scope | None] = ContextVar("feature_graph_scope", default=None)
+
+
+def enter(scope: Scope, call: Call) -> None:
+    """Let what runs in this context from now on be of ``scope``, and of that call."""
+    current_scope.set(scope)
+    current_call.set(call)
 
 
 def note(**facts: object) -> None:
