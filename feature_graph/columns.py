@@ -32,6 +32,9 @@ from feature_graph.walker import Failure, Happened, Party, Stopped, Walker
 _FAILED, _TIMED_OUT, _CANCELLED = Status.FAILED, Status.TIMED_OUT, Status.CANCELLED
 _TURNS = 2
 """As of :mod:`feature_graph.alarm`."""
+JOIN_S, JOIN_SHARE = 0.002, 0.1
+"""For so long, and that share of the time there is, who is before a fetch waits for others who come to it
+next: one question then and not two. Runs end together: nobody is answered later than the others are."""
 
 
 class Part(NamedTuple):
@@ -90,6 +93,8 @@ class Walk:
         self._waits: list[Wait] = []
         self._stopped: Stopped = []
         self._woken: asyncio.Future[None] | None = None
+        self._joins_until_s: float | None = None
+        """None: nobody has waited for others yet."""
         self._context = copy_context()
         self._context.run(enter, Scope(), (self.clock, max(self._ends_s.values()), 0))
 
@@ -101,14 +106,19 @@ class Walk:
         ahead: Places = {0: range(self.sheet.size)}
         last = self.sheet.plan.last
         while True:
+            joins: Places = {}
             for place, here in self._context.run(walk, self, ahead, last):
-                self._fetch(place, here, ahead)
-            if min(ahead, default=last) < last:
-                continue
-            if not self._waits:
-                break
-            await self._news()
-            self._hear(ahead)
+                if self._waits and self._is_joined(place):
+                    joins[place] = here
+                else:
+                    self._fetch(place, here, ahead)
+            if min(ahead, default=last) >= last:
+                if not self._waits:
+                    break
+                await self._news(joins)
+                self._hear(ahead)
+            for place, here in joins.items():
+                ahead[place] = merged(ahead.get(place, ()), here)
         self._context.run(walk, self, ahead, len(self.line))
         for finished in [
             walker.finished for walker in self.alone.values()
@@ -175,6 +185,16 @@ class Walk:
             question.ask()
             self._asked.append(question)
 
+    def _is_joined(self, place: int) -> bool:
+        """Whether somebody who waits comes to that fetch next, and in time to be waited for."""
+        meets, now = self.sheet.plan.meets, self.clock()
+        if all(meets.get(wait.place) != place for wait in self._waits):
+            return False
+        if self._joins_until_s is None:
+            left_s = min(self._ends_s.values()) - now
+            self._joins_until_s = now + min(JOIN_S, max(left_s, 0.0) * JOIN_SHARE)
+        return now < self._joins_until_s
+
     def _by_time(self, rows: Rows) -> list[tuple[float | None, Rows]]:
         """Those who have the same time, together."""
         if len(self._ends_s) == 1:
@@ -219,8 +239,8 @@ class Walk:
 
     # ------------------------------------------------------------------ hearing
 
-    async def _news(self) -> None:
-        """Wait until something has come, or somebody is late."""
+    async def _news(self, joins: Places) -> None:
+        """Wait until something has come, or somebody is late, or has waited long enough for others."""
         if not [question for question in self._asked if question.is_under_way]:
             for question in self._asked:
                 question.is_over()
@@ -228,6 +248,8 @@ class Walk:
         now = self.clock()
         due_s = [part.until_s for wait in self._waits for part in wait.parts if part.until_s > now]
         until_s = min(due_s, default=now)
+        if joins and self._joins_until_s is not None:
+            until_s = min(until_s, self._joins_until_s)
         await self._woken_until(until_s)
         if self.clock() - until_s > LATE_S:  # the loop was held up: what came meanwhile is looked at first
             for _ in range(_TURNS):

@@ -30,7 +30,16 @@ from feature_graph.node import (
     edges_of,
 )
 from feature_graph.outcome import Status
-from feature_graph.straight import Kinds, Op, Parts, after_fetches, fetching_first, straight_line, waves
+from feature_graph.straight import (
+    Kinds,
+    Op,
+    Parts,
+    after_fetches,
+    fetching_first,
+    next_fetches,
+    straight_line,
+    waves,
+)
 from feature_graph.straight import Node as Place
 
 UNDEMANDED: Final = 1 << 40
@@ -137,6 +146,8 @@ class Plan:
     """Where many runs can go along such a line together; see :mod:`feature_graph.columns`."""
     last: int = 0
     """Where nobody on it waits for a fetch any more."""
+    meets: Mapping[int, int] = field(default_factory=dict)
+    """Where one goes on after a fetch on it, to the fetch that comes next for certain."""
     asking: Mapping[int, Asking] = field(default_factory=dict)
     """How the fetches on it are asked."""
     same: frozenset[int] = frozenset()
@@ -214,6 +225,7 @@ def compile_plan(
         line,
         columns,
         after_fetches(columns or ()),
+        next_fetches(columns or ()),
         asking,
         same,
     )

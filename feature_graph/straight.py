@@ -85,6 +85,23 @@ def after_fetches(line: Sequence[Op]) -> int:
     return max([place + 1 for place, op in enumerate(line) if op.kind == FETCH], default=0)
 
 
+def next_fetches(line: Sequence[Op]) -> dict[int, int]:
+    """Where one goes on after a fetch, to the place of the fetch that comes next whatever happens, if any."""
+    found = {}
+    for place, op in enumerate(line):
+        if op.kind == FETCH and op.jump == 0:
+            ahead = _past_calls(line, place + 1)
+            if ahead < len(line) and line[ahead].kind == FETCH:
+                found[place + 1] = ahead
+    return found
+
+
+def _past_calls(line: Sequence[Op], place: int) -> int:
+    while place < len(line) and line[place].kind in (CALL, PASS):
+        place = line[place].jump if line[place].kind == PASS else place + 1
+    return place
+
+
 def straight_line(
     steps: Sequence[Node], calls: Sequence[Call], kinds: Kinds, goals: Sequence[int]
 ) -> tuple[Op, ...] | None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_graph import Graph, Outcome, Status, TransientError, batch, branch, each, fetch, lookup, note
+from feature_graph.columns import JOIN_S
 from feature_graph.scope import StandIn
 from tests.feature_graph.random_graphs import cases
 from tests.feature_graph.virtual_time import run
@@ -104,13 +105,17 @@ def told(found, with_times: bool = True) -> object:
         name: (o.status, o.value if o.has_value else None, type(o.error), o.root, o.via)
         for name, o in found.outcomes.items()
     }
-    began = {span.name: round(span.start_s, 6) for span in found.timeline if span.name in LOOKUPS}
+    began = {span.name: round(span.start_s, 6) for span in found.timeline if span.name in LOOKUPS[:2]}
     return (
         outcomes,
         began if with_times else None,
         found.abandoned,
         {goal: found.degraded(goal) for goal in GOALS},
     )
+
+
+def campaigns_began_s(found) -> float | None:
+    return next((span.start_s for span in found.timeline if span.name == "campaign"), None)
 
 
 CASES = [
@@ -138,6 +143,9 @@ def test_side_by_side_they_say_what_each_says_alone(ways: dict[str, str], fallba
                 continue  # the first key of a batch is in trouble, and alone each key is the first
             alone = run(lambda g=inputs, d=deadline: graph.resolve(GOALS, given=g, deadline=d))
             assert told(together[place], not again) == told(alone, not again), (place, deadline)
+            joined, began_s = campaigns_began_s(together[place]), campaigns_began_s(alone)
+            if joined is not None and began_s is not None and not again:  # guests may wait for customers
+                assert -1e-6 <= joined - began_s <= JOIN_S + 1e-6, (place, deadline)
 
 
 @pytest.mark.parametrize("way", ["forgets", "errs", "stands in"])
