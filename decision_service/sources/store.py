@@ -32,30 +32,26 @@ make every key its own command, and one tag for all would keep a table on one no
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from decision_service.batcher import Batcher
 from decision_service.side_by_side import all_of
 from decision_service.sources.errors import (
     BadAnswer,
     BadSource,
     RowMissing,
-    SourceAway,
     SourceError,
-    SourceRefused,
-    TableNotLoaded,
 )
+from decision_service.sources.readings import Found, Known
 from decision_service.sources.rows import Key, check_parts, key_text, texts_of, typed
+from decision_service.sources.trips import Trips
 from feature_graph import note
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.feature_table import TableName, TableRecord, decode_record, decode_row, slot_of
-from sidecar.contracts.keys import FeatureKeys
-from sidecar.contracts.lines import Command
-from sidecar.contracts.store import StoreError, connect_async, is_passing, lines_of
+from sidecar.contracts.feature_table import TableName, decode_row
+from sidecar.contracts.store import connect_async, lines_of
 
 T = TypeVar("T")
 
@@ -71,20 +67,6 @@ MAX_KEYS = 1_000
 """Keys in one question; more of them are several questions."""
 ROWS_MADE = 4_096
 """Rows of a frozen type that a table keeps as they were made: some megabytes."""
-_TRIES = 3
-"""A table's record may change under a question; three loads within one are somebody's accident."""
-
-
-class Found(NamedTuple):
-    """What one round trip found in one table, for everybody who asked."""
-
-    record: TableRecord
-    rows: Mapping[str, bytes]
-
-
-class _Question(NamedTuple):
-    table: str
-    keys: tuple[str, ...]
 
 
 class FeatureStore:
@@ -105,12 +87,9 @@ class FeatureStore:
         max_batch: int = MAX_BATCH,
         in_flight: int = IN_FLIGHT,
     ) -> None:
-        self._lines = lines_of(client)
         self._app = app
-        self._tables: dict[str, _Known] = {}
-        self._batcher: Batcher[_Question, Found | SourceError] = Batcher(
-            self._answer, max_batch=max_batch, in_flight=in_flight, few=FEW
-        )
+        self._tables: dict[str, Known] = {}
+        self._trips = Trips(lines_of(client), self._known, max_batch=max_batch, in_flight=in_flight, few=FEW)
 
     def table(self, name: str, kind: type[T]) -> StoreTable[T]:
         """The table of that name, its rows as ``kind`` (``dict`` takes them as they are); need not be loaded.
@@ -129,136 +108,16 @@ class FeatureStore:
             TableNotLoaded: it has no such table.
             BadAnswer: what it holds is no table.
         """
-        found = await self._batcher.put(_Question(table, keys))
+        found = await self._trips.put(table, keys)
         if isinstance(found, SourceError):
             raise type(found)(*found.args) from found.__cause__  # one each: a shared one collects tracebacks
         return found
 
-    async def _answer(self, questions: Sequence[_Question]) -> list[Found | SourceError]:
-        wanted: dict[str, dict[str, None]] = {}
-        for table, keys in questions:
-            wanted.setdefault(table, {}).update(dict.fromkeys(keys))
-        found = await self._found({table: tuple(keys) for table, keys in wanted.items()})
-        return [found[table] for table, _ in questions]
-
-    async def _found(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Found | SourceError]:
-        found: dict[str, Found | SourceError] = {}
-        again = wanted
-        for _ in range(_TRIES):
-            try:
-                await self._round_trip(again, found)
-            except (StoreError, OSError) as error:
-                return found | dict.fromkeys(again, _failure(error, "the feature store"))
-            if len(found) == len(wanted):
-                return found
-            again = {table: keys for table, keys in wanted.items() if table not in found}
-        changing = SourceAway("the table was loaded anew again and again while it was asked")
-        return dict.fromkeys(wanted, changing) | found
-
-    async def _round_trip(
-        self, wanted: Mapping[str, tuple[str, ...]], found: dict[str, Found | SourceError]
-    ) -> None:
-        """One pipeline; tables whose record has changed since the last one are left out of what is found."""
-        readings = [self._known(table).reading(keys) for table, keys in wanted.items()]
-        commands: list[Command] = []
-        for reading in readings:
-            commands += reading.commands
-        replies = await self._lines.talk(commands)
-        at = 0
-        for reading in readings:
-            end = at + len(reading.commands)
-            one = _read(reading, replies[at], replies[at + 1 : end])
-            if one is not None:
-                found[reading.known.table] = one
-            at = end
-
-    def _known(self, table: str) -> _Known:
+    def _known(self, table: str) -> Known:
         known = self._tables.get(table)
         if known is None:
-            known = self._tables[table] = _Known(self._app, table)
+            known = self._tables[table] = Known(self._app, table)
         return known
-
-
-class _Known:
-    """What is known of one table: its record as it was last seen, and how it is asked."""
-
-    __slots__ = ("_get", "_keys", "_rows", "data", "record", "table")
-
-    def __init__(self, app: str, table: str) -> None:
-        self.table = table
-        self._keys = FeatureKeys(app, table)
-        self._get: Command = ("GET", self._keys.record)
-        self._rows: dict[int, str] = {}
-        self.data = b""
-        self.record: TableRecord | None = None
-
-    def reading(self, keys: tuple[str, ...]) -> _Reading:
-        """Its record, and the rows under ``keys``, if it is known where they lie."""
-        by_slot = {} if self.record is None else _by_slot(keys, self.record.slots)
-        rows: list[Command] = [("HMGET", self._rows_of(slot), *some) for slot, some in by_slot.items()]
-        commands = [self._get, *rows]
-        return _Reading(self, self.data, self.record, by_slot, commands)
-
-    def _rows_of(self, slot: int) -> str:
-        key = self._rows.get(slot)
-        if key is None:
-            assert self.record is not None
-            key = self._rows[slot] = self._keys.rows(self.record.generation, slot)
-        return key
-
-    def see(self, data: bytes) -> None:
-        """Another record.
-
-        Raises:
-            BadEvent: it is none.
-        """
-        self.data, self.record, self._rows = data, decode_record(data), {}
-
-    def forget(self) -> None:
-        """There is no such table."""
-        self.data, self.record, self._rows = b"", None, {}
-
-
-class _Reading(NamedTuple):
-    """What one round trip asks of one table."""
-
-    known: _Known
-    data: bytes
-    """The record as it was last seen."""
-    record: TableRecord | None
-    by_slot: Mapping[int, Sequence[str]]
-    commands: list[Command]
-
-
-def _by_slot(keys: tuple[str, ...], slots: int) -> Mapping[int, Sequence[str]]:
-    if slots == 1:
-        return {0: keys} if keys else {}
-    found: dict[int, list[str]] = {}
-    for key in keys:
-        found.setdefault(slot_of(key, slots), []).append(key)
-    return found
-
-
-def _read(reading: _Reading, data: object, slots: list[Any]) -> Found | SourceError | None:
-    """What a table's replies say; None: it has changed."""
-    known = reading.known
-    for reply in (data, *slots):
-        if isinstance(reply, Exception):
-            return _failure(reply, f"the table {known.table!r}")
-    if not isinstance(data, bytes):
-        known.forget()
-        return TableNotLoaded(f"the feature store has no table {known.table!r}: `sidearm features load` it")
-    if data != reading.data:
-        try:
-            known.see(data)
-        except BadEvent as error:
-            return BadAnswer(str(error))
-        return None
-    assert reading.record is not None
-    rows: dict[str, bytes] = {}
-    for keys, values in zip(reading.by_slot.values(), slots, strict=True):
-        rows.update([(key, row) for key, row in zip(keys, values, strict=True) if row is not None])
-    return Found(reading.record, rows)
 
 
 class StoreTable(Generic[T]):
@@ -400,10 +259,3 @@ def checked_name(name: str) -> str:
         raise BadSource(
             f"{name!r} is no name of a table: at most 63 of a-z, 0-9 and _, a letter first"
         ) from None
-
-
-def _failure(error: Exception, what: str) -> SourceError:
-    kind = SourceAway if is_passing(error) else SourceRefused
-    failure = kind(f"{what}: {type(error).__name__}: {error}")
-    failure.__cause__ = error
-    return failure

@@ -9,7 +9,8 @@ authentication and its encryption, and its pool closes it in the end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, cast
 
 import hiredis
@@ -22,6 +23,9 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
 Command = tuple[str | bytes | int, ...]
+Said = list[object] | BaseException
+"""The reply to each command, or why there are none."""
+Heard = Callable[[Said], None]
 
 _NOT_YET = object()
 
@@ -37,6 +41,7 @@ class Lines:
         self._pool = pool
         self._timeout_s: float | None = self._pool.connection_kwargs.get("socket_timeout")
         self._idle: list[_Line] = []
+        self._asides = Asides()
 
     async def talk(self, commands: Sequence[Command]) -> list[object]:
         """The reply to each command, or the error that it is.
@@ -49,14 +54,45 @@ class Lines:
         """
         if not commands:
             return []
-        packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # of any length
+        packed = _packed(commands)
         if self._idle:
             try:
                 return await self._exchange(self._idle.pop(), packed, len(commands))
             except StoreConnectionError:
-                while self._idle:  # as old as that one
-                    await self._drop(self._idle.pop())
-        return await self._exchange(await self._open(), packed, len(commands))
+                pass
+        return await self._afresh(packed, len(commands))
+
+    def ask(self, commands: Sequence[Command], heard: Heard) -> None:
+        """As :meth:`talk`, for who is told and does not wait: with no task as long as all is well.
+
+        Args:
+            commands: at least one.
+            heard: is told once, perhaps before this returns; must not raise.
+        """
+        if self._idle:
+            line, packed, count = self._idle.pop(), _packed(commands), len(commands)
+            line.say(packed, count, self._timeout_s, partial(self._said, line, packed, count, heard))
+        else:
+            self._asides.tell(self.talk(commands), heard)
+
+    def _said(self, line: _Line, packed: bytes, count: int, heard: Heard, said: Said) -> None:
+        if isinstance(said, BaseException):
+            self._asides.tell(self._after(said, line, packed, count), heard)
+        else:
+            self._idle.append(line)
+            heard(said)
+
+    async def _after(self, error: BaseException, line: _Line, packed: bytes, count: int) -> list[object]:
+        await self._drop(line)
+        if isinstance(error, StoreConnectionError):
+            return await self._afresh(packed, count)
+        raise error
+
+    async def _afresh(self, packed: bytes, count: int) -> list[object]:
+        """On a connection of its own; those that idle are as old as one that was closed, if one was."""
+        while self._idle:
+            await self._drop(self._idle.pop())
+        return await self._exchange(await self._open(), packed, count)
 
     async def _open(self) -> _Line:
         connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # theirs
@@ -103,21 +139,25 @@ class _Line(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._replies: list[object] = []
         self._count = 0
-        self._done: asyncio.Future[list[object]] | None = None
+        self._heard: Heard | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._lost = False
 
     def exchange(self, packed: bytes, count: int, timeout_s: float | None) -> asyncio.Future[list[object]]:
         """Send commands; the ``count`` replies to them."""
-        self._done = done = self._loop.create_future()
-        self._replies, self._count = [], count
+        done: asyncio.Future[list[object]] = self._loop.create_future()
+        self.say(packed, count, timeout_s, partial(_settle, done))
+        return done
+
+    def say(self, packed: bytes, count: int, timeout_s: float | None, heard: Heard) -> None:
+        """The same for who is told."""
         if self._lost or self._transport.is_closing():
-            done.set_exception(StoreConnectionError("the store hung up"))
-            return done
+            heard(StoreConnectionError("the store hung up"))
+            return
+        self._heard, self._replies, self._count = heard, [], count
         self._transport.write(packed)
         if timeout_s is not None:
-            self._timer = self._loop.call_later(timeout_s, self._too_late, done, timeout_s)
-        return done
+            self._timer = self._loop.call_later(timeout_s, self._too_late, heard, timeout_s)
 
     def abort(self) -> None:
         """Close at once."""
@@ -127,17 +167,20 @@ class _Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
-        if self._done is None or self._done.done():
+        if self._heard is None:
             self.abort()  # nobody asked
             return
         try:
             self._reader.feed(data)
-            self._take()
+            is_all = self._take()
         except RedisError as error:
-            self._fail(error)
+            self._tell(error)
+        else:
+            if is_all:
+                self._tell(self._replies)
 
-    def _take(self) -> None:
-        """All replies that are whole.
+    def _take(self) -> bool:
+        """All replies that are whole; whether none is lacking.
 
         Raises:
             StoreConnectionError: one says that the store is no good just now, or this is no reply.
@@ -148,24 +191,24 @@ class _Line(asyncio.Protocol):
             if isinstance(reply, StoreConnectionError):
                 raise reply
             self._replies.append(reply)
-        if len(self._replies) == self._count and self._done is not None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._done.set_result(self._replies)
-            self._replies = []
+        return len(self._replies) == self._count
 
-    def _too_late(self, done: asyncio.Future[Any], timeout_s: float) -> None:
-        if not done.done():
-            done.set_exception(StoreTimeoutError(f"no reply within {timeout_s:g} s"))
+    def _too_late(self, heard: Heard, timeout_s: float) -> None:
+        if self._heard is heard:
+            self._tell(StoreTimeoutError(f"no reply within {timeout_s:g} s"))
 
-    def _fail(self, error: Exception) -> None:
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(error)
+    def _tell(self, said: Said) -> None:
+        """Once; whoever hears it may say something at once."""
+        heard, self._heard, self._replies = self._heard, None, []
+        if self._timer is not None:
+            self._timer.cancel()
+        if heard is not None:
+            heard(said)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Called by asyncio."""
         self._lost = True
-        self._fail(StoreConnectionError(f"the store hung up: {error}"))
+        self._tell(StoreConnectionError(f"the store hung up: {error}"))
         self._before.connection_lost(error)  # the library may wait for it
 
     def pause_writing(self) -> None:
@@ -176,3 +219,36 @@ class _Line(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Called by asyncio: it closes."""
+
+
+class Asides:
+    """Conversations that go on in a task of their own, for who does not wait for them."""
+
+    def __init__(self) -> None:
+        self._tasks = set[asyncio.Task[list[object]]]()  # a loop keeps none alive
+
+    def tell(self, talk: Coroutine[Any, Any, list[object]], heard: Heard) -> None:
+        """``heard`` is told what comes of it."""
+        task = asyncio.get_running_loop().create_task(talk)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._has_ended, heard))
+
+    def _has_ended(self, heard: Heard, task: asyncio.Task[list[object]]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            heard(asyncio.CancelledError())
+        else:
+            heard(task.exception() or task.result())
+
+
+def _packed(commands: Sequence[Command]) -> bytes:
+    return b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # of any length
+
+
+def _settle(done: asyncio.Future[list[object]], said: Said) -> None:
+    if done.done():
+        return
+    if isinstance(said, BaseException):
+        done.set_exception(said)
+    else:
+        done.set_result(said)

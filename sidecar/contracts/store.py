@@ -40,6 +40,8 @@ WatchError = redis.WatchError
 """Watched keys changed: nothing was done."""
 AsyncClient = redis.asyncio.Redis
 """What :func:`connect_async` gives."""
+AnyLines = Lines | ClusterLines
+"""What :func:`lines_of` gives."""
 Client = redis.Redis
 """What :func:`connect` gives; the other contracts know it by this name only."""
 
@@ -108,7 +110,7 @@ def connect_reader(url: str, *, block_s: float) -> redis.Redis:
     return connect(url, timeout_s=block_s + READ_SLACK_S, max_connections=4)
 
 
-def lines_of(client: redis.asyncio.Redis) -> Lines | ClusterLines:
+def lines_of(client: redis.asyncio.Redis) -> AnyLines:
     """Conversations over the client's connections, which it closes in the end."""
     return ClusterLines(client) if isinstance(client, AsyncClusterClient) else Lines(client.connection_pool)
 
@@ -119,7 +121,7 @@ class AsyncScripts:
 
     client: redis.asyncio.Redis
     by_name: Mapping[str, AsyncScript]
-    lines: Lines | ClusterLines
+    lines: AnyLines
 
     @classmethod
     def on(cls, client: redis.asyncio.Redis) -> AsyncScripts:

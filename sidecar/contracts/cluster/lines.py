@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from sidecar.contracts.cluster.address import Node
 from sidecar.contracts.cluster.async_client import AsyncClusterClient
 from sidecar.contracts.cluster.commands import check_replicas, is_redirect, places_of, writes
-from sidecar.contracts.lines import Command, Lines
+from sidecar.contracts.lines import Asides, Command, Heard, Lines
 
 
 class ClusterLines:
@@ -21,7 +21,7 @@ class ClusterLines:
     """
 
     def __init__(self, client: AsyncClusterClient) -> None:
-        self._client, self._lines = client, dict[Node, Lines]()
+        self._client, self._lines, self._asides = client, dict[Node, Lines](), Asides()
 
     async def talk(self, commands: Sequence[Command]) -> list[object]:
         """The reply to each command, or the error that it is; that of a node is the reply to all it was sent.
@@ -40,6 +40,10 @@ class ClusterLines:
             for place, reply in zip(of, some, strict=True):
                 replies[place] = await self._elsewhere(commands[place]) if is_redirect(reply) else reply
         return replies
+
+    def ask(self, commands: Sequence[Command], heard: Heard) -> None:
+        """The same for who is told and does not wait; ``heard`` must not raise."""
+        self._asides.tell(self.talk(commands), heard)
 
     async def _at(self, node: Node, commands: list[Command]) -> list[object]:
         replicas = self._client.address.replicas if writes(commands) else 0
