@@ -110,10 +110,11 @@ def _read(reading: Reading, data: object, slots: list[Any]) -> Found | SourceErr
             return failure(reply, f"the table {reading.known.table!r}")
     if data != reading.data or record is None:
         return _changed(reading.known, data)
-    rows: dict[str, bytes] = {}
-    for keys, values in zip(reading.by_slot.values(), slots, strict=True):
-        rows.update([(key, row) for key, row in zip(keys, values, strict=True) if row is not None])
-    return Found(record, rows)
+    lots = zip(reading.by_slot.values(), slots, strict=True)
+    return Found(
+        record,
+        {key: row for keys, rows in lots for key, row in zip(keys, rows, strict=True) if row is not None},
+    )
 
 
 def _changed(known: Known, data: object) -> SourceError | None:

@@ -66,7 +66,8 @@ def texts_of(keys: tuple[Key, ...]) -> tuple[str, ...]:
     """
     if {*map(type, keys)} <= _TEXT:
         texts = cast("tuple[str, ...]", keys)
-        if all(map(str.isascii, texts)) and max(map(len, texts), default=0) <= MAX_KEY_BYTES:
+        all_of_it = "".join(texts)
+        if all_of_it.isascii() and (len(all_of_it) <= MAX_KEY_BYTES or max(map(len, texts)) <= MAX_KEY_BYTES):
             return texts
     return tuple([key_text(key) for key in keys])
 

@@ -40,17 +40,16 @@ import msgspec
 
 from decision_service.side_by_side import all_of
 from decision_service.sources.errors import (
-    BadAnswer,
     BadSource,
     RowMissing,
     SourceError,
 )
+from decision_service.sources.made import Made, is_frozen
 from decision_service.sources.readings import Found, Known
-from decision_service.sources.rows import Key, check_parts, key_text, texts_of, typed
+from decision_service.sources.rows import Key, check_parts, key_text, texts_of
 from decision_service.sources.trips import Trips
 from feature_graph import note
-from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.feature_table import TableName, decode_row
+from sidecar.contracts.feature_table import TableName
 from sidecar.contracts.store import connect_async, lines_of
 
 T = TypeVar("T")
@@ -65,8 +64,6 @@ IN_FLIGHT = 2
 """Round trips at once: of two batches of requests on their way, neither waits for the other's trip."""
 MAX_KEYS = 1_000
 """Keys in one question; more of them are several questions."""
-ROWS_MADE = 4_096
-"""Rows of a frozen type that a table keeps as they were made: some megabytes."""
 
 
 class FeatureStore:
@@ -126,9 +123,8 @@ class StoreTable(Generic[T]):
     def __init__(self, store: FeatureStore, name: str, kind: type[T]) -> None:
         self._store = store
         self._kind = kind
-        self._keeps = _is_frozen(kind)
-        self._made: dict[bytes, T] = {}
-        self._generation = ""
+        self._keeps = is_frozen(kind)
+        self._made: Made[T] | None = None
         self.name = name
 
     async def get(self, key: Key) -> T:
@@ -148,9 +144,7 @@ class StoreTable(Generic[T]):
         check_parts(key, len(found.record.key))
         if text not in found.rows:
             raise RowMissing(f"the table {self.name!r} has no row for that key")
-        data = found.rows[text]
-        row = self._made_in(found.record.generation).get(data)
-        return self._make(found, data) if row is None else row
+        return self._made_of(found)[found.rows[text]]
 
     async def many(self, keys: Iterable[Key]) -> dict[Key, T]:
         """The rows that there are, by the keys as they were given; a key without a row is left out.
@@ -169,45 +163,19 @@ class StoreTable(Generic[T]):
         rows: dict[Key, T] = {}
         for found in answers:
             note(generation=found.record.generation)
-            self._take(found, unique, rows)
+            there, made = found.rows, self._made_of(found)
+            rows.update({text: made[there[text]] for text in unique if text in there})
         for key in wanted[:1] if texts is wanted else wanted:  # plain texts are alike
             check_parts(key, len(answers[0].record.key))
         if texts is wanted:
             return rows
         return {key: rows[text] for key, text in zip(wanted, texts, strict=True) if text in rows}
 
-    def _take(self, found: Found, texts: Iterable[str], rows: dict[Key, T]) -> None:
-        """Put the rows that there are under their keys' texts."""
-        there = found.rows
-        made = self._made_in(found.record.generation)
-        for text in texts:
-            data = there.get(text)
-            if data is not None:
-                row = made.get(data)
-                rows[text] = self._make(found, data) if row is None else row
-
-    def _made_in(self, generation: str) -> dict[bytes, T]:
-        """What was made of the rows of a generation."""
-        if generation != self._generation:
-            self._generation = generation
-            self._made.clear()
+    def _made_of(self, found: Found) -> Made[T]:
+        """What is made of the rows of that generation."""
+        if self._made is None or self._made.record is not found.record:
+            self._made = Made(found.record, self._kind, keeps=self._keeps)
         return self._made
-
-    def _make(self, found: Found, data: bytes) -> T:
-        """What nobody can change is made of the same bytes once."""
-        row = self._read(found, data)
-        if self._keeps and self._generation == found.record.generation:
-            if len(self._made) >= ROWS_MADE:
-                self._made.clear()
-            self._made[data] = row
-        return row
-
-    def _read(self, found: Found, data: bytes) -> T:
-        try:
-            row = decode_row(found.record, data)
-        except BadEvent as error:
-            raise BadAnswer(str(error)) from error
-        return typed(row, self._kind, f"the table {self.name!r}")
 
 
 @asynccontextmanager
@@ -241,10 +209,6 @@ async def open_feature_store(
         yield FeatureStore(client, app, max_batch=max_batch, in_flight=in_flight)
     finally:
         await client.aclose()
-
-
-def _is_frozen(kind: type) -> bool:
-    return issubclass(kind, msgspec.Struct) and bool(kind.__struct_config__.frozen)
 
 
 def checked_name(name: str) -> str:
