@@ -1,8 +1,7 @@
 """Round trips to the feature store: what is asked within a few turns of the loop, or while one is away.
 
-Gathered as a :class:`~decision_service.batcher.Batcher` gathers, with which questions of several tables went
-through a task, four coroutines and as many futures a trip: half of its price. Here a trip is written when the
-turn comes and read where its replies come in.
+It is gathered as by a :class:`~decision_service.batcher.Batcher`, and no task waits for it: a trip is written
+when its turn comes, and read where its replies come in.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import NamedTuple
 from decision_service.batcher import PATIENCE_TURNS
 from decision_service.sources.errors import SourceAway, SourceError
 from decision_service.sources.readings import Found, Known, Reading, failure, read_all
-from sidecar.contracts.lines import Said
+from sidecar.contracts.line import Said
 from sidecar.contracts.store import AnyLines, StoreError
 
 _TRIES = 3

@@ -9,25 +9,18 @@ authentication and its encryption, and its pool closes it in the end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import hiredis
 import redis.asyncio
 from hiredis import pack_command
-from redis._parsers import BaseParser  # the one table from the store's words to the library's errors
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as StoreConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as StoreTimeoutError
+
+from sidecar.contracts.line import Heard, Line, Said
 
 Command = tuple[str | bytes | int, ...]
-Said = list[object] | BaseException
-"""The reply to each command, or why there are none."""
-Heard = Callable[[Said], None]
-
-_NOT_YET = object()
 
 
 class Lines:
@@ -40,7 +33,7 @@ class Lines:
     def __init__(self, pool: redis.asyncio.ConnectionPool) -> None:
         self._pool = pool
         self._timeout_s: float | None = self._pool.connection_kwargs.get("socket_timeout")
-        self._idle: list[_Line] = []
+        self._idle: list[Line] = []
         self._asides = Asides()
 
     async def talk(self, commands: Sequence[Command]) -> list[object]:
@@ -75,14 +68,14 @@ class Lines:
         else:
             self._asides.tell(self.talk(commands), heard)
 
-    def _said(self, line: _Line, packed: bytes, count: int, heard: Heard, said: Said) -> None:
+    def _said(self, line: Line, packed: bytes, count: int, heard: Heard, said: Said) -> None:
         if isinstance(said, BaseException):
             self._asides.tell(self._after(said, line, packed, count), heard)
         else:
             self._idle.append(line)
             heard(said)
 
-    async def _after(self, error: BaseException, line: _Line, packed: bytes, count: int) -> list[object]:
+    async def _after(self, error: BaseException, line: Line, packed: bytes, count: int) -> list[object]:
         await self._drop(line)
         if isinstance(error, StoreConnectionError):
             return await self._afresh(packed, count)
@@ -94,16 +87,16 @@ class Lines:
             await self._drop(self._idle.pop())
         return await self._exchange(await self._open(), packed, count)
 
-    async def _open(self) -> _Line:
+    async def _open(self) -> Line:
         connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # theirs
         try:
-            return _Line(connection)
+            return Line(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
             await self._pool.release(connection)
             raise
 
-    async def _exchange(self, line: _Line, packed: bytes, count: int) -> list[object]:
+    async def _exchange(self, line: Line, packed: bytes, count: int) -> list[object]:
         try:
             replies = await line.exchange(packed, count, self._timeout_s)
         except BaseException:
@@ -112,113 +105,10 @@ class Lines:
         self._idle.append(line)
         return replies
 
-    async def _drop(self, line: _Line) -> None:
+    async def _drop(self, line: Line) -> None:
         line.abort()
         await line.connection.disconnect(nowait=True)
         await self._pool.release(line.connection)
-
-
-class _Line(asyncio.Protocol):
-    """One connection, one exchange at a time.
-
-    Args:
-        connection: of the library, open; from now on it only closes it.
-    """
-
-    def __init__(self, connection: AbstractConnection) -> None:
-        writer = connection._writer
-        if writer is None:
-            raise StoreConnectionError("the connection was closed as soon as it was opened")
-        self.connection = connection
-        self._transport = cast(asyncio.Transport, writer.transport)
-        self._reader = hiredis.Reader(
-            protocolError=StoreConnectionError, replyError=BaseParser.parse_error, notEnoughData=_NOT_YET
-        )
-        self._before = self._transport.get_protocol()
-        self._transport.set_protocol(self)
-        self._loop = asyncio.get_running_loop()
-        self._replies: list[object] = []
-        self._count = 0
-        self._heard: Heard | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._lost = False
-
-    def exchange(self, packed: bytes, count: int, timeout_s: float | None) -> asyncio.Future[list[object]]:
-        """Send commands; the ``count`` replies to them."""
-        done: asyncio.Future[list[object]] = self._loop.create_future()
-        self.say(packed, count, timeout_s, partial(_settle, done))
-        return done
-
-    def say(self, packed: bytes, count: int, timeout_s: float | None, heard: Heard) -> None:
-        """The same for who is told."""
-        if self._lost or self._transport.is_closing():
-            heard(StoreConnectionError("the store hung up"))
-            return
-        self._heard, self._replies, self._count = heard, [], count
-        self._transport.write(packed)
-        if timeout_s is not None:
-            self._timer = self._loop.call_later(timeout_s, self._too_late, heard, timeout_s)
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Called by asyncio."""
-        if self._heard is None:
-            self.abort()  # nobody asked
-            return
-        try:
-            self._reader.feed(data)
-            is_all = self._take()
-        except RedisError as error:
-            self._tell(error)
-        else:
-            if is_all:
-                self._tell(self._replies)
-
-    def _take(self) -> bool:
-        """All replies that are whole; whether none is lacking.
-
-        Raises:
-            StoreConnectionError: one says that the store is no good just now, or this is no reply.
-        """
-        while len(self._replies) < self._count and (reply := self._reader.gets()) is not _NOT_YET:
-            if isinstance(reply, hiredis.PushNotification):
-                continue
-            if isinstance(reply, StoreConnectionError):
-                raise reply
-            self._replies.append(reply)
-        return len(self._replies) == self._count
-
-    def _too_late(self, heard: Heard, timeout_s: float) -> None:
-        if self._heard is heard:
-            self._tell(StoreTimeoutError(f"no reply within {timeout_s:g} s"))
-
-    def _tell(self, said: Said) -> None:
-        """Once; whoever hears it may say something at once."""
-        heard, self._heard, self._replies = self._heard, None, []
-        if self._timer is not None:
-            self._timer.cancel()
-        if heard is not None:
-            heard(said)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Called by asyncio."""
-        self._lost = True
-        self._tell(StoreConnectionError(f"the store hung up: {error}"))
-        self._before.connection_lost(error)  # the library may wait for it
-
-    def pause_writing(self) -> None:
-        """Called by asyncio: what is asked at once is bounded by who asks."""
-
-    def resume_writing(self) -> None:
-        """Called by asyncio."""
-
-    def eof_received(self) -> None:
-        """Called by asyncio: it closes."""
 
 
 class Asides:
@@ -243,12 +133,3 @@ class Asides:
 
 def _packed(commands: Sequence[Command]) -> bytes:
     return b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # of any length
-
-
-def _settle(done: asyncio.Future[list[object]], said: Said) -> None:
-    if done.done():
-        return
-    if isinstance(said, BaseException):
-        done.set_exception(said)
-    else:
-        done.set_result(said)

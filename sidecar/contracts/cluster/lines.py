@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 from sidecar.contracts.cluster.address import Node
 from sidecar.contracts.cluster.async_client import AsyncClusterClient
 from sidecar.contracts.cluster.commands import check_replicas, is_redirect, places_of, writes
-from sidecar.contracts.lines import Asides, Command, Heard, Lines
+from sidecar.contracts.line import Heard
+from sidecar.contracts.lines import Asides, Command, Lines
 
 
 class ClusterLines:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import redis
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
-from sidecar.contracts.lines import Lines
+from sidecar.contracts.line import Said
+from sidecar.contracts.lines import Command, Lines
 from sidecar.contracts.store import connect_async
 
 
@@ -76,3 +78,55 @@ async def test_a_caller_who_leaves_takes_the_line_along(lines: Lines, store: red
 async def test_who_says_nothing_is_answered_at_once(lines: Lines) -> None:
     """No reply will come to no command."""
     assert await lines.talk([]) == []
+
+
+async def told(lines: Lines, commands: Sequence[Command]) -> Said:
+    """What one who does not wait is told."""
+    heard: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+    lines.ask(commands, heard.set_result)
+    return await heard
+
+
+async def test_who_does_not_wait_is_told_the_same(lines: Lines, store: redis.Redis) -> None:
+    """On the first line, on one that idles, and on one that was closed meanwhile."""
+    for _ in range(2):
+        said = await told(lines, [("ECHO", "a"), ("NOPE",)])
+        assert isinstance(said, list)
+        assert said[0] == b"a"
+        assert isinstance(said[1], ResponseError)
+    store.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert await told(lines, [("PING",)]) == [b"PONG"]
+
+
+async def test_who_is_told_may_ask_at_once(lines: Lines) -> None:
+    """On the very line that it was told over."""
+    await told(lines, [("PING",)])
+    heard: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+    lines.ask([("ECHO", "a")], lambda _: lines.ask([("ECHO", "b")], heard.set_result))
+    assert await heard == [b"b"]
+
+
+async def test_who_is_told_that_it_is_too_late_hears_nothing_more(store: redis.Redis, store_url: str) -> None:
+    """The next conversation is on another line."""
+    async with lines_to(store_url, 0.5) as lines:
+        await told(lines, [("PING",)])
+        said = await told(lines, [("BLPOP", "nothing", 60)])
+        assert isinstance(said, StoreTimeoutError)
+        store.rpush("nothing", "late")
+        assert await told(lines, [("PING",)]) == [b"PONG"]
+
+
+async def test_who_is_told_hears_that_there_is_no_store(tmp_path: Path) -> None:
+    """Once; neither it nor anybody else waits."""
+    async with lines_to(f"unix://{tmp_path}/s", 0.5) as lines:
+        assert isinstance(await told(lines, [("PING",)]), redis.ConnectionError)
+
+
+async def test_who_waits_for_what_is_cancelled_is_told_so(lines: Lines) -> None:
+    """As when the loop ends."""
+    heard: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+    before = asyncio.all_tasks()
+    lines.ask([("BLPOP", "nothing", 60)], heard.set_result)
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    assert isinstance(await heard, asyncio.CancelledError)
