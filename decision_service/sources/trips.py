@@ -46,7 +46,8 @@ class Trips:
         known: what is known of a table.
         max_batch: most questions of one trip.
         in_flight: trips under way at once.
-        few: one more may be under way as long as no more questions than this are.
+        few: so many questions wait for no turn that may bring more; and one more trip may be under way as
+            long as no more than these are.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Trips:
         return self._free == 0 and self._under_way + len(self._waiting) <= self._few
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        if len(self._waiting) > self._seen and self._turns < PATIENCE_TURNS:
+        if len(self._waiting) > max(self._seen, self._few) and self._turns < PATIENCE_TURNS:
             self._seen, self._turns = len(self._waiting), self._turns + 1
             loop.call_soon(self._flush, loop)
             return

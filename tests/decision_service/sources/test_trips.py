@@ -76,6 +76,17 @@ async def test_who_asks_in_one_turn_travels_together_and_each_key_once() -> None
     assert ends[0].rows == {"x": b"x", "y": b"y", "z": b"z"}
 
 
+@pytest.mark.parametrize(("few", "together"), [(0, [("x", "y")]), (1, [("x",)])])
+async def test_few_wait_for_no_turn_that_may_bring_more(few: int, together: list[tuple[str, ...]]) -> None:
+    """They are a batch's only ones already, and each turn may be somebody's work."""
+    store = Store()
+    trips = trips_to(store, few=few)
+    first = trips.put("a", ("x",))
+    asyncio.get_running_loop().call_soon(trips.put, "a", ("y",))
+    await first
+    assert keys_of(store.asked[0]) == together
+
+
 async def test_no_trip_is_longer_than_the_limit() -> None:
     """The next one has the rest."""
     store = Store()
