@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from msgspec import Struct
@@ -41,8 +41,10 @@ def arm_features(found: Resolution, nodes: Sequence[str], arms: Eligible) -> Arm
     """The features of single arms that ``nodes`` give, but for those that the request gives itself."""
     if not nodes:
         return NO_ARM_FEATURES
-    if found.whole and not arms.given and (plain := _plain_columns(found, nodes, len(arms.ids))) is not None:
-        return plain
+    plain: Columns = {}
+    said = found.plainly(nodes)
+    if said is not None and not put_columns(nodes, [[one] for one in said], [arms], [plain]):
+        return ArmFeatures(plain, dict.fromkeys(nodes, OK), {})
     table = _Table(len(arms.ids))
     outcomes: dict[str, str] = {}
     by_arm: dict[str, Levels] = {}
@@ -57,27 +59,25 @@ def arm_features(found: Resolution, nodes: Sequence[str], arms: Eligible) -> Arm
     return ArmFeatures({name: column for name, column in columns.items() if column}, outcomes, by_arm)
 
 
-def _plain_columns(found: Resolution, nodes: Sequence[str], n_arms: int) -> ArmFeatures | None:
-    """The same where every node says truth of every arm, or nothing, as most do; None where one does not."""
-    had = [found.had(node) for node in nodes]
-    plain = plain_columns(nodes, [said for _, said in had], n_arms)
-    if plain is not None:
-        for node, (status, _) in zip(nodes, had, strict=True):
-            plain.outcomes[node] = WORDS[status]
-    return plain
+def put_columns(
+    nodes: Sequence[str], values: Sequence[Sequence[Any]], arms: Sequence[Eligible], rows: Sequence[Columns]
+) -> set[int]:
+    """Put what each node said, its own value for each of ``rows``, there; the places that need a closer look.
 
-
-def plain_columns(nodes: Sequence[str], values: Sequence[object], n_arms: int) -> ArmFeatures | None:
-    """The same of what nodes said, each its own."""
-    columns: Columns = {}
-    for node, said in zip(nodes, values, strict=True):
-        is_plain = said.__class__ is list and len(said) == n_arms
-        if not is_plain or not _PLAIN.issuperset(map(type, said)):  # type: ignore[call-overload]  # a list
-            return None
-        column = _column_of_truth(tuple(said)) if n_arms <= _FEW_ARMS else column_of(said)  # type: ignore[arg-type]
-        if column:
-            columns[node] = column
-    return ArmFeatures(columns, dict.fromkeys(nodes, OK), {}) if len(nodes) <= MAX_FEATURES else None
+    Those are the ones where a node does not say truth of every arm, or nothing, as most do.
+    """
+    close = {place for place, of in enumerate(arms) if nodes and (of.given or len(nodes) > MAX_FEATURES)}
+    for node, column in zip(nodes, values, strict=True):
+        for place, (row, said, of) in enumerate(zip(rows, column, arms, strict=True)):
+            if (
+                said.__class__ is not list
+                or len(said) != len(of.ids)
+                or not _PLAIN.issuperset(map(type, said))
+            ):
+                close.add(place)
+            elif made := _column_of_truth(tuple(said)) if len(said) <= _FEW_ARMS else column_of(said):
+                row[node] = made
+    return close
 
 
 def together(shared: ArmFeatures, own: ArmFeatures) -> ArmFeatures:

@@ -26,10 +26,12 @@ _MAX_TEXT = 1024
 
 def features(found: Resolution, nodes: Sequence[str], outcomes: dict[str, str]) -> Features:
     """Those of ``nodes`` that have a value that can be a feature; how each was had goes into ``outcomes``."""
+    told: Features = {}
     values = found.plainly(nodes)
     if values is not None:
-        return plain_features(nodes, values, outcomes)
-    told: Features = {}
+        unusable = put_features(nodes, [[value] for value in values], [told])
+        outcomes.update(dict.fromkeys(nodes, OK) | dict.fromkeys(unusable.get(0, ()), UNUSABLE))
+        return told
     for node in nodes:
         outcomes[node], one = feature(found, node)
         if one is not None:
@@ -37,18 +39,22 @@ def features(found: Resolution, nodes: Sequence[str], outcomes: dict[str, str]) 
     return told
 
 
-def plain_features(nodes: Sequence[str], values: Sequence[object], outcomes: dict[str, str]) -> Features:
-    """The same of what nodes said, each its own."""
-    told: Features = {}
-    for node, value in zip(nodes, values, strict=True):
-        if value.__class__ is str and len(value) <= _MAX_TEXT and value.isascii():
-            told[node], outcomes[node] = value, OK
-            continue
-        one = None if value is None else usable(value)
-        outcomes[node] = UNUSABLE if one is None and value is not None else OK
-        if one is not None:
-            told[node] = one
-    return told
+def put_features(
+    nodes: Sequence[str], columns: Sequence[Sequence[object]], rows: Sequence[Features]
+) -> dict[int, list[str]]:
+    """Put what each node said there, its own value for each of ``rows``; by row, whose value was unusable."""
+    unusable: dict[int, list[str]] = {}
+    for node, column in zip(nodes, columns, strict=True):
+        for place, (row, value) in enumerate(zip(rows, column, strict=True)):
+            if value.__class__ is str and len(value) <= _MAX_TEXT and value.isascii():
+                row[node] = value
+            elif value is not None:
+                one = usable(value)
+                if one is None:
+                    unusable.setdefault(place, []).append(node)
+                else:
+                    row[node] = one
+    return unusable
 
 
 def feature(found: Resolution, node: str) -> tuple[str, FeatureValue | None]:

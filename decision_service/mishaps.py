@@ -76,6 +76,12 @@ class Mishaps:
             for node in [name for name, how in outcomes.items() if how == UNUSABLE]:
                 self._note(node, UNUSABLE, "gives what can be used for nothing: see docs/features.md")
 
+    def unusable_of_all(self, outcomes: Sequence[Mapping[str, str]]) -> None:
+        """The same for many, most of which are one mapping."""
+        if any(UNUSABLE in one.values() for one in {id(one): one for one in outcomes}.values()):
+            for one in outcomes:
+                self.unusable(one)
+
     def unheard(self, rule: str, arms: tuple[str, ...]) -> None:
         """Note a rule that answers with what is no arm of anybody's."""
         self._note(rule, UNUSABLE, f"answers with {arms[0]!r}, which is no arm of the catalogue", "unheard")
