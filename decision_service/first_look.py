@@ -7,176 +7,153 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
-
-from decision_service.api.recommendations import RecommendationRequest
 from decision_service.batcher import within
 from decision_service.feature_module import FETCH_SHARE, FIRST_LOOK_SHARE
-from decision_service.feature_values import OK
 from decision_service.looks import FirstLook, Looker
+from decision_service.plain_rules import Asked, looks_of
 from decision_service.prepolicy import Eligible
-from decision_service.rule_values import NOT_ELIGIBLE, Answers, answers, exclusions, reasons, reasons_of
+from decision_service.rule_values import NOT_ELIGIBLE, Answers, answers, exclusions, reasons
 from decision_service.shared_look import SharedLook, Wave, is_for_all
-from decision_service.side_by_side import all_of
-from feature_graph import Outcome, Resolution, Resolutions
+from decision_service.side_by_side import all_of, in_order
+from feature_graph import Outcome, Resolution
+
+Known = Sequence[dict[str, Outcome[object]]]
+"""What was found out for each before, so that nothing is asked twice."""
 
 
-class _Look(Struct):
-    """At one request."""
-
-    request: RecommendationRequest
-    candidates: Eligible
-    given: dict[str, object]
-    """The graph's inputs, but those that last, and those about arms."""
-    known: dict[str, Outcome[object]] = {}
-    """What was found out before, so that nothing is asked twice."""
-    first: FirstLook | None = None
-    """What comes of it."""
-
-
-async def look_first(
-    looker: Looker, asked: Sequence[tuple[RecommendationRequest, Eligible]], deadline_at: float
-) -> list[FirstLook]:
+async def look_first(looker: Looker, asked: Asked, deadline_at: float) -> list[FirstLook]:
     """Ask the application's rules, which get a small share of the time until ``deadline_at``."""
     now = looker.loop_time()
     fetch_until = now + max(deadline_at - now, 0.0) * FETCH_SHARE
-    looks = [_Look(request, candidates, looker.of_request(request)) for request, candidates in asked]
-    groups: dict[int, list[_Look]] = {}
-    for look in looks:
-        for_all = looker.shared is not None and is_for_all(look.candidates)
-        groups.setdefault(id(look.candidates.ids) if for_all else 0, []).append(look)
-    await all_of([_look(looker, one, key != 0, deadline_at, fetch_until) for key, one in groups.items()])
-    return [look.first for look in looks if look.first is not None]
+    groups = _groups(looker, asked)
+    if len(groups) == 1:
+        return await _look(looker, asked, deadline_at, fetch_until)
+    some = [[asked[place] for place in places] for places in groups]
+    return in_order(groups, await all_of([_look(looker, one, deadline_at, fetch_until) for one in some]))
 
 
-async def _look(
-    looker: Looker, looks: Sequence[_Look], for_all: bool, deadline_at: float, fetch_until: float
-) -> None:
-    """At requests that have the same candidates, or nothing in common."""
-    if for_all and looker.shared is not None and looker.at_once:
-        left_s = max(deadline_at - looker.loop_time(), 0.0) * FIRST_LOOK_SHARE
-        await _at_once(looker, looker.shared, looks, left_s, fetch_until)
-        return
-    if for_all and looker.shared is not None:
-        for look in looks:
-            look.given |= looker.about_arms(look.candidates)
-        try:
-            left_s = max(deadline_at - looker.loop_time(), 0.0) * FIRST_LOOK_SHARE
-            await _with_others(looker, looker.shared, looks, left_s, fetch_until)
-        except TimeoutError:
-            pass
-        else:
-            return
-    for look in looks:
-        look.given |= looker.about_arms(look.candidates)
+def _groups(looker: Looker, asked: Asked) -> list[list[int]]:
+    """Places of those who may be given the whole catalogue, and of those who have nothing in common."""
+    if len({id(candidates) for _, candidates in asked}) == 1:
+        return [[*range(len(asked))]]
+    groups: dict[int, list[int]] = {}
+    for place, (_, candidates) in enumerate(asked):
+        for_all = looker.shared is not None and is_for_all(candidates)
+        groups.setdefault(id(candidates.ids) if for_all else 0, []).append(place)
+    return [*groups.values()]
+
+
+async def _look(looker: Looker, asked: Asked, deadline_at: float, fetch_until: float) -> list[FirstLook]:
+    """At requests of one group."""
+    shared = looker.shared if is_for_all(asked[0][1]) else None
     left_s = max(deadline_at - looker.loop_time(), 0.0) * FIRST_LOOK_SHARE
-    await _alone(looker, looks, left_s, fetch_until)
+    if shared is not None and looker.at_once:
+        return await _at_once(looker, shared, asked, left_s, fetch_until)
+    known: Known = [{} for _ in asked]
+    if shared is not None:
+        try:
+            return await _with_others(looker, shared, asked, known, left_s, fetch_until)
+        except TimeoutError:
+            left_s = max(deadline_at - looker.loop_time(), 0.0) * FIRST_LOOK_SHARE
+    return await _alone(looker, asked, known, left_s, fetch_until)
 
 
-async def _alone(looker: Looker, looks: Sequence[_Look], left_s: float, fetch_until: float) -> None:
+async def _alone(
+    looker: Looker, asked: Asked, known: Known, left_s: float, fetch_until: float
+) -> list[FirstLook]:
     declared = looker.declared
-    given = [{**look.given, **look.known} if look.known else look.given for look in looks]
+    given = [looker.inputs(request, candidates) for request, candidates in asked]
     resolved = await declared.graph.resolve_all(
-        declared.rules, given=given, deadlines=[left_s] * len(looks), common=looker.lasting
+        declared.rules,
+        given=[inputs | before if before else inputs for inputs, before in zip(given, known, strict=True)],
+        deadlines=[left_s] * len(asked),
+        common=looker.lasting,
     )
-    for look, found in zip(looks, resolved, strict=True):
-        looker.mishaps.look(found, look.request)
-        excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in declared.first_look})
-        answered, more = _heard(looker, found, look.candidates, excluded)
-        carried = found.carried(looker.carried, declared.everything)
-        look.first = FirstLook(excluded, answered, outcomes | more, look.given, carried, fetch_until)
+    looks = []
+    for (request, candidates), inputs, found in zip(asked, given, resolved, strict=True):
+        looker.mishaps.look(found, request)
+        looks.append(_closely(looker, candidates, inputs, found, fetch_until))
+    return looks
 
 
 async def _at_once(
-    looker: Looker, shared: SharedLook, looks: Sequence[_Look], left_s: float, fetch_until: float
-) -> None:
+    looker: Looker, shared: SharedLook, asked: Asked, left_s: float, fetch_until: float
+) -> list[FirstLook]:
     """One run for each, in which what is the same for all of them is found out once."""
-    candidates = looks[0].candidates
-    about_arms = looker.about_arms(candidates)
+    about_arms = looker.about_arms(asked[0][1])
+    given = looker.of_requests([request for request, _ in asked])
     resolved = await looker.declared.graph.resolve_all(
         looker.declared.rules,
-        given=[look.given for look in looks],
-        deadlines=[left_s] * len(looks),
+        given=given,
+        deadlines=[left_s] * len(asked),
         common={**looker.lasting, **about_arms},
     )
-    looker.mishaps.look_at_all(resolved, [look.request for look in looks])
-    if _take_plainly(looker, shared, looks, resolved, fetch_until):
-        return
-    wave: Wave | None = None
-    for look, found in zip(looks, resolved, strict=True):
-        look.given |= about_arms
-        if wave is None and found.whole:
-            wave = shared.wave_of(candidates, found)
-        excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in looker.declared.first_look})
-        answered, more = _heard(looker, found, look.candidates, excluded)
-        carried = found.carried(looker.carried, looker.declared.everything)
-        mine = wave if found.whole else None
-        look.first = FirstLook(excluded, answered, outcomes | more, look.given, carried, fetch_until, mine)
+    looker.mishaps.look_at_all(resolved, [request for request, _ in asked])
+    looks = looks_of(looker, shared, asked, given, resolved, fetch_until)
+    if looks is not None:
+        return looks
+    whole = next((found for found in resolved if found.whole), None)
+    wave = None if whole is None else shared.wave_of(asked[0][1], whole)
+    return [
+        _closely(looker, candidates, inputs | about_arms, found, fetch_until, wave if found.whole else None)
+        for (_, candidates), inputs, found in zip(asked, given, resolved, strict=True)
+    ]
 
 
-def _take_plainly(
-    looker: Looker, shared: SharedLook, looks: Sequence[_Look], resolved: Resolutions, fetch_until: float
-) -> bool:
-    """What comes of runs that all went well, column by column; False: one of them needs a closer look."""
-    own, names = shared.division.own_rules, looker.carried_plainly
-    told = None if looker.declared.answers or names is None else resolved.plainly((*own, *names))
-    if told is None or names is None:
-        return False
-    wave = shared.wave_of(looks[0].candidates, resolved[0])
-    rules = looker.declared.first_look
-    about_arms = looker.about_arms(looks[0].candidates) if looker.about_later else {}
-    of_all = exclusions({rule: wave.said.get(rule) or (OK, {}) for rule in rules})
-    for place, look in enumerate(looks):
-        values = [column[place] for column in told]
-        said = {rule: reasons_of(value, rule) for rule, value in zip(own, values, strict=False)}
-        alike = all(how == OK and not why for how, why in said.values())
-        excluded, outcomes = (
-            of_all if alike else exclusions({rule: (wave.said | said)[rule] for rule in rules})
-        )
-        carried = dict(zip(names, values[len(own) :], strict=True))
-        given = look.given | about_arms if about_arms else look.given
-        look.first = FirstLook(excluded, (), outcomes, given, carried, fetch_until, wave)
-    return True
+def _closely(
+    looker: Looker,
+    candidates: Eligible,
+    given: dict[str, object],
+    found: Resolution,
+    fetch_until: float,
+    wave: Wave | None = None,
+) -> FirstLook:
+    """What comes of any run."""
+    excluded, outcomes = exclusions({rule: reasons(found, rule) for rule in looker.declared.first_look})
+    answered, more = _heard(looker, found, candidates, excluded)
+    carried = found.carried(looker.carried, looker.declared.everything)
+    return FirstLook(excluded, answered, outcomes | more, given, carried, fetch_until, wave)
 
 
 async def _with_others(
-    looker: Looker, shared: SharedLook, looks: Sequence[_Look], left_s: float, fetch_until: float
-) -> None:
+    looker: Looker, shared: SharedLook, asked: Asked, known: Known, left_s: float, fetch_until: float
+) -> list[FirstLook]:
     """The first looks, the part of them that is the same for everybody together with everybody.
 
-    What the other part comes to is made known, so that nothing is asked twice.
+    What the other part comes to is made ``known``, so that nothing is asked twice.
 
     Raises:
         TimeoutError: the common part did not come in time.
     """
     declared, division, began = looker.declared, shared.division, looker.loop_time()
-    coming = shared.join(looks[0].candidates)
+    coming = shared.join(asked[0][1])
     lent = (await within(coming, left_s)).lent if division.lent_at_once else {}
-    resolved: Sequence[Resolution | None] = [None] * len(looks)
+    given = [looker.inputs(request, candidates) | lent for request, candidates in asked]
+    resolved: Sequence[Resolution | None] = [None] * len(asked)
     if division.own:
-        given = [{**look.given, **lent} if lent else look.given for look in looks]
         resolved = await declared.graph.resolve_all(
-            division.own, given=given, deadlines=[left_s] * len(looks), common=looker.lasting
+            division.own, given=given, deadlines=[left_s] * len(asked), common=looker.lasting
         )
     try:
         wave = await within(coming, left_s - (looker.loop_time() - began))
     except TimeoutError:
-        for look, found in zip(looks, resolved, strict=True):
-            look.known = found.settled if found else {}
+        for before, found in zip(known, resolved, strict=True):
+            before.update(found.settled if found else {})
         raise
-    for look, found in zip(looks, resolved, strict=True):
+    looks = []
+    for (request, candidates), inputs, found in zip(asked, given, resolved, strict=True):
         said, carried = wave.said, wave.lent
         answered: Answers = ()
         more: dict[str, str] = {}
         if found is not None:
-            looker.mishaps.look(found, look.request)
+            looker.mishaps.look(found, request)
             said = {**said, **{rule: reasons(found, rule) for rule in division.own_rules}}
             carried = {**carried, **found.carried(looker.carried, declared.everything)}
         excluded, outcomes = exclusions({rule: said[rule] for rule in declared.first_look})
         if found is not None and declared.answers:
-            answered, more = _heard(looker, found, look.candidates, excluded)
-        given_to = {**look.given, **lent} if lent else look.given
-        look.first = FirstLook(excluded, answered, outcomes | more, given_to, carried, fetch_until, wave)
+            answered, more = _heard(looker, found, candidates, excluded)
+        looks.append(FirstLook(excluded, answered, outcomes | more, inputs, carried, fetch_until, wave))
+    return looks
 
 
 def _heard(

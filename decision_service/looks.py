@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -115,14 +115,18 @@ class Looker(Struct, frozen=True):
 
     def inputs(self, request: RecommendationRequest, candidates: Eligible) -> dict[str, object]:
         """The graph's inputs but ``arms`` and what lasts, and the request's features in place of nodes."""
-        return self.of_request(request) | self.about_arms(candidates)
+        return self.of_requests([request])[0] | self.about_arms(candidates)
 
-    def of_request(self, request: RecommendationRequest) -> dict[str, object]:
-        """The same without what is about arms."""
-        context = request.context
-        given = {name: context.get(name) if of is None else of(request) for name, of in self.own}
-        if not context.keys().isdisjoint(self.declared.goals):
-            given.update({goal: context[goal] for goal in self.declared.goals if goal in context})
+    def of_requests(self, requests: Sequence[RecommendationRequest]) -> list[dict[str, object]]:
+        """The same for each without what is about arms."""
+        given: list[dict[str, object]] = [{} for _ in requests]
+        for name, of in self.own:
+            for row, request in zip(given, requests, strict=True):
+                row[name] = request.context.get(name) if of is None else of(request)
+        goals = self.declared.goals
+        for row, request in zip(given, requests, strict=True):
+            if not request.context.keys().isdisjoint(goals):
+                row.update({goal: request.context[goal] for goal in goals if goal in request.context})
         return given
 
 

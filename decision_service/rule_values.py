@@ -22,13 +22,18 @@ def reasons(found: Resolution, rule: str) -> tuple[str, dict[str, str]]:
 
 def reasons_of(value: object, rule: str, had: str = OK) -> tuple[str, dict[str, str]]:
     """The same of its value, which was ``had`` so."""
-    if value is None or (value.__class__ is dict and not value):
+    if says_nothing(value):
         return had, {}
     try:
         why = _reasons(value, rule)
     except Exception:  # an application's own type may raise anything
         why = None
     return (UNUSABLE, {}) if why is None else (had, why)
+
+
+def says_nothing(value: object) -> bool:
+    """Whether a rule excludes nothing, as most do; False: it may still be so."""
+    return value is None or (value.__class__ is dict and not value)
 
 
 def _reasons(value: object, rule: str) -> dict[str, str] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -131,15 +132,21 @@ class Wave:
     def __init__(
         self, division: Division, graph: Graph, given: Mapping[str, object], found: Resolution
     ) -> None:
-        self.said = {rule: reasons(found, rule) for rule in division.rules}
-        """How each shared rule was had, and what it excludes why."""
-        self.lent = found.carried(division.lent)
-        """What own nodes read of it, as inputs of their run."""
         self._division = division
         self._graph = graph
         self._given = given
         self._found = found
         self._of_arms: dict[tuple[str, ...], ArmFeatures] = {}
+
+    @cached_property
+    def said(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """How each shared rule was had, and what it excludes why."""
+        return {rule: reasons(self._found, rule) for rule in self._division.rules}
+
+    @cached_property
+    def lent(self) -> dict[str, object]:
+        """What own nodes read of it, as inputs of their run."""
+        return self._found.carried(self._division.lent)
 
     async def arm_features(self, arms: Eligible) -> ArmFeatures:
         """The shared features of ``arms``, to which the request gives none itself; worked out once."""
