@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from decision_service.problem import http_problem
 from decision_service.responding import head_of
+from decision_service.same_head import Head, known_head
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
+
+    from decision_service.asgi import Scope
 
 Express = Callable[[Any, bytes, Callable[..., bool], Any], bool]
 ANSWER = "sidearm.answer"
@@ -26,6 +29,8 @@ _LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
 _LOOK_S = 0.5
+_MOST_LESSONS = 8
+"""Heads of one caller that are kept, one after the other: whoever says another one each time is read."""
 
 
 class Cycle(RequestResponseCycle):
@@ -73,25 +78,57 @@ class Connection(HttpToolsProtocol):
     _idle_since_s: float | None = None
     _held: Cycle | None = None
     """A request whose head has come, and whose body may come with it."""
+    _is_between = True
+    """No request has begun that is not all here."""
+    _head: Head | None = None
+    """Of a request that was answered at once."""
+    _is_at_once = False
+    """The last request that was read went to be answered at once."""
+    _lessons = _MOST_LESSONS
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
+        begins = self._is_between
+        if begins and self._head is not None and self._take_known(self._head, data):
+            return
         super().data_received(data)
         if self._held is not None:  # its body takes a while
             self._start_held()
+        elif begins and self._lessons and self._is_at_once and self.cycle.keep_alive:
+            self._lessons -= 1
+            self._head = known_head(data, cast("Scope", self.scope))
+
+    def _take_known(self, head: Head, data: bytes) -> bool:
+        """Whether ``data`` is a request with that head and is answered at once; else it is to be read."""
+        known, before = head.again(data), self.cycle
+        if known is None or not (before is None or before.response_complete):
+            return False
+        scope, body = known
+        self._idle_since_s, self.expect_100_continue = None, False
+        self.cycle = cycle = self._cycle_of(scope, keep_alive=True)
+        if express(self.app, scope, body, cycle.answer, cycle.send):
+            return True
+        self.cycle = before
+        return False
 
     def _start_held(self) -> None:
         cycle, self._held = self._held, None
         if cycle is not None and not self.transport.is_closing():
             self._start_asgi_task(cycle, self.app)
 
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        self._is_between = self._is_at_once = False
+        super().on_message_begin()
+
     def on_message_complete(self) -> None:
         """Called by the parser."""
+        self._is_between = True
         super().on_message_complete()
         held = self._held
         if held is not None:
             if express(self.app, held.scope, bytes(held.body), held.answer, held.send):
-                self._held = None
+                self._held, self._is_at_once = None, True
             else:
                 self._start_held()
 
@@ -120,7 +157,18 @@ class Connection(HttpToolsProtocol):
         path, _, query = url.partition(b"?")
         scope["path"], scope["raw_path"], scope["query_string"] = path.decode("ascii"), path, query
         before = self.cycle
-        self.cycle = Cycle(
+        self.cycle = self._cycle_of(scope, keep_alive=self.parser.should_keep_alive())
+        if before is None or before.response_complete:
+            if self.expect_100_continue:
+                self._start_asgi_task(self.cycle, self.app)
+            else:
+                self._held = self.cycle
+        else:  # the answer before it comes first
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _cycle_of(self, scope: Any, *, keep_alive: bool) -> Cycle:  # noqa: ANN401 - as ASGI
+        return Cycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -130,17 +178,9 @@ class Connection(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=self.parser.should_keep_alive(),
+            keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
-        if before is None or before.response_complete:
-            if self.expect_100_continue:
-                self._start_asgi_task(self.cycle, self.app)
-            else:
-                self._held = self.cycle
-        else:  # the answer before it comes first
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
 
     def send_400_response(self, msg: str) -> None:
         """Called for what is no HTTP: a problem, as all refusals are, and the end of the connection."""
