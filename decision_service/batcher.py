@@ -67,7 +67,8 @@ class Batcher(Generic[Q, A]):
         self._few, self._under_way, self._queued = few, 0, 0
         self._watch: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        """By batch: whoever is at work need not ask the loop which task it is, which asks the kernel."""
         self._scheduled = False
         self._seen = self._turns = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,8 +109,8 @@ class Batcher(Generic[Q, A]):
 
     def look_again(self) -> None:
         """What held calls is over."""
-        if self._waiting:
-            self._schedule(asyncio.get_running_loop())
+        if self._waiting and self._loop is not None:
+            self._schedule(self._loop)
 
     def _may_go(self) -> bool:
         if self._held is not None and self._held():
@@ -152,7 +153,7 @@ class Batcher(Generic[Q, A]):
             return False
         self._free -= 1
         self._under_way += size
-        self._tasks.add(loop.create_task(self._run(batch, size)))
+        self._tasks[id(batch)] = loop.create_task(self._run(batch, size))
         return True
 
     def _take(self) -> tuple[list[tuple[Q, asyncio.Future[A]]], int]:
@@ -195,7 +196,7 @@ class Batcher(Generic[Q, A]):
         finally:
             self._free += 1
             self._under_way -= size
-            self._tasks.discard(asyncio.current_task())
+            self._tasks.pop(id(batch), None)
             self.look_again()
 
 
