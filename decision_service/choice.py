@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
 
 from decision_service.decider import Decider
 from decision_service.plan import Plan
 from decision_service.scored import Scored
+from sidecar.policy.exploration import Pmf
 from sidecar.policy.sampling import seed_of
 
 
@@ -20,8 +19,8 @@ class Choice(Struct, frozen=True):
     seed: int
 
 
-def choose(decider: Decider, plan: Plan, scored: Scored, pmf: npt.NDArray[np.float64]) -> Choice:
-    """Draw from ``pmf`` with a seed that is a keyed hash of the decision's id: anybody can draw it again."""
+def choose(decider: Decider, plan: Plan, scored: Scored) -> tuple[Pmf, Choice]:
+    """What was drawn from, and what was, with a keyed hash of the id as seed: anybody can draw it again."""
     seed = seed_of(plan.decision_id, decider.secret)
-    index = scored.draw(pmf, seed)
-    return Choice(index, float(pmf[index]), seed)
+    pmf, index = scored.drawn(seed)
+    return pmf, Choice(index, pmf.item(index), seed)

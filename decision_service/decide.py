@@ -138,8 +138,7 @@ async def scored(decider: Decider, cases: Sequence[Case], budget: Budget) -> Seq
 
 def drawn(decider: Decider, case: Case) -> None:
     """Make probabilities of the scores, and draw."""
-    case.pmf = case.scored.pmf()
-    case.choice = choose(decider, case.plan, case.scored, case.pmf)
+    case.pmf, case.choice = choose(decider, case.plan, case.scored)
 
 
 def recorded(decider: Decider, case: Case) -> None:

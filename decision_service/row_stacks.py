@@ -58,19 +58,15 @@ class Row(NamedTuple):
         scores: Scores = self.stack.scores[self.place]
         return scores
 
-    def pmf(self, exploration: Exploration) -> Pmf:
-        """``(n_arms,)``.
+    def drawn(self, exploration: Exploration, seed: int) -> tuple[Pmf, int]:
+        """Its pmf, ``(n_arms,)``, and the place that ``sidecar.policy.sampling.draw`` picks from it.
 
         Raises:
             PolicyError: as ``pmf_of``.
         """
-        pmf: Pmf = self.stack.explored(exploration)[0][self.place]
-        return pmf
-
-    def draw(self, exploration: Exploration, seed: int) -> int:
-        """As ``sidecar.policy.sampling.draw`` draws from it."""
-        pmf, cumulative = self.stack.explored(exploration)
-        return place_in(cumulative[self.place], pmf[self.place], seed)
+        all_pmf, cumulative = self.stack.explored(exploration)
+        pmf: Pmf = all_pmf[self.place]
+        return pmf, place_in(cumulative[self.place], pmf, seed)
 
 
 def rows_of(columns: Sequence[bytes]) -> list[Row | None]:

@@ -54,21 +54,16 @@ class Scored(Struct, frozen=True):
     row: Row | None = None
     """``values`` among those of other decisions, where they came together."""
 
-    def pmf(self) -> Pmf:
-        """What the arm is drawn from.
+    def drawn(self, seed: int) -> tuple[Pmf, int]:
+        """What the arm is drawn from, and the place that ``seed`` picks.
 
         Raises:
             BadEvent, PolicyError: as :func:`sidecar.policy.propensity.mixture`.
         """
         if self.row is None or self.candidates:
-            return mixture(self.parts())
-        return self.row.pmf(self.exploration)
-
-    def draw(self, pmf: Pmf, seed: int) -> int:
-        """The place that ``seed`` picks from ``pmf``, which is this one's."""
-        if self.row is None or self.candidates:
-            return draw(pmf, seed)
-        return self.row.draw(self.exploration, seed)
+            pmf = mixture(self.parts())
+            return pmf, draw(pmf, seed)
+        return self.row.drawn(self.exploration, seed)
 
     def parts(self) -> list[Part]:
         """Every model that can be official, this one first."""

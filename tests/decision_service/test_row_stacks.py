@@ -30,9 +30,10 @@ def test_rows_are_what_they_are_alone(how: Exploration, seed: int) -> None:
             continue
         alone = pmf_of(scores, how)
         assert row.scores.tobytes() == scores.tobytes()
-        assert row.pmf(how).tobytes() == alone.tobytes()
-        for draws in rng.integers(0, 2**63, size=50).tolist():
-            assert row.draw(how, draws) == draw(alone, draws)
+        for number in rng.integers(0, 2**63, size=50).tolist():
+            pmf, place = row.drawn(how, number)
+            assert pmf.tobytes() == alone.tobytes()
+            assert place == draw(alone, number)
 
 
 def test_one_that_is_not_finite_leaves_all_to_be_looked_at_alone() -> None:
@@ -52,4 +53,4 @@ def test_an_exploration_that_is_none_is_refused_as_ever() -> None:
     assert row is not None
     for _ in range(2):
         with pytest.raises(BadExploration):
-            row.pmf(Exploration(epsilon=2.0))
+            row.drawn(Exploration(epsilon=2.0), 0)

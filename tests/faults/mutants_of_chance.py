@@ -106,9 +106,9 @@ OF_CHANCE = (
     # Propensities.
     Mutant(
         "the arm is drawn from one model and logged as drawn from all",
-        "decision_service/decide.py",
-        "    case.pmf = case.scored.pmf()\n",
-        '    case.pmf = __import__("msgspec").structs.replace(case.scored, candidates=()).pmf()\n',
+        "decision_service/choice.py",
+        "    pmf, index = scored.drawn(seed)\n",
+        '    pmf, index = __import__("msgspec").structs.replace(scored, candidates=()).drawn(seed)\n',
         tests=(PROPENSITIES, "challenger"),
     ),
     Mutant(
