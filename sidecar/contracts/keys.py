@@ -31,9 +31,10 @@ so their tags, ``{app.f.table}`` and ``{app.f.table.slot}``, spread tables and t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from sidecar.contracts.ids import tombstone
+from sidecar.contracts.ids import fresh_tombstone, tombstone
 
 ANSWER_RETENTION_MS = 3_600_000
 """How long a finalised decision can still be repeated and looked at, by default: an hour, since a client
@@ -77,6 +78,18 @@ class Keys(NamedTuple):
         """
         (bucket, member), begin = tombstone(decision_id), self._key("")
         return f"{begin}d:{decision_id}", f"{begin}r:{decision_id}", f"{begin}f:{bucket}", member
+
+    def logging(self, new: Iterable[tuple[str, str]]) -> list[tuple[str, str, str, str, str]]:
+        """Of new decisions, by id and session: keys of each, its rewards, session and tombstone; the member.
+
+        Raises:
+            BadId: one is none of ours.
+        """
+        begin, lain = self._key(""), [(i, session_id, *fresh_tombstone(i)) for i, session_id in new]
+        return [
+            (f"{begin}d:{i}", f"{begin}r:{i}", f"{begin}s:{session_id}", f"{begin}f:{bucket}", member)
+            for i, session_id, bucket, member in lain
+        ]
 
     @property
     def due(self) -> str:

@@ -29,7 +29,7 @@ OF_THE_LEARNER = (
     Mutant(
         "a decision that was finalised may be made again",
         f"{SCRIPTS}/decide.lua",
-        "  if call('SISMEMBER', f, member) == 1 then",
+        "  if any_tomb and call('SISMEMBER', f, member) == 1 then",
         "  if false then",
     ),
     Mutant(
@@ -41,7 +41,7 @@ OF_THE_LEARNER = (
     Mutant(
         "early rewards stay orphans when their decision comes",
         f"{SCRIPTS}/decide.lua",
-        "call('ZREM', orph, ...)",
+        "call('ZREM', orph, unpack(ids, from, last))",
         "local _ = 1",
     ),
     Mutant(

@@ -8,7 +8,8 @@
 --   and 'd' when it is deferred until its activation. They are part of what is stored: a decision keeps its mode.
 --   An entry may go on: [..., sticky key or '', window_ms, arm, arm, ...]. Within its window the session's decision
 --   of that key is the answer; the arms are those by which rewards by session find it.
--- Answers for each: status, decision id, "deadline_ms<flags>|payload" ("deadline_ms|" for OK, "" when not at hand).
+-- Answers for each that was logged now: "deadline_ms|decision id", as one text. For the others: status, decision id,
+--   "deadline_ms<flags>|payload" ("" when not at hand).
 
 local due, orph, ex, c, skew = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local shared, each = 5, 4
@@ -43,21 +44,28 @@ call('HSET', c, 'clock_ms', whole(now))
 local ids, texts, ends = {}, {}, {} -- its new ids; their keys and texts; their deadlines and ids
 local text_of = {} -- id to text, of the new ones
 
+local asked, tombs = {}, {} -- all ids, and where each would lie when it was finalised
+for j, e in ipairs(entries) do asked[j], tombs[j] = e[1], KEYS[shared + each * j] end
+
 local pending = {} -- whether an id waits for its horizon's end, of those that were asked for
-local function ask_pending()
-  local asked = {}
-  for j, e in ipairs(entries) do asked[j] = e[1] end
-  for from = 1, #asked, 1000 do
-    local last = math.min(from + 999, #asked)
-    for j, score in ipairs(call('ZMSCORE', due, unpack(asked, from, last))) do
-      pending[asked[from + j - 1]] = score and true
-    end
+local any_tomb = false -- mostly none of their minutes has one yet, and then nobody looks for theirs
+for from = 1, #asked, 1000 do -- Lua hands over some thousands of arguments at most
+  local last = math.min(from + 999, #asked)
+  for j, score in ipairs(call('ZMSCORE', due, unpack(asked, from, last))) do
+    pending[asked[from + j - 1]] = score and true
   end
+  any_tomb = any_tomb or redis.call('EXISTS', unpack(tombs, from, last)) > 0
 end
 
 local function is_pending(id)
   if pending[id] == nil then pending[id] = call('ZSCORE', due, id) and true end
   return pending[id]
+end
+
+local horizon, deadline, stays_ms -- of the decision before, as texts: mostly all have the same horizon
+local function look_ahead(horizon_ms)
+  local ms = tonumber(horizon_ms)
+  horizon, deadline, stays_ms = horizon_ms, whole(now + ms), whole(ms + tombstone_ms)
 end
 
 local function seen(status, id, stored)
@@ -89,13 +97,15 @@ end
 
 -- One more decision of the session, which stays known as long as its last one can be named.
 local function remember(session, e)
-  local id, client_key, digest, arm, horizon_ms = unpack(e, 1, 5)
-  call('HSET', session, 'last', id, 'd:' .. id, arm)
+  local id, client_key, digest, arm = unpack(e, 1, 4)
+  local is_new = call('HSET', session, 'last', id, 'd:' .. id, arm) == 2
   if client_key ~= '' then call('HSET', session, 'k:' .. client_key, id .. '|' .. digest) end
   if e[9] and e[9] ~= '' then call('HSET', session, 't:' .. e[9], id .. '|' .. whole(now)) end
   for field = 11, #e do call('HSET', session, 'a:' .. e[field], id) end
-  local ttl = whole(tonumber(horizon_ms) + tombstone_ms)
-  if call('PEXPIRE', session, ttl, 'NX') == 0 then call('PEXPIRE', session, ttl, 'GT') end
+  -- Both have the same effect in either order: first the one that is likely to have it.
+  local first, other = 'GT', 'NX'
+  if is_new then first, other = other, first end
+  if call('PEXPIRE', session, stays_ms, first) == 0 then call('PEXPIRE', session, stays_ms, other) end
 end
 
 -- Not in the log: a reward by session must not go to the decision before it instead.
@@ -108,7 +118,7 @@ end
 local room -- how many more may be pending
 
 -- To be written with the others.
-local function add(id, d, deadline, text)
+local function add(id, d, text)
   local n = #ids + 1
   ids[n], text_of[id], pending[id] = id, text, true
   texts[2 * n - 1], texts[2 * n] = d, text
@@ -119,38 +129,31 @@ end
 local function decide(e, d, r, s, f)
   local id, client_key, digest, _, horizon_ms, member, payload, flags = unpack(e, 1, 8)
   if pending[id] then return seen('DUP', id, text_of[id] or text_at(d)) end
-  if call('SISMEMBER', f, member) == 1 then return seen('FIN', id, text_at(d)) end
+  if any_tomb and call('SISMEMBER', f, member) == 1 then return seen('FIN', id, text_at(d)) end
   local repeated = known(s, client_key, digest) or kept(s, e[9], e[10])
   if repeated then return repeated end
   if flags == '-' then return shed(s, id, 'SHED', 'dec_thinned') end
   if room <= 0 then return shed(s, id, 'FULL', 'dec_shed') end
-  local deadline = whole(now + tonumber(horizon_ms))
-  add(id, d, deadline, deadline .. flags .. '|' .. payload)
+  if horizon_ms ~= horizon then look_ahead(horizon_ms) end
+  add(id, d, deadline .. flags .. '|' .. payload)
   remember(s, e)
   local mode, deferred = string.match(flags, '^([ae]?)(d?)$')
   if deferred == '' and mode ~= '' then begin(ex, c, now, mode, id, payload, rewards_at(r)) end
-  return {'OK', id, deadline .. '|'}
+  return deadline .. '|' .. id
 end
 
--- Lua hands over some thousands of arguments at most.
-local function in_lots(list, write)
-  for from = 1, #list, 1000 do write(unpack(list, from, math.min(from + 999, #list))) end
-end
-
-local function write()
-  in_lots(texts, function(...) redis.call('MSET', ...) end)
-  in_lots(ends, function(...) call('ZADD', due, ...) end)
-  -- Their early rewards, if any, lie in r and wait with them from now on.
-  in_lots(ids, function(...) call('ZREM', orph, ...) end)
-  if #ids > 0 then count(c, 'dec', #ids) end
-end
-
-ask_pending()
 room = cap - call('ZCARD', due)
 local answers = {}
 for j, e in ipairs(entries) do
   local k = shared + each * (j - 1)
   answers[j] = decide(e, KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4])
 end
-write()
+
+for from = 1, #ids, 500 do
+  local last = math.min(from + 499, #ids)
+  redis.call('MSET', unpack(texts, 2 * from - 1, 2 * last))
+  call('ZADD', due, unpack(ends, 2 * from - 1, 2 * last))
+  call('ZREM', orph, unpack(ids, from, last)) -- their early rewards lie in r and wait with them from now on
+end
+if #ids > 0 then count(c, 'dec', #ids) end
 return answers

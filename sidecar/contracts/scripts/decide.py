@@ -10,12 +10,18 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from sidecar.contracts.errors import BadEvent
-from sidecar.contracts.events import MODES, DecisionEvent, encode_decision, letter_of
+from sidecar.contracts.events import MODES, DecisionEvent, encode_decision
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.reward_section import RewardMode
 from sidecar.contracts.scripts.call import Call, pack, text
 
 _STORED = re.compile(rb"(\d+)([ae]?)(d?)\|")
+_FLAGS = {
+    (mode, deferred): ("" if letter == "w" else letter) + ("d" if deferred else "")
+    for letter, mode in MODES.items()
+    for deferred in (False, True)
+}
+"""Mode, and whether it is deferred, to what ``decide.lua`` wants, and stores, of a decision to be logged."""
 
 
 class DecideStatus(StrEnum):
@@ -33,6 +39,9 @@ class DecideStatus(StrEnum):
     """Too many are pending: not logged, shed."""
     SHED = "SHED"
     """Its caller chose not to log it, and it was not logged before either."""
+
+
+_OK = DecideStatus.OK  # dearer to find in the enumeration, a decision each
 
 
 class DecideEntry(Struct, frozen=True):
@@ -106,16 +115,16 @@ def decide_call(keys: Keys, entries: Sequence[DecideEntry], *, max_pending: int,
         BadId: an entry's id is none of ours.
     """
     each, fields = [keys.due, keys.orphans, keys.examples, keys.counters, keys.skew], []
-    for entry in entries:
-        decision, rewards, finalised, member = keys.closing(entry.decision_id)
-        each += (decision, rewards, keys.session(entry.session_id), finalised)
+    named = keys.logging([(entry.decision_id, entry.session_id) for entry in entries])
+    for entry, (*four, member) in zip(entries, named, strict=True):
+        each += four
         fields.append(_fields(entry, member))
     return Call("decide", tuple(each), (pack(fields), max_pending, tombstone_ms))
 
 
-def parse_decide(reply: Sequence[Sequence[bytes]]) -> list[Decided]:
+def parse_decide(reply: Sequence[bytes | Sequence[bytes]]) -> list[Decided]:
     """One answer for each entry, in order."""
-    return [_decided(status, text(decision_id), stored) for status, decision_id, stored in reply]
+    return [_logged(one) if isinstance(one, (bytes, str)) else _decided(*one) for one in reply]
 
 
 class Stored(NamedTuple):
@@ -145,47 +154,31 @@ def split_stored(stored: bytes) -> Stored:
     return Stored(int(match[1]), stored[match.end() :], MODES[text(match[2]) or "w"], bool(match[3]))
 
 
-_STATUS = {status.encode(): status for status in DecideStatus}
+def _logged(told: bytes | str) -> Decided:
+    deadline_ms, _, decision_id = text(told).partition("|")
+    return Decided(_OK, decision_id, int(deadline_ms))
 
 
-def _decided(word: bytes | str, decision_id: str, stored: bytes) -> Decided:
-    status = _STATUS.get(word) if isinstance(word, bytes) else None  # dearer to make than to find
-    if status is DecideStatus.OK and stored[-1:] == b"|" and stored[:-1].isdigit():
-        return Decided(status, decision_id, int(stored[:-1]))
-    if status is None:
-        status = DecideStatus(text(word))
+def _decided(word: bytes | str, decision_id: bytes | str, stored: bytes) -> Decided:
+    status = DecideStatus(text(word))
     try:
         known = split_stored(stored)
     except BadEvent:  # nothing, or foreign bytes: the others of the batch must not suffer from them
-        return Decided(status, decision_id)
-    return Decided(status, decision_id, known.deadline_ms, known.payload or None)
+        return Decided(status, text(decision_id))
+    return Decided(status, text(decision_id), known.deadline_ms, known.payload or None)
 
 
 def _fields(entry: DecideEntry, member: str) -> tuple[str | bytes, ...]:
-    horizon_ms = str(entry.horizon_ms)
-    return (
+    fields = (
         entry.decision_id,
         entry.client_key,
         entry.digest,
         entry.arm,
-        horizon_ms,
+        str(entry.horizon_ms),
         member,
         entry.payload,
-        _flags(entry),
-        *_more(entry),
+        _FLAGS[entry.mode, entry.deferred] if entry.logged else "-",
     )
-
-
-def _more(entry: DecideEntry) -> tuple[str, ...]:
-    """What most entries do without."""
-    if not (entry.sticky or entry.arms):
-        return ()
-    return (entry.sticky, str(entry.sticky_ms), *entry.arms)
-
-
-def _flags(entry: DecideEntry) -> str:
-    """As ``decide.lua`` wants them, and, but for the dash, as they are stored."""
-    if not entry.logged:
-        return "-"
-    letter = letter_of(entry.mode)
-    return ("" if letter == "w" else letter) + ("d" if entry.deferred else "")
+    if not (entry.sticky or entry.arms):  # as most
+        return fields
+    return (*fields, entry.sticky, str(entry.sticky_ms), *entry.arms)

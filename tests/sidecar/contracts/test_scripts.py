@@ -170,6 +170,48 @@ def test_a_batch_of_thousands_is_written_whole_and_knows_its_own_beginning(store
     assert int(store.hget(KEYS.counters, "dec")) == 2_500
 
 
+def test_a_final_decision_is_known_among_thousands_of_new_ones(store, scripts):
+    """Whether there is any tombstone is asked for all of a batch, in lots; it may lie in the last of them."""
+    decide(scripts, entry(MODAL))
+    store.set(KEYS.skew, HORIZON_MS)
+    assert finalise(scripts, MODAL) == 1
+    many = [entry(new_decision_id(1, 1_700_000_000_000, n)) for n in range(1_001)]
+
+    *told, final = decide(scripts, *many, entry(MODAL), cap=2_000)
+
+    assert {answer.status for answer in told} == {"OK"}
+    assert (final.status, final.decision_id, final.payload) == ("FIN", MODAL, b"\xff payload")
+    assert store.zcard(KEYS.due) == 1_001
+
+
+def test_decisions_of_a_batch_end_each_at_its_own_horizon(store, scripts):
+    """And each session stays known by its own, whether it was known before or not."""
+    horizons = (HORIZON_MS, 1_000, 1_000, HORIZON_MS)
+    ids = [new_decision_id(1, 1_700_000_000_000, n) for n in range(4)]
+    some = [DecideEntry(i, f"s{n}", "sku-1", horizons[n], b"p") for n, i in enumerate(ids)]
+    store.hset(KEYS.session("s1"), "last", ids[0])  # foreign: without an expiry
+
+    told = decide(scripts, *some)
+
+    ends = [answer.deadline_ms for answer in told]
+    assert [end - ends[1] for end in ends] == [HORIZON_MS - 1_000, 0, 0, HORIZON_MS - 1_000]
+    assert [store.zscore(KEYS.due, i) for i in ids] == ends
+    lives = [store.pttl(KEYS.session(f"s{n}")) - DAY_MS for n in range(4)]
+    assert [horizon - 60_000 < life <= horizon for life, horizon in zip(lives, horizons, strict=True)] == [
+        True
+    ] * 4
+
+
+def test_a_session_that_comes_again_stays_known_for_longer(store, scripts):
+    """Its last decision can be named as long as its first one could."""
+    decide(scripts, entry(IDS[0]))
+    store.pexpire(KEYS.session("s"), 1_000)
+
+    decide(scripts, entry(IDS[1]))
+
+    assert store.pttl(KEYS.session("s")) > HORIZON_MS + DAY_MS - 60_000
+
+
 def test_an_answer_is_gone_but_its_decision_stays_final(store, scripts):
     """After the retention a repeat is still recognised, though its answer can no longer be given."""
     decide(scripts, entry(IDS[0], client_key="mine"))
