@@ -7,6 +7,7 @@ in time, the decision goes to the spool beside the service, and from there to th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -69,14 +70,13 @@ class EventLog:
         self._scripts = scripts
         self._guard = guard
         self._spool = spool
-        self._partitions = application.partitions
+        self._keys = [Keys(application.name, partition) for partition in range(application.partitions)]
         self._max_pending = application.model.max_pending
         self._tombstone_ms = round(application.reward.tombstone_s * 1000)
         self._mode = application.reward.mode
         self._by_arm = application.reward.attribution == "arm"
         self._sticky_ms = round(application.sessions.sticky_s * 1000)
         self._beside = Beside(spool, self._mode, self._sticky_ms)
-        self._app = application.name
         self._batcher: Batcher[Lot, list[Decided]] = Batcher(
             self._log_all, max_batch=max_batch, in_flight=_IN_FLIGHT, size=len
         )
@@ -95,19 +95,25 @@ class EventLog:
             left_s: how long the store is waited for, in seconds, before the spool takes them; None: as long
                 as its connection does.
         """
-        found: list[Decided | None] = [self._beside.standing(one.event, one.kept_as) for one in asked]
-        new = [place for place, standing in enumerate(found) if standing is None]
-        if self._guard.closed:
-            for_store = [p for p in new if not self._spool.precedes("", asked[p].event.session_id)]
-            if for_store:
-                stored = await self._stored([asked[place] for place in for_store], left_s)
-                for place, decided in zip(for_store, stored, strict=True):
-                    found[place] = decided
+        found = await self._told(asked, left_s)
         left = [place for place, decided in enumerate(found) if decided is None]
         beside = await all_of([self._beside.append(*asked[place]) for place in left]) if left else ()
         for place, decided in zip(left, beside, strict=True):
             found[place] = decided
         return [decided for decided in found if decided is not None]
+
+    async def _told(self, asked: Sequence[ToLog], left_s: float | None) -> list[Decided | None]:
+        """What spool or store say of each; None of those that neither says anything of."""
+        waiting = len(self._spool) > 0
+        found = [self._beside.standing(one.event, one.kept_as) if waiting else None for one in asked]
+        new = [place for place, standing in enumerate(found) if standing is None and self._guard.closed]
+        if waiting:
+            new = [place for place in new if not self._spool.precedes("", asked[place].event.session_id)]
+        if new:
+            stored = await self._stored([asked[place] for place in new], left_s)
+            for place, decided in zip(new, stored, strict=True):
+                found[place] = decided
+        return found
 
     def entries(
         self, event: DecisionEvent, mode: RewardMode, kept_as: str
@@ -121,9 +127,6 @@ class EventLog:
         """A spooled decision left the spool: what stands is given again, if the store goes away."""
         self._beside.remembered.note(event, kept_as, decided, payload)
 
-    def _entry(self, event: DecisionEvent, logged: bool, kept_as: str) -> DecideEntry:
-        return self._sticky(entry_of(event, self._mode, logged, self._by_arm), kept_as)
-
     def _sticky(self, entry: DecideEntry, kept_as: str) -> DecideEntry:
         if not (self._sticky_ms and kept_as):
             return entry
@@ -133,10 +136,7 @@ class EventLog:
         self, asked: Sequence[ToLog], left_s: float | None
     ) -> Sequence[Decided] | Sequence[None]:
         """What the store says of each; None of all where it says nothing in time."""
-        lot = [
-            (partition_of_session(event.session_id, self._partitions), self._entry(event, logged, kept_as))
-            for event, logged, kept_as in asked
-        ]
+        lot = self._lot(asked)
         try:
             told = await self._batcher.ask(lot, left_s)
         except (StoreAway, TimeoutError):
@@ -144,8 +144,22 @@ class EventLog:
             return [None] * len(asked)
         self._guard.good(len(asked))
         for (event, _, kept_as), decided, (_, entry) in zip(asked, told, lot, strict=True):
-            self._beside.remembered.note(event, kept_as, decided, entry.payload)
+            if event.client_key or kept_as:  # by what it may be asked for again
+                self._beside.remembered.note(event, kept_as, decided, entry.payload)
         return told
+
+    def _lot(self, asked: Sequence[ToLog]) -> Lot:
+        """As entries, each with the partition of its session."""
+        partitions, mode, by_arm = len(self._keys), self._mode, self._by_arm
+        lot = [
+            (partition_of_session(event.session_id, partitions), entry_of(event, mode, logged, by_arm))
+            for event, logged, _ in asked
+        ]
+        if not self._sticky_ms:
+            return lot
+        return [
+            (where, self._sticky(entry, one.kept_as)) for (where, entry), one in zip(lot, asked, strict=True)
+        ]
 
     async def send(self, partition: int, entries: Sequence[DecideEntry]) -> list[Decided]:
         """Tell the store of spooled decisions of one partition.
@@ -158,12 +172,11 @@ class EventLog:
     async def _log_all(self, lots: Sequence[Lot]) -> list[list[Decided]]:
         """One script call for each partition, all of them in one round trip."""
         asked = list(chain.from_iterable(lots))
-        places: dict[int, list[int]] = {}
+        places: defaultdict[int, list[int]] = defaultdict(list)
         for place, (partition, _) in enumerate(asked):
-            places.setdefault(partition, []).append(place)
+            places[partition].append(place)
         by_partition = [
-            (Keys(self._app, partition), [asked[place][1] for place in of])
-            for partition, of in places.items()
+            (self._keys[partition], [asked[place][1] for place in of]) for partition, of in places.items()
         ]
         told = await patiently(partial(self._decide, by_partition))
         answers = dict(zip(chain.from_iterable(places.values()), chain.from_iterable(told), strict=True))

@@ -46,6 +46,7 @@ _MOST_REWARDS = 1_024
 _MOVES = 5
 """How often a session's target may change under a reward before its caller is told so: each time, the session
 was given another decision within one round trip."""
+_STANDING = (DecideStatus.DUP, DecideStatus.FIN)
 
 
 async def decide(
@@ -72,12 +73,18 @@ async def decide_all(
     tombstone_ms: int,
 ) -> list[list[Decided] | StoreError]:
     """Decisions of several partitions in one round trip; an error of one is no matter of the others."""
-    limits = {"max_pending": max_pending, "tombstone_ms": tombstone_ms}
-    replies = await scripts.run_all([decide_call(keys, entries, **limits) for keys, entries in by_partition])
-    return [
-        reply if isinstance(reply, StoreError) else await _with_payloads(scripts, keys, parse_decide(reply))
-        for (keys, _), reply in zip(by_partition, replies, strict=True)
+    calls = [
+        decide_call(keys, entries, max_pending=max_pending, tombstone_ms=tombstone_ms)
+        for keys, entries in by_partition
     ]
+    told = [
+        reply if isinstance(reply, StoreError) else parse_decide(reply)
+        for reply in await scripts.run_all(calls)
+    ]
+    for place, answers in enumerate(told):
+        if not isinstance(answers, StoreError) and any(map(_lacks_payload, answers)):
+            told[place] = await _with_payloads(scripts, by_partition[place][0], answers)
+    return told
 
 
 async def _with_payloads(scripts: AsyncScripts, keys: Keys, answers: list[Decided]) -> list[Decided]:
@@ -216,7 +223,7 @@ def _stored(
 
 
 def _lacks_payload(answer: Decided) -> bool:
-    return answer.status in (DecideStatus.DUP, DecideStatus.FIN) and answer.payload is None
+    return answer.payload is None and answer.status in _STANDING
 
 
 def _filled(answer: Decided, stored: bytes | None) -> Decided:
