@@ -95,23 +95,23 @@ class EventLog:
             left_s: how long the store is waited for, in seconds, before the spool takes them; None: as long
                 as its connection does.
         """
-        found = await self._told(asked, left_s)
+        found = list(await self._told(asked, left_s))
         left = [place for place, decided in enumerate(found) if decided is None]
         beside = await all_of([self._beside.append(*asked[place]) for place in left]) if left else ()
         for place, decided in zip(left, beside, strict=True):
             found[place] = decided
         return [decided for decided in found if decided is not None]
 
-    async def _told(self, asked: Sequence[ToLog], left_s: float | None) -> list[Decided | None]:
+    async def _told(self, asked: Sequence[ToLog], left_s: float | None) -> Sequence[Decided | None]:
         """What spool or store say of each; None of those that neither says anything of."""
-        waiting = len(self._spool) > 0
-        found = [self._beside.standing(one.event, one.kept_as) if waiting else None for one in asked]
-        new = [place for place, standing in enumerate(found) if standing is None and self._guard.closed]
-        if waiting:
-            new = [place for place in new if not self._spool.precedes("", asked[place].event.session_id)]
-        if new:
-            stored = await self._stored([asked[place] for place in new], left_s)
-            for place, decided in zip(new, stored, strict=True):
+        if not len(self._spool):
+            return await self._stored(asked, left_s) if asked and self._guard.closed else [None] * len(asked)
+        found: list[Decided | None] = [self._beside.standing(one.event, one.kept_as) for one in asked]
+        new = [place for place, standing in enumerate(found) if standing is None]
+        if self._guard.closed:
+            for_store = [p for p in new if not self._spool.precedes("", asked[p].event.session_id)]
+            stored = await self._stored([asked[place] for place in for_store], left_s) if for_store else ()
+            for place, decided in zip(for_store, stored, strict=True):
                 found[place] = decided
         return found
 
@@ -132,9 +132,7 @@ class EventLog:
             return entry
         return msgspec.structs.replace(entry, sticky=kept_as, sticky_ms=self._sticky_ms)
 
-    async def _stored(
-        self, asked: Sequence[ToLog], left_s: float | None
-    ) -> Sequence[Decided] | Sequence[None]:
+    async def _stored(self, asked: Sequence[ToLog], left_s: float | None) -> Sequence[Decided | None]:
         """What the store says of each; None of all where it says nothing in time."""
         lot = self._lot(asked)
         try:
