@@ -1,7 +1,7 @@
 """What was fetched for single arms: columns of levels or of numbers, laid over what the arms have.
 
-Of as many rows as have the same arms and the same names of columns, all at once: checks too are made for all
-columns together, and a row alone is such a stack of one.
+Of as many rows as have the same arms, all at once: checks too are made for all columns together, and a row
+alone is such a stack of one.
 """
 
 from __future__ import annotations
@@ -48,27 +48,33 @@ def laid_over(table: ArmTable, rows: Sequence[Mapping[str, Column]]) -> Cells:
     Raises:
         BadEvent: as above.
     """
-    names = tuple(sorted(rows[0]))
+    names = tuple(sorted({*chain.from_iterable(rows)}))
     layout, n_arms = table.layout(names), len(table.ids)
-    hashes = np.repeat(layout.hashes[None], len(rows), 0)
-    values = np.repeat(layout.values[None], len(rows), 0)
+    hashes = layout.hashes.T[:, None].repeat(len(rows), 1)
+    values = layout.values.T[:, None].repeat(len(rows), 1)
     for place, (added, magnitudes) in enumerate(_compiled(names, rows, n_arms)):
         cells = layout.cells[place]
         if isinstance(cells, int):
-            hashes[:, :, cells], values[:, :, cells] = added, magnitudes
+            hashes[cells], values[cells] = added, magnitudes
         else:
             arms = np.arange(n_arms)
-            hashes[:, arms, cells], values[:, arms, cells] = added, magnitudes
+            hashes[cells, :, arms], values[cells, :, arms] = added.T, magnitudes.T
         if place in layout.covered:
             own = layout.covered[place]
             at, covered = np.nonzero((added != 0) & (own >= 0)[None])
-            hashes[at, covered, own[covered]], values[at, covered, own[covered]] = 0, 0.0
-    return hashes, values
+            hashes[own[covered], at, covered], values[own[covered], at, covered] = 0, 0.0
+    return hashes.transpose(1, 2, 0), values.transpose(1, 2, 0)
+
+
+def names_of(rows: Sequence[Mapping[str, Column]]) -> tuple[str, ...]:
+    """Of all their columns, in order."""
+    return tuple(sorted({*chain.from_iterable(rows)}))
 
 
 def _compiled(names: Sequence[str], rows: Sequence[Mapping[str, Column]], n_arms: int) -> Sequence[Cells]:
     """Every feature's cells, in the order of ``names``."""
-    columns = [[row[name] for row in rows] for name in names]
+    nothing = Levels((), bytes(n_arms))
+    columns = [[row.get(name, nothing) for row in rows] for name in names]
     if (found := _of_levels(names, columns, n_arms)) is not None:
         return [*zip(*found, strict=True)]
     return [_one_by_one(name, own, n_arms) for name, own in zip(names, columns, strict=True)]

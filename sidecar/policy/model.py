@@ -7,11 +7,10 @@ BLAS by the machine too.) The result is rounded once, to float32: that is the sc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +29,7 @@ _BLOCK_TERMS = 1 << 18
 _TERMS_AT_ONCE = 1 << 14
 """Added up in one step: 128 KiB."""
 Float64s = npt.NDArray[np.float64]
+_N = TypeVar("_N", bound=np.generic)
 
 
 def scores_of(row: RowInput, weights: Weights | None) -> npt.NDArray[np.float32]:
@@ -169,26 +169,26 @@ class Scorer:
         return self.between_sum(*products(*row.context, row.arms.hashes, row.arms.values))
 
     def between_sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
-        """Weighted magnitudes of :func:`products`, added up term after term: ``(..., n_arms)``.
+        """Weighted magnitudes of :func:`products`, ``(n_terms, ...)``, added up term after term.
 
-        All arms' next terms at once: numpy adds up in the order of the terms where these are no neighbours.
+        The next term of every sum at once: numpy adds up in the order of the terms where these are no
+        neighbours.
         """
-        if hashes.shape[-1] * math.prod(self.shape) == 1 or hashes.shape[-2] == 0:
-            return self.sum(hashes.swapaxes(-1, -2), values.swapaxes(-1, -2))
-        total: Float64s = np.add.reduce(self._terms(hashes, values), axis=-2 - len(self.shape))
+        terms: Float64s = np.ascontiguousarray(self._terms(hashes, values))
+        if terms.size == len(terms) > 0:
+            last: Float64s = np.add.accumulate(terms, axis=0)[-1]
+            return last
+        total: Float64s = np.add.reduce(terms, axis=0)
         return total
+
+    def sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
+        """Likewise of terms ``(..., n_terms)``."""
+        return self.between_sum(_last_first(hashes), _last_first(values))
 
     def _terms(self, hashes: HashArray, values: Magnitudes) -> Float64s:
         """Weighted magnitudes."""
         terms: Float64s = self._values.take(hashes & self._mask) * values
         return terms
-
-    def sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
-        """Weighted magnitudes, added up term after term along the last axis."""
-        if hashes.shape[-1] == 0:
-            return np.zeros(hashes.shape[:-1])
-        running: Float64s = np.add.accumulate(self._terms(hashes, values), axis=-1)
-        return running[..., -1]
 
 
 def terms_of_an_arm(interactions: Collection[str], n_features: int, width: int) -> int:
@@ -203,15 +203,28 @@ def products(
 ) -> tuple[HashArray, Magnitudes]:
     """All products of a feature of contexts ``(..., n_features)`` and one of arms ``(..., n_arms, width)``.
 
-    Both arrays ``(..., n_features * width, n_arms)``: arms are neighbours, so that numpy's steps are long.
+    Both arrays ``(n_features * width, ..., n_arms)``: the same product of all contexts and arms lies
+    together, so that numpy's steps are long.
     """
     n_arms, width = arm_hashes.shape[-2:]
-    shape = (*context_hashes.shape[:-1], context_hashes.shape[-1] * width, n_arms)
-    own_hashes = np.ascontiguousarray(arm_hashes.swapaxes(-1, -2))[..., None, :, :]
-    own_values = np.ascontiguousarray(arm_values.swapaxes(-1, -2))[..., None, :, :]
-    hashes = (context_hashes * PRIME)[..., None, None] ^ own_hashes
-    values = context_values[..., None, None] * own_values
+    shape = (context_hashes.shape[-1] * width, *context_hashes.shape[:-1], n_arms)
+    hashes = _of_each_arm(context_hashes * PRIME, n_arms) ^ np.ascontiguousarray(_last_first(arm_hashes))
+    values = _of_each_arm(context_values, n_arms) * np.ascontiguousarray(_last_first(arm_values))
     return hashes.reshape(shape), values.reshape(shape)
+
+
+def _of_each_arm(contexts: npt.NDArray[_N], n_arms: int) -> npt.NDArray[_N]:
+    """Features of contexts ``(..., n_features)`` beside those of arms: ``(n_features, 1, ..., n_arms)``.
+
+    Of one context a number each is enough, which numpy does not have to read again and again.
+    """
+    found = _last_first(contexts)[:, None, ..., None]
+    return found if contexts.ndim == 1 else found.repeat(n_arms, -1)
+
+
+def _last_first(array: npt.NDArray[_N]) -> npt.NDArray[_N]:
+    """With the last axis before the others."""
+    return array.transpose(-1, *range(array.ndim - 1))
 
 
 def _crossed(context: ContextInput, arms: ArmTable) -> tuple[HashArray, Magnitudes]:

@@ -75,17 +75,6 @@ class PanelScorer(Scorer):
         """How many terms an arm with ``width`` features takes."""
         return super().terms(context, width) * self.shape[0]
 
-    def sum(self, hashes: HashArray, values: Magnitudes) -> Float64s:
-        """Weighted magnitudes, added up term after term along the last axis of ``hashes``."""
-        if hashes.shape[-1] == 0:
-            return np.zeros((*hashes.shape[:-1], *self.shape))
-        terms = self._terms(hashes, values)
-        if self.shape == (1,):  # numpy would add up in another order, were the terms neighbours
-            running: Float64s = np.add.accumulate(terms, axis=-2)
-            return running[..., -1, :]
-        summed: Float64s = np.add.reduce(terms, axis=-2)
-        return summed
-
     def _terms(self, hashes: HashArray, values: Magnitudes) -> Float64s:
         terms: Float64s = self._values.take(hashes & self._mask, axis=0) * values[..., None]
         return terms

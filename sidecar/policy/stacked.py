@@ -1,19 +1,20 @@
 """The in-adapter for many rows: those that are alike are stacked, one step of numpy for all of them.
 
 Alike are rows with the same arms of the catalogue and the same names of fetched features, which most rows of
-an application are. A row's scores are, to the last bit, what :func:`sidecar.policy.model.scores_of` gives it
-alone.
+an application are; where there are few rows, other names will do, and what a row has not is padding. A row's
+scores are, to the last bit, what :func:`sidecar.policy.model.scores_of` gives it alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from sidecar.contracts.wire import ScoreRow
 from sidecar.policy.adapters import RowInput, adapt_in, own_arms
-from sidecar.policy.arm_columns import laid_over
+from sidecar.policy.arm_columns import laid_over, names_of
 from sidecar.policy.arm_table import ArmTable
 from sidecar.policy.contexts import Contexts, by_feature, compile_contexts
 from sidecar.policy.features import ContextInput, HashArray, Magnitudes
@@ -21,6 +22,8 @@ from sidecar.policy.model import terms_of_an_arm
 
 TERMS_AT_ONCE = 1 << 16
 """Of one stack: half a megabyte an array, which stays in the processor's cache."""
+_FEW_TERMS = 1 << 15
+"""Of a stack whose padding costs less than another stack would by itself."""
 
 
 class Stack(NamedTuple):
@@ -57,6 +60,23 @@ def alike(rows: Sequence[ScoreRow]) -> list[list[int]]:
     return [*found.values()]
 
 
+def joined(
+    rows: Sequence[ScoreRow], groups: Sequence[list[int]], table: ArmTable, interactions: Collection[str]
+) -> list[list[int]]:
+    """Fewer groups than :func:`alike` found: few rows with the same arms, whatever the names."""
+    by_arms: defaultdict[object, list[list[int]]] = defaultdict(list)
+    for places in groups:
+        row = rows[places[0]]
+        by_arms[places[0] if row.given_arms else row.arms].append(places)
+    found: list[list[int]] = []
+    for some in by_arms.values():
+        whole = sorted(chain.from_iterable(some))
+        few = _FEW_TERMS // len(whole)
+        is_one = len(some) > 1 and _terms([rows[place] for place in whole], table, interactions) <= few
+        found += [whole] if is_one else some
+    return found
+
+
 class Block(NamedTuple):
     """Rows that go through the model in one step."""
 
@@ -78,9 +98,10 @@ def blocks(
     Raises:
         NothingToScore, UnknownCatalogue, BadEvent: as :func:`sidecar.policy.adapters.adapt_in`.
     """
-    groups = alike(rows)
+    apart = alike(rows)
+    groups = joined(rows, apart, table, interactions) if table is not None and len(apart) > 1 else apart
     contexts = by_feature([row.context for row in rows]) if len(groups) < len(rows) else None
-    for places in groups:
+    for places in groups if contexts is not None else apart:
         arms = own_arms(rows[places[0]], table) if len(places) > 1 else None
         step = 1 if arms is None else _at_once([rows[place] for place in places], arms, interactions)
         for start in range(0, len(places), step):
@@ -88,22 +109,27 @@ def blocks(
             if arms is None or step == 1:
                 yield Block(some, adapt_in(rows[some[0]], table))
             else:
-                own = None if contexts is None else contexts.at(some)
+                own = contexts if contexts is None or len(some) == len(rows) else contexts.at(some)
                 yield Block(some, stack([rows[place] for place in some], arms, own))
 
 
 def _at_once(rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[str]) -> int:
     """How many rows that are alike fit into one stack; 1 where nothing would be gained."""
+    return max(1, TERMS_AT_ONCE // _terms(rows, arms, interactions))
+
+
+def _terms(rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[str]) -> int:
+    """Of one of these rows."""
     n_features = max([len(row.context) for row in rows])
-    width = int(arms.hashes.shape[1]) + len(rows[0].arm_features)
-    return max(1, TERMS_AT_ONCE // (len(arms.ids) * terms_of_an_arm(interactions, n_features, width)))
+    width = int(arms.hashes.shape[1]) + len(names_of([row.arm_features for row in rows]))
+    return len(arms.ids) * terms_of_an_arm(interactions, n_features, width)
 
 
 def stack(rows: Sequence[ScoreRow], arms: ArmTable, contexts: Contexts | None = None) -> Stack:
-    """The in-adapter for rows that are alike.
+    """The in-adapter for rows that have the same arms.
 
     Args:
-        rows: alike; at least one.
+        rows: at least one.
         arms: their eligible arms, as the catalogue has them.
         contexts: the rows' own, where they have been compiled.
 
@@ -116,6 +142,5 @@ def stack(rows: Sequence[ScoreRow], arms: ArmTable, contexts: Contexts | None = 
 
 def _arms(rows: Sequence[ScoreRow], table: ArmTable) -> tuple[HashArray, Magnitudes]:
     """The arms of every row, with what was fetched for them; where that is nothing, once for all rows."""
-    if not rows[0].arm_features:
-        return table.hashes[None], table.values[None]
-    return laid_over(table, [row.arm_features for row in rows])
+    columns = [row.arm_features for row in rows]
+    return laid_over(table, columns) if any(columns) else (table.hashes[None], table.values[None])

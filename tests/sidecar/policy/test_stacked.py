@@ -17,7 +17,7 @@ from sidecar.policy.arm_table import compile_arms
 from sidecar.policy.features import compile_context
 from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.pipeline import score
-from sidecar.policy.stacked import stack
+from sidecar.policy.stacked import TERMS_AT_ONCE, blocks, stack
 
 N_ARMS = 7
 EXPLORATIONS = (Exploration("epsilon_greedy", 0.2, 0.01), Exploration("softmax", 0.0, 0.05, temperature=0.7))
@@ -70,6 +70,34 @@ def test_a_row_has_the_same_bits_alone_and_among_others(interactions: tuple[str,
         score(ScoreRequest((one,), EXPLORATIONS, CATALOGUE.version), weights, tables).rows[0] for one in rows
     )
     assert together == alone
+
+
+@pytest.mark.parametrize("interactions", [(), ("ca",), ("cc", "ca", "aa")])
+@pytest.mark.parametrize("arms", [None, (0, 2, 5), (6,)])
+def test_few_rows_are_one_block_whatever_their_columns(
+    interactions: tuple[str, ...], arms: tuple[int, ...] | None
+) -> None:
+    """A column that others have is padding in a row's stack, which changes no bit; what it covers stays."""
+    rng = random.Random(f"{interactions} {arms}")
+    n_arms, tables, weights = len(arms or CATALOGUE.arms), ArmTables(), weights_of(interactions)
+    rows = tuple(
+        ScoreRow({"hour": rng.uniform(0, 9), "tier": "a"}, arms, (), place % 2, columns(rng, n_arms))
+        for place in range(12)
+    )
+    assert len({tuple(one.arm_features) for one in rows}) > 2
+    assert [one.places for one in blocks(rows, tables.of(CATALOGUE), interactions)] == [[*range(12)]]
+    together = score(ScoreRequest(rows, EXPLORATIONS, CATALOGUE.version), weights, tables).rows
+    alone = [score(ScoreRequest((one,), EXPLORATIONS, CATALOGUE.version), weights, tables) for one in rows]
+    assert [*together] == [one.rows[0] for one in alone]
+
+
+def test_many_rows_are_a_block_for_each_set_of_columns() -> None:
+    """Where a stack is full of rows that have the same ones, padding gains nothing."""
+    scarce = {"scarce": levels_of([True] * N_ARMS)}
+    rows = [ScoreRow({"hour": 1.0}, None, (), 0, scarce if place % 2 else {}) for place in range(1000)]
+    found = [one.places for one in blocks(rows, ArmTables().of(CATALOGUE), ("ca",))]
+    assert len(rows) * N_ARMS * 4 * 2 < TERMS_AT_ONCE
+    assert found == [[*range(0, 1000, 2)], [*range(1, 1000, 2)]]
 
 
 @pytest.mark.parametrize("n_rows", [2, 33])
