@@ -63,16 +63,18 @@ def alike(rows: Sequence[ScoreRow]) -> list[list[int]]:
 def joined(
     rows: Sequence[ScoreRow], groups: Sequence[list[int]], table: ArmTable, interactions: Collection[str]
 ) -> list[list[int]]:
-    """Fewer groups than :func:`alike` found: few rows with the same arms, whatever the names."""
+    """Fewer groups than :func:`alike` found: few rows with the same arms, whatever the names.
+
+    For rows whose contexts have the same features.
+    """
     by_arms: defaultdict[object, list[list[int]]] = defaultdict(list)
     for places in groups:
         row = rows[places[0]]
         by_arms[places[0] if row.given_arms else row.arms].append(places)
     found: list[list[int]] = []
     for some in by_arms.values():
-        whole = sorted(chain.from_iterable(some))
-        few = _FEW_TERMS // len(whole)
-        is_one = len(some) > 1 and _terms([rows[place] for place in whole], table, interactions) <= few
+        whole, one_of_each = sorted(chain.from_iterable(some)), [rows[places[0]] for places in some]
+        is_one = len(some) > 1 and len(whole) * _terms(one_of_each, table, interactions) <= _FEW_TERMS
         found += [whole] if is_one else some
     return found
 

@@ -93,7 +93,7 @@ def test_few_rows_are_one_block_whatever_their_columns(
 
 def test_many_rows_are_a_block_for_each_set_of_columns() -> None:
     """Where a stack is full of rows that have the same ones, padding gains nothing."""
-    scarce = {"scarce": levels_of([True] * N_ARMS)}
+    scarce: Columns = {"scarce": levels_of([True] * N_ARMS)}
     rows = [ScoreRow({"hour": 1.0}, None, (), 0, scarce if place % 2 else {}) for place in range(1000)]
     found = [one.places for one in blocks(rows, ArmTables().of(CATALOGUE), ("ca",))]
     assert len(rows) * N_ARMS * 4 * 2 < TERMS_AT_ONCE
