@@ -59,7 +59,7 @@ def test_every_walk_over_the_scripts_ends_as_in_the_models(store, partitions, mo
         ),
         ("publish", "'checksum', checksum, 'clock_ms', now)", "'clock_ms', now)"),
         ("reward", "count(c, 'rew_early')", "count(c, 'rew')"),
-        ("finalise", "count(c, 'fin')", "count(c, 'fin', 2)"),
+        ("finalise", "note('fin')", "note('fin')\n  note('fin')"),
         ("decide", "if deferred == '' and mode", "if mode"),
         ("reward", "(mode == 'e' and held > 0)", "false"),
         ("reward", "if mode == 'a' then\n    teach", "if false then\n    teach"),
