@@ -29,6 +29,7 @@ _LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
 _LOOK_S = 0.5
+_INVALID = "Invalid HTTP request received."
 _MOST_LESSONS = 8
 """Heads of one caller that are kept, one after the other: whoever says another one each time is read."""
 
@@ -105,11 +106,17 @@ class Connection(HttpToolsProtocol):
             return False
         scope, body = known
         self._idle_since_s, self.expect_100_continue = None, False
+        scope["state"] = self.app_state.copy()
         self.cycle = cycle = self._cycle_of(scope, keep_alive=True)
-        if express(self.app, scope, body, cycle.answer, cycle.send):
+        try:
+            taken = express(self.app, scope, body, cycle.answer, cycle.send)
+        except Exception:  # as the parser has it, and not once more: it may have begun
+            self.logger.exception(_INVALID)
+            self.send_400_response(_INVALID)
             return True
-        self.cycle = before
-        return False
+        if not taken:
+            self.cycle = before
+        return taken
 
     def _start_held(self) -> None:
         cycle, self._held = self._held, None

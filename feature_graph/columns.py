@@ -93,21 +93,22 @@ class Walk:
         self._waits: list[Wait] = []
         self._stopped: Stopped = []
         self._woken: asyncio.Future[None] | None = None
-        self._joins_until_s: float | None = None
-        """None: nobody has waited for others yet."""
+        self._joins_until_s = inf
+        """Until when others are waited for; inf: nobody does yet."""
         self._context = copy_context()
         self._context.run(enter, Scope(), (self.clock, max(self._ends_s.values()), 0))
 
     async def to_the_end(self) -> None:
         """Until every run has all that it wants, on this way or alone.
 
-        Who waits for nothing any more waits for the others: what is left is done for all of them at once.
+        Who waits for no fetch any more waits for the others, a little: what is left is done for all at once.
         """
         ahead: Places = {0: range(self.sheet.size)}
-        last = self.sheet.plan.last
+        last, whole = self.sheet.plan.last, len(self.line)
         while True:
             joins: Places = {}
-            for place, here in self._context.run(walk, self, ahead, last):
+            until = whole if self._has_joined else last
+            for place, here in self._context.run(walk, self, ahead, until):
                 if self._waits and self._is_joined(place):
                     joins[place] = here
                 else:
@@ -115,11 +116,13 @@ class Walk:
             if min(ahead, default=last) >= last:
                 if not self._waits:
                     break
-                await self._news(joins)
+                if joins or ahead:
+                    self._joins()
+                await self._news()
                 self._hear(ahead)
             for place, here in joins.items():
                 ahead[place] = merged(ahead.get(place, ()), here)
-        self._context.run(walk, self, ahead, len(self.line))
+        self._context.run(walk, self, ahead, whole)
         for finished in [
             walker.finished for walker in self.alone.values()
         ]:  # no walker: errors know this frame
@@ -187,13 +190,21 @@ class Walk:
 
     def _is_joined(self, place: int) -> bool:
         """Whether somebody who waits comes to that fetch next, and in time to be waited for."""
-        meets, now = self.sheet.plan.meets, self.clock()
-        if all(meets.get(wait.place) != place for wait in self._waits):
-            return False
-        if self._joins_until_s is None:
+        meets = self.sheet.plan.meets
+        return any(meets.get(wait.place) == place for wait in self._waits) and not self._joins()
+
+    def _joins(self) -> bool:
+        """Somebody waits for others, from now on at the latest; whether for long enough."""
+        if self._joins_until_s == inf:
+            now = self.clock()
             left_s = min(self._ends_s.values()) - now
             self._joins_until_s = now + min(JOIN_S, max(left_s, 0.0) * JOIN_SHARE)
-        return now < self._joins_until_s
+        return self._has_joined
+
+    @property
+    def _has_joined(self) -> bool:
+        """Whether somebody has waited for others for long enough."""
+        return self._joins_until_s < inf and self.clock() >= self._joins_until_s
 
     def _by_time(self, rows: Rows) -> list[tuple[float | None, Rows]]:
         """Those who have the same time, together."""
@@ -239,7 +250,7 @@ class Walk:
 
     # ------------------------------------------------------------------ hearing
 
-    async def _news(self, joins: Places) -> None:
+    async def _news(self) -> None:
         """Wait until something has come, or somebody is late, or has waited long enough for others."""
         if not [question for question in self._asked if question.is_under_way]:
             for question in self._asked:
@@ -247,9 +258,9 @@ class Walk:
             return
         now = self.clock()
         due_s = [part.until_s for wait in self._waits for part in wait.parts if part.until_s > now]
+        if self._joins_until_s > now:
+            due_s.append(self._joins_until_s)
         until_s = min(due_s, default=now)
-        if joins and self._joins_until_s is not None:
-            until_s = min(until_s, self._joins_until_s)
         await self._woken_until(until_s)
         if self.clock() - until_s > LATE_S:  # the loop was held up: what came meanwhile is looked at first
             for _ in range(_TURNS):

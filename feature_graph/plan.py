@@ -35,7 +35,7 @@ from feature_graph.straight import (
     Op,
     Parts,
     after_fetches,
-    fetching_first,
+    fetching_last,
     next_fetches,
     straight_line,
     waves,
@@ -268,7 +268,7 @@ def _columns(
     if any(step.kind == Kind.FIRST_OF for step in steps):
         return None, {}
     parts = _parts(steps, rows)
-    line = straight_line(*parts, fetching_first(parts, goals))
+    line = straight_line(*parts, fetching_last(parts, goals))
     alike = all(asking[step.index].once or asking[step.index].alike for step, _ in asked)
     return (waves(*parts) if line is None and alike else line), asking
 

@@ -74,10 +74,10 @@ class Parts(NamedTuple):
     kinds: Kinds
 
 
-def fetching_first(parts: Parts, goals: Sequence[int]) -> list[int]:
-    """The goals, those with fetches behind them before the others, which need not wait to be called."""
+def fetching_last(parts: Parts, goals: Sequence[int]) -> list[int]:
+    """The goals, those with fetches behind them after the others, which all have before anybody waits."""
     fetches = parts.kinds.fetches
-    return sorted(goals, key=lambda goal: fetches.isdisjoint(_behind(parts.steps, (goal,))))
+    return sorted(goals, key=lambda goal: not fetches.isdisjoint(_behind(parts.steps, (goal,))))
 
 
 def after_fetches(line: Sequence[Op]) -> int:

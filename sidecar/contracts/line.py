@@ -81,6 +81,7 @@ class Line(asyncio.Protocol):
             self._tell(error)
         else:
             if is_all:
+                self._lost = self._lost or self._reader.has_data()  # more than was asked: whose is the next?
                 self._tell(self._replies)
 
     def _take(self) -> bool:

@@ -63,7 +63,8 @@ class Lines:
             heard: is told once, perhaps before this returns; must not raise.
         """
         if self._idle:
-            line, packed, count = self._idle.pop(), _packed(commands), len(commands)
+            packed, count = _packed(commands), len(commands)
+            line = self._idle.pop()
             line.say(packed, count, self._timeout_s, partial(self._said, line, packed, count, heard))
         else:
             self._asides.tell(self.talk(commands), heard)

@@ -143,3 +143,27 @@ async def told_of(http: type[Connection], sent: list[bytes]) -> list[tuple[objec
         writer.close()
         await writer.wait_closed()
     return told
+
+
+@pytest.mark.parametrize("times", [0, 1])
+async def test_what_fails_at_once_is_answered_whether_or_not_its_head_is_known(times: int):
+    """Nobody is hung up on without a word."""
+
+    async def app(scope, receive, send) -> None:
+        raise AssertionError
+
+    def express(scope, body, at_once, send) -> bool:
+        if body == b"boom":
+            raise ValueError(body)
+        return at_once(200, [(b"content-length", b"2")], b"ok")
+
+    app.express = express  # type: ignore[attr-defined]
+    async with served(app, Connection) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(times):
+            writer.write(asking(b"hi"))
+            await reader.readuntil(b"ok")
+        writer.write(asking(b"boom"))
+        said = await reader.read()
+        writer.close()
+    assert said.startswith(b"HTTP/1.1 400"), said

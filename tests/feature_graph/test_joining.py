@@ -87,13 +87,13 @@ def test_who_is_before_a_fetch_waits_for_those_who_come_to_it_next():
     ]
 
 
-def test_what_needs_no_fetch_any_more_is_done_at_the_end_for_all_of_them():
-    """And no goal that fetches waits for one that does not."""
+def test_what_needs_no_fetch_is_done_at_once_and_what_needs_none_any_more_for_all_together():
+    """Whatever the order in which it is wanted."""
     asked: Asked = []
     values_of(shop(asked))
     assert [one for one in asked if one[0] in ("named", "band")] == [
+        *[("band", 0.0, [x]) for x in (-1, 4, 5, -2)],
         *[("named", 2.0, [value]) for value in (70, 10, 20, 70)],
-        *[("band", 2.0, [x]) for x in (-1, 4, 5, -2)],
     ]
 
 
@@ -105,6 +105,44 @@ def test_they_are_not_waited_for_for_long():
         ("campaigns", JOIN_S * 1e3, [7]),
         ("campaigns", 500.0, [1, 2]),
     ]
+
+
+def test_nor_with_what_is_left_behind_the_last_fetch():
+    """Which would come after the deadline otherwise, where somebody else's fetch hangs."""
+    asked: Asked = []
+    assert values_of(shop(asked, customers_take_s=0.5), deadline_s=0.05)[0] == (-1, 70)
+    assert [one for one in asked if one[0] == "named"] == [("named", JOIN_S * 1e3 + 1.0, [70])] * 2
+
+
+def test_who_has_all_by_the_first_fetch_waits_for_as_long():
+    """And no longer: it is not waited twice."""
+    asked: Asked = []
+
+    @batch(timeout=1.0)
+    async def slowly(keys: Sequence[int]) -> Mapping[int, int]:
+        await asyncio.sleep(0.5)
+        return {key: key for key in keys}
+
+    def is_guest(x: int) -> bool:
+        return x < 0
+
+    def guest() -> int:
+        return 7
+
+    def named(profile: int) -> int:
+        asked.append(("named", _now_ms(), [profile]))
+        return profile
+
+    graph = Graph(
+        Given,
+        is_guest,
+        guest,
+        named,
+        customer=lookup(slowly, key="x"),
+        profile=branch("is_guest", then="guest", otherwise="customer"),
+    )
+    run(lambda: graph.resolve_all("named", given=GIVENS, deadlines=[None] * len(GIVENS)))
+    assert asked == [("named", ms, [value]) for ms, value in ((2.0, 7), (2.0, 7), (500.0, 4), (500.0, 5))]
 
 
 def test_with_little_time_they_are_waited_for_for_less():

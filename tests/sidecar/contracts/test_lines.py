@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hiredis import pack_command
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as StoreTimeoutError
 
@@ -130,3 +131,19 @@ async def test_who_waits_for_what_is_cancelled_is_told_so(lines: Lines) -> None:
     for task in asyncio.all_tasks() - before:
         task.cancel()
     assert isinstance(await heard, asyncio.CancelledError)
+
+
+async def test_a_reply_too_many_is_not_the_next_ones(lines: Lines) -> None:
+    """Whose it would be nobody knows: the line is not used again."""
+    packed = b"".join([pack_command(("ECHO", text)) for text in ("1", "2")])
+    assert await lines._exchange(await lines._open(), packed, 1) == [b"1"]
+    assert await lines.talk([("ECHO", "3")]) == [b"3"]
+
+
+async def test_what_cannot_be_packed_takes_no_line_along(lines: Lines) -> None:
+    """There are two, and then none."""
+    await lines.talk([("PING",)])
+    for _ in range(3):
+        with pytest.raises(UnicodeEncodeError):
+            lines.ask([("ECHO", "\ud800")], print)
+    assert await lines.talk([("PING",)]) == [b"PONG"]
