@@ -22,7 +22,8 @@ class Resolved(Struct, frozen=True):
 
     context: Features
     outcomes: dict[str, str]
-    """How each feature was had; those of arms under the name of their node, and rules under theirs."""
+    """How each feature was had; those of arms under the name of their node, and rules under theirs. One
+    mapping for all who were told alike: not to be changed."""
     arm_features: Columns = {}
     arm_outcomes: dict[str, Levels] = {}
     """Node of per-arm features to how each arm's was had, where not all were had alike."""
@@ -32,7 +33,7 @@ class FirstLook(Struct, frozen=True):
     """What the rules say, and what was found out on the way."""
 
     excluded: dict[str, str]
-    """Arm to reason."""
+    """Arm to reason; others may have the same mapping."""
     answers: Answers
     """What may be answered at once."""
     outcomes: dict[str, str]

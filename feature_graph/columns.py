@@ -107,7 +107,7 @@ class Walk:
         last, whole = self.sheet.plan.last, len(self.line)
         while True:
             joins: Places = {}
-            until = whole if self._has_joined else last
+            until = whole if self._waited_enough else last
             for place, here in self._context.run(walk, self, ahead, until):
                 if self._waits and self._is_joined(place):
                     joins[place] = here
@@ -117,7 +117,7 @@ class Walk:
                 if not self._waits:
                     break
                 if joins or ahead:
-                    self._joins()
+                    self._wait_for_others()
                 await self._news()
                 self._hear(ahead)
             for place, here in joins.items():
@@ -191,18 +191,20 @@ class Walk:
     def _is_joined(self, place: int) -> bool:
         """Whether somebody who waits comes to that fetch next, and in time to be waited for."""
         meets = self.sheet.plan.meets
-        return any(meets.get(wait.place) == place for wait in self._waits) and not self._joins()
+        if all(meets.get(wait.place) != place for wait in self._waits):
+            return False
+        self._wait_for_others()
+        return not self._waited_enough
 
-    def _joins(self) -> bool:
-        """Somebody waits for others, from now on at the latest; whether for long enough."""
+    def _wait_for_others(self) -> None:
+        """From now on, if nobody does yet, and for a little."""
         if self._joins_until_s == inf:
             now = self.clock()
             left_s = min(self._ends_s.values()) - now
             self._joins_until_s = now + min(JOIN_S, max(left_s, 0.0) * JOIN_SHARE)
-        return self._has_joined
 
     @property
-    def _has_joined(self) -> bool:
+    def _waited_enough(self) -> bool:
         """Whether somebody has waited for others for long enough."""
         return self._joins_until_s < inf and self.clock() >= self._joins_until_s
 

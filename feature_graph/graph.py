@@ -146,7 +146,10 @@ class Graph:
         shared = tuple(common)
         by_plan: dict[int, tuple[Plan, list[int]]] = {}
         for place, one in enumerate(given):
-            plan = self.plan(wanted, {**common, **one}, shared)
+            if _OUTCOME.isdisjoint(_kinds((one,))):
+                plan = self._plan_of_many(wanted, tuple(one), one, common)
+            else:
+                plan = self.plan(wanted, {**common, **one}, shared)
             by_plan.setdefault(id(plan), (plan, []))[1].append(place)
         if len(by_plan) == 1:
             return await self._run_all(plan, given, deadlines, common)

@@ -48,7 +48,7 @@ def laid_over(table: ArmTable, rows: Sequence[Mapping[str, Column]]) -> Cells:
     Raises:
         BadEvent: as above.
     """
-    names = tuple(sorted({*chain.from_iterable(rows)}))
+    names = names_of(rows)
     layout, n_arms = table.layout(names), len(table.ids)
     hashes = layout.hashes.T[:, None].repeat(len(rows), 1)
     values = layout.values.T[:, None].repeat(len(rows), 1)

@@ -130,7 +130,7 @@ async def told_of(http: type[Connection], sent: list[bytes]) -> list[tuple[objec
         seen("at once", scope, body)
         return at_once(200, [(b"content-length", b"2")], b"ok")
 
-    app.express = express  # type: ignore[attr-defined]
+    app.express = express  # type: ignore[attr-defined]  # as a door has it
     async with served(app, http) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for number, data in enumerate(sent):
@@ -157,7 +157,7 @@ async def test_what_fails_at_once_is_answered_whether_or_not_its_head_is_known(t
             raise ValueError(body)
         return at_once(200, [(b"content-length", b"2")], b"ok")
 
-    app.express = express  # type: ignore[attr-defined]
+    app.express = express  # type: ignore[attr-defined]  # as a door has it
     async with served(app, Connection) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(times):
