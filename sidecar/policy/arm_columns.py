@@ -6,10 +6,11 @@ alone is such a stack of one.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -86,8 +87,9 @@ def _of_levels(
     """Columns of levels alone: one look-up for all cells, ``(n_names, n_rows, n_arms)``.
 
     None where a column is of numbers, not of a byte an arm, or broken: looked at alone, it says what it is.
+    Likewise where levels may be equal and of two types: True and 1.0 are different features.
     """
-    flat, n_rows = [*chain.from_iterable(columns)], len(columns[0])
+    flat = [*chain.from_iterable(columns)]
     if {*map(type, flat)} != {Levels}:
         return None
     of_levels = cast(Sequence[Levels], flat)
@@ -95,33 +97,38 @@ def _of_levels(
     limits = [*map(len, levels)]
     if {*map(len, codes)} != {n_arms} or max(limits) > _ONE_BYTE:
         return None
-    table = np.frombuffer(b"".join(codes), np.uint8).reshape(-1, n_arms)
-    if (np.maximum.reduce(table, axis=1) > limits).any():
+    if len({*map(type, chain.from_iterable(levels))} - {str}) > 1:
         return None
-    starts: list[int] = []
-    hashes: list[int] = []
-    values: list[float] = []
+    table = np.frombuffer(b"".join(codes), np.uint8).reshape(-1, n_arms)
+    if np.logical_or.reduce(table > np.frombuffer(bytes(limits), np.uint8)[:, None], axis=None):
+        return None
+    n_rows, starts, cells = len(columns[0]), array("q"), _Cells([], [])
     for place, name in enumerate(names):
-        starts += _starts(name, levels[place * n_rows : (place + 1) * n_rows], hashes, values)
-    cells = (table + np.array(starts)[:, None]).reshape(len(names), n_rows, n_arms)
-    magnitudes_of = np.array(values, np.float32).astype(np.float64)
-    return np.array(hashes, np.int64).take(cells), magnitudes_of.take(cells)
+        starts.extend(map(_Starts(name, cells).__getitem__, levels[place * n_rows : (place + 1) * n_rows]))
+    found = (table + np.frombuffer(starts, np.int64)[:, None]).reshape(len(names), n_rows, n_arms)
+    magnitudes = np.array(cells.values, np.float32).astype(np.float64)
+    return np.array(cells.hashes, np.int64).take(found), magnitudes.take(found)
 
 
-def _starts(
-    name: str, levels: Sequence[tuple[FeatureValue, ...]], hashes: list[int], values: list[float]
-) -> list[int]:
-    """Where the cells of each row's levels begin in ``hashes`` and ``values``, to which they are added."""
-    one_kind = len({*map(type, chain.from_iterable(levels))}) < 2
-    keys: Sequence[object] = levels if one_kind else [(one, *map(type, one)) for one in levels]
-    distinct = dict(zip(keys, levels, strict=True))
-    starts: dict[object, int] = {}
-    for key, own in distinct.items():
-        starts[key] = len(hashes)
-        places, magnitudes = _level_cells(name, own, tuple(map(type, own)))
-        hashes += places
-        values += magnitudes
-    return [*map(starts.__getitem__, keys)]
+class _Cells(NamedTuple):
+    """Of all levels that were met, one set behind the other."""
+
+    hashes: list[int]
+    values: list[float]
+
+
+class _Starts(dict[tuple[FeatureValue, ...], int]):
+    """Where the cells of a feature's levels begin; they are added when they are first asked for."""
+
+    def __init__(self, name: str, cells: _Cells) -> None:
+        self._name, self._cells = name, cells
+
+    def __missing__(self, levels: tuple[FeatureValue, ...]) -> int:
+        start = self[levels] = len(self._cells.hashes)
+        hashes, values = _level_cells(self._name, levels, tuple(map(type, levels)))
+        self._cells.hashes.extend(hashes)
+        self._cells.values.extend(values)
+        return start
 
 
 @lru_cache(_KEPT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -62,24 +62,20 @@ def by_feature(contexts: Sequence[Features]) -> Contexts | None:
     if {*map(len, contexts)} != {len(names)} or [*chain.from_iterable(contexts)] != [*names * n_rows]:
         return None
     columns = [*zip(*[context.values() for context in contexts], strict=True)]
-    hashes: list[int] = []
+    hashes, values = np.empty((len(names), n_rows), np.int64), np.ones((len(names), n_rows))
     numbers: list[float] = []
     of_numbers: list[int] = []
     for row, (name, place) in enumerate(_in_order(names)):
-        if (categories := _categories(name, columns[place])) is not None:
-            hashes += categories
-            continue
-        added, magnitudes = _numbers(name, columns[place])
-        hashes += added
-        numbers += magnitudes
-        of_numbers.append(row)
-    values = np.ones((len(names), n_rows))
+        hashes[row], magnitudes = _hashed(name, columns[place])
+        if magnitudes is not None:
+            numbers += magnitudes
+            of_numbers.append(row)
     if numbers:
         exact = np.array(numbers)
         if not np.maximum.reduce(np.abs(exact)) <= MAGNITUDE_LIMIT:
             return None
         values[of_numbers] = exact.astype(np.float32).reshape(-1, n_rows)
-    return Contexts(np.array(array("I", hashes), np.int64).reshape(-1, n_rows).T.copy(), values.T.copy())
+    return Contexts(hashes.T.copy(), values.T.copy())
 
 
 @lru_cache(_ORDERS_KEPT)
@@ -88,22 +84,21 @@ def _in_order(names: tuple[str, ...]) -> list[tuple[str, int]]:
     return sorted(zip(names, range(len(names)), strict=True))
 
 
-def _categories(name: str, column: Sequence[FeatureValue]) -> Sequence[int] | None:
-    """Hashes of one feature, row by row; None where a row has a number."""
-    known = category_hashes(name, CONTEXT_SEED)
+def _hashed(name: str, column: Sequence[FeatureValue]) -> tuple[array[int] | int, Iterable[float] | None]:
+    """Hashes of one feature, or the one hash of all rows; and magnitudes, where they are not all 1."""
     if column[0].__class__ is str:
         try:
-            return [*map(known.__getitem__, cast(Sequence[str], column))]
-        except TypeError:
-            return None
-    if {*map(type, column)} == {bool}:
-        return [known["true"] if one else known["false"] for one in column]
-    return None
-
-
-def _numbers(name: str, column: Sequence[FeatureValue]) -> tuple[Iterable[int], Iterable[float]]:
-    """Hashes and magnitudes of one feature, row by row; a category's magnitude is 1."""
-    if {*map(type, column)} == {float}:
-        return repeat(name_hash(name, CONTEXT_SEED), len(column)), cast(Sequence[float], column)
+            return _of_words(name, cast(Sequence[str], column)), None
+        except TypeError:  # a row has a number
+            pass
+    kinds = {*map(type, column)}
+    if kinds == {float}:
+        return name_hash(name, CONTEXT_SEED), cast(Sequence[float], column)
+    if kinds == {bool}:
+        return _of_words(name, ["true" if one else "false" for one in column]), None
     pairs = [feature_hash(name, value, CONTEXT_SEED) for value in column]
-    return [place for place, _ in pairs], [magnitude for _, magnitude in pairs]
+    return array("I", [place for place, _ in pairs]), [magnitude for _, magnitude in pairs]
+
+
+def _of_words(name: str, column: Iterable[str]) -> array[int]:
+    return array("I", [*map(category_hashes(name, CONTEXT_SEED).__getitem__, column)])

@@ -5,8 +5,8 @@ The service checks what it is told once more and does without; here it is said l
 
 from __future__ import annotations
 
-from itertools import starmap
-from operator import sub
+from collections.abc import Sequence
+from itertools import chain, starmap
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,10 @@ def checked(response: ScoreResponse, table: Table) -> ScoreResponse:
     Raises:
         BadAnswer: it does not.
     """
-    rows, models, sizes = response.rows, response.models, [*map(sub, table.ends[1:], table.ends)]
+    rows, models, sizes = response.rows, response.models, table.sizes
     scores, pmf = [row.scores for row in rows], [row.pmf for row in rows]
     logged = [row.expected for row in rows], [row.ranks for row in rows]
-    told = {*zip(*[map(len, column) for column in (scores, pmf, *logged)], sizes, strict=False)}
+    told = _lengths((scores, pmf, *logged), sizes)
     if len(rows) != len(sizes) or not all(starmap(_fits, told)):
         raise BadAnswer(f"rows of {told} bytes of scores, pmf and their meaning for {sizes} arms")
     if any(len(one.scores) != _FLOAT32 * table.ends[-1] for one in models):
@@ -37,6 +37,14 @@ def checked(response: ScoreResponse, table: Table) -> ScoreResponse:
     _check_finite(b"".join(scores + [one.scores for one in models]))
     _check_pmf(b"".join(pmf), table.ends)
     return response
+
+
+def _lengths(columns: Sequence[Sequence[bytes]], sizes: Sequence[int]) -> set[tuple[int, ...]]:
+    """What the rows' bytes and arms are in number, each combination once; mostly there is one."""
+    different = [*[{*map(len, column)} for column in columns], {*sizes}]
+    if {*map(len, different)} == {1}:
+        return {tuple(chain.from_iterable(different))}
+    return {*zip(*[map(len, column) for column in columns], sizes, strict=False)}
 
 
 def _fits(scores: int, pmf: int, expected: int, ranks: int, size: int) -> bool:

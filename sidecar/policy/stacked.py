@@ -1,14 +1,15 @@
 """The in-adapter for many rows: those that are alike are stacked, one step of numpy for all of them.
 
 Alike are rows with the same arms of the catalogue and the same names of fetched features, which most rows of
-an application are; where there are few rows, other names will do, and what a row has not is padding. A row's
-scores are, to the last bit, what :func:`sidecar.policy.model.scores_of` gives it alone.
+an application are; where padding costs less than another stack, other names will do. A row's scores are, to
+the last bit, what :func:`sidecar.policy.model.scores_of` gives it alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -20,10 +21,10 @@ from sidecar.policy.contexts import Contexts, by_feature, compile_contexts
 from sidecar.policy.features import ContextInput, HashArray, Magnitudes
 from sidecar.policy.model import terms_of_an_arm
 
-TERMS_AT_ONCE = 1 << 16
-"""Of one stack: half a megabyte an array, which stays in the processor's cache."""
-_FEW_TERMS = 1 << 15
-"""Of a stack whose padding costs less than another stack would by itself."""
+TERMS_AT_ONCE = 1 << 17
+"""Of one stack: a megabyte an array, which stays in the processor's cache."""
+_PADDING = 1 << 15
+"""Terms of it that take less time than another stack does whatever its size."""
 
 
 class Stack(NamedTuple):
@@ -52,31 +53,46 @@ class Stack(NamedTuple):
         return RowInput(ContextInput(hashes[0], values[0]), ArmTable((), arm_hashes[0], arm_values[0]))
 
 
-def alike(rows: Sequence[ScoreRow]) -> list[list[int]]:
-    """Places of rows that are alike, each place once; a row that brings its arms is like no other."""
+class Alike(NamedTuple):
+    """Rows that can be stacked."""
+
+    places: list[int]
+    kinds: list[ScoreRow]
+    """A row of each set of names of fetched features among them."""
+
+
+def alike(rows: Sequence[ScoreRow]) -> list[Alike]:
+    """Rows with the same arms and names, each once; a row that brings its arms is like no other."""
     found: defaultdict[object, list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         found[place if row.given_arms else (row.arms, *row.arm_features)].append(place)
-    return [*found.values()]
+    return [Alike(places, [rows[places[0]]]) for places in found.values()]
 
 
-def joined(
-    rows: Sequence[ScoreRow], groups: Sequence[list[int]], table: ArmTable, interactions: Collection[str]
-) -> list[list[int]]:
-    """Fewer groups than :func:`alike` found: few rows with the same arms, whatever the names.
+def joined(groups: Sequence[Alike], terms_of: Callable[[Sequence[ScoreRow]], int]) -> list[Alike]:
+    """Fewer groups than :func:`alike` found: rows with the same arms, where that takes less time.
 
-    For rows whose contexts have the same features.
+    Args:
+        groups: of rows whose contexts have the same features.
+        terms_of: how many one row takes in a stack of rows of these kinds.
     """
-    by_arms: defaultdict[object, list[list[int]]] = defaultdict(list)
-    for places in groups:
-        row = rows[places[0]]
-        by_arms[places[0] if row.given_arms else row.arms].append(places)
-    found: list[list[int]] = []
+    by_arms: defaultdict[object, list[Alike]] = defaultdict(list)
+    for group in groups:
+        row = group.kinds[0]
+        by_arms[group.places[0] if row.given_arms else row.arms].append(group)
+    found: list[Alike] = []
     for some in by_arms.values():
-        whole, one_of_each = sorted(chain.from_iterable(some)), [rows[places[0]] for places in some]
-        is_one = len(some) > 1 and len(whole) * _terms(one_of_each, table, interactions) <= _FEW_TERMS
-        found += [whole] if is_one else some
+        places, kinds = [[*chain.from_iterable(parts)] for parts in zip(*some, strict=True)]
+        one = Alike(sorted(places), kinds)
+        found += [one] if len(some) > 1 and _is_better(one, some, terms_of) else some
     return found
+
+
+def _is_better(one: Alike, some: Sequence[Alike], terms_of: Callable[[Sequence[ScoreRow]], int]) -> bool:
+    """Whether it is one stack, with less padding than stacks are saved."""
+    terms = len(one.places) * terms_of(one.kinds)
+    apart = sum([len(group.places) * terms_of(group.kinds) for group in some])
+    return terms <= TERMS_AT_ONCE and terms - apart <= (len(some) - 1) * _PADDING
 
 
 class Block(NamedTuple):
@@ -100,12 +116,14 @@ def blocks(
     Raises:
         NothingToScore, UnknownCatalogue, BadEvent: as :func:`sidecar.policy.adapters.adapt_in`.
     """
-    apart = alike(rows)
-    groups = joined(rows, apart, table, interactions) if table is not None and len(apart) > 1 else apart
+    apart, widest = alike(rows), max([len(row.context) for row in rows], default=0)
+    groups = apart
+    if table is not None and len(apart) > 1:
+        groups = joined(apart, partial(_terms, n_features=widest, arms=table, interactions=interactions))
     contexts = by_feature([row.context for row in rows]) if len(groups) < len(rows) else None
-    for places in groups if contexts is not None else apart:
-        arms = own_arms(rows[places[0]], table) if len(places) > 1 else None
-        step = 1 if arms is None else _at_once([rows[place] for place in places], arms, interactions)
+    for places, kinds in groups if contexts is not None else apart:
+        arms = own_arms(kinds[0], table) if len(places) > 1 else None
+        step = 1 if arms is None else max(1, TERMS_AT_ONCE // _terms(kinds, widest, arms, interactions))
         for start in range(0, len(places), step):
             some = places[start : start + step]
             if arms is None or step == 1:
@@ -115,15 +133,9 @@ def blocks(
                 yield Block(some, stack([rows[place] for place in some], arms, own))
 
 
-def _at_once(rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[str]) -> int:
-    """How many rows that are alike fit into one stack; 1 where nothing would be gained."""
-    return max(1, TERMS_AT_ONCE // _terms(rows, arms, interactions))
-
-
-def _terms(rows: Sequence[ScoreRow], arms: ArmTable, interactions: Collection[str]) -> int:
-    """Of one of these rows."""
-    n_features = max([len(row.context) for row in rows])
-    width = int(arms.hashes.shape[1]) + len(names_of([row.arm_features for row in rows]))
+def _terms(kinds: Sequence[ScoreRow], n_features: int, arms: ArmTable, interactions: Collection[str]) -> int:
+    """Of one row in a stack of rows of these kinds."""
+    width = int(arms.hashes.shape[1]) + len(names_of([row.arm_features for row in kinds]))
     return len(arms.ids) * terms_of_an_arm(interactions, n_features, width)
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import sub
 
 import msgspec
 import numpy as np
@@ -95,8 +94,7 @@ def add_pmf(table: Table, explorations: Sequence[Exploration]) -> Table:
 
 def _explore_alike(table: Table) -> Mapping[tuple[int, int], Sequence[int]]:
     """Places of rows by how they explore, and how many arms they have."""
-    ends = table.ends
-    how = [*zip([row.exploration for row in table.rows], map(sub, ends[1:], ends), strict=True)]
+    how = [*zip([row.exploration for row in table.rows], table.sizes, strict=True)]
     if len({*how}) == 1:  # as nearly always
         return {how[0]: range(len(how))}
     found: dict[tuple[int, int], list[int]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
-from operator import sub
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +26,8 @@ class Table(NamedTuple):
     rows: tuple[ScoreRow, ...]
     arms: ArmTable | None
     """The catalogue that the rows point into."""
+    sizes: list[int]
+    """How many lines each row has: one for each of its arms."""
     ends: list[int]
     """The lines of row ``i`` are those from ``ends[i]`` on, before ``ends[i + 1]``."""
     columns: dict[str, Column]
@@ -41,14 +42,14 @@ class Table(NamedTuple):
         for name, values in added.items():
             if values.shape != (self.ends[-1],):
                 raise BadAnswer(f"column {name!r} has shape {values.shape}, the table {self.ends[-1]} lines")
-        return Table(self.rows, self.arms, self.ends, {**self.columns, **added})
+        return Table(self.rows, self.arms, self.sizes, self.ends, {**self.columns, **added})
 
     def cut(self, name: str) -> list[bytes]:
         """A column's bytes, row by row; of one that there is not, none."""
         values = self.columns.get(name)
         if values is None:
             return [b""] * len(self.rows)
-        sizes = {*map(sub, self.ends[1:], self.ends)}
+        sizes = {*self.sizes}
         if len(sizes) == 1 and (width := sizes.pop() * values.itemsize):  # as nearly always
             cells: list[bytes] = np.ascontiguousarray(values).view(f"V{width}").tolist()
             return cells
@@ -58,7 +59,9 @@ class Table(NamedTuple):
 
 def table_of(rows: tuple[ScoreRow, ...], arms: ArmTable | None) -> Table:
     """The rows, with no column yet."""
-    return Table(rows, arms, list(accumulate([_n_arms(row, arms) for row in rows], initial=0)), {})
+    n_all = 0 if arms is None else len(arms.ids)
+    sizes = [len(row.given_arms) or (n_all if row.arms is None else len(row.arms)) for row in rows]
+    return Table(rows, arms, sizes, [*accumulate(sizes, initial=0)], {})
 
 
 def of(version: int, name: str) -> str:
@@ -68,11 +71,3 @@ def of(version: int, name: str) -> str:
     ('score', 'score@7')
     """
     return name if version == SERVED else f"{name}@{version}"
-
-
-def _n_arms(row: ScoreRow, arms: ArmTable | None) -> int:
-    if row.given_arms:
-        return len(row.given_arms)
-    if row.arms is not None:
-        return len(row.arms)
-    return len(arms.ids) if arms is not None else 0

@@ -91,13 +91,15 @@ def test_few_rows_are_one_block_whatever_their_columns(
     assert [*together] == [one.rows[0] for one in alone]
 
 
-def test_many_rows_are_a_block_for_each_set_of_columns() -> None:
-    """Where a stack is full of rows that have the same ones, padding gains nothing."""
-    scarce: Columns = {"scarce": levels_of([True] * N_ARMS)}
+@pytest.mark.parametrize(("n_columns", "n_blocks"), [(1, 1), (5, 2), (12, 2)])
+def test_many_rows_are_a_block_for_each_set_of_columns(n_columns: int, n_blocks: int) -> None:
+    """Where padding would take more time than another stack, or a stack is full of rows that are alike."""
+    scarce: Columns = {f"scarce{place}": levels_of([True] * N_ARMS) for place in range(n_columns)}
     rows = [ScoreRow({"hour": 1.0}, None, (), 0, scarce if place % 2 else {}) for place in range(1000)]
     found = [one.places for one in blocks(rows, ArmTables().of(CATALOGUE), ("ca",))]
-    assert len(rows) * N_ARMS * 4 * 2 < TERMS_AT_ONCE
-    assert found == [[*range(0, 1000, 2)], [*range(1, 1000, 2)]]
+    one_stack = len(rows) * N_ARMS * (3 + n_columns) * 2
+    assert (one_stack <= TERMS_AT_ONCE) == (n_columns < 12)
+    assert found == ([[*range(1000)]] if n_blocks == 1 else [[*range(0, 1000, 2)], [*range(1, 1000, 2)]])
 
 
 @pytest.mark.parametrize("n_rows", [2, 33])
