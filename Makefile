@@ -134,9 +134,10 @@ $(VENV)/notebooks.stamp: requirements-notebooks.lock $(VENV)/run.stamp | $(VENV)
 	@$(call INSTALL,--require-hashes -r requirements-notebooks.lock)
 	@touch $@
 
+# Spark is built from its source: where a registry has no validators, a cache would take 2.6 GB more each time.
 $(VENV)/spark.stamp: requirements-spark.lock $(VENV)/dev.stamp | $(VENV)/base.stamp
 	@echo "installing Spark, 400 MB, once …"
-	@$(call INSTALL,--require-hashes -r requirements-spark.lock)
+	@$(call INSTALL,--no-cache-dir --require-hashes -r requirements-spark.lock)
 	@touch $@
 
 $(VENV)/base.stamp: requirements-uv.lock
