@@ -21,8 +21,11 @@ from sidecar.policy.exploration import pmf_of
 from sidecar.policy.features import compile_context
 from sidecar.policy.held_arms import ArmTables
 from sidecar.policy.model import PRIME, Scorer, scores_of
-from sidecar.policy.pipeline import score
+from sidecar.policy.models import Models
+from sidecar.policy.out_schema import checked
+from sidecar.policy.pipeline import answer, arms_for, assembled, score
 from sidecar.policy.stacked import blocks
+from sidecar.policy.table import Table, table_of
 
 ARMS, FEATURES = 1_000, 20
 ROWS = 64
@@ -67,29 +70,49 @@ def _beside_numpy(weights: Weights) -> Figure:
 
 
 def _beside_the_row(weights: Weights, sidecar_us: float) -> Figure:
-    """Decode, adapt in, adapt out and encode, of all that a row takes."""
+    """In-schema and in-adapter, out-adapter and out-schema, of all that a row takes.
+
+    What is between them, the model's steps with the tables that they hand on, is told beside it.
+    """
     catalogue = catalogue_of(
         tuple(Arm(f"a{n}", {"price": float(n), "brand": f"b{n % 3}"}) for n in range(20))
     )
-    request = ScoreRequest(tuple(_row(n) for n in range(ROWS)), (Exploration(),), catalogue.version)
-    body, tables = encode(request), ArmTables()
-    table = tables.of(catalogue)
-    stacks = list(blocks(request.rows, table, {"ca"}))
-
-    def scored() -> list[object]:
-        return [pmf_of(scores_of_block(Scorer(weights), block), Exploration()) for block in stacks]
+    sent = ScoreRequest(tuple(_row(n) for n in range(ROWS)), (Exploration(),), catalogue.version)
+    body, tables, models = encode(sent), ArmTables(), Models(weights, None, ())
+    tables.of(catalogue)
+    request, table = _adapted(body, tables)
+    for step in assembled(request, models):
+        table = step(table)
 
     whole = _micros(lambda: encode(score(decode_request(body), weights, tables))) / ROWS
-    model = _micros(scored) / ROWS
+    comes_in = _micros(lambda: _adapted(body, tables)) / ROWS
+    goes_out = _micros(lambda: encode(checked(answer(table, request, models), table))) / ROWS
     facts = {
         "row_us": round(whole, 2),
-        "model_us": round(model, 2),
+        "in_us": round(comes_in, 2),
+        "out_us": round(goes_out, 2),
+        "steps_us": round(whole - comes_in - goes_out, 2),
+        "model_us": round(_model_us(table, weights) / ROWS, 2),
         "rows": ROWS,
         "catalogue": _size(catalogue),
     }
     name = "serving.schemas_and_adapters"
     of = "µs of the sidecar's process a row"
-    return Figure(name, whole - model, "µs", sidecar_us, of, at_most=SHARE, facts=facts)
+    return Figure(name, comes_in + goes_out, "µs", sidecar_us, of, at_most=SHARE, facts=facts)
+
+
+def _adapted(body: bytes, tables: ArmTables) -> tuple[ScoreRequest, Table]:
+    request = decode_request(body)
+    table = table_of(request.rows, arms_for(request, tables))
+    for _ in blocks(table.rows, table.arms, {"ca"}):
+        pass
+    return request, table
+
+
+def _model_us(table: Table, weights: Weights) -> float:
+    """Scores and probabilities alone, of what the in-adapter made."""
+    stacks = list(blocks(table.rows, table.arms, {"ca"}))
+    return _micros(lambda: [pmf_of(scores_of_block(Scorer(weights), one), Exploration()) for one in stacks])
 
 
 def _row(number: int) -> ScoreRow:
