@@ -67,45 +67,14 @@ def merged(some: Rows, others: Rows) -> Rows:
 def _call(runs: Together, op: Op, here: Rows) -> Rows:
     """Call a derived node for each; those who have its value."""
     sheet, node = runs.sheet, op.place
-    columns, column = sheet.columns, sheet.columns[node]
-    rows = here if column is None else sheet.lacking(node, here)
+    rows = here if sheet.columns[node] is None else sheet.lacking(node, here)
     if not rows:
         return here
-    is_once = len(rows) > 1 and node in sheet.plan.same
-    function: Any = op.function
-    arguments = arguments_of(sheet, op, rows[:1] if is_once else rows)
-    calls = (
-        map(function, *arguments) if arguments else starmap(function, repeat((), 1 if is_once else len(rows)))
-    )
+    callers = rows[:1] if len(rows) > 1 and node in sheet.plan.same else rows  # one is called for all
+    calls, wanted = _calls(sheet, op, callers), len(callers)
     made: list[object] = []
     raised: dict[int, BaseException] = {}
     began_s = runs.clock()
-    _make(calls, made, 1 if is_once else len(rows), raised)
-    if not plain_types.issuperset(map(type, made)):
-        _refuse_awaitables(op, made, raised)
-    if is_once:
-        made *= len(rows)
-        if raised:
-            raised.update(dict.fromkeys(range(len(rows)), raised[0]))
-    if column is None and len(rows) == sheet.size:
-        columns[node] = made
-    else:
-        sheet.write(node, rows, made)
-    ended_s = runs.clock()
-    sheet.entries.append((node, rows, began_s, ended_s, -1, None))
-    if ended_s - began_s > BLOCKED_S:
-        sheet.hold(rows[0], op.name, ended_s - began_s)
-    if not raised:
-        return here
-    gone = {rows[place] for place in raised}
-    for place in list(raised):
-        runs.raised(node, rows[place], began_s, raised.pop(place))  # an error knows this frame: it forgets it
-    return [row for row in here if row not in gone]
-
-
-@ours
-def _make(calls: Iterator[object], made: list[object], wanted: int, raised: dict[int, BaseException]) -> None:
-    """Make ``wanted`` values; where one raised, MISSING, and what it raised, by its place."""
     while len(made) < wanted:
         try:
             made.extend(calls)  # what was made before one raised is kept, and the next one is called then
@@ -117,6 +86,36 @@ def _make(calls: Iterator[object], made: list[object], wanted: int, raised: dict
         except BaseException as error:
             raised[len(made)] = error
             made.append(MISSING)
+    if not plain_types.issuperset(map(type, made)):
+        _refuse_awaitables(op, made, raised)
+    if callers is not rows:
+        made *= len(rows)
+    sheet.write(node, rows, made)
+    ended_s = runs.clock()
+    sheet.entries.append((node, rows, began_s, ended_s, -1, None))
+    if ended_s - began_s > BLOCKED_S:
+        sheet.hold(rows[0], op.name, ended_s - began_s)
+    if not raised:
+        return here
+    if callers is not rows:
+        raised.update(dict.fromkeys(range(len(rows)), raised[0]))
+    return _without(runs, node, rows, raised, began_s, here)
+
+
+def _calls(sheet: Sheet, op: Op, rows: Rows) -> Iterator[object]:
+    """The calls of a derived node, each made when its value is asked for."""
+    function: Any = op.function
+    arguments = arguments_of(sheet, op, rows)
+    return map(function, *arguments) if arguments else starmap(function, repeat((), len(rows)))
+
+def _without(
+    runs: Together, node: int, rows: Rows, raised: dict[int, BaseException], began_s: float, here: Rows
+) -> Rows:
+    """Those who are left when the others have gone on alone."""
+    gone = {rows[place] for place in raised}
+    for place in list(raised):
+        runs.raised(node, rows[place], began_s, raised.pop(place))  # an error knows the frame that has these
+    return [row for row in here if row not in gone]
 
 
 def _refuse_awaitables(op: Op, made: list[object], raised: dict[int, BaseException]) -> None:
