@@ -63,6 +63,7 @@ class Question:
         found: what a call that answered all of them gave, if each is a value and an observation: it is read
             instead of ``answers`` then.
         told: what the call told of itself; of one that is asked for once, what it has told so far.
+        left: calls that have not ended: something may still come of them.
         meanwhile: how the call failed in which a key was asked for that is being asked for once more.
         until_s: until when somebody waits for it.
     """
@@ -70,12 +71,12 @@ class Question:
     __slots__ = (
         "_asker",
         "_asking",
-        "_left",
         "_others",
         "_scope",
         "_tasks",
         "answers",
         "found",
+        "left",
         "meanwhile",
         "told",
         "until_s",
@@ -88,8 +89,7 @@ class Question:
         self.told: Mapping[str, object] | None = None
         self.meanwhile: dict[object, Answer] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._left = 0
-        """Calls that have not ended."""
+        self.left = 0
         self._scope = Scope()
 
     def answer(self, key: object) -> Answer | None:
@@ -137,10 +137,10 @@ class Question:
         task = asker.loop.create_task(call, context=context)
         task.add_done_callback(self._has_ended)
         self._tasks.append(task)
-        self._left += 1
+        self.left += 1
 
     def _has_ended(self, _: object) -> None:
-        self._left -= 1
+        self.left -= 1
         self._asker.ended()
 
     async def _run_once(self, told: Notes) -> None:
@@ -184,11 +184,6 @@ class Question:
             self.meanwhile[key] = readable_answer(self._asking.name, key, found, notes)
             self._call([key])
 
-    @property
-    def is_under_way(self) -> bool:
-        """Whether something may still come."""
-        return self._left > 0
-
     def is_over(self) -> None:
         """Nothing more will come: a call that was cancelled before it began never said anything."""
         for key, answer in self.answers.items() if self.found is None else ():
@@ -199,7 +194,7 @@ class Question:
         """Cancel what is under way, and what it has begun; it still has to be waited for."""
         scope = self._scope
         scope.closed = True
-        if not self._left and not scope.adopted and scope.batches is None:
+        if not self.left and not scope.adopted and scope.batches is None:
             return []
         begun = [(self._asking.name, task) for task in self._tasks] + scope.adopted
         scope.forget()
@@ -213,7 +208,7 @@ def _plain(found: object, keys: Sequence[object]) -> dict[object, object] | None
     """What was found of them, if of all, and each is a value and an observation; the batch keeps its own."""
     if type(found) is not dict or not found.keys() >= {*keys}:
         return None
-    plain = {key: found[key] for key in keys}
+    plain = dict(zip(keys, map(found.__getitem__, keys), strict=True))
     for kind in {*map(type, plain.values())}:
         if issubclass(kind, _NO_VALUES):
             return None

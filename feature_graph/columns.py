@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from feature_graph.alarm import LATE_S
 from feature_graph.asking import ONLY, Question
@@ -113,15 +113,15 @@ class Walk:
                     joins[place] = here
                 else:
                     self._fetch(place, here, ahead)
-            if min(ahead, default=last) >= last:
-                if not self._waits:
-                    break
+            if self._waits and min(ahead, default=last) >= last:
                 if joins or ahead:
                     self._wait_for_others()
                 await self._news()
                 self._hear(ahead)
             for place, here in joins.items():
                 ahead[place] = merged(ahead.get(place, ()), here)
+            if not self._waits and min(ahead, default=last) >= last:
+                break
         self._context.run(walk, self, ahead, whole)
         for finished in [
             walker.finished for walker in self.alone.values()
@@ -254,7 +254,7 @@ class Walk:
 
     async def _news(self) -> None:
         """Wait until something has come, or somebody is late, or has waited long enough for others."""
-        if not [question for question in self._asked if question.is_under_way]:
+        if not [question for question in self._asked if question.left]:
             for question in self._asked:
                 question.is_over()
             return
@@ -263,22 +263,16 @@ class Walk:
         if self._joins_until_s > now:
             due_s.append(self._joins_until_s)
         until_s = min(due_s, default=now)
-        await self._woken_until(until_s)
-        if self.clock() - until_s > LATE_S:  # the loop was held up: what came meanwhile is looked at first
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
-
-    async def _woken_until(self, until_s: float) -> None:
-        """Until a call ends, or that time comes; what ``asyncio.wait`` does at three times the price."""
-        self._woken = self.loop.create_future()
-        timer = None
-        if until_s < inf:
-            timer = self.loop.call_later(max(until_s - self.clock(), 0.0), self.ended)
+        self._woken = self.loop.create_future()  # what ``asyncio.wait`` does at three times the price
+        timer = self.loop.call_later(until_s - now, self.ended) if until_s < inf else None
         try:
             await self._woken
         finally:
             if timer is not None:
                 timer.cancel()
+        if self.clock() - until_s > LATE_S:  # the loop was held up: what came meanwhile is looked at first
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
 
     def ended(self) -> None:
         """A call has, or somebody's time."""
@@ -296,7 +290,7 @@ class Walk:
     def _take(self, wait: Wait, now: float) -> Rows:
         """What has come for those who wait; who goes on with it."""
         parts = wait.parts
-        if len(parts) > 1 and any(part.question.is_under_way and now < part.until_s for part in parts):
+        if len(parts) > 1 and [part for part in parts if part.question.left and now < part.until_s]:
             for number, part in enumerate(parts):
                 if now >= part.until_s and part.question.found is None:
                     for at in range(len(wait.rows)):
@@ -306,15 +300,11 @@ class Walk:
         founds = [part.question.found for part in parts if part.question.found is not None]
         if wait.late or len(founds) < len(parts):
             return self._take_some(wait, now)
-        for part, found in zip(parts, founds, strict=True):
-            self._give(part, wait.rows, [*map(found.__getitem__, part.keys)], wait.began_s, now)
-        return wait.rows
-
-    def _give(self, part: Part, rows: Rows, values: list[Any], began_s: float, now: float) -> None:
-        """Those have what they asked for."""
-        node = part.op.place
-        self.sheet.write(node, rows, values)
-        self.sheet.entries.append((node, rows, began_s, now, -1, part.question.told))
+        began_s, sheet, rows = wait.began_s, self.sheet, wait.rows
+        for (op, _, keys, question), found in zip(parts, founds, strict=True):
+            sheet.write(op.place, rows, [*map(found.__getitem__, keys)])
+            sheet.entries.append((op.place, rows, began_s, now, -1, question.told))
+        return rows
 
     def _take_some(self, wait: Wait, now: float) -> Rows:
         """Where something is missing, or not as it should be."""
@@ -361,6 +351,9 @@ class Walk:
 
     def _end_unwanted(self) -> None:
         """A call that nobody waits for is ended."""
+        if not self._waits:
+            self.close()
+            return
         wanted_by = {part.question for wait in self._waits for part in wait.parts}
         for question in self._asked:
             if question not in wanted_by:

@@ -43,11 +43,11 @@ class Resolutions(Sequence[Resolution]):
         """
         if self._sheet is None or not self.all_well:
             return None
-        plan, columns = self._sheet.plan, []
+        plan, columns, missing = self._sheet.plan, [], repeat(MISSING)
         for name in names:
             index = plan.index.get(name, -1)
             column = self._sheet.columns[index] if index >= len(plan.given) else None
-            if column is None or any(map(is_, column, repeat(MISSING))):
+            if column is None or any(map(is_, column, missing)):
                 return None
             columns.append(column)
         return columns
