@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import copy_context
 from typing import Final, NamedTuple, Protocol
 
 from feature_graph.batching import Answer, readable_answer, unhashable
@@ -121,20 +120,18 @@ class Question:
 
     def ask(self) -> None:
         """Ask for all of them."""
-        most = self._asking.max_keys
-        keys = [key for key, answer in self.answers.items() if answer is None]
+        most, keys = self._asking.max_keys, [*self.answers]
+        if any(self.answers.values()):
+            keys = [key for key in keys if self.answers[key] is None]
         for start in range(0, len(keys), most):
             self._call(keys[start : start + most])
 
     def _call(self, keys: list[object]) -> None:
         """What a call tells, it tells by itself."""
-        scope, asker, told = self._scope, self._asker, Notes()
-        scope.apart -= 1
-        scope.notes[scope.apart] = told
-        context = copy_context()
-        context.run(enter, scope, (asker.clock, self.until_s, scope.apart))
-        call = self._run_once(told) if self._asking.once else self._run(keys, told)
-        task = asker.loop.create_task(call, context=context)
+        told, run = Notes(), self._run_once if self._asking.once else self._run
+        self._scope.apart -= 1
+        self._scope.notes[self._scope.apart] = told
+        task = self._asker.loop.create_task(run(keys, told, self._scope.apart))
         task.add_done_callback(self._has_ended)
         self._tasks.append(task)
         self.left += 1
@@ -143,7 +140,8 @@ class Question:
         self.left -= 1
         self._asker.ended()
 
-    async def _run_once(self, told: Notes) -> None:
+    async def _run_once(self, _: list[object], told: Notes, apart: int) -> None:
+        enter(self._scope, (self._asker.clock, self.until_s, apart))  # the task's context is its own
         self.told = told
         try:
             value = await self._asking.call(*self._others)
@@ -158,7 +156,8 @@ class Question:
                 self.answers[ONLY] = Answer(None, error, inner.tb_next if inner else None, told)
             _forget_our_frame(error)
 
-    async def _run(self, keys: list[object], told: Notes) -> None:
+    async def _run(self, keys: list[object], told: Notes, apart: int) -> None:
+        enter(self._scope, (self._asker.clock, self.until_s, apart))
         try:
             found = await self._asking.call(list(keys), *self._others)
         except (KeyboardInterrupt, SystemExit):
