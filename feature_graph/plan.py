@@ -399,12 +399,10 @@ def _picker(arguments: tuple[Argument, ...]) -> Callable[[list[object]], Iterabl
     if any(a.keyword or a.wants_outcome or a.default is not MISSING for a in arguments):
         return None
     sources = [argument.source for argument in arguments]
-    if not sources:
-        return lambda values: ()
-    if len(sources) == 1:
-        (only,) = sources
-        return lambda values: (values[only],)
-    return itemgetter(*sources)
+    if len(sources) > 1:
+        return itemgetter(*sources)
+    first = sources[0] if sources else 0
+    return itemgetter(slice(first, first + len(sources)))
 
 
 def _link(steps: tuple[Step, ...], goals: set[int]) -> None:

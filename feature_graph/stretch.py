@@ -71,7 +71,9 @@ def _call(runs: Together, op: Op, here: Rows) -> Rows:
     if not rows:
         return here
     callers = rows[:1] if len(rows) > 1 and node in sheet.plan.same else rows  # one is called for all
-    calls, wanted = _calls(sheet, op, callers), len(callers)
+    arguments, wanted = arguments_of(sheet, op, callers), len(callers)
+    function: Any = op.function
+    calls = map(function, *arguments) if arguments else starmap(function, repeat((), wanted))
     made: list[object] = []
     raised: dict[int, BaseException] = {}
     began_s = runs.clock()
@@ -102,12 +104,6 @@ def _call(runs: Together, op: Op, here: Rows) -> Rows:
     return _without(runs, node, rows, raised, began_s, here)
 
 
-def _calls(sheet: Sheet, op: Op, rows: Rows) -> Iterator[object]:
-    """The calls of a derived node, each made when its value is asked for."""
-    function: Any = op.function
-    arguments = arguments_of(sheet, op, rows)
-    return map(function, *arguments) if arguments else starmap(function, repeat((), len(rows)))
-
 def _without(
     runs: Together, node: int, rows: Rows, raised: dict[int, BaseException], began_s: float, here: Rows
 ) -> Rows:
@@ -126,17 +122,8 @@ def _refuse_awaitables(op: Op, made: list[object], raised: dict[int, BaseExcepti
 
 def arguments_of(sheet: Sheet, op: Op, rows: Rows) -> Sequence[list[Any]]:
     """A column an argument."""
-    columns: Any = sheet.columns
-    found: Sequence[list[Any]]
-    if op.arity == 1:
-        found = (columns[op.first],)
-    elif op.arity == 2:
-        found = (columns[op.first], columns[op.second])
-    else:
-        found = op.pick(columns)  # type: ignore[misc,assignment]  # it only takes by index
-    if len(rows) == sheet.size:
-        return found
-    return [[column[row] for row in rows] for column in found]
+    found: Any = op.pick(sheet.columns)  # type: ignore[misc,arg-type]  # it only takes by index
+    return found if len(rows) == sheet.size else [[column[row] for row in rows] for column in found]
 
 
 @ours
