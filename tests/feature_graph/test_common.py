@@ -8,10 +8,10 @@ from itertools import product
 
 import pytest
 
-from feature_graph import Graph, Status, batch, each, fetch, lookup, note
+from feature_graph import FetchTimedOut, Graph, Status, batch, each, fetch, lookup, note
 from feature_graph.scope import StandIn
 from tests.feature_graph.test_columns import WAYS, XS, Given, shop
-from tests.feature_graph.virtual_time import run
+from tests.feature_graph.virtual_time import never, run
 
 
 async def _echo(keys: Sequence[int]) -> dict[int, int]:
@@ -228,3 +228,31 @@ def test_fetches_of_which_some_need_only_some_are_not_waited_for_together():
     graph = Graph(Given, a=lookup(quick, key="x"), b=lookup(slow, key="x"), c=lookup(more, key="a"))
     assert graph.plan(("c", "b"), ("x",)).columns is None
     assert graph.plan(("a", "b"), ("x",)).columns is not None
+
+
+LISTED = [("ends", -1, FetchTimedOut), ("fails of it", -1, FetchTimedOut), ("answers", 1, None)]
+
+
+@pytest.mark.parametrize(("manner", "value", "reason"), LISTED)
+def test_a_list_that_is_asked_for_once_has_its_timeout(manner, value, reason):
+    """Whatever a call does that is told to end; that what it made of it is counted, its task is as before."""
+    left: list[int] = []
+
+    @batch(timeout=0.1, fallback=-1)
+    async def stubborn(keys: Sequence[int]) -> dict[int, int]:
+        asyncio.current_task().add_done_callback(lambda task: left.append(task.cancelling()))
+        try:
+            await never()
+        except asyncio.CancelledError:
+            if manner == "ends":
+                raise
+            if manner == "fails of it":
+                raise ValueError(manner) from None
+        return await _echo(keys)
+
+    graph = Graph(Given, some=each(lookup(stubborn, key="item"), over="items"))
+    given = {"given": [{"x": 1}, {"x": 2}], "deadlines": [None, None], "common": {"items": [1]}}
+    for found in run(lambda: graph.resolve_all("some", **given)):
+        assert found["some"] == [value]
+        assert isinstance(found.outcomes["some"].error, reason or type(None))
+    assert left == [0]
