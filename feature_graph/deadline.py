@@ -46,6 +46,8 @@ def hurry(clock: Clock, at_s: float) -> Token[Call | None]:
 
 def deadline_in(duration_s: float | None) -> float | None:
     """The smaller of a duration and what an enclosing run has left: a nested run never outlives it."""
+    if current_call.get() is None:  # as nearly always
+        return duration_s
     left_s = remaining()
     if left_s is None or duration_s is None:
         return left_s if duration_s is None else duration_s

@@ -47,7 +47,7 @@ def _over_derived(node: Each, body: Derived) -> Call:
 
     def every(elements: object, *others: object, **by_keyword: object) -> list[object]:
         values: list[object] = []
-        wanted = sequence_of(node, elements)
+        wanted = elements if type(elements) is tuple else sequence_of(node, elements)
         try:
             if plain and not by_keyword:  # what was done before one failed is kept: see where that was
                 values.extend(map(body.function, wanted, *map(repeat, others)))

@@ -162,22 +162,19 @@ class Graph:
         told = dict(zip(chain(*[of for _, of in by_plan.values()]), chain(*found), strict=True))
         return Resolutions([told[place] for place in range(len(given))])
 
-    async def _run_all(
+    def _run_all(
         self,
         plan: Plan,
         given: Sequence[Mapping[str, object]],
         deadlines: Sequence[float | None],
         common: Mapping[str, object],
-    ) -> Resolutions:
+    ) -> Coroutine[Any, Any, Resolutions]:
+        """Side by side if they can, else each by itself."""
         self._runs += 1
         watching = self._runs % WATCH_EVERY == 1
         if plan.columns is not None:
-            return await async_engine.resolve_all(plan, given, deadlines, common, watching)
-        runs = [
-            async_engine.resolve(plan, {**common, **one}, deadline, watching=watching)
-            for one, deadline in zip(given, deadlines, strict=True)
-        ]
-        return Resolutions(await _all(runs))
+            return async_engine.resolve_all(plan, given, deadlines, common, watching)
+        return _by_themselves(plan, [{**common, **one} for one in given], deadlines, watching)
 
     async def resolve_in_order(
         self,
@@ -295,6 +292,16 @@ class Graph:
 def _kinds(given: Sequence[Mapping[str, object]]) -> Iterable[type]:
     """Of all values."""
     return map(type, chain.from_iterable([one.values() for one in given]))
+
+
+async def _by_themselves(
+    plan: Plan, given: Sequence[Mapping[str, object]], deadlines: Sequence[float | None], watching: bool
+) -> Resolutions:
+    runs = [
+        async_engine.resolve(plan, one, deadline, watching=watching)
+        for one, deadline in zip(given, deadlines, strict=True)
+    ]
+    return Resolutions(await _all(runs))
 
 
 async def _all(runs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -41,11 +41,11 @@ def walk(runs: Together, ahead: Places, end: int) -> list[tuple[int, Rows]]:
             if place in ahead:
                 here = merged(here, ahead.pop(place))
             op, place = line[place], place + 1
-            if op.kind == FETCH:
+            if op.kind == CALL:
+                here = _call(runs, op, here)
+            elif op.kind == FETCH:
                 before.append((place - 1, here))
                 here = ()
-            elif op.kind == CALL:
-                here = _call(runs, op, here)
             elif op.kind == TEST:
                 here = _test(runs, op, here, ahead)
             elif op.kind == PASS:
@@ -92,7 +92,10 @@ def _call(runs: Together, op: Op, here: Rows) -> Rows:
         _refuse_awaitables(op, made, raised)
     if callers is not rows:
         made *= len(rows)
-    sheet.write(node, rows, made)
+    if len(rows) == sheet.size:
+        sheet.columns[node] = made
+    else:
+        sheet.write(node, rows, made)
     ended_s = runs.clock()
     sheet.entries.append((node, rows, began_s, ended_s, -1, None))
     if ended_s - began_s > BLOCKED_S:
