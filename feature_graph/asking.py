@@ -100,7 +100,10 @@ class Question:
     def want(self, keys: Sequence[object]) -> Sequence[object]:
         """Have ``keys`` asked for; under which keys the answers will be."""
         try:
-            self.answers.update(dict.fromkeys(keys))
+            if self.answers:
+                self.answers.update(dict.fromkeys(keys))
+            else:
+                self.answers = dict.fromkeys(keys)
         except Exception:  # a key's own hash may raise anything
             return [self._want_one(key) for key in keys]
         return keys

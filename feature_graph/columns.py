@@ -173,16 +173,15 @@ class Walk:
             want = set(rows)
             ahead[on] = merged(ahead.get(on, ()), [row for row in here if row not in want])
         asked: dict[object, Question] = {}
+        ops = self.line[place:on]
         for left_s, some in self._by_time(rows):
             end_s = self._ends_s[left_s]
             if now >= end_s or (left_s is not None and left_s <= 0.0):
                 for row in some:
                     self._goes_alone(row, self.sheet.record(row), (first.place, None))
                 continue
-            for lot in self._lots(first, some):
-                parts = [
-                    self._want(op, asked, lot, min(now + op.timeout_s, end_s)) for op in self.line[place:on]
-                ]
+            for lot in self._lots(ops, some):
+                parts = [self._want(op, asked, lot, min(now + op.timeout_s, end_s)) for op in ops]
                 self._waits.append(Wait(now, on, lot, parts, {}))
         for question in asked.values():
             question.ask()
@@ -217,20 +216,23 @@ class Walk:
             found.setdefault(self._lefts_s[row], []).append(row)
         return list(found.items())
 
-    def _lots(self, op: Op, rows: Rows) -> list[Rows]:
+    def _lots(self, ops: Sequence[Op], rows: Rows) -> list[Rows]:
         """Those who ask with the same other arguments, and keys of one type: True is no 1."""
-        plan, sheet = self.sheet.plan, self.sheet
-        asking = plan.asking[op.place]
-        if asking.once:
+        plan, columns, differ = self.sheet.plan, self.sheet.columns, []
+        for op in ops:
+            asking = plan.asking[op.place]
+            if not asking.once:
+                kinds = [*map(type, self.sheet.read(columns[op.first], rows))]
+                if len({*kinds}) > 1:
+                    differ.append(kinds)
+                if not asking.alike:
+                    others = [node for node in plan.steps[op.place].dependencies[1:] if node not in plan.same]
+                    differ += [[*map(id, self.sheet.read(columns[node], rows))] for node in others]
+        if not differ:
             return [rows]
-        kinds = [*map(type, sheet.read(sheet.columns[op.first], rows))]
-        if asking.alike and len({*kinds}) == 1:
-            return [rows]
-        others = [node for node in plan.steps[op.place].dependencies[1:] if node not in plan.same]
         lots: dict[tuple[object, ...], list[int]] = {}
-        columns = [sheet.read(sheet.columns[node], rows) for node in others]
-        for row, kind, *rest in zip(rows, kinds, *columns, strict=True):
-            lots.setdefault((kind, *map(id, rest)), []).append(row)
+        for row, *which in zip(rows, *differ, strict=True):
+            lots.setdefault(tuple(which), []).append(row)
         return list(lots.values())
 
     def _want(self, op: Op, asked: dict[object, Question], rows: Rows, until_s: float) -> Part:
@@ -238,10 +240,10 @@ class Walk:
         asking = self.sheet.plan.asking[op.place]
         keys: Sequence[object]
         if asking.once:
-            keys, columns = [ONLY] * len(rows), arguments_of(self.sheet, op, rows[:1])
+            keys, others = [ONLY] * len(rows), [column[0] for column in arguments_of(self.sheet, op, rows[:1])]
         else:
             keys, *columns = arguments_of(self.sheet, op, rows)
-        others = [column[0] for column in columns]
+            others = [column[0] for column in columns]
         of = op.place, type(keys[0]), *map(id, others)
         question = asked.get(of)
         if question is None:

@@ -256,3 +256,22 @@ def test_a_list_that_is_asked_for_once_has_its_timeout(manner, value, reason):
         assert found["some"] == [value]
         assert isinstance(found.outcomes["some"].error, reason or type(None))
     assert left == [0]
+
+
+def test_of_fetches_asked_for_together_each_tells_keys_of_two_types_apart():
+    """True is no 1, and it is the other fetch that they are keys of."""
+
+    @batch(timeout=1.0)
+    async def doubled(keys: Sequence[int]) -> dict[int, int]:
+        return {key: 2 * key for key in keys}
+
+    @batch(timeout=1.0)
+    async def written(keys: Sequence[int]) -> dict[int, str]:
+        return {key: repr(key) for key in keys}
+
+    def key(x: int) -> int:
+        return x == 2 or 1
+
+    graph = Graph(Given, key, a=lookup(doubled, key="x"), b=lookup(written, key="key"))
+    found = run(lambda: graph.resolve_all(("a", "b"), given=[{"x": 1}, {"x": 2}], deadlines=[None, None]))
+    assert [one.values for one in found] == [{"a": 2, "b": "1"}, {"a": 4, "b": "True"}]
