@@ -218,11 +218,12 @@ class Walk:
 
     def _lots(self, ops: Sequence[Op], rows: Rows) -> list[Rows]:
         """Those who ask with the same other arguments, and keys of one type: True is no 1."""
-        plan, columns, differ = self.sheet.plan, self.sheet.columns, []
+        plan, columns = self.sheet.plan, self.sheet.columns
+        differ: list[list[object]] = []
         for op in ops:
             asking = plan.asking[op.place]
             if not asking.once:
-                kinds = [*map(type, self.sheet.read(columns[op.first], rows))]
+                kinds: list[object] = [*map(type, self.sheet.read(columns[op.first], rows))]
                 if len({*kinds}) > 1:
                     differ.append(kinds)
                 if not asking.alike:
@@ -240,10 +241,10 @@ class Walk:
         asking = self.sheet.plan.asking[op.place]
         keys: Sequence[object]
         if asking.once:
-            keys, others = [ONLY] * len(rows), [column[0] for column in arguments_of(self.sheet, op, rows[:1])]
+            keys, columns = [ONLY] * len(rows), arguments_of(self.sheet, op, rows[:1])
         else:
             keys, *columns = arguments_of(self.sheet, op, rows)
-            others = [column[0] for column in columns]
+        others = [column[0] for column in columns]
         of = op.place, type(keys[0]), *map(id, others)
         question = asked.get(of)
         if question is None:
