@@ -7,39 +7,26 @@ in time, the decision goes to the spool beside the service, and from there to th
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from itertools import chain, islice
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
-from redis.exceptions import ConnectionError as StoreConnectionError
-from redis.exceptions import OutOfMemoryError
-from redis.exceptions import TimeoutError as StoreTimeoutError
 
-from decision_service.batcher import Batcher
+from decision_service.batcher import within
 from decision_service.beside import Beside
 from decision_service.breaker import Guard
 from decision_service.errors import StoreAway
+from decision_service.log_calls import Limits, LogCalls, Lot
+from decision_service.log_calls import patiently as patiently  # where others look for it
 from decision_service.side_by_side import all_of
 from decision_service.spool import Spool
-from sidecar.contracts import journal
 from sidecar.contracts.application import Application
 from sidecar.contracts.events import DecisionEvent
 from sidecar.contracts.ids import partition_of_session
 from sidecar.contracts.keys import Keys
 from sidecar.contracts.reward_section import RewardMode
-from sidecar.contracts.scripts.decide import Decided, DecideEntry, DecideStatus, entry_of
-from sidecar.contracts.store import AsyncScripts, StoreError
-
-T = TypeVar("T")
-
-
-_IN_FLIGHT = 2
-"""Calls at once: while the disk takes one, another one is on its way, and the next flush is of both."""
-Lot = Sequence[tuple[int, DecideEntry]]
-"""Decisions that are logged together, each with its partition."""
+from sidecar.contracts.scripts.decide import Decided, DecideEntry, entry_of
+from sidecar.contracts.store import AsyncScripts
 
 
 class ToLog(NamedTuple):
@@ -67,19 +54,15 @@ class EventLog:
     def __init__(
         self, scripts: AsyncScripts, application: Application, max_batch: int, guard: Guard, spool: Spool
     ) -> None:
-        self._scripts = scripts
         self._guard = guard
         self._spool = spool
         self._keys = [Keys(application.name, partition) for partition in range(application.partitions)]
-        self._max_pending = application.model.max_pending
-        self._tombstone_ms = round(application.reward.tombstone_s * 1000)
         self._mode = application.reward.mode
         self._by_arm = application.reward.attribution == "arm"
         self._sticky_ms = round(application.sessions.sticky_s * 1000)
         self._beside = Beside(spool, self._mode, self._sticky_ms)
-        self._batcher: Batcher[Lot, list[Decided]] = Batcher(
-            self._log_all, max_batch=max_batch, in_flight=_IN_FLIGHT, size=len
-        )
+        limits = Limits(application.model.max_pending, round(application.reward.tombstone_s * 1000))
+        self._calls = LogCalls(scripts, self._keys, limits, max_batch, spool)
 
     async def append(
         self, event: DecisionEvent, logged: bool = True, left_s: float | None = None, kept_as: str = ""
@@ -136,7 +119,7 @@ class EventLog:
         """What the store says of each; None of all where it says nothing in time."""
         lot = self._lot(asked)
         try:
-            told = await self._batcher.ask(lot, left_s)
+            told = await (self._calls.put(lot) if left_s is None else within(self._calls.put(lot), left_s))
         except (StoreAway, TimeoutError):
             self._guard.bad(len(asked))
             return [None] * len(asked)
@@ -165,50 +148,4 @@ class EventLog:
         Raises:
             StoreAway: nothing is certain; they may be sent again.
         """
-        return (await self._log_all([[(partition, entry) for entry in entries]]))[0]
-
-    async def _log_all(self, lots: Sequence[Lot]) -> list[list[Decided]]:
-        """One script call for each partition, all of them in one round trip."""
-        asked = list(chain.from_iterable(lots))
-        places: defaultdict[int, list[int]] = defaultdict(list)
-        for place, (partition, _) in enumerate(asked):
-            places[partition].append(place)
-        by_partition = [
-            (self._keys[partition], [asked[place][1] for place in of]) for partition, of in places.items()
-        ]
-        told = await patiently(partial(self._decide, by_partition))
-        answers = dict(zip(chain.from_iterable(places.values()), chain.from_iterable(told), strict=True))
-        self._spool.settle_decisions(one.decision_id for one in answers.values() if one.status in _HEARD)
-        in_order = iter([answers[place] for place in range(len(asked))])
-        return [list(islice(in_order, len(lot))) for lot in lots]
-
-    async def _decide(self, by_partition: list[tuple[Keys, list[DecideEntry]]]) -> list[list[Decided]]:
-        """A store at its memory limit refuses all of a partition: its decisions are shed, not failed."""
-        limits = {"max_pending": self._max_pending, "tombstone_ms": self._tombstone_ms}
-        told = await journal.decide_all(self._scripts, by_partition, **limits)
-        decided: list[list[Decided]] = []
-        for (_, entries), answers in zip(by_partition, told, strict=True):
-            if isinstance(answers, OutOfMemoryError):
-                answers = [Decided(DecideStatus.FULL, entry.decision_id) for entry in entries]
-            if isinstance(answers, StoreError):
-                raise answers
-            decided.append(answers)
-        return decided
-
-
-_HEARD = frozenset({DecideStatus.OK, DecideStatus.DUP, DecideStatus.FIN})
-
-
-async def patiently(talk: Callable[[], Awaitable[T]]) -> T:
-    """``talk``, once more if the connection failed: for what may be repeated, as every script may.
-
-    Raises:
-        StoreAway: the store did not answer, or refused.
-    """
-    try:
-        try:
-            return await talk()
-        except (StoreConnectionError, StoreTimeoutError):
-            return await talk()
-    except (StoreError, OSError) as error:
-        raise StoreAway(f"{type(error).__name__}: nothing was recorded for certain; try again") from error
+        return (await self._calls.log_all([[(partition, entry) for entry in entries]]))[0]

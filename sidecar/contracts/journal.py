@@ -15,9 +15,10 @@ from msgspec import Struct
 from sidecar.contracts.errors import BadEvent
 from sidecar.contracts.events import RewardRecord, decode_decision, decode_reward
 from sidecar.contracts.keys import Keys
+from sidecar.contracts.line import Heard, Said
 from sidecar.contracts.reward_section import RewardMode
 from sidecar.contracts.scripts.activate import Activated, ActivateEntry, activate_call, parse_activate
-from sidecar.contracts.scripts.call import text
+from sidecar.contracts.scripts.call import Call, text
 from sidecar.contracts.scripts.decide import (
     Decided,
     DecideEntry,
@@ -65,26 +66,63 @@ async def decide(
     return await _with_payloads(scripts, keys, parse_decide(await scripts.run(call)))
 
 
+ByPartition = Sequence[tuple[Keys, Sequence[DecideEntry]]]
+"""Decisions to be logged, those of a partition together."""
+
+
 async def decide_all(
     scripts: AsyncScripts,
-    by_partition: Sequence[tuple[Keys, Sequence[DecideEntry]]],
+    by_partition: ByPartition,
     *,
     max_pending: int,
     tombstone_ms: int,
+    said: Said | None = None,
 ) -> list[list[Decided] | StoreError]:
-    """Decisions of several partitions in one round trip; an error of one is no matter of the others."""
-    calls = [
-        decide_call(keys, entries, max_pending=max_pending, tombstone_ms=tombstone_ms)
-        for keys, entries in by_partition
-    ]
-    told = [
-        reply if isinstance(reply, StoreError) else parse_decide(reply)
-        for reply in await scripts.run_all(calls)
-    ]
+    """Decisions of several partitions in one round trip; an error of one is no matter of the others.
+
+    Args:
+        scripts: on the store.
+        by_partition: the decisions.
+        max_pending: how many of a partition may be.
+        tombstone_ms: how long they are remembered.
+        said: what the store has said to :func:`ask_decide_all`, if it was asked already.
+    """
+    if isinstance(said, BaseException):
+        raise said
+    calls = _decide_calls(by_partition, max_pending, tombstone_ms)
+    replies = await (scripts.run_all(calls) if said is None else scripts.retold(calls, said))
+    told = [reply if isinstance(reply, StoreError) else parse_decide(reply) for reply in replies]
     for place, answers in enumerate(told):
         if not isinstance(answers, StoreError) and any(map(_lacks_payload, answers)):
             told[place] = await _with_payloads(scripts, by_partition[place][0], answers)
     return told
+
+
+def ask_decide_all(
+    scripts: AsyncScripts, by_partition: ByPartition, heard: Heard, max_pending: int, tombstone_ms: int
+) -> None:
+    """Begins the same without a task: ``heard`` is told what the store says, and must not raise.
+
+    Mostly :func:`all_logged` has the answers in it; where not, :func:`decide_all` goes on from there.
+    """
+    scripts.ask_all(_decide_calls(by_partition, max_pending, tombstone_ms), heard)
+
+
+def all_logged(said: Said) -> list[list[Decided]] | None:
+    """The answers, where the store has logged every decision just now; None: there is more to it."""
+    if isinstance(said, BaseException):
+        return None
+    replies = cast("list[list[bytes]]", said)
+    if any(type(reply) is not list or {*map(type, reply)} != {bytes} for reply in replies):
+        return None
+    return [parse_decide(reply) for reply in replies]
+
+
+def _decide_calls(by_partition: ByPartition, max_pending: int, tombstone_ms: int) -> list[Call]:
+    return [
+        decide_call(keys, entries, max_pending=max_pending, tombstone_ms=tombstone_ms)
+        for keys, entries in by_partition
+    ]
 
 
 async def _with_payloads(scripts: AsyncScripts, keys: Keys, answers: list[Decided]) -> list[Decided]:

@@ -30,6 +30,7 @@ from sidecar.contracts.cluster.async_client import AsyncClusterClient
 from sidecar.contracts.cluster.client import ClusterClient
 from sidecar.contracts.cluster.lines import ClusterLines
 from sidecar.contracts.keys import Keys, epoch
+from sidecar.contracts.line import Heard
 from sidecar.contracts.lines import Command, Lines
 from sidecar.contracts.scripts.call import NAMES, Call, script_text
 from sidecar.contracts.store_address import checked_address
@@ -138,14 +139,23 @@ class AsyncScripts:
 
         They are no transaction. A store that has forgotten a script is told again, unseen.
         """
-        commands: list[Command] = [
-            ("EVALSHA", self.by_name[call.script].sha, len(call.keys), *call.keys, *call.args)
-            for call in calls
-        ]
-        replies = await self.lines.talk(commands)
+        return await self.retold(calls, await self.lines.talk(self._commands(calls)))
+
+    def ask_all(self, calls: Sequence[Call], heard: Heard) -> None:
+        """The same for who is told and does not wait, with :meth:`retold` left to them."""
+        self.lines.ask(self._commands(calls), heard)
+
+    async def retold(self, calls: Sequence[Call], replies: Sequence[object]) -> list[Any]:
+        """The replies, with those of a store that has forgotten a script, which is told again."""
         return [
             await self.run(call) if isinstance(reply, NoScriptError) else reply
             for call, reply in zip(calls, replies, strict=True)
+        ]
+
+    def _commands(self, calls: Sequence[Call]) -> list[Command]:
+        return [
+            ("EVALSHA", self.by_name[call.script].sha, len(call.keys), *call.keys, *call.args)
+            for call in calls
         ]
 
 

@@ -66,6 +66,16 @@ class Remote:
     async def run_all(self, calls: Any) -> list[Any]:
         return self._talk(lambda: [self._scripts.run(call) for call in calls])
 
+    def ask_all(self, calls: Any, heard: Callable[[Any], None]) -> None:
+        try:
+            said = self._talk(lambda: [self._scripts.run(call) for call in calls])
+        except redis.RedisError as error:
+            said = error
+        heard(said)
+
+    async def retold(self, _calls: Any, replies: Any) -> Any:
+        return replies
+
     def _talk(self, talk: Callable[[], Any]) -> Any:
         faults = self._faults
         faults.calls += 1
