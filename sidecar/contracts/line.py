@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import cast
 
 import hiredis
@@ -45,6 +46,7 @@ class Line(asyncio.Protocol):
         self._count = 0
         self._heard: Heard | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at_s = self._late_at_s = self._timeout_s = inf
         self._lost = False
 
     def exchange(self, packed: bytes, count: int, timeout_s: float | None) -> asyncio.Future[list[object]]:
@@ -60,13 +62,37 @@ class Line(asyncio.Protocol):
             return
         self._heard, self._replies, self._count = heard, [], count
         self._transport.write(packed)
-        if timeout_s is not None:
-            self._timer = self._loop.call_later(timeout_s, self._too_late, heard, timeout_s)
+        self._watch(inf if timeout_s is None else timeout_s)
+
+    def _watch(self, timeout_s: float) -> None:
+        """One timer for many exchanges: nearly all of them are over long before it rings."""
+        self._timeout_s, self._late_at_s = timeout_s, self._loop.time() + timeout_s
+        if self._late_at_s < self._rings_at_s:
+            self._rest()
+            self._arm()
+
+    def _arm(self) -> None:
+        self._rings_at_s = self._late_at_s
+        self._timer = self._loop.call_at(self._late_at_s, self._ring)
+
+    def _ring(self) -> None:
+        now_s = max(self._loop.time(), self._rings_at_s)  # some loops ring a little early
+        self._timer, self._rings_at_s = None, inf
+        if self._heard is None or self._late_at_s == inf:
+            return
+        if now_s >= self._late_at_s:
+            self._tell(StoreTimeoutError(f"no reply within {self._timeout_s:g} s"))
+        else:
+            self._arm()
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._rings_at_s = None, inf
 
     def abort(self) -> None:
         """Close at once."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._rest()
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -98,21 +124,16 @@ class Line(asyncio.Protocol):
                 raise reply
         return len(replies) == count
 
-    def _too_late(self, heard: Heard, timeout_s: float) -> None:
-        if self._heard is heard:
-            self._tell(StoreTimeoutError(f"no reply within {timeout_s:g} s"))
-
     def _tell(self, said: Said) -> None:
         """Once; whoever hears it may say something at once."""
         heard, self._heard, self._replies = self._heard, None, []
-        if self._timer is not None:
-            self._timer.cancel()
         if heard is not None:
             heard(said)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Called by asyncio."""
         self._lost = True
+        self._rest()
         self._tell(StoreConnectionError(f"the store hung up: {error}"))
         self._before.connection_lost(error)  # the library may wait for it
 

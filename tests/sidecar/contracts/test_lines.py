@@ -111,8 +111,10 @@ async def test_who_is_told_that_it_is_too_late_hears_nothing_more(store: redis.R
     """The next conversation is on another line."""
     async with lines_to(store_url, 0.5) as lines:
         await told(lines, [("PING",)])
+        began_s = asyncio.get_running_loop().time()
         said = await told(lines, [("BLPOP", "nothing", 60)])
         assert isinstance(said, StoreTimeoutError)
+        assert asyncio.get_running_loop().time() - began_s >= 0.499  # and not the time of the one before
         store.rpush("nothing", "late")
         assert await told(lines, [("PING",)]) == [b"PONG"]
 
@@ -138,6 +140,16 @@ async def test_a_reply_too_many_is_not_the_next_ones(lines: Lines) -> None:
     packed = b"".join([pack_command(("ECHO", text)) for text in ("1", "2")])
     assert await lines._exchange(await lines._open(), packed, 1) == [b"1"]
     assert await lines.talk([("ECHO", "3")]) == [b"3"]
+
+
+async def test_each_exchange_has_its_own_time(lines: Lines) -> None:
+    """However long the one before it could have taken, or whether it could have for ever."""
+    line, wait = await lines._open(), pack_command(("BLPOP", "nothing", 60))
+    for timeout_s in (60.0, None):
+        assert await line.exchange(pack_command(("PING",)), 1, timeout_s) == [b"PONG"]
+    with pytest.raises(StoreTimeoutError, match=r"0\.01 s"):
+        await line.exchange(wait, 1, 0.01)
+    await lines._drop(line)
 
 
 async def test_what_cannot_be_packed_takes_no_line_along(lines: Lines) -> None:
