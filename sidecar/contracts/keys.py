@@ -79,17 +79,19 @@ class Keys(NamedTuple):
         (bucket, member), begin = tombstone(decision_id), self._key("")
         return f"{begin}d:{decision_id}", f"{begin}r:{decision_id}", f"{begin}f:{bucket}", member
 
-    def logging(self, new: Iterable[tuple[str, str]]) -> list[tuple[str, str, str, str, str]]:
-        """Of new decisions, by id and session: keys of each, its rewards, session and tombstone; the member.
+    def logging(self, new: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+        """For ``decide.lua``, of new decisions by id and session: its keys in order; members of tombstones.
 
         Raises:
             BadId: one is none of ours.
         """
-        begin, lain = self._key(""), [(i, session_id, *fresh_tombstone(i)) for i, session_id in new]
-        return [
-            (f"{begin}d:{i}", f"{begin}r:{i}", f"{begin}s:{session_id}", f"{begin}f:{bucket}", member)
-            for i, session_id, bucket, member in lain
-        ]
+        begin, members = self._key(""), []
+        keys = [begin + name for name in ("due", "orph", "ex", "c", "skew")]
+        for i, session_id in new:
+            bucket, member = fresh_tombstone(i)
+            keys += (f"{begin}d:{i}", f"{begin}r:{i}", f"{begin}s:{session_id}", f"{begin}f:{bucket}")
+            members.append(member)
+        return keys, members
 
     @property
     def due(self) -> str:

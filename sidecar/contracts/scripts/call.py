@@ -58,7 +58,7 @@ def pack(entries: Iterable[Sequence[str | bytes]]) -> bytes:
 
     Whole numbers travel as text too: Lua rounds them above 2**53.
     """
-    packed: bytes = _packer.pack([tuple(entry) for entry in entries])
+    packed: bytes = _packer.pack([*map(tuple, entries)])
     return packed
 
 

@@ -114,12 +114,9 @@ def decide_call(keys: Keys, entries: Sequence[DecideEntry], *, max_pending: int,
     Raises:
         BadId: an entry's id is none of ours.
     """
-    each, fields = [keys.due, keys.orphans, keys.examples, keys.counters, keys.skew], []
-    named = keys.logging([(entry.decision_id, entry.session_id) for entry in entries])
-    for entry, (*four, member) in zip(entries, named, strict=True):
-        each += four
-        fields.append(_fields(entry, member))
-    return Call("decide", tuple(each), (pack(fields), max_pending, tombstone_ms))
+    names, members = keys.logging([(entry.decision_id, entry.session_id) for entry in entries])
+    fields = [_fields(entry, member) for entry, member in zip(entries, members, strict=True)]
+    return Call("decide", tuple(names), (pack(fields), max_pending, tombstone_ms))
 
 
 def parse_decide(reply: Sequence[bytes | Sequence[bytes]]) -> list[Decided]:
@@ -155,7 +152,7 @@ def split_stored(stored: bytes) -> Stored:
 
 
 def _logged(told: bytes | str) -> Decided:
-    deadline_ms, _, decision_id = text(told).partition("|")
+    deadline_ms, _, decision_id = (told.decode() if isinstance(told, bytes) else told).partition("|")
     return Decided(_OK, decision_id, int(deadline_ms))
 
 
