@@ -8,7 +8,7 @@ in time, the decision goes to the spool beside the service, and from there to th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -78,9 +78,12 @@ class EventLog:
             left_s: how long the store is waited for, in seconds, before the spool takes them; None: as long
                 as its connection does.
         """
-        found = list(await self._told(asked, left_s))
+        told = await self._told(asked, left_s)
+        if all(told):
+            return cast("Sequence[Decided]", told)
+        found = list(told)
         left = [place for place, decided in enumerate(found) if decided is None]
-        beside = await all_of([self._beside.append(*asked[place]) for place in left]) if left else ()
+        beside = await all_of([self._beside.append(*asked[place]) for place in left])
         for place, decided in zip(left, beside, strict=True):
             found[place] = decided
         return [decided for decided in found if decided is not None]

@@ -89,11 +89,16 @@ class LogCalls:
         return told
 
     def _heard(self, parts: _Parts, told: asyncio.Future[list[Decided]], said: Said) -> None:
-        logged = journal.all_logged(said)
-        if logged is None:
+        try:
+            logged = journal.all_logged(said)
+            answers: list[Any] | None = None if logged is None else self._noted(parts, logged)
+        except Exception as error:  # a reply that nobody understands
+            self._over(told, error)
+            return
+        if answers is None:
             self._asides.tell(self._finish(parts, said), partial(self._over, told))
         else:
-            self._over(told, cast("list[object]", self._noted(parts, logged)))
+            self._over(told, answers)
 
     def _over(self, told: asyncio.Future[list[Decided]], said: Said) -> None:
         self._away -= 1

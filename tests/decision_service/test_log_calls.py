@@ -121,6 +121,18 @@ async def test_where_nothing_is_certain_the_store_is_away(said, later):
         assert len(store.asked) == number
 
 
+@pytest.mark.parametrize("said", [[[b"garbage"]], [[b"9|0-1", b"9|0-2"]], []])
+async def test_a_reply_that_nobody_understands_holds_up_nobody_else(said):
+    """It is its callers' matter."""
+    store = Store()
+    for number in (1, 2, 3):
+        told = store.calls.put(lot(0))
+        store.asked[-1](said)
+        with pytest.raises(ValueError, match=r"literal|argument 2"):
+            await told
+        assert len(store.asked) == number
+
+
 async def test_what_is_heard_too_late_still_counts_as_heard():
     """Its caller has gone on and spooled it: the spool need not keep it."""
     store, entries = Store(), lot(0)
