@@ -122,14 +122,16 @@ class Mailbox:
         scorer, catalogue = self._scorer(container), asked[0].arms.shelf.catalogue
         if all(one.arms.shelf.catalogue is catalogue for one in asked):
             return await scorer.score_all([one.row for one in asked], catalogue, left_s)
-        each = [scorer.score_all([one.row], one.arms.shelf.catalogue, left_s) for one in asked]
+        each = [scorer.score_all([one.row], one.arms.shelf.catalogue, left_s, gathered=True) for one in asked]
         return [said for (said,) in await all_of(each)]
 
     async def _meet_all(self, asked: _Asked, row: ScoreRow, catalogue: Catalogue, left_s: float) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         calls = {
-            loop.create_task(self._scorer(container).score_all([row], catalogue, left_s)): container
+            loop.create_task(
+                self._scorer(container).score_all([row], catalogue, left_s, gathered=True)
+            ): container
             for container in asked.containers
         }
         for call in calls:

@@ -56,17 +56,40 @@ class SidecarClient:
             SidecarFailed: it is not there, is too slow, or answers what is no answer.
             SidecarRefused: one of the rows may be why.
         """
+        until_s = asyncio.get_running_loop().time() + self._timeout_s
+        try:
+            return await self.score_by(
+                until_s, rows, explorations, catalogue, calibrated=calibrated, versions=versions
+            )
+        except TimeoutError:
+            raise SidecarFailed(f"no answer within {self._timeout_s:g} s") from None
+
+    async def score_by(
+        self,
+        until_s: float,
+        rows: Sequence[ScoreRow],
+        explorations: tuple[Exploration, ...],
+        catalogue: Catalogue,
+        *,
+        calibrated: bool = False,
+        versions: tuple[int, ...] = (),
+    ) -> list[RowScores]:
+        """The same for who says until when to wait, on the loop's clock.
+
+        Raises:
+            TimeoutError: it is too slow.
+            SidecarFailed, SidecarRefused: as above.
+        """
         request = ScoreRequest(
             tuple(rows), explorations, catalogue.version, calibrated=calibrated, versions=versions
         )
         try:
-            async with asyncio.timeout(self._timeout_s):
-                status, body = await self._post(encode(request))
-                if status == _UNKNOWN_CATALOGUE:
-                    whole = msgspec.structs.replace(request, arms=catalogue.arms)
-                    status, body = await self._post(encode(whole))
+            status, body = await self._post(encode(request), until_s)
+            if status == _UNKNOWN_CATALOGUE:
+                whole = msgspec.structs.replace(request, arms=catalogue.arms)
+                status, body = await self._post(encode(whole), until_s)
         except TimeoutError:
-            raise SidecarFailed(f"no answer within {self._timeout_s:g} s") from None
+            raise
         except (OSError, EOFError) as error:
             raise SidecarFailed(f"{type(error).__name__}: {error}") from error
         if status != 200:
@@ -81,18 +104,22 @@ class SidecarClient:
         while self._idle:
             self._idle.pop().abort()
 
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
+    async def _post(self, body: bytes, until_s: float) -> tuple[int, bytes]:
         """One exchange. A connection that idled may have been closed meanwhile: then a fresh one is tried."""
-        reused = bool(self._idle)
-        connection = self._idle.pop() if reused else await connect(self._socket)
-        try:
-            answer = await connection.exchange(body)
-        except (OSError, EOFError):
-            connection.abort()
-            if not reused:
+        if self._idle:
+            try:
+                return await self._exchange(self._idle.pop(), body, until_s)
+            except TimeoutError:
                 raise
+            except (OSError, EOFError):
+                pass
+        async with asyncio.timeout_at(until_s):
             connection = await connect(self._socket)
-            answer = await connection.exchange(body)
+        return await self._exchange(connection, body, until_s)
+
+    async def _exchange(self, connection: Connection, body: bytes, until_s: float) -> tuple[int, bytes]:
+        try:
+            answer = await connection.exchange(body, until_s - asyncio.get_running_loop().time())
         except BaseException:
             connection.abort()  # its answer may still come, and belongs to nobody
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from decision_service.lateness import lateness_of
 from sidecar.contracts.wire import END_OF_HEAD, SCORE_HEAD
 
 _HEAD_LIMIT_BYTES = 16_384
@@ -33,14 +34,16 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self._closed = False
 
-    def exchange(self, body: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        """Status and body of the answer to one POST of ``body``."""
-        self._answer = asyncio.get_running_loop().create_future()
+    def exchange(self, body: bytes, left_s: float) -> asyncio.Future[tuple[int, bytes]]:
+        """Status and body of the answer to one POST of ``body``; ``TimeoutError`` if it takes any longer."""
+        loop = asyncio.get_running_loop()
+        self._answer = loop.create_future()
         if self._closed or self._transport is None:
             self._answer.set_exception(EOFError("the connection is closed"))
             return self._answer
         self._received.clear()
         self._transport.write(b"%b%d%b%b" % (SCORE_HEAD, len(body), END_OF_HEAD, body))
+        lateness_of(loop).give_up(self._answer, left_s)
         return self._answer
 
     def abort(self) -> None:

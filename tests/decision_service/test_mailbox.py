@@ -36,7 +36,7 @@ class Container:
         self.left_s = None
         self.cancelled = False
 
-    async def score_all(self, rows, catalogue, left_s):
+    async def score_all(self, rows, catalogue, left_s, gathered=False):
         self.left_s = left_s
         try:
             if self.after is not None:

@@ -80,7 +80,7 @@ class Container:
     def __init__(self, name, fails=lambda row: False, cold=False, without=()):
         self._name, self._fails, self._cold, self._without = name, fails, cold, without
 
-    async def score_all(self, rows, catalogue, left_s):
+    async def score_all(self, rows, catalogue, left_s, gathered=False):
         return [SidecarFailed("gone") if self._fails(row) else self.score(row, catalogue) for row in rows]
 
     def score(self, row, catalogue):
@@ -110,14 +110,14 @@ class Together(Container):
         def __init__(self, container):
             self._container, self.score_one = container, super(Together, container).score
 
-        async def score(self, rows, explorations, catalogue, *, calibrated, versions):
+        async def score_by(self, until_s, rows, explorations, catalogue, *, calibrated, versions):
             said = [self.score_one(row, catalogue) for row in rows]
             deployed = b"".join([one.models[0].scores for one in said])
             scored = tuple([ScoredRow(one.scores, b"") for one in said])
             return scores_of(ScoreResponse(scored, 7, False, models=(VersionScores(3, deployed),)), len(rows))
 
-    async def score_all(self, rows, catalogue, left_s):
-        return await self._scorer.score_all(rows, catalogue, left_s)
+    async def score_all(self, rows, catalogue, left_s, gathered=False):
+        return await self._scorer.score_all(rows, catalogue, left_s, gathered=gathered)
 
 
 class Log:

@@ -200,3 +200,84 @@ async def test_a_sidecar_that_refuses_everything_is_left_alone(tmp_path):
 
     assert {type(one) for one in told} == {SidecarRefused}
     assert not guard.closed
+
+
+@asynccontextmanager
+async def slow(tmp_path: Path) -> AsyncIterator[tuple[Scorer, list[int], asyncio.Semaphore]]:
+    """A scorer, the sizes of the calls that came, and what lets one of them be answered."""
+    asked, answers = [], asyncio.Semaphore(0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append(len(decode_request(await read_request(reader)).rows))
+            rows = asked[-1]
+            await answers.acquire()
+            writer.write(http(scores(rows)))
+
+    guard = Guard("sidecar", None, asyncio.get_running_loop().time, lambda *_: None)
+    async with peer(tmp_path, serve) as client:
+        yield (
+            Scorer(client, Exploration(), timeout_s=60.0, max_batch=64, connections=1, guard=guard),
+            asked,
+            answers,
+        )
+
+
+async def heard(asked: list[int], calls: int) -> None:
+    """So many have come."""
+    async with asyncio.timeout(10):
+        while len(asked) < calls:  # noqa: ASYNC110 - the other side of a socket has no event
+            await asyncio.sleep(0)
+
+
+def ask_all(scorer: Scorer, rows: int, left_s: float = 60.0, **how: bool) -> asyncio.Task[object]:
+    return asyncio.ensure_future(scorer.score_all([ROW] * rows, CATALOGUE, left_s, **how))
+
+
+async def test_who_comes_while_a_call_is_away_shares_the_next_one(tmp_path):
+    """The first goes at once."""
+    async with slow(tmp_path) as (scorer, asked, answers):
+        told = [ask_all(scorer, rows) for rows in (5, 6, 7)]
+        await heard(asked, 1)
+        told.append(ask_all(scorer, 8))
+        for calls in (1, 2):
+            await heard(asked, calls)
+            answers.release()
+        assert [len(one) for one in await asyncio.gather(*told)] == [5, 6, 7, 8]
+        last = ask_all(scorer, 9)
+        answers.release()
+        assert len(await last) == 9
+    assert asked == [5, 21, 9]
+
+
+async def test_a_few_wait_for_nobody(tmp_path):
+    """Four rows, whoever asks for them."""
+    async with slow(tmp_path) as (scorer, asked, answers):
+        told = [ask_all(scorer, 2), ask_all(scorer, 2)]
+        await heard(asked, 2)
+        answers.release()
+        answers.release()
+        await asyncio.gather(*told)
+    assert asked == [2, 2]
+
+
+async def test_those_that_are_gathered_are_one_call(tmp_path):
+    async with slow(tmp_path) as (scorer, asked, answers):
+        told = [ask_all(scorer, 1, gathered=True) for _ in range(6)]
+        answers.release()
+        await asyncio.gather(*told)
+    assert asked == [6]
+
+
+async def test_a_call_that_nobody_waits_for_any_more_holds_up_nobody(tmp_path):
+    """Its caller hears that it was too slow; who waited behind it goes, and hears their own answer."""
+    async with slow(tmp_path) as (scorer, asked, answers):
+        late = ask_all(scorer, 5, left_s=0.3)
+        await heard(asked, 1)
+        behind = ask_all(scorer, 6)
+        assert {type(one) for one in await late} == {TimeoutError}
+        await heard(asked, 2)
+        answers.release()
+        answers.release()
+        assert len(await behind) == 6
+    assert asked == [5, 6]
