@@ -6,13 +6,13 @@ A row's probabilities are, to the last bit, what it would have alone (``sidecar.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from sidecar.contracts.application import Exploration
-from sidecar.policy.exploration import Pmf, pmf_of
+from sidecar.policy.exploration import Pmf, pmf_of_finite
 from sidecar.policy.sampling import cumulative_of, place_in
 
 Scores = npt.NDArray[np.float32]
@@ -40,13 +40,13 @@ class RowStack:
         for how, pmf, cumulative in self._made:
             if how is exploration or how == exploration:
                 return pmf, cumulative
-        pmf = pmf_of(self.scores, exploration)
+        pmf = pmf_of_finite(self.scores, exploration)
         cumulative = cumulative_of(pmf)
         self._made.append((exploration, pmf, cumulative))
         return pmf, cumulative
 
 
-class Row(NamedTuple):
+class Row(Struct, frozen=True):
     """One decision's."""
 
     stack: RowStack

@@ -15,7 +15,7 @@ from sidecar.contracts.application import Exploration
 from sidecar.contracts.base_model import BaseColumn
 from sidecar.contracts.events import Shadow
 from sidecar.contracts.wire import VersionScores
-from sidecar.policy.exploration import Pmf
+from sidecar.policy.exploration import Pmf, pmf_of_finite
 from sidecar.policy.propensity import Part, mixture
 from sidecar.policy.sampling import draw
 
@@ -31,7 +31,7 @@ class Scored(Struct, frozen=True):
     """Scores of the eligible arms, and who gave them."""
 
     values: Scores
-    """Shape ``(n_eligible,)``."""
+    """Shape ``(n_eligible,)``, all of them finite."""
     exploration: Exploration
     source: Literal["model", "fallback", "pre_policy"]
     policy: str
@@ -60,10 +60,10 @@ class Scored(Struct, frozen=True):
         Raises:
             BadEvent, PolicyError: as :func:`sidecar.policy.propensity.mixture`.
         """
-        if self.row is None or self.candidates:
-            pmf = mixture(self.parts())
-            return pmf, draw(pmf, seed)
-        return self.row.drawn(self.exploration, seed)
+        if self.row is not None and not self.candidates:
+            return self.row.drawn(self.exploration, seed)
+        pmf = mixture(self.parts()) if self.candidates else pmf_of_finite(self.values, self.exploration)
+        return pmf, draw(pmf, seed)
 
     def parts(self) -> list[Part]:
         """Every model that can be official, this one first."""

@@ -124,12 +124,21 @@ def pmf_of(scores: Scores, exploration: Exploration) -> Pmf:
     >>> pmf_of(np.float32([0.5, 0.1]), Exploration(epsilon=0.1, control_share=0.02)).round(3).tolist()
     [0.941, 0.059]
     """
-    scheme = SCHEMES.get(exploration.scheme)
-    if scheme is None:
-        raise BadExploration(
-            f"scheme {exploration.scheme!r} says nothing of the other arms; with a pmf: {', '.join(SCHEMES)}"
-        )
-    _check(scores, exploration)
+    scheme = _scheme_for(scores, exploration)
+    _check_finite(scores)
+    return _whole(scheme, scores, exploration)
+
+
+def pmf_of_finite(scores: Scores, exploration: Exploration) -> Pmf:
+    """The same of scores that are known to be finite, which is not looked at again.
+
+    Raises:
+        NothingToScore, BadExploration: as :func:`pmf_of`.
+    """
+    return _whole(_scheme_for(scores, exploration), scores, exploration)
+
+
+def _whole(scheme: Scheme, scores: Scores, exploration: Exploration) -> Pmf:
     chosen = scheme(scores, exploration)
     if exploration.floor > 0.0:
         chosen = lifted(chosen, exploration.floor)
@@ -168,13 +177,22 @@ def _total(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return total
 
 
-def _check(scores: Scores, exploration: Exploration) -> None:
+def _scheme_for(scores: Scores, exploration: Exploration) -> Scheme:
+    scheme = SCHEMES.get(exploration.scheme)
+    if scheme is None:
+        raise BadExploration(
+            f"scheme {exploration.scheme!r} says nothing of the other arms; with a pmf: {', '.join(SCHEMES)}"
+        )
     if scores.shape[-1] == 0:
         raise NothingToScore("no arm is eligible: at least one is needed for a pmf")
     for name, (least, most) in _LEGAL.items():
         value = getattr(exploration, name)
         if not least <= value <= most:
             raise BadExploration(f"{name} is {value}: legal is {least:g} to {most:g}")
+    return scheme
+
+
+def _check_finite(scores: Scores) -> None:
     if not np.logical_and.reduce(np.isfinite(scores), axis=None):
         where = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise BadAnswer(f"score {where} is {scores.flat[where]}: only finite scores can be ranked")

@@ -80,7 +80,8 @@ def cumulative_of(pmf: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """
     if pmf.shape[-1] > 0 and np.minimum.reduce(pmf, axis=None) >= 0.0:
         cumulative: npt.NDArray[np.float64] = np.add.accumulate(pmf, axis=-1)
-        if (abs(cumulative[..., -1] - 1.0) <= SUM_TOLERANCE).all():
+        sums = cumulative[..., -1:].reshape(-1).tolist()
+        if max(max(sums) - 1.0, 1.0 - min(sums)) <= SUM_TOLERANCE:
             return cumulative
     raise BadExploration("a pmf is needed: at least one probability, none negative, summing to 1")
 
