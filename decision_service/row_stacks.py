@@ -78,9 +78,9 @@ def rows_of(columns: Sequence[bytes]) -> list[Row | None]:
     for length, places in by_length.items():
         if len(places) < 2 or length == 0 or length % 4:
             continue
-        flat = np.frombuffer(b"".join([columns[place] for place in places]), dtype="<f4")
+        flat = np.frombuffer(b"".join([columns[place] for place in places]), "<f4")
         scores = flat.reshape(len(places), length // 4)
-        if np.isfinite(scores).all():
+        if np.logical_and.reduce(np.isfinite(scores), axis=None):
             stack = RowStack(scores)
             for at, place in enumerate(places):
                 found[place] = Row(stack, at)

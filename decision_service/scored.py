@@ -133,7 +133,7 @@ def column(data: bytes, n_arms: int) -> Scores:
     Raises:
         SidecarFailed: it is not of all arms, or not finite.
     """
-    values = np.frombuffer(data, dtype="<f4") if len(data) % 4 == 0 else np.empty(0, np.float32)
+    values = np.frombuffer(data, "<f4") if len(data) % 4 == 0 else np.empty(0, np.float32)
     if values.shape != (n_arms,) or not np.logical_and.reduce(np.isfinite(values)):
         raise SidecarFailed(f"a column of {len(data)} bytes for {n_arms} arms, or not all finite")
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 
 import numpy as np
 import numpy.typing as npt
@@ -88,5 +89,5 @@ def cumulative_of(pmf: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def place_in(cumulative: npt.NDArray[np.float64], pmf: npt.NDArray[np.float64], seed: int) -> int:
     """The place that ``seed`` picks, of one pmf and its running sums."""
-    place = int(cumulative.searchsorted((seed >> 11) * _UNIT, side="right"))
+    place = bisect_right(cumulative, (seed >> 11) * _UNIT)  # less than a call of numpy
     return place if place < len(pmf) else int(np.flatnonzero(pmf)[-1])

@@ -44,6 +44,7 @@ class Direct(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._server = server
+        self._limit_bytes = server.max_body_bytes
         self._in_message = False
         """The parser is in the midst of a request."""
 
@@ -54,7 +55,7 @@ class Direct(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
-        body = body_of(data, self._server.max_body_bytes) if self._is_free else None
+        body = body_of(data, self._limit_bytes) if self._is_free else None
         if body is None:
             super().data_received(data)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -28,10 +29,9 @@ class Metrics:
         self.calls += 1
         self.rows += rows
         self.seconds += seconds
-        for index, bound in enumerate(BUCKETS_S):
-            if seconds <= bound:
-                self.buckets[index] += 1
-                break
+        place = bisect_left(BUCKETS_S, seconds)
+        if place < len(BUCKETS_S):
+            self.buckets[place] += 1
 
 
 def render(metrics: Metrics, weights: WeightStore, now_s: float) -> str:
