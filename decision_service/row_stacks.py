@@ -12,7 +12,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from sidecar.contracts.application import Exploration
-from sidecar.policy.exploration import Pmf, pmf_of_finite
+from sidecar.policy.exploration import Pmf, are_finite, pmf_of_finite
 from sidecar.policy.sampling import cumulative_of, place_in
 
 Scores = npt.NDArray[np.float32]
@@ -80,7 +80,7 @@ def rows_of(columns: Sequence[bytes]) -> list[Row | None]:
             continue
         flat = np.frombuffer(b"".join([columns[place] for place in places]), "<f4")
         scores = flat.reshape(len(places), length // 4)
-        if np.logical_and.reduce(np.isfinite(scores), axis=None):
+        if are_finite(scores):
             stack = RowStack(scores)
             for at, place in enumerate(places):
                 found[place] = Row(stack, at)

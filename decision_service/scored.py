@@ -15,7 +15,7 @@ from sidecar.contracts.application import Exploration
 from sidecar.contracts.base_model import BaseColumn
 from sidecar.contracts.events import Shadow
 from sidecar.contracts.wire import VersionScores
-from sidecar.policy.exploration import Pmf, pmf_of_finite
+from sidecar.policy.exploration import Pmf, are_finite, pmf_of_finite
 from sidecar.policy.propensity import Part, mixture
 from sidecar.policy.sampling import draw
 
@@ -134,7 +134,7 @@ def column(data: bytes, n_arms: int) -> Scores:
         SidecarFailed: it is not of all arms, or not finite.
     """
     values = np.frombuffer(data, "<f4") if len(data) % 4 == 0 else np.empty(0, np.float32)
-    if values.shape != (n_arms,) or not np.logical_and.reduce(np.isfinite(values)):
+    if values.shape != (n_arms,) or not are_finite(values):
         raise SidecarFailed(f"a column of {len(data)} bytes for {n_arms} arms, or not all finite")
     return values
 

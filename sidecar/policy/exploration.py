@@ -33,9 +33,9 @@ def epsilon_greedy(scores: Scores, exploration: Exploration) -> Pmf:
     >>> epsilon_greedy(np.float32([0.2, 0.9, 0.9, 0.1]), Exploration(epsilon=0.2)).round(3).tolist()
     [0.05, 0.45, 0.45, 0.05]
     """
-    best = scores == np.maximum.reduce(scores, axis=-1, keepdims=True)
-    share = (1.0 - exploration.epsilon) / np.add.reduce(best, axis=-1, keepdims=True, dtype=np.float64)
-    pmf: Pmf = np.where(best, share, 0.0) + exploration.epsilon / scores.shape[-1]
+    best = (scores == np.maximum.reduce(scores, axis=-1, keepdims=True)).astype(np.float64)
+    share = (1.0 - exploration.epsilon) / np.add.reduce(best, axis=-1, keepdims=True)
+    pmf: Pmf = best * share + exploration.epsilon / scores.shape[-1]
     return pmf
 
 
@@ -192,7 +192,12 @@ def _scheme_for(scores: Scores, exploration: Exploration) -> Scheme:
     return scheme
 
 
+def are_finite(numbers: npt.NDArray[np.floating]) -> bool:
+    """Whether all are; by their bytes, which takes less than half of numpy's way to reduce them."""
+    return 0 not in np.isfinite(numbers).tobytes()
+
+
 def _check_finite(scores: Scores) -> None:
-    if not np.logical_and.reduce(np.isfinite(scores), axis=None):
+    if not are_finite(scores):
         where = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise BadAnswer(f"score {where} is {scores.flat[where]}: only finite scores can be ranked")

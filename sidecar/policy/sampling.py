@@ -79,7 +79,7 @@ def cumulative_of(pmf: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     Raises:
         BadExploration: a probability that is negative or not a number, or a sum that is not 1.
     """
-    if pmf.shape[-1] > 0 and np.minimum.reduce(pmf, axis=None) >= 0.0:
+    if pmf.shape[-1] > 0 and 0 not in (pmf >= 0.0).tobytes():
         cumulative: npt.NDArray[np.float64] = np.add.accumulate(pmf, axis=-1)
         sums = cumulative[..., -1:].reshape(-1).tolist()
         if max(max(sums) - 1.0, 1.0 - min(sums)) <= SUM_TOLERANCE:
