@@ -10,7 +10,7 @@ import asyncio
 from typing import cast
 
 from decision_service.lateness import lateness_of
-from sidecar.contracts.wire import END_OF_HEAD, SCORE_HEAD
+from sidecar.contracts.wire import END_OF_HEAD, SCORE_HEAD, SCORED_HEAD, body_after
 
 _HEAD_LIMIT_BYTES = 16_384
 
@@ -57,11 +57,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's do not derive from it
 
     def data_received(self, data: bytes) -> None:
-        """Called by asyncio: gather until the answer is whole."""
-        self._received += data
+        """Called by asyncio: gather until the answer is whole, which it mostly is at once."""
         if self._answer is None or self._answer.done():
             self.abort()  # nobody asked
             return
+        if not self._received and (body := body_after(SCORED_HEAD, data)) is not None:
+            self._answer.set_result((200, body))
+            return
+        self._received += data
         try:
             answer = _parse(self._received)
         except ValueError as error:

@@ -22,7 +22,11 @@ SCORE_HEAD = (
     % SCORE_PATH.encode()
 )
 """How the service's requests begin; then the body's length in bytes, ``END_OF_HEAD`` and the body."""
+SCORED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/msgpack\r\ncontent-length: "
+"""How answers with scores begin that the sidecar sends on its short way; then likewise."""
 END_OF_HEAD = b"\r\n\r\n"
+_MOST_DIGITS = 12
+"""Of a body's length."""
 
 
 class ScoreRow(Struct, frozen=True, array_like=True):
@@ -133,6 +137,19 @@ def decode_response(data: bytes) -> ScoreResponse:
         BadEvent: the bytes are no score response.
     """
     return _checked(_response, data)
+
+
+def body_after(head: bytes, data: bytes) -> bytes | None:
+    r"""The body, if these bytes are one message that begins with ``head``, and whole.
+
+    >>> [body_after(SCORED_HEAD, SCORED_HEAD + b"3\r\n\r\n" + body) for body in (b"abc", b"ab")]
+    [b'abc', None]
+    """
+    if not data.startswith(head):
+        return None
+    length, _, body = data[len(head) :].partition(END_OF_HEAD)
+    fits = len(length) <= _MOST_DIGITS and length.isdigit() and int(length) == len(body)
+    return body if fits else None
 
 
 def _checked(decoder: msgspec.msgpack.Decoder[_M], data: bytes) -> _M:

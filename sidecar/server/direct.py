@@ -17,13 +17,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from sidecar.contracts.corked import Corked
-from sidecar.contracts.wire import END_OF_HEAD, SCORE_HEAD
+from sidecar.contracts.wire import SCORE_HEAD, body_after
 from sidecar.server.app import Answer, ScoreServer
 
 log = logging.getLogger("sidearm.sidecar")
-
-_MOST_DIGITS = 12
-"""Of a body's length."""
 
 
 class Direct(HttpToolsProtocol):
@@ -95,15 +92,8 @@ def body_of(data: bytes, limit_bytes: int) -> bytes | None:
     >>> body_of(SCORE_HEAD + b"3\r\n\r\nabc", 10), body_of(SCORE_HEAD + b"4\r\n\r\nabc", 10)
     (b'abc', None)
     """
-    if not data.startswith(SCORE_HEAD):
-        return None
-    start = len(SCORE_HEAD)
-    end = data.find(END_OF_HEAD, start, start + _MOST_DIGITS + len(END_OF_HEAD))
-    length = data[start:end] if end > 0 else b""
-    body = end + len(END_OF_HEAD)
-    if not length.isdigit() or int(length) != len(data) - body or len(data) - body > limit_bytes:
-        return None
-    return data[body:]
+    body = body_after(SCORE_HEAD, data)
+    return body if body is not None and len(body) <= limit_bytes else None
 
 
 def _as_http(answer: Answer) -> bytes:

@@ -15,7 +15,7 @@ from decision_service.scoring import Scorer
 from decision_service.sidecar_client import SidecarClient
 from sidecar.contracts.application import Arm, Exploration
 from sidecar.contracts.catalogue import catalogue_of
-from sidecar.contracts.wire import ScoredRow, ScoreResponse, ScoreRow, decode_request, encode
+from sidecar.contracts.wire import SCORED_HEAD, ScoredRow, ScoreResponse, ScoreRow, decode_request, encode
 
 CATALOGUE = catalogue_of((Arm("a"), Arm("b")))
 ROW = ScoreRow({"hour": 1.0})
@@ -95,6 +95,27 @@ async def test_an_answer_in_pieces_is_put_together(tmp_path):
 
     async with peer(tmp_path, serve) as client:
         assert (await ask(client))[0].scores == b"\0" * 8
+
+
+@pytest.mark.parametrize("head", [SCORED_HEAD, SCORED_HEAD.replace(b"content", b"Content"), SCORED_HEAD[:-1]])
+@pytest.mark.parametrize("cut", [1, len(SCORED_HEAD), len(SCORED_HEAD) + 4, 150])
+async def test_answers_come_whole_and_in_two(tmp_path, head, cut):
+    """As the sidecar writes them, and not quite so; by turns on one connection."""
+    asked = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append(len(decode_request(await read_request(reader)).rows))
+            body = scores(asked[-1])
+            whole = head + b"%d\r\n\r\n%b" % (len(body), body)
+            at = cut if len(asked) % 2 else len(whole)
+            writer.write(whole[:at])
+            await writer.drain()
+            await asyncio.sleep(0)
+            writer.write(whole[at:])
+
+    async with peer(tmp_path, serve) as client:
+        assert [len(await ask(client, rows)) for rows in (5, 6, 7, 8)] == [5, 6, 7, 8]
 
 
 async def test_a_connection_that_was_closed_while_idle_is_replaced(tmp_path):

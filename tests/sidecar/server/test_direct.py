@@ -11,7 +11,7 @@ import pytest
 from uvicorn import Config, Server
 from uvicorn.server import ServerState
 
-from sidecar.contracts.wire import END_OF_HEAD, SCORE_HEAD
+from sidecar.contracts.wire import END_OF_HEAD, SCORE_HEAD, SCORED_HEAD
 from sidecar.server.app import Answer, read_body
 from sidecar.server.direct import Direct, body_of
 
@@ -26,6 +26,8 @@ class Echoing:
     def score(self, body: bytes) -> Answer:
         if body == b"broken":
             raise ZeroDivisionError
+        if body == b"scores":
+            return Answer(200, b"short " + body, b"application/msgpack")
         return Answer(200, b"short " + body)
 
     async def __call__(self, scope, receive, send) -> None:
@@ -116,6 +118,25 @@ def test_what_breaks_the_scorer_is_500_and_the_connection_goes_on():
 def test_only_a_plain_length_that_fits_is_taken(length):
     assert body_of(SCORE_HEAD + length + END_OF_HEAD + b"abc", LIMIT) is None
     assert all(body_of(SCORE_HEAD[:end], LIMIT) is None for _, end in pairwise(range(len(SCORE_HEAD))))
+
+
+async def test_scores_begin_as_the_service_expects_them():
+    """Or it would take them by a longer way."""
+    heard = []
+
+    class Transport(asyncio.Transport):
+        def is_closing(self):
+            return False
+
+        def write(self, data):
+            heard.append(data)
+
+    config = Config(Echoing(), lifespan="off", ws="none", log_config=None)
+    config.load()
+    direct = Direct(Echoing(), config, ServerState(), {})
+    direct.connection_made(Transport())
+    direct.data_received(request(b"scores"))
+    assert heard == [SCORED_HEAD + b"12" + END_OF_HEAD + b"short scores"]
 
 
 async def test_uvicorn_makes_connections_of_it():
