@@ -71,17 +71,24 @@ class Row(Struct, frozen=True):
 
 def rows_of(columns: Sequence[bytes]) -> list[Row | None]:
     """Each column of float32 as a row of a stack; None where it is alone, torn, or not finite."""
+    if len({*map(len, columns)}) == 1:  # as mostly
+        return _together(columns)
     found: list[Row | None] = [None] * len(columns)
     by_length: dict[int, list[int]] = {}
     for place, column in enumerate(columns):
         by_length.setdefault(len(column), []).append(place)
-    for length, places in by_length.items():
-        if len(places) < 2 or length == 0 or length % 4:
-            continue
-        flat = np.frombuffer(b"".join([columns[place] for place in places]), "<f4")
-        scores = flat.reshape(len(places), length // 4)
+    for places in by_length.values():
+        for place, row in zip(places, _together([columns[place] for place in places]), strict=True):
+            found[place] = row
+    return found
+
+
+def _together(columns: Sequence[bytes]) -> list[Row | None]:
+    """Those of one length."""
+    count, length = len(columns), len(columns[0])
+    if count > 1 and length > 0 and length % 4 == 0:
+        scores = np.frombuffer(b"".join(columns), "<f4").reshape(count, length // 4)
         if are_finite(scores):
             stack = RowStack(scores)
-            for at, place in enumerate(places):
-                found[place] = Row(stack, at)
-    return found
+            return [Row(stack, place) for place in range(count)]
+    return [None] * count
