@@ -65,7 +65,7 @@ class Scorer:
         self._calibrated = calibrated
         self._versions = versions
         self._one = connections == 1
-        """More of them are shared in another way."""
+        """Where there are more, whoever comes is gathered."""
         self._waited = 0
         """Rows that somebody waits for."""
         self._gathered = 0
