@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sidecar.contracts.errors import BadAnswer
 from sidecar.contracts.wire import ScoreResponse
+from sidecar.policy.exploration import are_finite
 from sidecar.policy.table import Table
 
 _FLOAT32, _FLOAT64 = 4, 8
@@ -53,15 +54,16 @@ def _fits(scores: int, pmf: int, expected: int, ranks: int, size: int) -> bool:
 
 
 def _check_finite(scores: bytes) -> None:
-    finite = np.isfinite(np.frombuffer(scores, "<f4"))
-    if not np.logical_and.reduce(finite):
-        raise BadAnswer(f"scores: {finite.size - int(finite.sum())} of {finite.size} are not finite")
+    values = np.frombuffer(scores, "<f4")
+    if not are_finite(values):
+        lost = values.size - int(np.isfinite(values).sum())
+        raise BadAnswer(f"scores: {lost} of {values.size} are not finite")
 
 
 def _check_pmf(data: bytes, ends: list[int]) -> None:
     pmf: npt.NDArray[np.float64] = np.frombuffer(data, "<f8")
     if not pmf.size:
         return
-    least, sums = np.minimum.reduce(pmf), np.add.reduceat(pmf, ends[:-1]).tolist()
-    if not (least >= 0.0 and max(max(sums) - 1.0, 1.0 - min(sums)) <= _TOLERANCE):
-        raise BadAnswer(f"pmf: the least is {least}, the sums are {min(sums)} to {max(sums)}")
+    sums = np.add.reduceat(pmf, ends[:-1]).tolist()
+    if 0 in (pmf >= 0.0).tobytes() or not max(max(sums) - 1.0, 1.0 - min(sums)) <= _TOLERANCE:
+        raise BadAnswer(f"pmf: the least is {pmf.min()}, the sums are {min(sums)} to {max(sums)}")
