@@ -75,7 +75,7 @@ def by_feature(contexts: Sequence[Features]) -> Contexts | None:
         if not np.maximum.reduce(np.abs(exact)) <= MAGNITUDE_LIMIT:
             return None
         values[of_numbers] = exact.astype(np.float32).reshape(-1, n_rows)
-    return Contexts(hashes.T.copy(), values.T.copy())
+    return Contexts(hashes.T, values.T)
 
 
 @lru_cache(_ORDERS_KEPT)
