@@ -88,13 +88,17 @@ class Timed:
         if left_s is not None and left_s <= self._timeout_s:  # the fetch's own time is up first
             return await self._call(*args, **kwargs)
         before = hurry(loop.time, until_s)
-        limit = asyncio.timeout_at(until_s)
+        is_its_own = False
         try:
-            async with limit:
-                return await self._call(*args, **kwargs)
-        except TimeoutError as error:
-            if not limit.expired() or not isinstance(error.__cause__, asyncio.CancelledError):
-                raise  # the function's own
+            async with asyncio.timeout_at(until_s):
+                try:
+                    return await self._call(*args, **kwargs)
+                except TimeoutError:
+                    is_its_own = True
+                    raise
+        except TimeoutError:
+            if is_its_own:
+                raise
             raise AttemptTimedOut(
                 f"an attempt at {self._name!r} took longer than {self._timeout_s:g} s"
             ) from None

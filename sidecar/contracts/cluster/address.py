@@ -6,6 +6,7 @@ for TLS, with the library's own ``ssl_…`` options. Any node that answers tells
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -53,18 +54,20 @@ def parse_address(url: str) -> ClusterAddress | None:
     (Node(host='a', port=7000), Node(host='b', port=6379))
     >>> parse_address("redis://a:7000")
     """
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in SCHEMES:
         return None
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    place = re.split("[/?#]", rest, maxsplit=1)[0]  # for urlsplit it is one host, and brackets begin a host
+    credentials, at, hosts = place.rpartition("@")
     try:
         seeds = tuple(_node(word) for word in hosts.split(","))
-        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        query = urlsplit(rest[len(place) :]).query
+        options = dict(parse_qsl(query, strict_parsing=bool(query)))
         theirs = {name: value for name, value in options.items() if name.startswith("ssl_")}
         ours = {name: int(value) for name, value in options.items() if name not in theirs}
         suffix = f"?{urlencode(theirs)}" if theirs else ""
-        scheme = parts.scheme.removesuffix("+cluster")
-        return ClusterAddress(seeds, f"{scheme}://{credentials}{at}", suffix, **_known(ours))
+        plain = scheme.lower().removesuffix("+cluster")
+        return ClusterAddress(seeds, f"{plain}://{credentials}{at}", suffix, **_known(ours))
     except ValueError as error:
         raise BadSettings(
             f"{without_password(url)!r}: {error}; "

@@ -19,6 +19,15 @@ def test_an_address_says_whom_to_ask_and_what_makes_a_write_certain() -> None:
     assert address.url_of(address.seeds[1]) == "rediss://app:p%40ss@[::1]:7001?ssl_ca_certs=%2Fca.crt"
 
 
+def test_what_no_cluster_needs_in_an_address_does_no_harm() -> None:
+    """A path, and a scheme in capitals, as every other address may have them."""
+    address = parse_address("REDIS+cluster://[::1],b/0?replicas=2")
+    assert address is not None
+    assert (address.seeds, address.replicas) == ((Node("::1", 6379), Node("b", 6379)), 2)
+    assert address.url_of(address.seeds[1]) == "redis://b:6379"
+    assert parse_address("redis://[::1]:7000") is None
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
