@@ -63,7 +63,7 @@ class Batcher(Generic[Q, A]):
         self._size, self._alike, self._patience_s = size, alike, patience_s
         self._most_turns, self._worth, self._worth_share, self._held = turns, worth, worth_share, held
         self._max_batch = max_batch
-        self._free = in_flight
+        self._in_flight = self._free = in_flight
         self._few, self._under_way, self._queued = few, 0, 0
         self._watch: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
@@ -77,6 +77,11 @@ class Batcher(Generic[Q, A]):
     def waiting(self) -> int:
         """Items that no call has taken yet."""
         return len(self._waiting)
+
+    @property
+    def calls(self) -> int:
+        """Calls under way."""
+        return self._in_flight - self._free
 
     async def ask(self, item: Q, timeout_s: float | None = None) -> A:
         """The answer to ``item``.

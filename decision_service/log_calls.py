@@ -74,7 +74,7 @@ class LogCalls:
         )
 
     def _are_away(self) -> bool:
-        return self._away >= _IN_FLIGHT
+        return self._away + self._waiting.calls >= _IN_FLIGHT
 
     def put(self, lot: Lot) -> asyncio.Future[list[Decided]]:
         """What is said of each of ``lot``, to come; ``StoreAway``: nothing is certain."""

@@ -111,14 +111,15 @@ class Scorer:
                 rows
             )
         limit_s = min(left_s, self._timeout_s)
-        goes = self._one and not (gathered or self._waited or self._gathered)
+        is_fair = left_s >= self._timeout_s * _FAIR_SHARE
+        goes = self._one and is_fair and not (gathered or self._waited or self._gathered)
         ask = self._now if goes else self._batcher.ask
         self._waited += len(rows)
         try:
             scores = await ask((catalogue, rows), limit_s)
         except (SidecarFailed, TimeoutError) as error:
             # One that was asked at the last moment is not to blame for being late.
-            if isinstance(error, SidecarFailed) or left_s >= self._timeout_s * _FAIR_SHARE:
+            if isinstance(error, SidecarFailed) or is_fair:
                 self._guard.bad(len(rows))
             return [error] * len(rows)
         finally:

@@ -82,6 +82,30 @@ async def test_a_third_lot_waits_for_one_of_two():
     assert not told[1].done()
 
 
+async def test_a_lot_waits_also_for_those_that_were_gathered():
+    """Two calls are under way at most, however each of them began."""
+    entries, store, gathered = lot(0), Store(), []
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def run_all(calls):
+        gathered.append((len(calls[0].keys) - 5) // 4)  # decisions
+        begun.set()
+        await goes_on.wait()
+        return logged(entries * gathered[-1], 0)
+
+    store.run_all = run_all
+    told = [store.calls.put(entries) for _ in range(3)]
+    store.asked[0](logged(entries, 0))
+    await begun.wait()
+    told += [store.calls.put(entries) for _ in range(2)]
+    assert (len(store.asked), gathered) == (2, [1])  # one of each is away, and two wait
+    goes_on.set()
+    await told[2]
+    store.asked[1](logged(entries, 0))
+    assert [len(one) for one in await asyncio.gather(*told)] == [1] * 5
+    assert (len(store.asked), gathered) == (2, [1, 2])
+
+
 @pytest.mark.parametrize(
     ("said", "later", "status"),
     [

@@ -224,7 +224,9 @@ async def test_a_sidecar_that_refuses_everything_is_left_alone(tmp_path):
 
 
 @asynccontextmanager
-async def slow(tmp_path: Path) -> AsyncIterator[tuple[Scorer, list[int], asyncio.Semaphore]]:
+async def slow(
+    tmp_path: Path, timeout_s: float = 60.0
+) -> AsyncIterator[tuple[Scorer, list[int], asyncio.Semaphore]]:
     """A scorer, the sizes of the calls that came, and what lets one of them be answered."""
     asked, answers = [], asyncio.Semaphore(0)
 
@@ -238,7 +240,7 @@ async def slow(tmp_path: Path) -> AsyncIterator[tuple[Scorer, list[int], asyncio
     guard = Guard("sidecar", None, asyncio.get_running_loop().time, lambda *_: None)
     async with peer(tmp_path, serve) as client:
         yield (
-            Scorer(client, Exploration(), timeout_s=60.0, max_batch=64, connections=1, guard=guard),
+            Scorer(client, Exploration(), timeout_s=timeout_s, max_batch=64, connections=1, guard=guard),
             asked,
             answers,
         )
@@ -290,10 +292,21 @@ async def test_those_that_are_gathered_are_one_call(tmp_path):
     assert asked == [6]
 
 
+async def test_who_has_little_time_gives_a_slow_sidecar_no_more_to_do(tmp_path):
+    """It is not blamed for being late: nothing but the call that is away keeps the next ones from it."""
+    async with slow(tmp_path) as (scorer, asked, answers):
+        for _ in range(4):
+            late = await scorer.score_all([ROW] * 5, CATALOGUE, 0.02)
+            assert {type(one) for one in late} == {TimeoutError}
+        await heard(asked, 1)
+        assert asked == [5]
+        answers.release()
+
+
 async def test_a_call_that_nobody_waits_for_any_more_holds_up_nobody(tmp_path):
     """Its caller hears that it was too slow; who waited behind it goes, and hears their own answer."""
-    async with slow(tmp_path) as (scorer, asked, answers):
-        late = ask_all(scorer, 5, left_s=0.3)
+    async with slow(tmp_path, timeout_s=3.0) as (scorer, asked, answers):
+        late = ask_all(scorer, 5, left_s=1.5)
         await heard(asked, 1)
         behind = ask_all(scorer, 6)
         assert {type(one) for one in await late} == {TimeoutError}
