@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.slow
 OF_THE_SIDECAR = {"click", "h11", "hiredis", "httptools", "mmh3", "msgpack", "msgspec", "numpy"}
 OF_THE_SIDECAR |= {"redis", "structlog", "uvicorn", "uvloop"}
+if sys.version_info < (3, 11, 3):
+    OF_THE_SIDECAR |= {"async-timeout"}  # the store's client needs it there
 HEAVY = {
     "service": {"vowpal-wabbit-next", "duckdb", "polars", "pyarrow", "altair"},
     "sidecar": {"vowpal-wabbit-next", "duckdb", "polars", "pyarrow", "altair", "fastapi", "httpx", "typer"},
