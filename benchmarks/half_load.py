@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, median_of
 from benchmarks.servers import DECIDES, platform
 from benchmarks.wrk import need_wrk, wrk
 from decision_service.cli.platform import Platform
@@ -15,9 +15,9 @@ from sidecar.contracts.store import connect
 
 LINES = 64
 """Connections, each of which pauses before it asks again."""
-SECONDS = 15
-GUESSED_MS = 4.0
-"""What an answer takes: with the pause it makes the pace."""
+ROUNDS = 3
+"""Starts differ by a tenth and more; the median of them is told."""
+SECONDS = 10
 PATH = ("login", "customer", "campaign_of")
 """Fetches of the shop's graph that wait for one another, of a shopper who signs in."""
 P50_MS, P99_MS = 3.0, 10.0
@@ -25,6 +25,18 @@ MANY = 128
 WARM_CALLS, CALLS = 20_000, 200_000
 GROWS_AT_MOST = 1.05
 """The allocator's own pieces and the tables of names that were seen."""
+
+
+class Round(NamedTuple):
+    """What was seen of one start."""
+
+    per_s: int
+    most_per_s: int
+    """At full load, just before."""
+    path_ms: float
+    p50_ms: float
+    p99_ms: float
+    """Both with the path."""
 
 
 def figures(scratch: Path) -> list[Figure]:
@@ -35,26 +47,28 @@ def figures(scratch: Path) -> list[Figure]:
     taken off both percentiles, so that of the slowest answers only the usual part is the graph's.
     """
     need_wrk()
+    rounds = [_round(scratch) for _ in range(ROUNDS)]
+    p50_ms = median_of([one.p50_ms - one.path_ms for one in rounds])
+    p99_ms = median_of([one.p99_ms - one.path_ms for one in rounds])
+    facts: dict[str, object] = {"rounds": [one._asdict() for one in rounds]}
+    return [
+        _figure("serving.added_p50_ms_at_half_load", p50_ms, P50_MS, facts),
+        _figure("serving.added_p99_ms_at_half_load", p99_ms, P99_MS, facts),
+    ]
+
+
+def _round(scratch: Path) -> Round:
     with platform(scratch, DECIDES) as ours:
         wrk(ours.port, MANY, ours.key)  # warm
         most = wrk(ours.port, MANY, ours.key).per_s
-    pause_ms = LINES / (most / 2) * 1e3 - GUESSED_MS
     with platform(scratch, DECIDES) as ours:  # whose graph was never as slow as at full load
-        pause = [f"{pause_ms:g}"]
-        wrk(ours.port, LINES, ours.key, arguments=pause)  # warm
-        run = wrk(ours.port, LINES, ours.key, SECONDS, arguments=pause)
+        each_ms = LINES / (most / 2) * 1e3
+        warm = wrk(ours.port, LINES, ours.key, arguments=[f"{each_ms:g}"])
+        answer_ms = LINES / warm.per_s * 1e3 - each_ms  # by which it was too slow
+        pause_ms = max(each_ms - answer_ms, 0.0)
+        run = wrk(ours.port, LINES, ours.key, SECONDS, arguments=[f"{pause_ms:g}"])
         path_ms = sum(_fetches_ms(ours))
-    facts: dict[str, object] = {
-        "per_s": round(run.per_s),
-        "most_per_s": round(most),
-        "path_ms": round(path_ms, 2),
-        "p50_ms_with_path": run.p50_ms,
-        "p99_ms_with_path": run.p99_ms,
-    }
-    return [
-        _figure("serving.added_p50_ms_at_half_load", run.p50_ms - path_ms, P50_MS, facts),
-        _figure("serving.added_p99_ms_at_half_load", run.p99_ms - path_ms, P99_MS, facts),
-    ]
+    return Round(round(run.per_s), round(most), round(path_ms, 2), run.p50_ms, run.p99_ms)
 
 
 def _fetches_ms(ours: Platform) -> list[float]:
