@@ -138,8 +138,9 @@ class LogCalls:
     async def _decide(self, by_partition: journal.ByPartition, heard: list[Said]) -> list[list[Decided]]:
         """A store at its memory limit refuses all of a partition: its decisions are shed, not failed."""
         said = heard.pop() if heard else None
+        max_pending, tombstone_ms = self._limits
         told = await journal.decide_all(
-            self._scripts, by_partition, max_pending=self._limits[0], tombstone_ms=self._limits[1], said=said
+            self._scripts, by_partition, max_pending=max_pending, tombstone_ms=tombstone_ms, said=said
         )
         decided: list[list[Decided]] = []
         for (_, entries), answers in zip(by_partition, told, strict=True):

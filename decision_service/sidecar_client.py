@@ -88,7 +88,7 @@ class SidecarClient:
             if status == _UNKNOWN_CATALOGUE:
                 whole = msgspec.structs.replace(request, arms=catalogue.arms)
                 status, body = await self._post(encode(whole), until_s)
-        except TimeoutError:
+        except TimeoutError:  # an OSError too, and its caller's to judge
             raise
         except (OSError, EOFError) as error:
             raise SidecarFailed(f"{type(error).__name__}: {error}") from error
@@ -109,7 +109,7 @@ class SidecarClient:
         if self._idle:
             try:
                 return await self._exchange(self._idle.pop(), body, until_s)
-            except TimeoutError:
+            except TimeoutError:  # no reason to try another one
                 raise
             except (OSError, EOFError):
                 pass
