@@ -1,8 +1,8 @@
 """Scores for one decision out of shared calls: concurrent decisions travel to the sidecar together.
 
 Decisions that were made ready together are a call by themselves, which goes at once when nobody else's is on
-its way: gathering costs tasks and turns of the loop, and there is nothing to gather. It ends when its caller's
-time does, so only who leaves enough goes so: who cannot blame the sidecar would give it ever more to do.
+its way: gathering costs tasks and turns of the loop, and there is nothing to gather. It ends with its
+caller's time, so who leaves little of it is gathered: else a slow sidecar would be given ever more to do.
 
 Rows that are refused together are asked for again by halves, so that it is the one row that nobody can score
 whose decision falls back.
